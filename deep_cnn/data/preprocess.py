@@ -1,0 +1,43 @@
+"""What is done to an image before a network sees it, apart from augmentation."""
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+FITS = ("crop", "squash", "pad")
+INTERPOLATIONS = ("bilinear", "bicubic", "nearest")
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """Geometry and normalisation of one network's input.
+
+    resize: side R of the canonical image in pixels; crop: side S of the network's input; mean and std: per channel (RGB),
+    for values in [0, 1]; fit: how a photograph becomes a square (cut to the centre, squashed, or padded).
+    """
+
+    resize: int
+    crop: int
+    mean: tuple[float, float, float] = IMAGENET_MEAN
+    std: tuple[float, float, float] = IMAGENET_STD
+    interpolation: str = "bilinear"
+    fit: str = "crop"
+
+    def __post_init__(self):
+        assert 1 <= self.crop <= self.resize, (self.crop, self.resize)
+        assert self.interpolation in INTERPOLATIONS and self.fit in FITS
+
+    def with_crop(self, crop: int) -> "Preprocessing":
+        """The same at another input size: R keeps its proportion to S (256 for 224)."""
+        return dataclasses.replace(self, crop=crop, resize=max(crop, round(crop * self.resize / self.crop)))
+
+    def to_dict(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "Preprocessing":
+        values = dict(values)
+        values["mean"], values["std"] = tuple(values["mean"]), tuple(values["std"])
+        return cls(**values)

@@ -1,0 +1,36 @@
+"""The user's mistakes, each told in one line: what was given, what was expected, what to do."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class DeepCNNError(Exception):
+    """A mistake of the user or a fault of the machine that one line can explain. Ends the program with `exit_code`."""
+
+    exit_code = 2
+
+
+class ConfigError(DeepCNNError):
+    """A flag, or a combination of flags, that cannot be right."""
+
+
+class DataError(DeepCNNError):
+    """Images, tables or splits that cannot be used as they are."""
+
+
+class CheckpointError(DeepCNNError):
+    """Weights or a checkpoint that are missing, broken, or of another network."""
+
+
+class NonFiniteLoss(DeepCNNError):
+    """The loss became NaN or infinite: the weights so far are worthless to go on with."""
+
+
+class MachineError(DeepCNNError):
+    """The machine cannot do what was asked: no usable GPU, out of memory, no space for the state of the run."""
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """" Did you mean X?" for the known word most like `word`, or "" when none is near."""
+    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
+    return f" Did you mean {close[0]}?" if close else ""
