@@ -1,0 +1,287 @@
+"""Every flag of a training run: default, help, range and choices in one place.
+
+`flag()` describes one flag of any verb; `Config` is the training run's. The flags that change no number of the result
+(where things lie, how many workers, what is tracked) are marked `identity=False`: two runs that differ only in those
+are the same run.
+"""
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from deep_cnn.errors import ConfigError, nearest
+
+PLACES365 = "input/places365standard_easyformat/places365_standard"
+
+
+def flag(
+    default: Any,
+    help: str,
+    *,
+    group: str,
+    kind: type | None = None,
+    choices: tuple[str, ...] = (),
+    low: float | None = None,
+    high: float | None = None,
+    above: float | None = None,
+    below: float | None = None,
+    usual: bool = False,
+    identity: bool = True,
+    many: str = "",
+) -> Any:
+    """A dataclass field that is a flag of the command line.
+
+    Args:
+        kind: type of its value; by default that of `default`.
+        choices: the values it takes.
+        low, high: bounds that are allowed; above, below: bounds that are not.
+        usual: shown by -h, not only by --help_all.
+        identity: whether another value makes another run.
+        many: may be given several times; "comma": also as a comma-separated list; "repeat": not so.
+    """
+    metadata = {
+        "help": help, "group": group, "kind": kind or type(default), "choices": choices, "low": low, "high": high,
+        "above": above, "below": below, "usual": usual, "identity": identity, "many": many,
+    }  # fmt: skip
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True)
+class Config:
+    """One training run. Immutable; `dataclasses.replace` makes a variant."""
+
+    # The nine flags of the course's hand-out, in its words
+    epochs: int = flag(20, "number of epochs", group="course", low=1)
+    batch_size: int = flag(128, "number of images in a batch, for one step of the optimizer", group="course", low=1)
+    model: str = flag("resnet101", "name of the pre-trained network", group="course")
+    pre: str = flag("auto", "pre-processing: auto = the one that belongs to the weights", group="course")
+    lr: float = flag(1e-3, "learning rate of the new head", group="course", above=0.0)
+    run_name: str = flag("default", "name of this run: its files bear it", group="course", identity=False)
+    root_dir: str = flag(".", "root directory of the project; outputs/ is made in it", group="course", identity=False)
+    data_dir: str = flag(PLACES365, "folder of images, relative to the root directory", group="course", identity=False)
+    wandb: bool = flag(False, "log to Weights & Biases", group="course", identity=False)
+
+    metadata: str | None = flag(
+        None, "table of scores or labels (.csv or .tsv, or a folder that holds one)",
+        group="data", kind=str, usual=True, identity=False,
+    )  # fmt: skip
+    image_column: str | None = flag(None, "column that names the image: a path, file name or stem",
+                                    group="data", kind=str, usual=True)  # fmt: skip
+    target: tuple[str, ...] = flag(
+        (), "column, or columns, to predict", group="data", kind=str, many="comma", usual=True
+    )
+    where: tuple[str, ...] = flag((), 'keep rows where e.g. "num_votes>=5" (== != < <= > >=); repeat for several',
+                                  group="data", kind=str, many="repeat")  # fmt: skip
+    group: str | None = flag(None, "column (a city, a place) whose rows never part company in a split",
+                             group="data", kind=str)  # fmt: skip
+    split_column: str | None = flag(None, "column that says train, val or test", group="data", kind=str)
+    study_id: str | None = flag(None, "Place Pulse: one study, several (A,B), or all", group="data", kind=str)
+    task: str = flag("auto", "what is learnt", group="data",
+                     choices=("auto", "classification", "multilabel", "regression"))  # fmt: skip
+    val_split: float = flag(0.15, "share carved out for validation where there is none",
+                            group="data", low=0.0, below=1.0, usual=True)  # fmt: skip
+    test_split: float = flag(0.15, "share carved out for the test where there is none",
+                             group="data", low=0.0, below=1.0, usual=True)  # fmt: skip
+    val_folder: str = flag("val", "folder of validation images in the data folder", group="data")
+    test_folder: str = flag("test", "folder of test images in the data folder", group="data")
+    subset: str | None = flag(None, "train on so many images (5000) or such a share (0.1) of the training set, stratified",
+                              group="data", kind=str, usual=True)  # fmt: skip
+    image_size: int | None = flag(None, "side of the network's input in pixels; by default the weights' own",
+                                  group="data", kind=int, low=8, high=4096, usual=True)  # fmt: skip
+    fit: str = flag("crop", "how a photograph becomes a square", group="data", choices=("crop", "squash", "pad"))
+    on_bad_image: str = flag("error", "an unreadable image stops the run, or is left out and listed",
+                             group="data", choices=("error", "skip"))  # fmt: skip
+    oversample: bool = flag(False, "draw rare classes (or rare scores) more often", group="data")
+    class_weights: bool = flag(False, "weigh rare classes (or rare scores) more in the loss", group="data")
+
+    weights: str = flag("pretrained", "pretrained, none, a file or a URL", group="model", usual=True)
+    dropout: float = flag(0.0, "dropout before the head", group="model", low=0.0, below=1.0)
+    freeze: str = flag("none", "none, backbone, or N: the first N stages stay as they are", group="model", usual=True)
+    unfreeze_epoch: int | None = flag(None, "train the frozen part, too, from this epoch on",
+                                      group="model", kind=int, low=1)  # fmt: skip
+    views: int = flag(0, "with a frozen backbone: keep the features of so many augmented views of each image (0: none)",
+                      group="model", low=0)  # fmt: skip
+
+    recipe: str = flag("finetune", "a named set of defaults: finetune, probe or scratch", group="optimise", usual=True)
+    loss: str = flag("auto", "auto = cross_entropy, bce or mse, by the task", group="optimise",
+                     choices=("auto", "cross_entropy", "bce", "mse", "huber"))  # fmt: skip
+    optimizer: str = flag("adamw", "optimizer", group="optimise", choices=("adamw", "adam", "sgd"), usual=True)
+    momentum: float = flag(0.9, "momentum of sgd", group="optimise", low=0.0, below=1.0)
+    nesterov: bool = flag(False, "Nesterov's momentum, with sgd", group="optimise")
+    schedule: str = flag("cosine", "course of the learning rate", group="optimise",
+                         choices=("cosine", "onecycle", "step", "plateau", "constant"), usual=True)  # fmt: skip
+    warmup: float = flag(
+        0.05, "share of the steps in which the learning rate rises", group="optimise", low=0.0, below=1.0
+    )
+    backbone_lr: float | None = flag(None, "learning rate of the backbone; by default a tenth of --lr when pretrained",
+                                     group="optimise", kind=float, low=0.0)  # fmt: skip
+    weight_decay: float = flag(0.01, "L2 penalty (decoupled with adamw); not on norms and biases",
+                               group="optimise", low=0.0, usual=True)  # fmt: skip
+    l1: float = flag(0.0, "L1 penalty; not on norms and biases", group="optimise", low=0.0)
+    label_smoothing: float = flag(0.0, "label smoothing", group="optimise", low=0.0, below=1.0)
+    augment: str = flag("basic", "none, basic, strong, cifar, trivialaugment, randaugment, autoaugment, or a list",
+                        group="optimise", usual=True)  # fmt: skip
+    mixup: float = flag(0.0, "mixup's alpha (0: off)", group="optimise", low=0.0)
+    cutmix: float = flag(0.0, "cutmix's alpha (0: off)", group="optimise", low=0.0)
+    ema: float = flag(0.0, "decay of a moving average of the weights (0: off; e.g. 0.999)",
+                      group="optimise", low=0.0, below=1.0)  # fmt: skip
+    clip: float = flag(0.0, "largest norm of the gradient (0: off)", group="optimise", low=0.0)
+    patience: int = flag(0, "stop after so many epochs without a better validation (0: never)", group="optimise",
+                         low=0, usual=True)  # fmt: skip
+    grad_accumulation: str = flag("auto", "in how many pieces a batch is computed; auto = so that it fits in memory",
+                                  group="optimise")  # fmt: skip
+
+    device: str = flag("auto", "auto, cpu, cuda, cuda:N or mps", group="machine", usual=True)
+    precision: str = flag("auto", "auto = bf16 where it is native", group="machine",
+                          choices=("auto", "fp32", "bf16", "fp16", "fp64"))  # fmt: skip
+    compile: str = flag("auto", "torch.compile", group="machine", choices=("auto", "on", "off"))
+    workers: str = flag("auto", "threads that read and decode images; auto = the cores granted",
+                        group="machine", identity=False, usual=True)  # fmt: skip
+    cache: str = flag(
+        "auto", "keep decoded images: auto, off, or a folder", group="machine", identity=False, usual=True
+    )
+    deterministic: bool = flag(False, "bit-identical repeats on a GPU, too; slower there", group="machine")
+    seed: int = flag(0, "seed of every random draw", group="machine", low=0, high=2**63 - 1, usual=True)
+    max_time: str | None = flag(None, "stop, with everything saved, before HH:MM:SS are over",
+                                group="machine", kind=str, identity=False, usual=True)  # fmt: skip
+    save_every: str = flag("10m", "save at most so often within an epoch: 10m, 30s, 1h, or a number of steps",
+                           group="machine", identity=False)  # fmt: skip
+    resume: str = flag("auto", "continue an unfinished run of this name, never, or insist on it", group="machine",
+                       choices=("auto", "never", "must"), identity=False, usual=True)  # fmt: skip
+    steal_lock: bool = flag(False, "take the run's name from a process on another machine that is surely dead",
+                            group="machine", identity=False)  # fmt: skip
+    profile: bool = flag(False, "say at the end where the time went", group="machine", identity=False)
+
+    tensorboard: bool = flag(False, "log to TensorBoard, in outputs/tensorboard", group="track", identity=False)
+    config: str | None = flag(
+        None, "file of flags (.yaml); the command line wins", group="track", kind=str, identity=False
+    )
+
+    def __post_init__(self):
+        check_ranges(self)
+        check_combinations(self)
+
+    @property
+    def root(self) -> Path:
+        return Path(self.root_dir).expanduser()
+
+    def identity(self) -> dict[str, Any]:
+        """The flags that change numbers, by name."""
+        return {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.metadata["identity"]}
+
+    def to_dict(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+    def to_json(self) -> str:
+        return json.dumps(self.to_dict(), indent=2)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "Config":
+        """From `to_dict`, JSON (lists become tuples) or a checkpoint; flags that no longer exist are left out."""
+        known = {f.name: f for f in dataclasses.fields(cls)}
+        return cls(**{k: tuple(v) if known[k].metadata["many"] else v for k, v in values.items() if k in known})
+
+
+# A recipe is a row: the defaults that it changes. A flag on the command line wins over its recipe.
+RECIPES: dict[str, dict[str, Any]] = {
+    # AdamW, warm-up, cosine and a slower backbone: common practice for fine-tuning (e.g. Kornblith, Shlens and Le, 2019)
+    "finetune": {},
+    # the head alone, on features computed once
+    "probe": {"freeze": "backbone", "augment": "none", "weight_decay": 0.0},
+    # He et al. 2016 for CIFAR-10, with Nesterov's momentum and cosine decay
+    "scratch": {"weights": "none", "optimizer": "sgd", "nesterov": True, "lr": 0.1, "weight_decay": 5e-4},
+}
+
+
+def with_recipe(given: dict[str, Any]) -> Config:
+    """The run that flags ask for: defaults, then the recipe's, then the flags themselves."""
+    recipe = given.get("recipe", "finetune")
+    if recipe not in RECIPES:
+        raise ConfigError(f"--recipe={recipe}: unknown; there are {', '.join(RECIPES)}.{nearest(recipe, RECIPES)}")
+    return Config(**(RECIPES[recipe] | given))
+
+
+def check_ranges(options: Any) -> None:
+    """Raise ConfigError for the first flag of a dataclass of flags whose value is out of its range or choices."""
+    for f in dataclasses.fields(options):
+        value, meta = getattr(options, f.name), f.metadata
+        if value is None or (value == f.default and not meta["choices"]):
+            continue
+        if meta["choices"] and value not in meta["choices"]:
+            known = ", ".join(meta["choices"])
+            raise ConfigError(
+                f"--{f.name}={value}: unknown; choose one of {known}.{nearest(str(value), meta['choices'])}"
+            )
+        bounds = {
+            "at least": (meta["low"], lambda v, bound: v >= bound),
+            "at most": (meta["high"], lambda v, bound: v <= bound),
+            "above": (meta["above"], lambda v, bound: v > bound),
+            "below": (meta["below"], lambda v, bound: v < bound),
+        }
+        for word, (bound, holds) in bounds.items():
+            if bound is not None and not holds(value, bound):
+                raise ConfigError(f"--{f.name}={value}: out of range; it must be {word} {bound:g}")
+
+
+def check_combinations(config: Config) -> None:
+    """Raise ConfigError for flags that contradict each other, as far as that can be told without looking at the data."""
+    if config.val_split + config.test_split >= 1:
+        raise ConfigError(
+            f"--val_split={config.val_split:g} --test_split={config.test_split:g}: "
+            "nothing would be left to train on; their sum must be below 1"
+        )
+    if config.freeze not in ("none", "backbone") and not (config.freeze.isdigit() and int(config.freeze) > 0):
+        raise ConfigError(f"--freeze={config.freeze}: expected none, backbone, or a number of stages from 1 on")
+    if config.unfreeze_epoch is not None and config.freeze == "none":
+        raise ConfigError("--unfreeze_epoch: nothing is frozen; add --freeze=backbone or --freeze=N")
+    if config.views and (config.freeze != "backbone" or config.unfreeze_epoch is not None):
+        raise ConfigError("--views: only with --freeze=backbone and without --unfreeze_epoch")
+    if config.nesterov and (config.optimizer != "sgd" or config.momentum == 0):
+        raise ConfigError("--nesterov: only with --optimizer=sgd and a --momentum above 0")
+    if config.grad_accumulation != "auto" and not positive_integer(config.grad_accumulation):
+        raise ConfigError(f"--grad_accumulation={config.grad_accumulation}: expected auto or a whole number from 1 on")
+    if config.workers != "auto" and not config.workers.isdigit():
+        raise ConfigError(f"--workers={config.workers}: expected auto or a whole number")
+    if not config.run_name or set(config.run_name) & set('/\\:*?"<>|\n') or config.run_name in (".", ".."):
+        raise ConfigError(f"--run_name={config.run_name}: it names files, so use letters, digits, '.', '_' and '-'")
+    parse_subset(config.subset)
+    parse_duration("max_time", config.max_time)
+    if not positive_integer(config.save_every):
+        parse_duration("save_every", config.save_every)
+
+
+def positive_integer(text: str) -> bool:
+    return text.isdigit() and int(text) > 0
+
+
+def parse_subset(text: str | None) -> int | float | None:
+    """'5000' -> 5000 images, '0.1' -> a tenth; ConfigError otherwise."""
+    if text is None:
+        return None
+    try:
+        value = int(text) if str(text).isdigit() else float(text)
+    except ValueError:
+        value = 0
+    if value <= 0 or (isinstance(value, float) and value > 1):
+        raise ConfigError(f"--subset={text}: expected a number of images (5000) or a share of them (0.1)")
+    return value
+
+
+def parse_duration(name: str, text: str | None) -> float | None:
+    """'HH:MM:SS', 'MM:SS', '90s', '10m' or '2h' -> seconds; ConfigError, naming the flag, otherwise."""
+    if text is None:
+        return None
+    try:
+        if ":" in text:
+            seconds = 0.0
+            for part in text.split(":"):
+                seconds = 60 * seconds + float(part)
+        else:
+            seconds = float(text[:-1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[text[-1]]
+    except (ValueError, KeyError, IndexError):
+        seconds = -1.0
+    if not 0 < seconds < float("inf"):
+        raise ConfigError(f"--{name}={text}: expected a duration such as 23:30:00, 90s, 10m or 2h")
+    return seconds

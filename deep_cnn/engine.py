@@ -1,0 +1,135 @@
+"""The loop that trains and the loop that scores. Opens no files, knows of no clock, no signal and no checkpoint."""
+
+import contextlib
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import nn
+
+from deep_cnn import optim
+from deep_cnn.data.feed import Batch
+from deep_cnn.draws import number
+from deep_cnn.mixing import Mixer
+from deep_cnn.model_builder import main_and_auxiliary
+from deep_cnn.tasks import Task
+
+
+@dataclass(frozen=True)
+class StepSettings:
+    """How one optimizer step is computed.
+
+    pieces: a batch is computed in so many parts, whose gradients add up; autocast: opens the reduced precision.
+    """
+
+    seed: int = 0
+    pieces: int = 1
+    clip: float = 0.0
+    l1: float = 0.0
+    mixer: Mixer = field(default_factory=Mixer)
+    autocast: Callable[[], contextlib.AbstractContextManager] = contextlib.nullcontext
+
+
+@dataclass(frozen=True)
+class Step:
+    """What one step leaves behind. loss: of this batch, a scalar on the device; nothing has waited for it yet."""
+
+    number: int
+    loss: torch.Tensor
+    indices: np.ndarray
+
+
+def train_one_epoch(
+    model: nn.Module,
+    batches: Iterable[Batch],
+    task: Task,
+    optimizer: torch.optim.Optimizer,
+    settings: StepSettings,
+    *,
+    lr_factor: Callable[[int], float],
+    first_step: int,
+    sums: torch.Tensor,
+    scaler: torch.amp.GradScaler,
+    average: optim.MovingAverage | None = None,
+) -> Iterator[Step]:
+    """Train on each batch in turn; yields after each optimizer step, so that the caller may save, show or stop there.
+
+    Args:
+        model: float images (B, 3, S, S) -> outputs (B, K); already in its training mode.
+        lr_factor: global step -> factor on each group's learning rate.
+        first_step: global step of the first batch.
+        sums: float64 (2,) on the device; the loss times its weight and the weight are added to it, step by step.
+    """
+    for step, batch in enumerate(batches, first_step):
+        # dropout and stochastic depth draw from torch's generator: seeded by the step, so a resumed run draws the same
+        torch.manual_seed(number(settings.seed, "step", step))
+        optim.set_lr(optimizer, lr_factor(step))
+        images, targets = settings.mixer(
+            batch.images, batch.targets, task, settings.seed, step
+        )  # (B, 3, S, S), (B, ...)
+
+        pieces = min(settings.pieces, max(1, len(images) // 2))  # BatchNorm cannot train on a piece of one
+        total = batch_weight(task, targets, batch.weights)
+        loss = torch.zeros((), device=images.device)
+        for x, t, w in zip(*(v.tensor_split(pieces) for v in (images, targets, batch.weights)), strict=True):
+            with settings.autocast():
+                outputs = model(x)
+            part = loss_sum(outputs, t, w, task) / total
+            scaler.scale(part).backward()
+            loss += part.detach()
+
+        scaler.unscale_(optimizer)
+        if settings.l1:
+            optim.add_l1(optimizer, settings.l1)
+        if settings.clip:
+            nn.utils.clip_grad_norm_((p for g in optimizer.param_groups for p in g["params"]), settings.clip)
+        scaler.step(optimizer)
+        scaler.update()
+        optimizer.zero_grad(set_to_none=True)
+        if average is not None:
+            average.update(step)
+        sums += torch.stack((loss * total, total)).to(sums.dtype)
+        yield Step(step, loss, batch.indices)
+
+
+def loss_sum(outputs, targets: torch.Tensor, weights: torch.Tensor, task: Task) -> torch.Tensor:
+    """Weighted sum of the samples' losses, in float32, auxiliary heads included with their own share."""
+    main, auxiliary = main_and_auxiliary(outputs)
+    total = torch.zeros((), device=weights.device)
+    for share, part in ((1.0, main), *auxiliary):
+        losses, _ = task.losses_and_weights(part.float() if part.dtype != torch.float64 else part, targets)
+        total = total + share * (losses * weights).sum()
+    return total
+
+
+def batch_weight(task: Task, targets: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+    """What the sum of losses is divided by: the weights of the samples, each as often as it has known targets."""
+    if task.kind != "scores":
+        return weights.sum()
+    return ((~torch.isnan(targets)).sum(1) * weights).sum().clamp(min=1e-12)  # a batch may have no known score at all
+
+
+def training_mode(model: nn.Module, frozen: Iterable[str]) -> None:
+    """Train mode, but the frozen modules wholly in eval mode: their BatchNorm statistics and dropout stay still too."""
+    model.train().requires_grad_(True)
+    for name in frozen:
+        model.get_submodule(name).eval().requires_grad_(False)
+
+
+@torch.inference_mode()
+def evaluate(
+    model: nn.Module,
+    batches: Iterable[Batch],
+    autocast: Callable[[], contextlib.AbstractContextManager] = contextlib.nullcontext,
+) -> Iterator[tuple[np.ndarray, torch.Tensor]]:
+    """Score every sample once; yields a batch's sample indices (n,) and raw outputs float32 (n, K), on the device.
+
+    The last batch comes padded to full length, since the rows of another batch size differ in the last bits; its
+    surplus rows are dropped here.
+    """
+    model.eval()
+    for batch in batches:
+        with autocast():
+            outputs = model(batch.images)  # (eval_batch, K)
+        yield batch.indices, outputs[: len(batch.indices)].float()

@@ -1,0 +1,169 @@
+"""What is learnt: one class per image, several labels, or scores. Output width, loss, decoding and the metric that selects."""
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from deep_cnn import metrics
+from deep_cnn.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Task:
+    """The interface of the tasks below.
+
+    names: the classes, labels or targets, in the order of the network's outputs.
+    loss: name of the loss; label_smoothing: for classes, in training only.
+    """
+
+    names: tuple[str, ...]
+    loss: str
+    label_smoothing: float = 0.0
+
+    kind: ClassVar[str]
+    losses: ClassVar[tuple[str, ...]]  # the default first
+    select: ClassVar[str]  # the validation metric that chooses the best epoch
+    higher_is_better: ClassVar[bool] = True
+
+    @property
+    def outputs(self) -> int:
+        """Width K of the network's output."""
+        return len(self.names)
+
+    def encode(self, targets: np.ndarray) -> torch.Tensor:
+        """The index's targets as the loss wants them; row n belongs to sample n."""
+        raise NotImplementedError
+
+    def soft(self, targets: torch.Tensor) -> torch.Tensor:
+        """Encoded targets in a form that can be averaged between two images (mixup): float (B, K)."""
+        return targets
+
+    def losses_and_weights(self, outputs: torch.Tensor, targets: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Loss of each sample, summed over what it has of targets, and how many those are: float (B,), float (B,)."""
+        raise NotImplementedError
+
+    def decode(self, outputs: np.ndarray) -> np.ndarray:
+        """Raw outputs (N, K) as probabilities, or as scores in their own units: float64 (N, K)."""
+        raise NotImplementedError
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"kind": self.kind} | dataclasses.asdict(self)
+
+
+@dataclass(frozen=True)
+class Classification(Task):
+    kind = "single"
+    losses = ("cross_entropy",)
+    select = "top1"
+
+    def encode(self, targets):
+        return torch.from_numpy(np.ascontiguousarray(targets, dtype=np.int64))  # (N,)
+
+    def soft(self, targets):
+        return F.one_hot(targets, self.outputs).float()
+
+    def losses_and_weights(self, outputs, targets):
+        losses = F.cross_entropy(outputs, targets, reduction="none", label_smoothing=self.label_smoothing)
+        return losses, torch.ones_like(losses)
+
+    def decode(self, outputs):
+        shifted = np.exp(outputs.astype(np.float64) - outputs.max(1, keepdims=True))
+        return shifted / shifted.sum(1, keepdims=True)
+
+
+@dataclass(frozen=True)
+class MultiLabel(Task):
+    kind = "multi"
+    losses = ("bce",)
+    select = "map"
+
+    def encode(self, targets):
+        return torch.from_numpy(np.ascontiguousarray(targets, dtype=np.float32))  # (N, K) of 0 and 1
+
+    def losses_and_weights(self, outputs, targets):
+        goal = targets * (1 - self.label_smoothing) + self.label_smoothing / 2
+        losses = F.binary_cross_entropy_with_logits(outputs, goal, reduction="none").mean(1)
+        return losses, torch.ones_like(losses)
+
+    def decode(self, outputs):
+        return 1 / (1 + np.exp(-np.clip(outputs.astype(np.float64), -700, 700)))  # exp(710) overflows
+
+
+@dataclass(frozen=True)
+class Regression(Task):
+    """Scores, standardised by the training set's mean and spread (never the test's) and reported in their own units."""
+
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+
+    kind = "scores"
+    losses = ("mse", "huber")
+    select = "loss"
+    higher_is_better = False
+
+    def encode(self, targets):
+        standardised = (np.asarray(targets, np.float64) - np.array(self.mean)) / np.array(self.std)
+        return torch.from_numpy(standardised.astype(np.float32))  # (N, K), NaN where a score is missing
+
+    def losses_and_weights(self, outputs, targets):
+        # (B, K) against (B, K), always: (B, 1) against (B,) would broadcast to (B, B)
+        assert outputs.shape == targets.shape, (outputs.shape, targets.shape)
+        known = ~torch.isnan(targets)
+        # the missing ones are replaced before the loss, not masked after it: NaN * 0 is NaN, also in the gradient
+        goal = torch.where(known, targets, outputs.detach())
+        function = F.mse_loss if self.loss == "mse" else F.huber_loss
+        losses = function(outputs, goal, reduction="none") * known
+        return losses.sum(1), known.sum(1).float()
+
+    def decode(self, outputs):
+        return outputs.astype(np.float64) * np.array(self.std) + np.array(self.mean)
+
+
+TASKS: dict[str, type[Task]] = {task.kind: task for task in (Classification, MultiLabel, Regression)}
+
+
+def make_task(kind: str, names: tuple[str, ...], train_targets: np.ndarray, loss: str, label_smoothing: float) -> Task:
+    """The task of an index (its `kind`), with what it learns from the training set alone."""
+    cls = TASKS[kind]
+    loss = cls.losses[0] if loss == "auto" else loss
+    if loss not in cls.losses:
+        raise ConfigError(f"--loss={loss}: does not fit the task; choose one of {', '.join(cls.losses)}")
+    if kind != "scores":
+        return cls(names, loss, label_smoothing)
+    if label_smoothing:
+        raise ConfigError("--label_smoothing: only for classes, and the targets are scores")
+    mean, std = np.nanmean(train_targets, 0), np.nanstd(train_targets, 0)
+    return Regression(names, loss, 0.0, tuple(mean.tolist()), tuple(np.where(std > 0, std, 1.0).tolist()))
+
+
+def task_from_dict(values: dict[str, Any]) -> Task:
+    """The task that `to_dict` described."""
+    values = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+    return TASKS[values.pop("kind")](**values)
+
+
+def validation_loss(task: Task, outputs: np.ndarray, targets: np.ndarray) -> float:
+    """Mean loss per sample (nats), or per known score (units of the training set's spread, squared with mse).
+
+    Args:
+        outputs: raw, float (N, K); targets: the index's own, row by row.
+    """
+    plain = dataclasses.replace(task, label_smoothing=0.0)
+    losses, weights = plain.losses_and_weights(torch.from_numpy(outputs).double(), plain.encode(targets))
+    return float(losses.sum() / weights.sum())
+
+
+def score(task: Task, outputs: np.ndarray, targets: np.ndarray) -> dict[str, Any]:
+    """All metrics of one split: `metrics.py`'s for the task, and the loss that training minimises."""
+    decoded = task.decode(outputs)
+    if task.kind == "single":
+        values = metrics.classification_metrics(decoded, targets, task.names)
+    elif task.kind == "multi":
+        values = metrics.multilabel_metrics(decoded, targets, task.names)
+    else:
+        values = metrics.regression_metrics(decoded, targets, task.names, np.array(task.mean))
+    return values | {"loss": validation_loss(task, outputs, targets)}
