@@ -1,0 +1,428 @@
+"""How good the predictions are: every sample counted once, undefined values None.
+
+Each task has a class that reduces the predictions, once, to a few numbers per sample. Its `scores(indices)` then turns
+any selection of samples into metrics in about a millisecond: all of them, one group, or a bootstrap resample.
+
+    classification_metrics(probabilities, targets, classes)                          # each epoch, on validation
+    held_out_result(ClassificationScores.of(probabilities, targets, classes), seed)  # once, on test: intervals.py
+
+Sums avoid BLAS: its results depend on the number of threads, and test.json is compared bit for bit.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from deep_cnn.errors import DataError, NonFiniteLoss
+
+Scores = dict[str, float | None]
+
+REGRESSION_METRICS = ("mae", "rmse", "r2", "pearson", "spearman")
+
+
+class SampleScores(Protocol):
+    """Predictions and targets of N samples, ready to be scored in any selection."""
+
+    def __len__(self) -> int: ...
+
+    def scores(self, indices: np.ndarray | None = None) -> Scores:
+        """Flat metrics of the samples with these numbers (repeats allowed; None: all of them)."""
+
+    def metrics(self) -> dict:
+        """All metrics of all samples, as plain values ready for JSON."""
+
+
+# -- classification ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class ClassificationScores:
+    classes: tuple[str, ...]
+    targets: np.ndarray  # int64 (N,)
+    predicted: np.ndarray  # int64 (N,) the most probable class; of equals, the first
+    loss: np.ndarray  # float64 (N,) nats
+    in_top5: np.ndarray  # bool (N,)
+
+    @classmethod
+    def of(cls, probabilities: np.ndarray, targets: np.ndarray, classes: Sequence[str]) -> "ClassificationScores":
+        """See `classification_metrics` for the arguments."""
+        probabilities, targets = np.asarray(probabilities), np.asarray(targets, dtype=np.int64)
+        _check(probabilities, (len(targets), len(classes)))
+        assert targets.min() >= 0 and targets.max() < len(classes), "a target is not one of the classes"
+        of_target = np.take_along_axis(probabilities, targets[:, None], axis=1)  # (N, 1)
+        earlier_equals = (probabilities == of_target) & (np.arange(len(classes)) < targets[:, None])
+        rank = (probabilities > of_target).sum(axis=1) + earlier_equals.sum(axis=1)  # 0 where argmax is the target
+        return cls(
+            classes=tuple(classes),
+            targets=targets,
+            predicted=probabilities.argmax(axis=1),
+            # a float32 softmax underflows to 0 beyond 87 nats: the loss stays large and finite
+            loss=-np.log(np.maximum(of_target[:, 0].astype(np.float64), np.finfo(np.float32).tiny)),
+            in_top5=rank < min(5, len(classes)),
+        )
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    def scores(self, indices: np.ndarray | None = None) -> Scores:
+        indices = _all_unless_given(indices, len(self))
+        hits, true, predicted = self._counts(indices)
+        return {
+            "loss": _plain(self.loss[indices].mean()),
+            "top1": _plain(hits.sum() / len(indices)),
+            "top5": _plain(np.count_nonzero(self.in_top5[indices]) / len(indices)),
+            "balanced_accuracy": _mean_of_defined(_ratio(hits, true)),
+            "macro_f1": _mean_of_defined(_ratio(2 * hits, true + predicted)),
+        }
+
+    def metrics(self) -> dict:
+        hits, true, predicted = self._counts(_all_unless_given(None, len(self)))
+        return {**self.scores(), "per_class": _per_class(self.classes, hits, true, predicted)}
+
+    def confusion(self) -> np.ndarray:
+        """int64 (K, K): images of true class (row) predicted as class (column)."""
+        size = len(self.classes)
+        return np.bincount(self.targets * size + self.predicted, minlength=size * size).reshape(size, size)
+
+    def _counts(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Images of each class that are right, that there are, and that are predicted, each (K,)."""
+        size, targets, predicted = len(self.classes), self.targets[indices], self.predicted[indices]
+        right = targets[targets == predicted]
+        return tuple(np.bincount(labels, minlength=size) for labels in (right, targets, predicted))
+
+
+def classification_metrics(probabilities: np.ndarray, targets: np.ndarray, classes: Sequence[str]) -> dict:
+    """Metrics of one class per image.
+
+    Args:
+        probabilities: (N, K), rows that sum to 1.
+        targets: class numbers, integers (N,).
+        classes: the K names.
+    Returns:
+        loss in nats per image, not smoothed and not weighted; fractions top1, top5 (the target is among the min(5, K)
+        most probable), balanced_accuracy (mean recall of the classes that have images), macro_f1 (mean over the classes
+        that have images or predictions, as in scikit-learn); per_class: {name: {precision, recall, f1, count}}.
+    Raises:
+        DataError: no images. NonFiniteLoss: a probability is NaN or infinite.
+    """
+    return ClassificationScores.of(probabilities, targets, classes).metrics()
+
+
+def calibration(probabilities: np.ndarray, targets: np.ndarray, bins: int = 15) -> dict:
+    """Is a confidence of 0.8 right in 80% of cases? Guo et al., "On Calibration of Modern Neural Networks", 2017.
+
+    Args:
+        probabilities: (N, K), rows that sum to 1. targets: integers (N,).
+        bins: number of equally wide bins of the largest probability.
+    Returns:
+        ece: mean of |accuracy - confidence| over the bins, weighted by their images;
+        bins: [{low, high, count, confidence, accuracy}], the last two None in an empty bin. A bin holds (low, high].
+    """
+    probabilities, targets = np.asarray(probabilities), np.asarray(targets)
+    _check(probabilities, (len(targets), probabilities.shape[-1]))
+    confidence = probabilities.max(axis=1).astype(np.float64)
+    right = probabilities.argmax(axis=1) == targets
+    edges = np.arange(bins + 1) / bins
+    which = np.clip(np.searchsorted(edges, confidence, side="left") - 1, 0, bins - 1)
+    count = np.bincount(which, minlength=bins)
+    mean_confidence = _ratio(np.bincount(which, weights=confidence, minlength=bins), count)
+    accuracy = _ratio(np.bincount(which, weights=right, minlength=bins), count)
+    table = [
+        {
+            "low": float(edges[b]),
+            "high": float(edges[b + 1]),
+            "count": int(count[b]),
+            "confidence": _plain(mean_confidence[b]),
+            "accuracy": _plain(accuracy[b]),
+        }
+        for b in range(bins)
+    ]
+    return {"ece": _plain(np.nansum(count * np.abs(accuracy - mean_confidence)) / len(targets)), "bins": table}
+
+
+# -- several labels per image -----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class MultilabelScores:
+    classes: tuple[str, ...]
+    targets: np.ndarray  # bool (N, K)
+    predicted: np.ndarray  # bool (N, K)
+    loss: np.ndarray  # float64 (N,) nats per label
+    blocks: np.ndarray  # int64 (N, K) see _precision_blocks
+    first_block: np.ndarray  # int64 (K + 1,) label k owns the blocks first_block[k] to first_block[k + 1] - 1
+
+    @classmethod
+    def of(cls, probabilities: np.ndarray, targets: np.ndarray, classes: Sequence[str]) -> "MultilabelScores":
+        """See `multilabel_metrics` for the arguments."""
+        probabilities, targets = np.asarray(probabilities, dtype=np.float64), np.asarray(targets)
+        _check(probabilities, (len(targets), len(classes)))
+        assert np.isin(targets, (0, 1)).all(), "labels are 0 or 1"
+        targets = targets.astype(bool)
+        of_target = np.where(targets, probabilities, 1 - probabilities)
+        blocks = [_precision_blocks(probabilities[:, k], targets[:, k]) for k in range(len(classes))]
+        first_block = np.cumsum([0] + [number_of_blocks for _, number_of_blocks in blocks])
+        return cls(
+            classes=tuple(classes),
+            targets=targets,
+            predicted=probabilities >= 0.5,
+            # a float32 sigmoid rounds to 1 beyond 17 nats: 2**-24 is its distance from 1 there
+            loss=-np.log(np.maximum(of_target, 2.0**-24)).mean(axis=1),
+            blocks=np.stack([block for block, _ in blocks], axis=1) + first_block[:-1],
+            first_block=first_block,
+        )
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    def scores(self, indices: np.ndarray | None = None) -> Scores:
+        indices = _all_unless_given(indices, len(self))
+        hits, true, predicted = self._counts(indices)
+        return {
+            "loss": _plain(self.loss[indices].mean()),
+            "map": _mean_of_defined(self._average_precision(indices)),
+            "macro_f1": _mean_of_defined(_ratio(2 * hits, true + predicted)),
+            "micro_f1": _plain(_ratio(2 * hits.sum(), true.sum() + predicted.sum())),
+        }
+
+    def metrics(self) -> dict:
+        indices = _all_unless_given(None, len(self))
+        per_class = _per_class(self.classes, *self._counts(indices))
+        for name, value in zip(self.classes, self._average_precision(indices), strict=True):
+            per_class[name]["average_precision"] = _plain(value)
+        return {**self.scores(), "per_class": per_class}
+
+    def _counts(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Images of each label that are right, that there are, and that are predicted, each (K,)."""
+        targets, predicted = self.targets[indices], self.predicted[indices]
+        return (targets & predicted).sum(axis=0), targets.sum(axis=0), predicted.sum(axis=0)
+
+    def _average_precision(self, indices: np.ndarray) -> np.ndarray:
+        """float64 (K,): sum over thresholds of the precision there times the recall gained; NaN without positives."""
+        blocks, size = self.blocks[indices], self.first_block[-1]  # (n, K)
+        count = np.bincount(blocks.ravel(), minlength=size)
+        positives = np.bincount(blocks[self.targets[indices]], minlength=size)
+        first, lengths = self.first_block[:-1], np.diff(self.first_block)
+        above, positives_above = (
+            np.cumsum(c) - np.repeat(np.cumsum(c)[first] - c[first], lengths) for c in (count, positives)
+        )
+        precision = positives_above / np.maximum(above, 1)
+        return _ratio(np.add.reduceat(positives * precision, first), np.add.reduceat(positives, first))
+
+
+def _precision_blocks(scores: np.ndarray, positive: np.ndarray) -> tuple[np.ndarray, int]:
+    """Number the scores (N,) from the highest, equal ones together, a run of negatives with the positives below it.
+
+    A precision is needed only where there are positives, so nothing is lost by joining the negatives in between; and
+    the sums of a resample go over few blocks instead of over a sorted copy of all samples. The last block holds the
+    negatives below all positives.
+    """
+    _, from_highest = np.unique(-scores, return_inverse=True)
+    has_positive = np.bincount(from_highest, weights=positive) > 0
+    return (np.cumsum(has_positive) - has_positive)[from_highest], int(has_positive.sum()) + 1
+
+
+def multilabel_metrics(probabilities: np.ndarray, targets: np.ndarray, classes: Sequence[str]) -> dict:
+    """Metrics of several labels per image.
+
+    Args:
+        probabilities: (N, K), each in [0, 1] by itself.
+        targets: 0 or 1, (N, K).
+        classes: the K names.
+    Returns:
+        loss in nats per label; map, the mean average precision of the labels that occur; macro_f1 and micro_f1 of
+        probabilities >= 0.5 (macro: mean over the labels that occur or are predicted);
+        per_class: {name: {precision, recall, f1, count, average_precision}}.
+    Raises:
+        DataError: no images. NonFiniteLoss: a probability is NaN or infinite.
+    """
+    return MultilabelScores.of(probabilities, targets, classes).metrics()
+
+
+# -- regression -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class RegressionScores:
+    names: tuple[str, ...]
+    targets: np.ndarray  # float64 (T, N), NaN where missing
+    predictions: np.ndarray  # float64 (T, N)
+    target_order: np.ndarray  # int64 (T, N) place among the different values, for Spearman
+    prediction_order: np.ndarray  # int64 (T, N)
+    train_mean: np.ndarray  # float64 (T,)
+
+    @classmethod
+    def of(
+        cls, predictions: np.ndarray, targets: np.ndarray, names: Sequence[str], train_mean: np.ndarray
+    ) -> "RegressionScores":
+        """See `regression_metrics` for the arguments."""
+        predictions, targets = np.asarray(predictions, dtype=np.float64), np.asarray(targets, dtype=np.float64)
+        train_mean = np.asarray(train_mean, dtype=np.float64)
+        # (N,) against (N, 1) would broadcast to (N, N) further down
+        assert targets.shape == (len(targets), len(names)) and train_mean.shape == (len(names),), "shapes"
+        assert not np.isinf(targets).any(), "infinite targets are refused when the table is read"
+        _check(predictions, targets.shape)
+        return cls(
+            names=tuple(names),
+            targets=targets.T.copy(),
+            predictions=predictions.T.copy(),
+            target_order=np.stack([_order(column) for column in targets.T]),
+            prediction_order=np.stack([_order(column) for column in predictions.T]),
+            train_mean=train_mean,
+        )
+
+    def __len__(self) -> int:
+        return self.targets.shape[1]
+
+    def scores(self, indices: np.ndarray | None = None) -> Scores:
+        """Means over targets as "mae", "r2"...; each target's as "NAME/mae"..."""
+        per_target = [self._of_target(t, self._measured(t, indices)) for t in range(len(self.names))]
+        each = {
+            f"{name}/{metric}": scores[metric]
+            for name, (scores, _) in zip(self.names, per_target, strict=True)
+            for metric in REGRESSION_METRICS
+        }
+        return {**{metric: _mean_over_targets(per_target, metric) for metric in REGRESSION_METRICS}, **each}
+
+    def metrics(self) -> dict:
+        per_target, baselines = [], []
+        for t in range(len(self.names)):
+            measured = self._measured(t, None)
+            per_target.append(self._of_target(t, measured))
+            error = self.targets[t, measured] - self.train_mean[t]
+            baselines.append(({"mae": _plain(_mean(np.abs(error))), "rmse": _plain(_rms(error))}, len(measured)))
+        return {
+            **{metric: _mean_over_targets(per_target, metric) for metric in REGRESSION_METRICS},
+            "mean_predictor": {metric: _mean_over_targets(baselines, metric) for metric in ("mae", "rmse")},
+            "per_target": {
+                name: {**scores, "count": count, "mean_predictor": baseline}
+                for name, (scores, count), (baseline, _) in zip(self.names, per_target, baselines, strict=True)
+            },
+        }
+
+    def _measured(self, t: int, indices: np.ndarray | None) -> np.ndarray:
+        """Of these samples, the ones whose target t is not missing."""
+        indices = _all_unless_given(indices, len(self))
+        return indices[~np.isnan(self.targets[t, indices])]
+
+    def _of_target(self, t: int, measured: np.ndarray) -> tuple[Scores, int]:
+        """The scores of one target, and how many samples have it."""
+        targets, predictions = self.targets[t, measured], self.predictions[t, measured]
+        error, deviation = predictions - targets, targets - _mean(targets)
+        ranks = _ranks(self.target_order[t, measured]), _ranks(self.prediction_order[t, measured])
+        # a constant's deviation from its own mean is rounding, not spread
+        explained = np.nan if _is_constant(targets) else 1 - (error * error).sum() / (deviation * deviation).sum()
+        scores = {
+            "mae": _plain(_mean(np.abs(error))),
+            "rmse": _plain(_rms(error)),
+            "r2": _plain(explained),
+            "pearson": _plain(_correlation(targets, predictions)),
+            "spearman": _plain(_correlation(*ranks)),
+        }
+        return scores, len(measured)
+
+
+def regression_metrics(
+    predictions: np.ndarray, targets: np.ndarray, names: Sequence[str], train_mean: np.ndarray
+) -> dict:
+    """Metrics of one or several numbers per image, in the targets' own units.
+
+    Args:
+        predictions: (N, T). targets: (N, T), NaN where missing: those are left out, target by target.
+        names: the T names. train_mean: (T,), what the mean predictor says: the mean of the TRAINING set.
+    Returns:
+        mae, rmse, r2, pearson, spearman: means over the targets that have values; None when undefined for one of
+        these, e.g. the correlation of constant predictions, so that a collapsed target cannot hide in an average;
+        mean_predictor: {mae, rmse}; per_target: {name: {the five, count, mean_predictor: {mae, rmse}}}.
+    Raises:
+        DataError: no images. NonFiniteLoss: a prediction is NaN or infinite.
+    """
+    return RegressionScores.of(predictions, targets, names, train_mean).metrics()
+
+
+def _mean_over_targets(per_target: list[tuple[Scores, int]], metric: str) -> float | None:
+    values = [scores[metric] for scores, count in per_target if count]
+    return None if not values or None in values else _plain(np.mean(values))
+
+
+def _order(values: np.ndarray) -> np.ndarray:
+    """Place (N,) of each value among the different ones, from the smallest: lets `_ranks` do without sorting."""
+    return np.unique(values, return_inverse=True)[1]
+
+
+def _ranks(order: np.ndarray) -> np.ndarray:
+    """Ranks from 1, equal values sharing their mean rank, of a selection of `_order`'s places."""
+    count = np.bincount(order)
+    return (np.cumsum(count) - (count - 1) / 2)[order]
+
+
+def _correlation(x: np.ndarray, y: np.ndarray) -> float:
+    """Pearson's, NaN where one of the two does not vary."""
+    if _is_constant(x) or _is_constant(y):
+        return np.nan
+    x, y = x - x.mean(), y - y.mean()
+    # each scaled by itself: the product of two sums of squares could underflow
+    x, y = x / np.sqrt((x * x).sum()), y / np.sqrt((y * y).sum())
+    return float(np.clip((x * y).sum(), -1, 1))
+
+
+def _is_constant(values: np.ndarray) -> bool:
+    """Fewer than two values, or no spread beyond float64's rounding (1e-13 of the size, as in scipy's warning)."""
+    return len(values) < 2 or np.ptp(values) <= 1e-13 * np.abs(values).max()
+
+
+# -- small parts ------------------------------------------------------------------------------------------------------
+
+
+def _check(values: np.ndarray, shape: tuple[int, ...]) -> None:
+    assert values.shape == shape, f"predictions {values.shape} for targets {shape}"
+    if not shape[0]:
+        raise DataError("No images to score: the split is empty; give it a share with --val_split or --test_split.")
+    broken = np.count_nonzero(~np.isfinite(values).all(axis=1))
+    if broken:  # NaN compares as false, and would count as a hit
+        raise NonFiniteLoss(
+            f"The network's outputs for {broken} of {shape[0]} images are NaN or infinite, expected numbers; "
+            "try a smaller --lr, --clip=1, or --precision=fp32."
+        )
+
+
+def _all_unless_given(indices: np.ndarray | None, n: int) -> np.ndarray:
+    return np.arange(n) if indices is None else indices
+
+
+def _per_class(classes: Sequence[str], hits: np.ndarray, true: np.ndarray, predicted: np.ndarray) -> dict:
+    precision, recall, f1 = _ratio(hits, predicted), _ratio(hits, true), _ratio(2 * hits, true + predicted)
+    return {
+        name: {
+            "precision": _plain(precision[k]),
+            "recall": _plain(recall[k]),
+            "f1": _plain(f1[k]),
+            "count": int(true[k]),
+        }
+        for k, name in enumerate(classes)
+    }
+
+
+def _ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
+    """NaN instead of a warning where the denominator is 0."""
+    return np.where(denominator > 0, numerator / np.maximum(denominator, 1), np.nan)
+
+
+def _mean_of_defined(values: np.ndarray) -> float | None:
+    defined = values[~np.isnan(values)]
+    return float(defined.mean()) if len(defined) else None
+
+
+def _mean(values: np.ndarray) -> float:
+    return values.mean() if len(values) else np.nan
+
+
+def _rms(values: np.ndarray) -> float:
+    return np.sqrt(_mean(values * values))
+
+
+def _plain(value: float) -> float | None:
+    """A value for JSON, which has no NaN."""
+    return float(value) if np.isfinite(value) else None
