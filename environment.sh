@@ -22,7 +22,8 @@ root=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd -P)
 [ -f "$root/requirements.txt" ] || root=${PBS_O_WORKDIR:-$root}
 [ -f "$root/requirements.txt" ] || die "no requirements.txt in $root: call it from the project's folder"
 env=$root/.venv
-stamp=$env/deep_cnn.stamp       # written last: an environment without it was interrupted half way
+stamp=$env/deep_cnn.stamp       # what is installed, written last
+unfinished=$env.unfinished      # there while an environment is made: one found beside it was interrupted half way
 lock=$env.lock
 export PYTHONNOUSERSITE=1       # packages in ~/.local would shadow those of a conda environment
 
@@ -50,27 +51,30 @@ break_stale() {                 # under a lock of its own, or two that wait woul
     fi
 }
 
-unlock() {
-    kill "$heart" 2>/dev/null || :
-    rm -rf "$lock"
-}
-
 take_lock() {
     told=
     until mkdir "$lock" 2>/dev/null; do
-        [ -d "$lock" ] || [ -w "$root" ] || die "cannot write in $root"
-        if stale; then break_stale; continue; fi
-        [ -n "$told" ] || say "waiting for another process that is making $env"
+        if stale; then break_stale; fi
+        # No lock, and none can be made: a full quota, or a folder that may not be written in
+        [ -d "$lock" ] || mkdir "$lock.$$" || die "cannot make a folder in $root"
+        rmdir "$lock.$$" 2>/dev/null || :
+        [ ! -d "$lock" ] || [ -n "$told" ] || say "waiting for another process that is making $env"
         told=yes
         sleep 1
     done
     echo "$(uname -n) $$" >"$lock/owner"
     (while kill -0 $$ 2>/dev/null && touch "$lock"; do sleep 30; done) >/dev/null 2>&1 &
     heart=$!
-    trap unlock EXIT
+    trap release EXIT
     trap 'exit 129' HUP
     trap 'exit 130' INT
     trap 'exit 143' TERM
+}
+
+release() {
+    kill "$heart" 2>/dev/null || :
+    rm -rf "$lock"
+    trap - EXIT HUP INT TERM
 }
 
 # ---- which Python ------------------------------------------------------------------------------------------------
@@ -108,8 +112,9 @@ find_python() {
 }
 
 create() {
+    : >"$unfinished"
     rm -rf "$env"
-    if find_conda; then
+    if [ -z "${PYTHON:-}" ] && find_conda; then
         say "making $env with $conda"
         # conda-forge only: the licence of the defaults channel forbids it to many universities
         "$conda" create --yes --quiet --prefix "$env" --override-channels --channel conda-forge python=3.12 pip >&2
@@ -143,29 +148,35 @@ install() {
     if [ -z "${TORCH_INDEX:-}" ] && [ -f "$index" ]; then TORCH_INDEX=$(cat "$index"); fi
     if [ -n "${TORCH_INDEX:-}" ]; then
         grep -E '^torch(vision)?([^a-z]|$)' "$root/requirements.txt" >"$env/torch.txt"
-        python -m pip install --no-input --index-url "$TORCH_INDEX" -r "$env/torch.txt" >&2
+        python -m pip install --no-input --index-url "$TORCH_INDEX" -r "$env/torch.txt" >&2 || return
         echo "$TORCH_INDEX" >"$index"
     fi
-    python -m pip install --no-input -r "$root/requirements.txt" -e "$root" >&2
+    python -m pip install --no-input -r "$root/requirements.txt" -e "$root" >&2 || return
     # A torch and a torchvision that do not belong together are found here, not in a job
     python -c 'import torch, torchvision, deep_cnn'
 }
 
+usable() {                      # an environment that was here before is kept, and added to
+    [ -d "$env" ] && [ ! -f "$unfinished" ] && { [ ! -f "$stamp" ] || [ "$(tail -n 1 "$stamp")" = "$root" ]; }
+}
+
 set_up() {
-    take_lock
-    if ready; then return; fi   # made while this one waited
-    if [ ! -f "$stamp" ] || [ "$(tail -n 1 "$stamp")" != "$root" ]; then create; fi
+    usable || create
     activate
     say "installing requirements.txt: several GB the first time, TORCH_INDEX chooses a smaller build"
     install || die "installing failed (see above). Nothing is lost: run the same command again"
     wanted >"$stamp.tmp"
+    rm -f "$unfinished"
     mv "$stamp.tmp" "$stamp"
 }
 
 case ${1:-} in -h | --help) sed -n '6,15s/^# \{0,1\}//p' "$0"; exit 0 ;; esac
 
-# In a subshell: its lock and its traps end with it, and the exec below leaves a process without either
-ready || (set_up)
+if ! ready; then
+    take_lock
+    if ! ready; then set_up; fi # not made while this one waited
+    release
+fi
 activate
 if [ $# -gt 0 ]; then exec "$@"; fi
 if [ -d "$env/conda-meta" ]; then how="conda activate $env"; else how=". $bin/activate"; fi
