@@ -31,6 +31,6 @@ class MachineError(DeepCNNError):
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """" Did you mean X?" for the known word most like `word`, or "" when none is near."""
+    """ " Did you mean X?" for the known word most like `word`, or "" when none is near."""
     close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
     return f" Did you mean {close[0]}?" if close else ""

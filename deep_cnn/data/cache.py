@@ -1,0 +1,147 @@
+"""Decoded images in one file: written as the first epoch reads them, mapped into memory ever after.
+
+Two files per cache: KEY.pixels, a row of R * R * 3 bytes per image of the index, and KEY.rows, eight bytes per row:
+0 while it is missing, else its CRC-32 with bit 32 set. A row is written before its checksum, and the checksum is
+compared when a process reads the row for the first time: a row that was half written when a machine died is decoded
+again. Two processes may fill one cache at once, since they write the same bytes.
+
+Rows are written with pwrite and read through a map: a full disk is an error there and a deadly signal (SIGBUS) here.
+"""
+
+import hashlib
+import logging
+import os
+import shutil
+import threading
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+from deep_cnn.data.index import Index
+from deep_cnn.data.preprocess import Preprocessing
+
+log = logging.getLogger(__name__)
+
+PRESENT = 1 << 32
+LARGEST_SHARE = 1 / 3  # of the free space, so that a shared or small disk keeps room for others
+
+
+def cache_key(index: Index, pre: Preprocessing) -> str:
+    """Names the pixels: the files (path, size, time of change) and the geometry, not the normalisation."""
+    digest = hashlib.sha256(f"1 {pre.resize} {pre.fit} {pre.interpolation}\n".encode())
+    digest.update(index.paths.digest().encode())
+    digest.update(np.ascontiguousarray(index.sizes).tobytes())
+    digest.update(np.ascontiguousarray(index.mtimes).tobytes())
+    return digest.hexdigest()[:16]
+
+
+def cache_folder(flag: str, root: Path) -> Path | None:
+    """Where --cache puts it: the node's own disk within a batch job, outputs/cache elsewhere, or the folder named."""
+    if flag == "off":
+        return None
+    if flag != "auto":
+        return Path(flag).expanduser()
+    scratch = os.environ.get("TMPDIR")
+    in_job = any(name in os.environ for name in ("PBS_JOBID", "SLURM_JOB_ID"))
+    return Path(scratch) / "deep_cnn_cache" if in_job and scratch else root / "outputs" / "cache"
+
+
+class PixelCache:
+    """The rows of one index at one geometry. Safe for several threads; a failing disk turns it off, never the run."""
+
+    def __init__(self, folder: Path, key: str, rows: int, side: int):
+        """Opens or makes the files. OSError when there is no place for them."""
+        folder.mkdir(parents=True, exist_ok=True)
+        self.side, self.row_bytes = side, side * side * 3
+        self.path, size = folder / f"{key}.pixels", rows * self.row_bytes
+        _check_space(self.path, size)
+        self._files = [_open_sized(self.path, size), _open_sized(folder / f"{key}.rows", rows * 8)]
+        self._pixels = np.memmap(self.path, np.uint8, "r", shape=(rows, side, side, 3))
+        self._sums = np.memmap(folder / f"{key}.rows", np.uint64, "r", shape=(rows,))
+        self._verified = np.zeros(rows, bool)
+        self._lock = threading.Lock()  # for systems without pwrite
+        self._writable = True
+
+    def read(self, row: int) -> np.ndarray | None:
+        """The image, uint8 (R, R, 3), a view of the map; None when it is missing or its bytes are not those written."""
+        stored = int(self._sums[row])
+        if not stored & PRESENT:
+            return None
+        pixels = self._pixels[row]
+        if not self._verified[row]:
+            if zlib.crc32(pixels) != stored & 0xFFFFFFFF:
+                return None
+            self._verified[row] = True  # once per process: a sum of every read would cost 60 us an image
+        return pixels
+
+    def write(self, row: int, pixels: np.ndarray) -> None:
+        """Keep the image, uint8 (R, R, 3). A disk that fails is said once, and nothing more is written."""
+        if not self._writable:
+            return
+        try:
+            self._write_at(0, row * self.row_bytes, memoryview(pixels).cast("B"))
+            self._write_at(1, row * 8, np.uint64(zlib.crc32(pixels) | PRESENT).tobytes())
+        except OSError as error:
+            if self._writable:
+                self._writable = False
+                log.warning("The cache %s cannot grow (%s): decoding goes on without it", self.path, error.strerror)
+
+    def filled(self) -> int:
+        """How many rows are there."""
+        return int(np.count_nonzero(self._sums))
+
+    def close(self) -> None:
+        for file in self._files:
+            os.close(file)
+        self._files = []
+        self._writable = False
+
+    def _write_at(self, which: int, offset: int, data: memoryview | bytes) -> None:
+        if hasattr(os, "pwrite"):
+            written = 0
+            while written < len(data):  # a disk that is nearly full takes a part and refuses the next
+                written += os.pwrite(self._files[which], data[written:], offset + written)
+        else:
+            with self._lock:
+                os.lseek(self._files[which], offset, os.SEEK_SET)
+                os.write(self._files[which], data)
+
+
+def open_cache(folder: Path | None, index: Index, pre: Preprocessing) -> PixelCache | None:
+    """The cache, or None, with a line in the log that says why and how large it would be."""
+    if folder is None:
+        return None
+    size = len(index.paths) * pre.resize**2 * 3
+    try:
+        cache = PixelCache(folder, cache_key(index, pre), len(index.paths), pre.resize)
+    except OSError as error:
+        log.warning("No cache of decoded images in %s (%s needed): %s", folder, readable(size), error.strerror or error)
+        return None
+    log.info("Cache of decoded images: %s, %s when full, %d of %d images in it", cache.path, readable(size),
+             cache.filled(), len(index.paths))  # fmt: skip
+    return cache
+
+
+def readable(size: float) -> str:
+    """12345678 -> '12 MB'."""
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if size < 1000:
+            return f"{size:.3g} {unit}"
+        size /= 1000
+    return f"{size:.3g} TB"
+
+
+def _check_space(path: Path, size: int) -> None:
+    allocated = path.stat().st_blocks * 512 if path.exists() and hasattr(os.stat_result, "st_blocks") else 0
+    free = shutil.disk_usage(path.parent).free
+    if size - allocated > free * LARGEST_SHARE:
+        raise OSError(0, f"more than a third of the {readable(free)} free there")
+
+
+def _open_sized(path: Path, size: int) -> int:
+    flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
+    file = os.open(path, flags, 0o644)
+    if os.fstat(file).st_size != size:
+        os.truncate(file, size) if os.truncate in os.supports_fd else os.ftruncate(file, size)
+    return file

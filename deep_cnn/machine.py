@@ -1,0 +1,196 @@
+"""What this machine grants and how a run uses it. Every answer is a function of the machine and the flags, never a timing."""
+
+import contextlib
+import copy
+import functools
+import logging
+import math
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from deep_cnn.errors import ConfigError, MachineError
+
+log = logging.getLogger(__name__)
+
+GIB = 2**30
+
+
+def granted_cores() -> int:
+    """Cores this process may use: its affinity, its control group's quota and the scheduler's grant; never all of the node."""
+    counts = [len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1]
+    quota = _cgroup_numbers("cpu.max", "cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us")
+    if len(quota) == 2 and quota[0] > 0:
+        counts.append(math.ceil(quota[0] / quota[1]))
+    for variable in ("NCPUS", "SLURM_CPUS_PER_TASK"):
+        if os.environ.get(variable, "").isdigit():
+            counts.append(int(os.environ[variable]))
+    return max(1, min(counts))
+
+
+def total_memory() -> int:
+    """Bytes this process may use: the machine's, its control group's or its own limit; not what happens to be free."""
+    limits = []
+    if hasattr(os, "sysconf"):
+        limits.append(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+    else:
+        import psutil  # Windows
+
+        limits.append(psutil.virtual_memory().total)
+    limits += _cgroup_numbers("memory.max", "memory/memory.limit_in_bytes")
+    with contextlib.suppress(ImportError):  # Windows has no such limits
+        import resource
+
+        for kind in (resource.RLIMIT_AS, resource.RLIMIT_DATA):
+            if (soft := resource.getrlimit(kind)[0]) != resource.RLIM_INFINITY:
+                limits.append(soft)
+    return int(min(limits))
+
+
+def _cgroup_numbers(version2: str, *version1: str) -> list[float]:
+    """The numbers in a control group's file ("max" left out), of this process's own group where that can be found."""
+    base = Path("/sys/fs/cgroup")
+    try:
+        groups = [line.split(":", 2) for line in Path("/proc/self/cgroup").read_text().splitlines()]
+    except OSError:
+        return []
+    own = next((path for _, controllers, path in groups if controllers == ""), "/").lstrip("/")
+    found: list[float] = []
+    for folder in (base / own, base):
+        if (folder / version2).is_file():
+            words = (folder / version2).read_text().split()
+            return [float(word) for word in words] if "max" not in words else []
+    for name in version1:
+        if (base / name).is_file():
+            found += [float(word) for word in (base / name).read_text().split()]
+    return [number for number in found if number < 2**60]  # version 1 writes "none" as a number near 2**63
+
+
+def pick_device(flag: str) -> torch.device:
+    """The device of --device; MachineError within seconds, naming driver and build, when it cannot be used."""
+    if flag == "auto":
+        if not torch.cuda.is_available() and torch.backends.mps.is_available():
+            log.info("This Mac has a GPU: --device=mps uses it (faster, but its results are not bit-identical to a CPU's)")
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(flag)
+    except RuntimeError:
+        raise ConfigError(f"--device={flag}: unknown; choose auto, cpu, cuda, cuda:1 or mps") from None
+    if device.type not in ("cpu", "cuda", "mps"):
+        raise ConfigError(f"--device={flag}: unknown; choose auto, cpu, cuda, cuda:1 or mps")
+    if device.type == "cuda" and (not torch.cuda.is_available() or (device.index or 0) >= torch.cuda.device_count()):
+        raise MachineError(
+            f"--device={flag}: no usable GPU ({_driver()}; this torch {torch.__version__} was built for CUDA "
+            f"{torch.version.cuda or 'none: a CPU build'}); ask the scheduler for one, install a build that fits the "
+            "driver (TORCH_INDEX of environment.sh), or use --device=cpu"
+        )
+    if device.type == "mps" and not torch.backends.mps.is_available():
+        raise MachineError("--device=mps: this machine has no such GPU; use --device=cpu")
+    return device
+
+
+def _driver() -> str:
+    path = Path("/proc/driver/nvidia/version")
+    return path.read_text().splitlines()[0].strip() if path.is_file() else "no NVIDIA driver is loaded"
+
+
+def pick_precision(flag: str, device: torch.device) -> str:
+    """fp32, bf16, fp16 or fp64. auto: bf16 where the hardware multiplies it natively, fp16 on Turing and Volta GPUs."""
+    if flag != "auto":
+        if flag == "fp16" and device.type == "cpu":
+            raise ConfigError("--precision=fp16: on a CPU it is emulated and slow; use bf16 or fp32")
+        return flag
+    if device.type == "cuda":
+        # not torch.cuda.is_bf16_supported(): that counts emulation, which is slower than float32
+        major = torch.cuda.get_device_capability(device)[0]
+        return "bf16" if major >= 8 else "fp16" if major == 7 else "fp32"
+    if device.type == "cpu" and _cpu_flags() & {"avx512_bf16", "amx_bf16"}:
+        return "bf16"
+    return "fp32"
+
+
+def _cpu_flags() -> set[str]:
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except OSError:  # macOS, Windows: float32
+        return set()
+    return set(next((line for line in text.splitlines() if line.startswith("flags")), "").split())
+
+
+def autocast(device: torch.device, precision: str) -> Callable[[], contextlib.AbstractContextManager]:
+    """Opens the reduced precision for a forward pass; does nothing for fp32 and fp64."""
+    if precision in ("fp32", "fp64"):
+        return contextlib.nullcontext
+    dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}[precision]
+    return functools.partial(torch.autocast, device.type, dtype)
+
+
+def compiles(flag: str, device: torch.device, steps: int, deterministic: bool) -> bool:
+    """Whether torch.compile pays: about a minute of compiling, 10 to 30% of each step on a GPU; slower on the CPU."""
+    if deterministic:
+        return False
+    return flag == "on" or (flag == "auto" and device.type == "cuda" and steps >= 2000)
+
+
+def set_threads(count: int) -> None:
+    """Compute threads of this thread's kernels: another number changes the last bits of a sum."""
+    torch.set_num_threads(count)
+    # Asking marks this thread as set up; otherwise a reading thread's set_num_threads(1) would reach it later
+    torch.get_num_threads()
+
+
+def set_determinism(deterministic: bool, device: torch.device) -> None:
+    """TF32 for float32 on GPUs; with --deterministic only kernels whose sums have a fixed order."""
+    if device.type == "cuda":
+        torch.set_float32_matmul_precision("highest" if deterministic else "high")
+        torch.backends.cudnn.allow_tf32 = not deterministic
+        torch.backends.cudnn.benchmark = not deterministic
+    if deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.use_deterministic_algorithms(True, warn_only=False)
+
+
+def saved_bytes_per_image(model: nn.Module, size: int, precision: str) -> int:
+    """Bytes that a training step keeps per image for its backward pass, counted on the meta device (no memory, no time).
+
+    Two images are passed, since BatchNorm refuses one.
+    """
+    shadow = copy.deepcopy(model).to("meta").train().requires_grad_(True)
+    # meta tensors have no address: a storage is told by its own object, which `alive` keeps from being reused
+    weights = {t.untyped_storage()._cdata for t in (*shadow.parameters(), *shadow.buffers())}
+    kept: dict[int, int] = {}
+    alive: list[torch.UntypedStorage] = []
+
+    def count(tensor: torch.Tensor) -> torch.Tensor:
+        storage = tensor.untyped_storage()
+        if storage._cdata not in weights:
+            kept[storage._cdata] = tensor.numel()
+            alive.append(storage)
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(count, lambda t: t):
+        shadow(torch.empty(2, 3, size, size, device="meta"))
+    width = {"fp64": 8, "fp32": 4}.get(precision, 2)
+    return sum(kept.values()) * width // 2
+
+
+def pieces_for(batch_size: int, bytes_per_image: int, weights: int, memory: int) -> int:
+    """In how many parts a batch is computed so that a step takes at most 60% of `memory` bytes.
+
+    Args:
+        weights: number of the network's parameters; weight, gradient, two moments and an average are 20 bytes each.
+    """
+    # half as much again for the gradients of activations and the kernels' own work space; 1 GiB for Python and libraries
+    room = 0.6 * memory - 20 * weights - 1 * GIB
+    fits = max(1, int(room / (1.5 * bytes_per_image)))
+    return min(batch_size, math.ceil(batch_size / fits))
+
+
+def memory_for_training(device: torch.device) -> int:
+    """Total bytes of the device that trains: a GPU's own, or this process's share of the machine."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_properties(device).total_memory
+    return total_memory()
