@@ -1,0 +1,251 @@
+"""The image files below a folder, as columns: one scandir pass, no Python object kept per file, kept on disk if asked."""
+
+import json
+import os
+import stat
+import zipfile
+from array import array
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from pathlib import Path
+
+import numpy as np
+
+from deep_cnn.errors import DataError
+
+IMAGE_ENDINGS = frozenset((".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif"))
+SYSTEM_FOLDERS = frozenset(("__MACOSX", "@eaDir", "$RECYCLE.BIN", "lost+found"))  # left by archives, servers and disks
+KEPT_FORMAT = 1  # of the kept index; another number is scanned again
+ROWS_AT_ONCE = 1 << 16  # bounds the temporaries of Paths.take and of a scan to a few MB
+
+
+class Paths(Sequence):
+    """Relative POSIX paths in one block of UTF-8: workers share its pages, a list of strings they would copy.
+
+    Counting references writes to each string, so a list of 1,000,000 paths costs every forked worker 100 MB.
+    """
+
+    def __init__(self, blob: bytes, offsets: np.ndarray):
+        self.blob, self.offsets = blob, offsets  # offsets: int64 (N + 1,)
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    def __getitem__(self, i: int) -> str:
+        n = len(self)
+        if not -n <= i < n:
+            raise IndexError(f"path {i} of {n}")
+        i %= n
+        return self.blob[self.offsets[i] : self.offsets[i + 1]].decode("utf-8", "surrogateescape")
+
+    def __iter__(self) -> Iterator[str]:
+        for start in range(0, len(self), ROWS_AT_ONCE):
+            ends = self.offsets[start : start + ROWS_AT_ONCE + 1].tolist()
+            for left, right in zip(ends, ends[1:], strict=False):
+                yield self.blob[left:right].decode("utf-8", "surrogateescape")
+
+    def __eq__(self, other: object) -> bool:
+        same_kind = isinstance(other, Paths)
+        return same_kind and self.blob == other.blob and np.array_equal(self.offsets, other.offsets)
+
+    __hash__ = None
+
+    def take(self, indices: np.ndarray) -> "Paths":
+        """The paths at `indices` (int64 (M,)), in that order."""
+        indices = np.asarray(indices, dtype=np.int64)
+        lengths = np.diff(self.offsets)[indices]
+        offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+        letters, blob = np.frombuffer(self.blob, dtype=np.uint8), bytearray()
+        for start in range(0, len(indices), ROWS_AT_ONCE):
+            rows = slice(start, start + ROWS_AT_ONCE)
+            first = offsets[start]
+            count = offsets[min(start + ROWS_AT_ONCE, len(indices))] - first
+            shift = self.offsets[indices[rows]] - (offsets[start:-1][:ROWS_AT_ONCE] - first)
+            blob += letters[np.arange(count) + np.repeat(shift, lengths[rows])].tobytes()
+        return Paths(bytes(blob), offsets)
+
+    @classmethod
+    def from_list(cls, paths: Sequence[str]) -> "Paths":
+        encoded = [path.encode("utf-8", "surrogateescape") for path in paths]
+        offsets = np.concatenate([[0], np.cumsum([len(path) for path in encoded])]).astype(np.int64)
+        return cls(b"".join(encoded), offsets)
+
+
+@dataclass(frozen=True)
+class Files:
+    """The images below `root`: by folder, and by name within a folder, whatever the order on disk."""
+
+    root: Path
+    paths: Paths
+    sizes: np.ndarray  # int64 (N,) bytes
+    mtimes: np.ndarray  # int64 (N,) ns
+    folder_of: np.ndarray  # int32 (N,) into folders
+    folders: tuple[str, ...]  # relative POSIX, "" is the root; empty ones too
+    ignored: dict[str, int]  # what was passed over: {"hidden": 3, ".txt": 2}
+    kept: bool = False  # read from the kept index, found unchanged
+
+    def notes(self) -> list[str]:
+        """A line about what was passed over, or none."""
+        if not self.ignored:
+            return []
+        parts = ", ".join(f"{count:,} {kind}" for kind, count in sorted(self.ignored.items(), key=lambda row: -row[1])[:6])
+        return [f"ignored {sum(self.ignored.values()):,} entries that are not images: {parts}"]
+
+
+@dataclass
+class _Folder:
+    """One scandir pass over one folder: its images (by name), its subfolders, what was passed over."""
+
+    names: list[str]
+    sizes: np.ndarray
+    mtimes: np.ndarray
+    subfolders: list[str]
+    ignored: Counter
+    fingerprint: bytes
+
+
+def _look(path: str) -> tuple[list[str], array, array, array]:
+    """Names, sizes, mtimes, modes of everything in a folder, in the order of the disk. Links are followed."""
+    names, sizes, mtimes, modes = [], array("q"), array("q"), array("L")
+    with os.scandir(path) as entries:
+        for entry in entries:
+            try:
+                status = entry.stat()
+            except OSError:  # a link to nowhere, or deleted this instant: mode 0 is neither file nor folder
+                names.append(entry.name), sizes.append(-1), mtimes.append(-1), modes.append(0)
+                continue
+            names.append(entry.name)
+            sizes.append(status.st_size)
+            mtimes.append(status.st_mtime_ns)
+            modes.append(status.st_mode)
+    return names, sizes, mtimes, modes
+
+
+def _fingerprint(path: str, names: int, sizes: array, mtimes: array) -> bytes:
+    """16 bytes that change when anything in the folder is added, removed, renamed (its mtime) or rewritten."""
+    digest = blake2b(f"{os.stat(path).st_mtime_ns} {names}".encode(), digest_size=16)
+    digest.update(sizes)
+    digest.update(mtimes)
+    return digest.digest()
+
+
+def _read_folder(path: str) -> _Folder:
+    everything, sizes, mtimes, modes = _look(path)
+    fingerprint = _fingerprint(path, len(everything), sizes, mtimes)
+    images, subfolders, ignored = [], [], Counter()
+    for i, name in enumerate(everything):
+        is_folder = stat.S_ISDIR(modes[i])
+        if name.startswith(".") or name in SYSTEM_FOLDERS:
+            ignored["hidden"] += 1
+        elif is_folder:
+            subfolders.append(name)
+        elif not stat.S_ISREG(modes[i]):
+            ignored["broken links"] += 1
+        elif (ending := name[name.rfind(".") :].lower()) in IMAGE_ENDINGS:
+            images.append(i)
+        else:
+            ignored[ending if name.rfind(".") > 0 else "without an ending"] += 1
+    images.sort(key=everything.__getitem__)
+    order = np.array(images, dtype=np.int64)
+    names = [everything[i] for i in images]
+    columns = (np.frombuffer(column, dtype=np.int64)[order] if len(order) else order for column in (sizes, mtimes))
+    return _Folder(names, *columns, sorted(subfolders), ignored, fingerprint)
+
+
+def _walk(root: Path) -> tuple[Files, list[bytes]]:
+    """Scan everything below `root`. Also returns the folders' fingerprints."""
+    blob, lengths, sizes, mtimes = bytearray(), array("i"), [], []
+    folders, counts, prints, ignored = [], [], [], Counter()
+    waiting = [("", ())]  # folders to come, the next one last; with the real folders above, against loops of links
+    while waiting:
+        relative, above = waiting.pop()
+        path = os.path.join(root, relative)
+        try:
+            seen = _read_folder(path)
+            status = os.stat(path)
+        except OSError as problem:
+            raise DataError(f"{path}: cannot be read ({problem.strerror}). Check its permissions.") from problem
+        here = (status.st_dev, status.st_ino)
+        prefix = f"{relative}/" if relative else ""
+        for start in range(0, len(seen.names), ROWS_AT_ONCE):
+            part = [(prefix + n).encode("utf-8", "surrogateescape") for n in seen.names[start : start + ROWS_AT_ONCE]]
+            blob += b"".join(part)
+            lengths.extend(map(len, part))
+        folders.append(relative)
+        counts.append(len(seen.names))
+        sizes.append(seen.sizes)
+        mtimes.append(seen.mtimes)
+        prints.append(seen.fingerprint)
+        ignored += seen.ignored
+        if here[1] and here in above:  # inode 0: a file system that has none
+            raise DataError(f"{path}: a link back to a folder above it. Remove the link.")
+        waiting += [(prefix + name, (*above, here)) for name in reversed(seen.subfolders)]
+    offsets = np.concatenate([[0], np.cumsum(np.frombuffer(lengths, dtype=np.int32), dtype=np.int64)])
+    folder_of = np.repeat(np.arange(len(folders), dtype=np.int32), counts)
+    paths = Paths(bytes(blob), offsets.astype(np.int64))
+    files = Files(root, paths, np.concatenate(sizes), np.concatenate(mtimes), folder_of, tuple(folders), dict(ignored))
+    return files, prints
+
+
+def scan(root: Path, cache_dir: Path | None = None) -> Files:
+    """The images below `root`, nested folders and links included.
+
+    Args:
+        cache_dir: folder for a kept copy of the result. It is used again when every folder's mtime and number of
+            entries and every file's size and mtime are as they were: the names need no sorting then. Measured on two
+            cores, 1,000,000 files: benchmarks/README.md.
+    Raises:
+        DataError: no such folder, one that may not be read, a loop of links.
+    """
+    root = Path(root)
+    if not root.is_dir():
+        there = "is a file" if root.exists() else "does not exist"
+        raise DataError(f"--data_dir: {root} {there}; expected a folder of images.")
+    if cache_dir is None:
+        return _walk(root)[0]
+    name = blake2b(os.path.realpath(root).encode("utf-8", "surrogateescape"), digest_size=8).hexdigest()
+    kept = Path(cache_dir) / f"files-{name}.npz"
+    files = _load_kept(root, kept)
+    if files is None:
+        files, prints = _walk(root)
+        _keep(files, prints, kept)
+    return files
+
+
+def _keep(files: Files, prints: list[bytes], kept: Path) -> None:
+    """Write the index to `kept`; a full or read-only disk only means that the next start scans again."""
+    about = json.dumps({"format": KEPT_FORMAT, "folders": files.folders, "ignored": files.ignored})
+    temporary = kept.with_name(f"{kept.name}.{os.getpid()}.tmp")
+    try:
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        with open(temporary, "wb") as file:
+            np.savez(
+                file, about=np.frombuffer(about.encode(), np.uint8), prints=np.frombuffer(b"".join(prints), np.uint8),
+                blob=np.frombuffer(files.paths.blob, np.uint8), offsets=files.paths.offsets, sizes=files.sizes,
+                mtimes=files.mtimes, folder_of=files.folder_of,
+            )  # fmt: skip
+        os.replace(temporary, kept)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+
+
+def _load_kept(root: Path, kept: Path) -> Files | None:
+    """The kept index if it still describes the disk, else None. Looks at every file, but sorts and decodes nothing."""
+    try:
+        with np.load(kept) as arrays:
+            about = json.loads(arrays["about"].tobytes())
+            if about["format"] != KEPT_FORMAT:
+                return None
+            prints = arrays["prints"].tobytes()
+            for i, folder in enumerate(about["folders"]):
+                path = os.path.join(root, folder)
+                names, sizes, mtimes, _ = _look(path)
+                if _fingerprint(path, len(names), sizes, mtimes) != prints[16 * i : 16 * i + 16]:
+                    return None
+            paths = Paths(arrays["blob"].tobytes(), arrays["offsets"])
+            columns = [arrays[name] for name in ("sizes", "mtimes", "folder_of")]
+            return Files(root, paths, *columns, tuple(about["folders"]), about["ignored"], kept=True)
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile):  # none yet, a folder gone, or half a file: scan
+        return None
