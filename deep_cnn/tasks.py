@@ -157,13 +157,11 @@ def validation_loss(task: Task, outputs: np.ndarray, targets: np.ndarray) -> flo
     return float(losses.sum() / weights.sum())
 
 
-def score(task: Task, outputs: np.ndarray, targets: np.ndarray) -> dict[str, Any]:
-    """All metrics of one split: `metrics.py`'s for the task, and the loss that training minimises."""
+def sample_scores(task: Task, outputs: np.ndarray, targets: np.ndarray) -> metrics.SampleScores:
+    """A split's raw outputs (N, K) and targets, ready to be scored as the task is scored."""
     decoded = task.decode(outputs)
     if task.kind == "single":
-        values = metrics.classification_metrics(decoded, targets, task.names)
-    elif task.kind == "multi":
-        values = metrics.multilabel_metrics(decoded, targets, task.names)
-    else:
-        values = metrics.regression_metrics(decoded, targets, task.names, np.array(task.mean))
-    return values | {"loss": validation_loss(task, outputs, targets)}
+        return metrics.ClassificationScores.of(decoded, targets, task.names)
+    if task.kind == "multi":
+        return metrics.MultilabelScores.of(decoded, targets, task.names)
+    return metrics.RegressionScores.of(decoded, targets, task.names, np.array(task.mean))

@@ -39,19 +39,25 @@ class Batch:
 
 
 class Pixels:
-    """Sample number -> canonical image, from the cache or decoded and then kept there."""
+    """Sample number -> canonical image, from the cache or decoded and then kept there.
 
-    def __init__(self, root: Path, paths: Paths, pre: Preprocessing, cache: PixelCache | None):
-        self.root, self.paths, self.pre, self.cache = root, paths, pre, cache
+    rows: row of the cache that each sample has, int64 (N,), where samples were left out of the index it was made for.
+    """
+
+    def __init__(
+        self, root: Path, paths: Paths, pre: Preprocessing, cache: PixelCache | None, rows: np.ndarray | None = None
+    ):
+        self.root, self.paths, self.pre, self.cache, self.rows = root, paths, pre, cache, rows
 
     def __getitem__(self, index: int) -> torch.Tensor:
         """uint8 (3, R, R), a view of (R, R, 3) memory. DataError names a file that cannot be read."""
-        stored = self.cache.read(index) if self.cache else None
+        row = index if self.rows is None else int(self.rows[index])
+        stored = self.cache.read(row) if self.cache else None
         if stored is not None:
             return torch.from_numpy(stored).permute(2, 0, 1)
         image = decode(self.root / self.paths[index], self.pre)
         if self.cache:
-            self.cache.write(index, image.permute(1, 2, 0).contiguous().numpy())
+            self.cache.write(row, image.permute(1, 2, 0).contiguous().numpy())
         return image
 
 
@@ -108,9 +114,10 @@ class Feed:
         """
         self.indices, self.seed, self.rarity = indices, seed, rarity
         self.targets, self.device = targets, device
-        self.weights = torch.ones(len(targets)) if weights is None else torch.from_numpy(weights).float()
+        self.weights = (torch.ones(len(targets)) if weights is None else torch.from_numpy(weights)).to(dtype)
         assembler = DeviceAssembler if device.type == "cuda" else HostAssembler
         self._assembler = assembler(pixels, augmentation, seed, device, dtype)
+        torch.get_num_threads()  # marks this thread as set up, so that the pool's set_num_threads(1) does not reach it
         self._pool = ThreadPoolExecutor(max(1, workers), "read", _one_thread_each)
 
     def __len__(self) -> int:

@@ -1,0 +1,114 @@
+"""Checkpoints on disk: written atomically, flushed, never with non-finite weights, loaded with weights_only=True.
+
+A checkpoint is a dict of tensors and plain values: format, model (how to build the network), weights, task, preprocessing,
+config, progress, versions; `last.pt` adds the optimizer, the scaler, the moving average and the history of the run.
+"""
+
+import contextlib
+import errno
+import logging
+import os
+import pickle
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from deep_cnn.errors import CheckpointError, NonFiniteLoss
+from deep_cnn.storage import write_atomically
+
+log = logging.getLogger(__name__)
+
+FORMAT = "deep_cnn"
+
+
+def save(path: Path, state: dict[str, Any]) -> None:
+    """Write a checkpoint. OSError leaves the old file whole; NonFiniteLoss when a weight is NaN or infinite."""
+    check_finite(state)
+    write_atomically(path, lambda file: torch.save({"format": FORMAT} | state, file), durable=True)
+
+
+def save_last(path: Path, state: dict[str, Any]) -> None:
+    """Write last.pt and keep the one before it as last.previous.pt, should the new one turn out unreadable.
+
+    On a full disk the one before is given up for the new one.
+    """
+    check_finite(state)
+    older = previous(path)
+    fresh = _fresh(path)
+    try:
+        save(fresh, state)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT) or not (older.exists() and readable(path)):
+            raise
+        older.unlink()
+        save(fresh, state)
+    if path.exists():
+        os.replace(path, older)
+    os.replace(fresh, path)
+
+
+def load_last(path: Path) -> dict[str, Any] | None:
+    """The newest state that can be read, saying so when that is not last.pt; None where there was never one.
+
+    Raises CheckpointError when there are states and none can be read.
+    """
+    for leftover in path.parent.glob("*.tmp"):  # of a process that died while it wrote
+        with contextlib.suppress(OSError):
+            leftover.unlink()
+    found = [file for file in (_fresh(path), path, previous(path)) if file.exists()]  # newest first
+    for file in found:
+        try:
+            return load(file)
+        except CheckpointError as error:
+            log.warning("%s; trying the state before it", error)
+    if found:
+        raise CheckpointError(f"{path}: neither it nor the state before it can be read; --resume=never starts afresh")
+    return None
+
+
+def previous(path: Path) -> Path:
+    return path.with_name("last.previous.pt")
+
+
+def _fresh(path: Path) -> Path:
+    """Complete, but not yet in its place: left by a process that died between two renames."""
+    return path.with_name("last.fresh.pt")
+
+
+def load(path: Path) -> dict[str, Any]:
+    """One of our checkpoints, tensors on the CPU. CheckpointError when missing, truncated, or not one of ours."""
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise CheckpointError(f"{path}: no such checkpoint; train first, or check --run_name and --root_dir") from None
+    except (RuntimeError, pickle.UnpicklingError, EOFError, zipfile.BadZipFile, OSError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0][:120] if str(error).strip() else type(error).__name__
+        raise CheckpointError(
+            f"{path}: cannot be read as a checkpoint ({reason}); it is truncated or no checkpoint"
+        ) from None
+    if not isinstance(state, dict) or state.get("format") != FORMAT:
+        raise CheckpointError(
+            f"{path}: is not a checkpoint of deep_cnn; foreign weights are loaded with --weights=FILE"
+        )
+    return state
+
+
+def readable(path: Path) -> bool:
+    try:
+        load(path)
+    except CheckpointError:
+        return False
+    return True
+
+
+def check_finite(state: dict[str, Any]) -> None:
+    """NonFiniteLoss when a weight or a statistic is NaN or infinite: such a file would end the run for good."""
+    for part in ("weights", "average"):
+        tensors = [t for t in (state.get(part) or {}).values() if t.is_floating_point() and t.numel()]
+        if tensors and not bool(torch.stack([torch.isfinite(t).all() for t in tensors]).all()):
+            bad = next(name for name, t in state[part].items() if not torch.isfinite(t.float()).all())
+            raise NonFiniteLoss(
+                f"{bad} holds NaN or infinite values: nothing was saved; try a smaller --lr or --clip=1"
+            )

@@ -1,0 +1,195 @@
+"""From the flags to the data of one run: index, splits, preprocessing and feeds."""
+
+import dataclasses
+import hashlib
+import logging
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from deep_cnn import model_builder
+from deep_cnn.config import Config, parse_subset
+from deep_cnn.data.augment import parse_augment
+from deep_cnn.data.balance import rarity
+from deep_cnn.data.cache import cache_folder, open_cache
+from deep_cnn.data.feed import Feed, Pixels
+from deep_cnn.data.index import Index, build_index
+from deep_cnn.data.preprocess import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
+from deep_cnn.data.split import Splits, apply_subset, make_splits
+from deep_cnn.errors import ConfigError, DataError, nearest
+from deep_cnn.tasks import Task, make_task
+
+log = logging.getLogger(__name__)
+
+# The table of --pre. To add your own, add a row: its name, the side to which images are resized, the side that the network
+# sees, and the mean and standard deviation of each channel. `auto` is the one that belongs to the weights.
+PREPROCESSINGS: dict[str, Preprocessing] = {
+    "resnet": Preprocessing(256, 224, IMAGENET_MEAN, IMAGENET_STD),
+    "vgg": Preprocessing(256, 224, IMAGENET_MEAN, IMAGENET_STD),
+    "densenet": Preprocessing(256, 224, IMAGENET_MEAN, IMAGENET_STD),
+    "inception": Preprocessing(342, 299, IMAGENET_MEAN, IMAGENET_STD),
+    "half": Preprocessing(256, 224, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),  # values in [-1, 1]
+    "none": Preprocessing(256, 224, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)),  # values in [0, 1]
+    "cifar10": Preprocessing(32, 32, (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)),
+}
+
+SPLITS = ("train", "validation", "test")
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """What a run learns from and is measured on. bad_files: left out by --on_bad_image=skip."""
+
+    index: Index
+    splits: Splits
+    pixels: Pixels
+    bad_files: tuple[str, ...] = ()
+
+    def samples(self, split: str) -> np.ndarray:
+        """int64 (n,): the sample numbers of train, validation or test."""
+        return getattr(self.splits, split)
+
+    def digest(self) -> str:
+        """Names the data by relative paths, sizes and the table's bytes: staged to another folder, it is the same data."""
+        digest = hashlib.sha256(self.index.table_digest.encode())
+        digest.update(self.index.paths.blob)
+        for column in (self.index.paths.offsets, self.index.sizes):
+            digest.update(np.ascontiguousarray(column, dtype=np.int64).tobytes())
+        return digest.hexdigest()
+
+
+def find(flag: str, given: str, config: Config, *others: Path) -> Path:
+    """A file or folder of the user's: as it stands, or below ROOT_DIR, the data folder, or the current folder."""
+    path = Path(given).expanduser()
+    places = [path] if path.is_absolute() else [folder / path for folder in (config.root, *others, Path())]
+    for place in places:
+        if place.exists():
+            return place
+    looked = ", ".join(dict.fromkeys(str(place.parent) for place in places))
+    raise DataError(f"--{flag}={given}: no such file or folder; looked in {looked}")
+
+
+def data_dir(config: Config) -> Path:
+    folder = find("data_dir", config.data_dir, config)
+    if not folder.is_dir():
+        raise DataError(f"--data_dir={config.data_dir}: is a file; give the folder that holds the images")
+    return folder
+
+
+def choose_preprocessing(config: Config) -> Preprocessing:
+    """--pre, --image_size and --fit, checked against what the network can take."""
+    if config.pre == "auto":
+        pre = model_builder.weights_preprocessing(config.model, config.weights)
+    elif config.pre in PREPROCESSINGS:
+        pre = PREPROCESSINGS[config.pre]
+    elif config.pre in model_builder.model_names():
+        pre = model_builder.weights_preprocessing(config.pre, "pretrained")
+    else:
+        known = (*PREPROCESSINGS, "auto")
+        raise ConfigError(
+            f"--pre={config.pre}: unknown; choose {', '.join(known)} or a network's name."
+            f"{nearest(config.pre, (*known, *model_builder.model_names()))}"
+        )
+    if config.image_size:
+        pre = pre.with_crop(config.image_size)
+    model_builder.check_image_size(config.model, pre.crop)
+    return dataclasses.replace(pre, fit=config.fit)
+
+
+def read_dataset(config: Config, pre: Preprocessing, workers: int) -> Dataset:
+    """Index the images, leave out what cannot be read where that was asked for, and split; each finding goes to the log."""
+    folder = data_dir(config)
+    index = build_index(
+        folder,
+        task=config.task,
+        metadata=find("metadata", config.metadata, config, folder) if config.metadata else None,
+        image_column=config.image_column,
+        target=config.target,
+        where=config.where,
+        group=config.group,
+        split_column=config.split_column,
+        study_id=config.study_id,
+        val_folder=config.val_folder,
+        test_folder=config.test_folder,
+    )
+    for note in index.notes:
+        log.info(note)
+    log.info("Task: %s", index.reason)
+    pixels = Pixels(index.root, index.paths, pre, open_cache(cache_folder(config.cache, config.root), index, pre))
+    bad: tuple[str, ...] = ()
+    if config.on_bad_image == "skip":
+        index, pixels, bad = without_bad_images(index, pixels, workers)
+    splits = make_splits(index, val_split=config.val_split, test_split=config.test_split, seed=config.seed)
+    for note in splits.notes:
+        log.info(note)
+    train = apply_subset(index, splits.train, parse_subset(config.subset), config.seed)
+    if len(train) < len(splits.train):
+        log.info("--subset=%s: %d of %d training images, stratified", config.subset, len(train), len(splits.train))
+    if len(train) < 2:
+        raise DataError(f"--data_dir={config.data_dir}: {len(train)} training images; at least 2 are needed")
+    return Dataset(index, dataclasses.replace(splits, train=train), pixels, bad)
+
+
+def without_bad_images(index: Index, pixels: Pixels, workers: int) -> tuple[Index, Pixels, tuple[str, ...]]:
+    """Read every image (into the cache) and leave out those that cannot be read; they are listed in the log."""
+
+    def problem(row: int) -> str | None:
+        try:
+            pixels[row]
+        except DataError as error:
+            return str(error)
+        return None
+
+    log.info("--on_bad_image=skip: reading all %d images once", len(index.paths))
+    with ThreadPoolExecutor(max(1, workers)) as pool:
+        problems = list(pool.map(problem, range(len(index.paths)), chunksize=64))
+    bad = np.array([problem is not None for problem in problems], dtype=bool)
+    if not bad.any():
+        return index, pixels, ()
+    for text in filter(None, problems):
+        log.warning("Left out: %s", text)
+    log.warning("%d of %d images cannot be read and are left out", int(bad.sum()), len(bad))
+    good = np.flatnonzero(~bad)
+    kept = index.take(good)
+    kept_pixels = Pixels(index.root, kept.paths, pixels.pre, pixels.cache, rows=good)
+    return kept, kept_pixels, tuple(index.paths[i] for i in np.flatnonzero(bad))
+
+
+def task_of(config: Config, dataset: Dataset) -> Task:
+    index = dataset.index
+    names = index.classes if index.kind != "scores" else index.target_names
+    train_targets = index.targets[dataset.splits.train]
+    return make_task(index.kind, names, train_targets, config.loss, config.label_smoothing)
+
+
+def open_feeds(
+    config: Config, dataset: Dataset, task: Task, *, device: torch.device, dtype: torch.dtype, workers: int
+) -> dict[str, Feed]:
+    """A feed for each split that has images: training augments, validation and test cut the centre."""
+    index = dataset.index
+    targets = task.encode(index.targets)
+    if targets.is_floating_point():
+        targets = targets.to(dtype)
+    rare = None
+    if config.oversample or config.class_weights:
+        rare = rarity(index.kind, index.targets, dataset.splits.train)
+    feeds = {}
+    for split in SPLITS:
+        if len(dataset.samples(split)):
+            training = split == "train"
+            feeds[split] = Feed(
+                dataset.pixels,
+                dataset.samples(split),
+                targets,
+                device=device,
+                dtype=dtype,
+                workers=workers,
+                augmentation=parse_augment(config.augment) if training else None,
+                seed=config.seed,
+                weights=rare if training and config.class_weights else None,
+                rarity=rare if training and config.oversample else None,
+            )
+    return feeds
