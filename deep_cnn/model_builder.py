@@ -1,0 +1,244 @@
+"""From a name to a network with a new head, and weights into it."""
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+from torchvision.models import GoogLeNetOutputs, InceptionOutputs
+
+from . import models, weights
+from .data.preprocess import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
+from .draws import number
+from .errors import CheckpointError, nearest
+from .models.family import Stages
+
+HEAD_SPREAD = 0.01  # new heads: N(0, 0.01^2) and zero bias, so that the first outputs are near 0 and the loss near ln K
+
+# What an auxiliary head's loss counts: 0.3 in Szegedy et al., "Going deeper with convolutions" (2014), section 5;
+# 0.4 as Inception v3's authors released its training code.
+AUXILIARY_WEIGHTS = {InceptionOutputs: 0.4, GoogLeNetOutputs: 0.3}
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """All it takes to build a network again, apart from its weights.
+
+    name: as --model; outputs: classes, labels or targets; dropout: probability before the head, 0 keeps the network's own;
+    image_size: side of its input in pixels, None for the network's default.
+    """
+
+    name: str
+    outputs: int
+    dropout: float = 0.0
+    image_size: int | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "ModelSpec":
+        return cls(**values)
+
+
+def model_names() -> list[str]:
+    """Every name --model takes, in order, apart from timm/NAME."""
+    return models.names()
+
+
+def build_model(spec: ModelSpec, seed: int) -> nn.Module:
+    """The network of `spec` with new heads; all its initial weights are a pure function of the seed.
+
+    The backbone's do not depend on the number of outputs. Nobody else's random numbers are touched.
+
+    Returns:
+        float32 images (B, 3, S, S) -> outputs (B, outputs); in training Inception and GoogLeNet give a named tuple,
+        see `main_and_auxiliary`.
+    Raises:
+        ConfigError: unknown name, or an image size that the network cannot take.
+    """
+    generator = torch.random.default_generator  # torch.manual_seed would reset the GPU's generators too
+    with torch.random.fork_rng(devices=[]), torch.device("cpu"):
+        generator.manual_seed(number(seed, "backbone"))
+        model = _network(spec)
+        for head in head_modules(spec.name, model):
+            generator.manual_seed(number(seed, "head", head))
+            module = model.get_submodule(head)
+            nn.init.normal_(module.weight, std=HEAD_SPREAD)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+    return model
+
+
+def empty_model(spec: ModelSpec) -> nn.Module:
+    """The network of `spec` whose parameters hold no values yet: for a complete state dict, or to look at its shapes.
+
+    Seconds faster than `build_model` for large networks. Unlike one from the meta device, it has its buffers (Swin's
+    position indices), and the RegNets can be built.
+    """
+    with _Unset(), torch.device("cpu"):
+        return _network(spec)
+
+
+def load_weights(model: nn.Module, spec: ModelSpec, source: str) -> list[str]:
+    """Load weights into a network in place: the backbone, and the heads where they have the same size.
+
+    Args:
+        source: "none", "pretrained", a file or a URL, as --weights.
+    Returns:
+        Lines for the log; heads that were left out are named.
+    Raises:
+        CheckpointError: no file and no network, not a file of weights, truncated, or of another network.
+    """
+    path = _locate(spec.name, source)
+    if path is None:
+        return ["weights: none, the network starts at random"]
+    family = models.find(spec.name)
+    if source == "pretrained":
+        state = family.published_state(spec.name, path, _size(spec))
+    else:
+        file = weights.read(path)
+        theirs = file.info.get("model", {}).get("name", spec.name)
+        if theirs != spec.name:
+            raise CheckpointError(f"--weights {source}: weights of {theirs}, but --model is {spec.name}")
+        state = file.state
+    return weights.fit(model, state, head_modules(spec.name, model), path.name, family.adapt)
+
+
+def weights_preprocessing(name: str, source: str) -> Preprocessing:
+    """What images must go through for these weights.
+
+    Returns:
+        A checkpoint of ours: as it was trained. "none": the geometry of the network's published weights, with ImageNet's
+        mean and spread. Otherwise (published weights, others' files) what the published weights were trained with.
+    """
+    published = models.find(name).published(name).preprocessing
+    if source == "none":
+        return dataclasses.replace(published, mean=IMAGENET_MEAN, std=IMAGENET_STD)
+    if source != "pretrained":
+        own = weights.read(_locate(name, source)).info.get("preprocessing")
+        return Preprocessing.from_dict(own) if own else published
+    return published
+
+
+def check_weights_present(name: str, source: str) -> None:
+    """Make sure that the weights are on this disk, downloading them if need be.
+
+    Raises:
+        CheckpointError: within seconds, when there is neither file nor network.
+    """
+    _locate(name, source)
+
+
+def prefetch(name: str) -> Path:
+    """Download a network's published weights, once; a file that cannot be read is fetched again. Returns its path."""
+    path = _locate(name, "pretrained")
+    try:
+        weights.read(path)
+    except CheckpointError:
+        path.unlink()
+        path = _locate(name, "pretrained")
+    return path
+
+
+def check_image_size(name: str, size: int) -> None:
+    """Raise ConfigError for a side of the input, in pixels, that the network cannot take."""
+    models.find(name).check_size(name, size)
+
+
+def head_modules(name: str, model: nn.Module) -> list[str]:
+    """Module names of the new heads: the main one, then the auxiliary ones of Inception and GoogLeNet."""
+    return models.find(name).heads(name, model)
+
+
+def stages(name: str, model: nn.Module) -> Stages:
+    """[(stage, names of its modules)] from the input to just before the head; every backbone parameter is in one stage.
+
+    A few names are of parameters that belong to no smaller module, such as ViT's class_token: see `parts`.
+    """
+    return models.find(name).stages_of(name, model)
+
+
+def parts(model: nn.Module, names: list[str]) -> tuple[list[nn.Module], list[nn.Parameter]]:
+    """The modules among the names of a stage, and all its parameters (those of the modules and the bare ones)."""
+    modules, parameters = dict(model.named_modules()), dict(model.named_parameters())
+    found = [modules[name] for name in names if name in modules]
+    bare = [parameters[name] for name in names if name not in modules]
+    return found, bare + [parameter for module in found for parameter in module.parameters()]
+
+
+def main_and_auxiliary(outputs: Tensor | tuple) -> tuple[Tensor, list[tuple[float, Tensor]]]:
+    """Split what a network gives in training.
+
+    Returns:
+        The main outputs (B, K), and for each auxiliary head the weight of its loss and its outputs (B, K).
+    """
+    if isinstance(outputs, Tensor):
+        return outputs, []
+    main, *auxiliary = outputs
+    weight = AUXILIARY_WEIGHTS[type(outputs)]
+    return main, [(weight, each) for each in auxiliary if each is not None]
+
+
+def _size(spec: ModelSpec) -> int:
+    return spec.image_size or models.find(spec.name).published(spec.name).preprocessing.crop
+
+
+def _network(spec: ModelSpec) -> nn.Module:
+    check_image_size(spec.name, _size(spec))
+    return models.find(spec.name).build(spec.name, spec.outputs, spec.dropout, _size(spec))
+
+
+def _locate(name: str, source: str) -> Path | None:
+    """The file that --weights means, downloaded if need be; None for "none"."""
+    if source == "none":
+        return None
+    if source == "pretrained":
+        published = models.find(name).published(name)
+        if not published.file:
+            raise CheckpointError(
+                f"--weights pretrained: {name} has no published weights; use --weights=none or a file"
+            )
+        remedy = (
+            f"On a computer with internet: python -m deep_cnn prefetch --model={name}; "
+            "or start from random weights with --weights=none"
+        )
+        return weights.fetch(published.url, published.file, f"--weights pretrained, --model {name}", remedy)
+    if "://" in source:
+        return weights.fetch(
+            source, weights.file_name(source), f"--weights {source}", "Fetch it elsewhere and give the file"
+        )
+    path = Path(source).expanduser()
+    if not path.is_file():
+        hint = nearest(source, ["pretrained", "none"])
+        raise CheckpointError(f"--weights {source}: no such file; expected pretrained, none, a file or a URL.{hint}")
+    return path
+
+
+class _Unset(TorchFunctionMode):
+    """Inside, parameters are not filled with random numbers; constants and buffers are set as ever.
+
+    The functions of nn.init are passed over where torch announces them as a whole, else the fills that they are made of.
+    """
+
+    RANDOM = frozenset(
+        (
+            "kaiming_uniform_",
+            "kaiming_normal_",
+            "xavier_uniform_",
+            "xavier_normal_",
+            "trunc_normal_",
+            "uniform_",
+            "normal_",
+        )
+        + ("erfinv_", "mul_", "add_", "clamp_")  # what trunc_normal_ does after its uniform_
+    )
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        parameter = args[0] if args else (kwargs or {}).get("tensor")
+        if isinstance(parameter, nn.Parameter) and getattr(function, "__name__", "") in self.RANDOM:
+            return parameter
+        return function(*args, **(kwargs or {}))

@@ -1,0 +1,284 @@
+"""Files of weights: where they lie, how they are fetched, what is inside, and how they are fitted to a network."""
+
+import argparse
+import hashlib
+import http.client
+import os
+import queue
+import re
+import sys
+import threading
+import urllib.request
+import zipfile
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from .errors import CheckpointError
+
+CONNECT_SECONDS = 8.0  # a compute node without internet must say so at once; a slow line still gets an answer in this
+OUR_FORMAT = "deep_cnn"
+
+# Where programs keep the tensors in a checkpoint, averaged weights first: those are the ones its author evaluated.
+STATE_KEYS = (
+    "model_ema", "state_dict_ema", "ema_state_dict", "ema",
+    "state_dict", "model_state_dict", "model", "net", "network", "weights", "module",
+)  # fmt: skip
+
+# Harmless kinds that training scripts store beside the tensors (their arguments, a best accuracy of NumPy's).
+_SAFE_KINDS = [
+    argparse.Namespace,
+    np.dtype,
+    np.dtypes.Float32DType,
+    np.dtypes.Float64DType,
+    np.dtypes.Int64DType,
+    np.float64(0).__reduce__()[0],
+    (np.float64(0).__reduce__()[0], "numpy.core.multiarray.scalar"),  # its name before NumPy 2
+]
+
+
+@dataclass(frozen=True)
+class WeightsFile:
+    """state: the tensors, under the file's own names; info: what else a checkpoint of ours holds ({} for others')."""
+
+    state: Mapping[str, Tensor]
+    info: Mapping[str, Any]
+
+
+def folder() -> Path:
+    """Where torch keeps downloaded weights: $TORCH_HOME/hub/checkpoints, ~/.cache/torch/hub/checkpoints by default."""
+    return Path(torch.hub.get_dir()) / "checkpoints"
+
+
+def file_name(url: str) -> str:
+    """The name to keep a download under. "model.pth" is a name of many files, so it gets a digest of the address."""
+    path = Path(urllib.request.url2pathname(url.split("?")[0].rsplit("/", 1)[-1]))
+    if re.search(r"-[0-9a-f]{8,}$", path.stem):  # torchvision's names end in the content's SHA-256
+        return path.name
+    return f"{path.stem}-at-{hashlib.sha256(url.encode()).hexdigest()[:8]}{path.suffix}"
+
+
+def download(url: str, path: Path) -> None:
+    """Fetch `url` into `path`; the file is there whole or not at all.
+
+    Raises:
+        OSError, http.client.HTTPException: no answer within CONNECT_SECONDS, or the transfer broke.
+        ValueError: not an address, or the content is not what its name promises.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")  # two runs may fetch the same file at once
+    try:
+        with _open(url, CONNECT_SECONDS) as answer, part.open("wb") as file:
+            digest, size = _copy(answer, file, path.name)
+            expected = answer.headers.get("Content-Length")
+        if expected and size != int(expected):
+            raise ValueError(f"{size} of {expected} bytes arrived")
+        promised = re.search(r"-([0-9a-f]{8,})$", path.stem)
+        if promised and "-at-" not in path.stem and not digest.startswith(promised[1]):
+            raise ValueError(f"its SHA-256 is {digest[:8]}..., its name promises {promised[1]}")
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def fetch(url: str, file: str, flag: str, remedy: str) -> Path:
+    """The path of `file` in torch's folder, downloaded when it is not there yet.
+
+    Raises:
+        CheckpointError: neither file nor network, within seconds; `flag` and `remedy` say what was asked and what to do.
+    """
+    path = folder() / file
+    if path.is_file():
+        return path
+    try:
+        download(url, path)
+    except (OSError, ValueError, http.client.HTTPException) as error:
+        reason = " ".join(str(getattr(error, "reason", error)).split())
+        raise CheckpointError(
+            f"{flag}: {file} is not in {folder()} (below $TORCH_HOME) and cannot be downloaded ({reason}). {remedy}"
+        ) from error
+    return path
+
+
+def read(path: Path) -> WeightsFile:
+    """Read a state dict or a checkpoint, with `weights_only=True`: a file cannot run code.
+
+    Raises:
+        CheckpointError: missing, truncated, of another kind, or without tensors.
+    """
+    if not path.is_file():
+        raise CheckpointError(f"--weights {path}: no such file")
+    try:
+        content = _load(path)
+    except Exception as error:  # torch.load raises whatever the broken byte happens to break
+        raise CheckpointError(unreadable(path, error)) from error
+    if isinstance(content, Mapping) and content.get("format") == OUR_FORMAT and "weights" in content:
+        return WeightsFile(content["weights"], {key: value for key, value in content.items() if key != "weights"})
+    state = _tensors(content)
+    if state is None:
+        raise CheckpointError(
+            f"--weights {path}: holds no network's weights; expected what torch.save(model.state_dict()) writes"
+        )
+    return WeightsFile(state, {})
+
+
+def unreadable(path: Path, error: Exception) -> str:
+    """One line on why a file could not be read as weights."""
+    if foreign := re.search(r"GLOBAL ([\w.]+)", str(error)):
+        return (
+            f"--weights {path}: holds Python objects ({foreign[1]}), which could run code; "
+            "save the tensors alone with torch.save(model.state_dict(), FILE)"
+        )
+    reason = (str(error).strip() or type(error).__name__).splitlines()[0][:120]
+    return (
+        f"--weights {path}: not a file of weights, or truncated ({path.stat().st_size} bytes; {reason}). "
+        "Delete it and fetch or save it again"
+    )
+
+
+def fit(
+    model: nn.Module,
+    state: Mapping[str, Tensor],
+    heads: list[str],
+    label: str,
+    adapt=lambda state, model: state,
+) -> list[str]:
+    """Load a state dict into a network, in place: its backbone, and its heads where they have the same size.
+
+    Args:
+        state: tensors under names that may carry a prefix ("module.", "model.backbone." ...).
+        heads: module names of the heads.
+        label: what to call the file.
+        adapt: (state under the network's names, model) -> state, for older names and other input sizes.
+    Returns:
+        Lines for the log: how much was loaded, what was left out.
+    Raises:
+        CheckpointError: the tensors are of another network.
+    """
+    own = model.state_dict()
+    state = _without_prefix(state, own)
+    metadata = getattr(state, "_metadata", {})
+    state = OrderedDict(adapt(state, model))
+    other_shape = [name for name, tensor in state.items() if name in own and own[name].shape != tensor.shape]
+    fitting = OrderedDict((name, tensor) for name, tensor in state.items() if name not in other_shape)
+    # torchvision reads versions from here: without one MNASNet refuses the file, with none ViT renames its old layers
+    fitting._metadata = OrderedDict({**getattr(own, "_metadata", {}), **metadata})
+    try:
+        result = model.load_state_dict(fitting, strict=False)
+    except RuntimeError as error:  # a renamed tensor of another shape
+        raise CheckpointError(f"--weights {label}: of another network than --model ({error})") from error
+
+    def in_head(name: str) -> bool:
+        return any(name.startswith(head + ".") for head in heads)
+
+    wanted = [name for name in own if not in_head(name) and not name.endswith("num_batches_tracked")]
+    missing = [name for name in result.missing_keys if name in wanted]
+    unused = [name for name in result.unexpected_keys if not in_head(name)]
+    if len(missing) > len(wanted) / 2 or len(unused) > max(8, len(wanted) / 10):
+        raise CheckpointError(
+            f"--weights {label}: of another network than --model: {len(wanted) - len(missing)} of its "
+            f"{len(wanted)} tensors are in the file, which has {len(unused)} others{_some(unused)}"
+        )
+    lines = [f"weights: {len(wanted) - len(missing)} of {len(wanted)} tensors of the backbone from {label}"]
+    if missing:
+        lines.append(f"weights: not in the file or of another shape, left random: {len(missing)}{_some(missing)}")
+    if unused:
+        lines.append(f"weights: in the file and not used: {len(unused)}{_some(unused)}")
+    return lines + [_about_head(head, own, state) for head in heads]
+
+
+def _about_head(head: str, own: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> str:
+    weight = f"{head}.weight"
+    outputs = own[weight].shape[0]
+    if weight not in state:
+        return f"weights: head {head} is not in the file, new with {outputs} outputs"
+    if state[weight].shape != own[weight].shape:
+        return f"weights: head {head} left out, the file's has {state[weight].shape[0]} outputs; new with {outputs}"
+    return f"weights: head {head} loaded too, {outputs} outputs"
+
+
+def _some(names: list[str]) -> str:
+    return f" ({', '.join(names[:3])}{', ...' if len(names) > 3 else ''})" if names else ""
+
+
+def _load(path: Path) -> Any:
+    if path.suffix == ".safetensors":
+        from safetensors.torch import load_file
+
+        return load_file(path)
+    # a map reads only what is used, optimizer states stay on the disk; files before torch 1.6 are no zip archives
+    with torch.serialization.safe_globals(_SAFE_KINDS):
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+
+
+def _tensors(content: Any) -> Mapping[str, Tensor] | None:
+    """The state dict in a checkpoint: below a usual key, else its own tensors; None when there are none."""
+    if not isinstance(content, Mapping):
+        return None
+    for key in STATE_KEYS:
+        if (found := _tensors(content.get(key))) is not None:
+            return found
+    state = OrderedDict((name, value) for name, value in content.items() if isinstance(value, Tensor))
+    if hasattr(content, "_metadata"):
+        state._metadata = content._metadata
+    return state or None
+
+
+def _without_prefix(state: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    """Take off the prefix ("module.", "model.backbone.") under which most of the network's names are found."""
+    prefixes = {""}
+    for anchor in list(own)[:8]:
+        prefixes |= {name.removesuffix(anchor) for name in state if name.endswith("." + anchor)}
+    prefix = max(sorted(prefixes, key=len), key=lambda prefix: sum(prefix + name in state for name in own))
+    if not prefix:
+        return state
+    bare = OrderedDict((name.removeprefix(prefix), value) for name, value in state.items() if name.startswith(prefix))
+    versions = getattr(state, "_metadata", {})
+    bare._metadata = OrderedDict(
+        ((name + ".").removeprefix(prefix).removesuffix("."), version)
+        for name, version in versions.items()
+        if (name + ".").startswith(prefix)
+    )
+    return bare
+
+
+def _open(url: str, seconds: float) -> http.client.HTTPResponse:
+    """urlopen with a limit that counts the look-up of the name too, to which a socket's timeout does not apply."""
+    answers: queue.Queue = queue.Queue()
+
+    def ask() -> None:
+        request = urllib.request.Request(url, headers={"User-Agent": "deep_cnn"})
+        try:
+            answers.put(urllib.request.urlopen(request, timeout=seconds))
+        except Exception as error:  # handed over to the thread that waits, which raises it
+            answers.put(error)
+
+    threading.Thread(target=ask, daemon=True).start()
+    try:
+        answer = answers.get(timeout=seconds)
+    except queue.Empty:
+        raise TimeoutError(f"no answer within {seconds:g} seconds") from None
+    if isinstance(answer, Exception):
+        raise answer
+    return answer
+
+
+def _copy(answer: http.client.HTTPResponse, file, title: str) -> tuple[str, int]:
+    """Copy an answer to a file, with a bar on a terminal; returns its SHA-256 and its length in bytes."""
+    from tqdm import tqdm
+
+    digest, size = hashlib.sha256(), 0
+    total = int(answer.headers.get("Content-Length") or 0) or None
+    with tqdm(total=total, unit="B", unit_scale=True, desc=title, disable=not sys.stderr.isatty()) as bar:
+        while chunk := answer.read(1 << 20):
+            file.write(chunk)
+            digest.update(chunk)
+            size += len(chunk)
+            bar.update(len(chunk))
+    return digest.hexdigest(), size
