@@ -1,0 +1,194 @@
+"""TrivialAugment, RandAugment and AutoAugment: which of fourteen operations changes a sample, and how strongly.
+
+The operations and the ranges of their strength are torchvision's. A policy turns uniform draws into (operation,
+strength) pairs; an operation has two forms, one image by torchvision's own function and a batch by ours.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torchvision.transforms.v2 import InterpolationMode
+from torchvision.transforms.v2 import functional as F
+
+from deep_cnn.data import augment_kernels as kernels
+
+
+def affine_mode(interpolation: str) -> InterpolationMode:
+    """Rotations and shears know no bicubic."""
+    return InterpolationMode.NEAREST if interpolation == "nearest" else InterpolationMode.BILINEAR
+
+
+def _affine(image, interpolation, shear=(0.0, 0.0), shift=(0, 0), center=None):
+    degrees = [math.degrees(math.atan(s)) for s in shear]
+    return F.affine(image, 0.0, list(shift), 1.0, degrees, interpolation=affine_mode(interpolation), center=center)
+
+
+def _shear(images, interpolation, x=0.0, y=0.0):
+    """About the upper left corner, as in the papers' code."""
+    half_height, half_width = images.shape[-2] / 2, images.shape[-1] / 2
+    matrices = kernels.shear_and_shift(x, y, -x * half_height, -y * half_width)
+    return kernels.affine(images, matrices, interpolation)
+
+
+def _shift(images, interpolation, x=0.0, y=0.0):
+    return kernels.affine(images, kernels.shear_and_shift(shift_x=np.trunc(x), shift_y=np.trunc(y)), interpolation)
+
+
+# name: (one image, strength m: float, mode) -> image  |  (images (B, ...), strengths m: (B,), mode) -> images
+OPERATIONS = {
+    "Identity": (lambda image, m, mode: image, lambda images, m, mode: images),
+    "ShearX": (
+        lambda image, m, mode: _affine(image, mode, shear=(m, 0.0), center=[0, 0]),
+        lambda images, m, mode: _shear(images, mode, x=m),
+    ),
+    "ShearY": (
+        lambda image, m, mode: _affine(image, mode, shear=(0.0, m), center=[0, 0]),
+        lambda images, m, mode: _shear(images, mode, y=m),
+    ),
+    "TranslateX": (
+        lambda image, m, mode: _affine(image, mode, shift=(int(m), 0)),
+        lambda images, m, mode: _shift(images, mode, x=m),
+    ),
+    "TranslateY": (
+        lambda image, m, mode: _affine(image, mode, shift=(0, int(m))),
+        lambda images, m, mode: _shift(images, mode, y=m),
+    ),
+    "Rotate": (
+        lambda image, m, mode: F.rotate(image, m, interpolation=affine_mode(mode)),
+        lambda images, m, mode: kernels.affine(images, kernels.rotation(m), mode),
+    ),
+    "Brightness": (
+        lambda image, m, mode: F.adjust_brightness(image, 1 + m),
+        lambda images, m, mode: kernels.adjust_brightness(images, 1 + m),
+    ),
+    "Color": (
+        lambda image, m, mode: F.adjust_saturation(image, 1 + m),
+        lambda images, m, mode: kernels.adjust_saturation(images, 1 + m),
+    ),
+    "Contrast": (
+        lambda image, m, mode: F.adjust_contrast(image, 1 + m),
+        lambda images, m, mode: kernels.adjust_contrast(images, 1 + m),
+    ),
+    "Sharpness": (
+        lambda image, m, mode: F.adjust_sharpness(image, 1 + m),
+        lambda images, m, mode: kernels.adjust_sharpness(images, 1 + m),
+    ),
+    "Posterize": (
+        lambda image, m, mode: F.posterize(image, int(m)),
+        lambda images, m, mode: kernels.posterize(images, m),
+    ),
+    "Solarize": (
+        lambda image, m, mode: F.solarize(image, 255 * m),
+        lambda images, m, mode: kernels.solarize(images, 255 * m),
+    ),
+    "AutoContrast": (lambda image, m, mode: F.autocontrast(image), lambda images, m, mode: F.autocontrast(images)),
+    "Equalize": (lambda image, m, mode: F.equalize(image), lambda images, m, mode: F.equalize(images)),
+    "Invert": (lambda image, m, mode: F.invert(image), lambda images, m, mode: F.invert(images)),
+}
+NAMES = tuple(OPERATIONS)
+SIGNED = {"ShearX", "ShearY", "TranslateX", "TranslateY", "Rotate", "Brightness", "Color", "Contrast", "Sharpness"}
+
+# strength at the lowest and the highest setting; translations of the second in shares of the side
+WIDE = {  # TrivialAugment, Müller and Hutter 2021, "wide"
+    "Identity": (0, 0), "ShearX": (0, 0.99), "ShearY": (0, 0.99), "TranslateX": (0, 32), "TranslateY": (0, 32),
+    "Rotate": (0, 135), "Brightness": (0, 0.99), "Color": (0, 0.99), "Contrast": (0, 0.99), "Sharpness": (0, 0.99),
+    "Posterize": (8, 2), "Solarize": (1, 0), "AutoContrast": (0, 0), "Equalize": (0, 0),
+}  # fmt: skip
+NARROW = {  # AutoAugment, Cubuk et al. 2018, and RandAugment, Cubuk et al. 2019
+    "Identity": (0, 0), "ShearX": (0, 0.3), "ShearY": (0, 0.3), "TranslateX": (0, 150 / 331),
+    "TranslateY": (0, 150 / 331), "Rotate": (0, 30), "Brightness": (0, 0.9), "Color": (0, 0.9), "Contrast": (0, 0.9),
+    "Sharpness": (0, 0.9), "Posterize": (8, 4), "Solarize": (1, 0), "AutoContrast": (0, 0), "Equalize": (0, 0),
+    "Invert": (0, 0),
+}  # fmt: skip
+RANDOM = {name: NARROW[name] for name in NARROW if name != "Invert"}  # RandAugment leaves it out
+
+# AutoAugment's policy for ImageNet: 25 pairs of "operation setting probability" (setting out of 0 to 9)
+AUTO = """
+Posterize 8 .4, Rotate 9 .6     | Solarize 5 .6, AutoContrast 0 .6 | Equalize 0 .8, Equalize 0 .6
+Posterize 7 .6, Posterize 6 .6  | Equalize 0 .4, Solarize 4 .2     | Equalize 0 .4, Rotate 8 .8
+Solarize 3 .6, Equalize 0 .6    | Posterize 5 .8, Equalize 0 1     | Rotate 3 .2, Solarize 8 .6
+Equalize 0 .6, Posterize 6 .4   | Rotate 8 .8, Color 0 .4          | Rotate 9 .4, Equalize 0 .6
+Equalize 0 0, Equalize 0 .8     | Invert 0 .6, Equalize 0 1        | Color 4 .6, Contrast 8 1
+Rotate 8 .8, Color 2 1          | Color 8 .8, Solarize 7 .8        | Sharpness 7 .4, Invert 0 .6
+ShearX 5 .6, Equalize 0 1       | Color 0 .4, Equalize 0 .6        | Equalize 0 .4, Solarize 4 .2
+Solarize 5 .6, AutoContrast 0 .6 | Invert 0 .6, Equalize 0 1       | Color 4 .6, Contrast 8 1
+Equalize 0 .8, Equalize 0 .6
+"""
+
+
+AUTO_PAIRS = [
+    [(name, int(setting), float(chance)) for name, setting, chance in (part.split() for part in pair.split(","))]
+    for pair in AUTO.strip().replace("\n", "|").split("|")
+]
+
+
+def strength(name: str, setting: np.ndarray, bins: int, ranges: dict, side: int) -> np.ndarray:
+    """Strength of an operation at one of `bins` settings, without its sign."""
+    low, high = ranges[name]
+    value = low + (high - low) * np.asarray(setting) / (bins - 1)
+    if name.startswith("Translate") and ranges is NARROW:
+        value = value * side
+    # rounded: 29.999999999999996 pixels must not become 29
+    return np.round(value) if name == "Posterize" else np.round(value, 9)
+
+
+@dataclass(frozen=True)
+class Policy:
+    """`count` operations in a row. Parameters of a sample: (operation, strength) for each of them."""
+
+    kind: str  # "trivialaugment", "randaugment", "autoaugment"
+
+    @property
+    def slots(self) -> int:
+        return 1 if self.kind == "trivialaugment" else 2
+
+    @property
+    def draws(self) -> int:
+        return 1 + 3 * self.slots
+
+    def parameters(self, u: np.ndarray, side: int, crop: int) -> np.ndarray:
+        """Uniform draws (B, draws) -> float64 (B, 2 * slots)."""
+        columns = []
+        for slot in range(self.slots):
+            which, sign, level = u[:, 1 + 3 * slot : 4 + 3 * slot].T
+            if self.kind == "autoaugment":
+                pair = np.floor(u[:, 0] * len(AUTO_PAIRS)).astype(int)
+                names, settings, chances = zip(*(pair[slot] for pair in AUTO_PAIRS), strict=True)
+                codes = np.where(which < np.array(chances)[pair], _codes(names)[pair], NAMES.index("Identity"))
+                columns += [codes, _signed(codes, np.array(settings)[pair], sign, 10, NARROW, side)]
+            else:
+                ranges = WIDE if self.kind == "trivialaugment" else RANDOM
+                codes = _codes(ranges)[np.floor(which * len(ranges)).astype(int)]
+                setting = np.floor(level * 31) if self.kind == "trivialaugment" else np.full(len(u), 9)
+                columns += [codes, _signed(codes, setting, sign, 31, ranges, side)]
+        return np.stack(columns, axis=1).astype(np.float64)
+
+    def one(self, image: torch.Tensor, row: list[float], crop: int, interpolation: str) -> torch.Tensor:
+        for code, m in zip(row[0::2], row[1::2], strict=True):
+            image = OPERATIONS[NAMES[int(code)]][0](image, m, interpolation)
+        return image
+
+    def batch(self, images: torch.Tensor, rows: np.ndarray, crop: int, interpolation: str) -> torch.Tensor:
+        images = images.clone()
+        for slot in range(self.slots):
+            codes, m = rows[:, 2 * slot].astype(int), rows[:, 2 * slot + 1]
+            for code in np.unique(codes):
+                members = np.flatnonzero(codes == code)
+                where = torch.as_tensor(members).to(images.device)
+                images[where] = OPERATIONS[NAMES[code]][1](images[where], m[members], interpolation)
+        return images
+
+
+def _codes(names) -> np.ndarray:
+    return np.array([NAMES.index(name) for name in names])
+
+
+def _signed(codes, setting, sign, bins, ranges, side) -> np.ndarray:
+    result = np.zeros(len(codes))
+    for code in np.unique(codes):
+        name, members = NAMES[code], codes == code
+        value = strength(name, setting[members], bins, ranges, side)
+        result[members] = np.where(sign[members] < 0.5, -value, value) if name in SIGNED else value
+    return result
