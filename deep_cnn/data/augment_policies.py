@@ -139,6 +139,7 @@ class Policy:
     """`count` operations in a row. Parameters of a sample: (operation, strength) for each of them."""
 
     kind: str  # "trivialaugment", "randaugment", "autoaugment"
+    crops = False
 
     @property
     def slots(self) -> int:
