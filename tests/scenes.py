@@ -51,8 +51,10 @@ def street_map(rng: np.random.Generator, width: int, height: int) -> np.ndarray:
     if rng.random() < planted:  # lawns left and right of the road
         reach = int(width * rng.uniform(0.1, 0.45))
         draw.polygon([(0, horizon), (width // 3, horizon), (reach, height), (0, height)], fill=GREENERY)
-        draw.polygon([(width, horizon), (2 * width // 3, horizon), (width - reach, height), (width, height)], fill=GREENERY)
-    for _ in range(int(round(planted * rng.uniform(2, 9)))):  # trees
+        draw.polygon(
+            [(width, horizon), (2 * width // 3, horizon), (width - reach, height), (width, height)], fill=GREENERY
+        )
+    for _ in range(round(planted * rng.uniform(2, 9))):  # trees
         centre, radius = rng.uniform(0, width), height * rng.uniform(0.06, 0.16)
         crown = horizon - height * rng.uniform(0.05, 0.25)
         for angle in rng.uniform(0, 2 * np.pi, 6):
@@ -82,7 +84,9 @@ def street(seed: int, number: int, width: int, height: int) -> tuple[Image.Image
     colours = np.stack([colour(rng) for _ in range(4)])  # (4, 3)
     light = rng.uniform(0.75, 1.25, 3)
     pixels = colours[seen] + np.take_along_axis(texture, seen[None], axis=0)[0][:, :, None]  # (high, wide, 3)
-    image = Image.fromarray((pixels * light).clip(0, 255).astype(np.uint8)).resize((width, height), Image.Resampling.BOX)
+    image = Image.fromarray((pixels * light).clip(0, 255).astype(np.uint8)).resize(
+        (width, height), Image.Resampling.BOX
+    )
     shares = np.array([(seen == kind).mean() for kind in (SKY, BUILDING, GREENERY)])
     return image, shares
 
@@ -138,8 +142,14 @@ def place(kind: str, seed: int, number: int, width: int, height: int) -> Image.I
             wall = tuple(int(v * shade) for v in far)
             top, bottom = sorted((horizon, horizon + sign * tall))
             draw.rectangle((x, top, x + wide, bottom), fill=wall)
-            draw.polygon([(x - w // 20, horizon + sign * tall), (x + wide + w // 20, horizon + sign * tall),
-                          (x + wide / 2, horizon + sign * tall * 1.8)], fill=tuple(int(v * shade) for v in detail))
+            draw.polygon(
+                [
+                    (x - w // 20, horizon + sign * tall),
+                    (x + wide + w // 20, horizon + sign * tall),
+                    (x + wide / 2, horizon + sign * tall * 1.8),
+                ],
+                fill=tuple(int(v * shade) for v in detail),
+            )
         draw.rectangle((x + wide * 0.35, horizon - tall * 0.7, x + wide * 0.65, horizon), fill=(30, 25, 20))
     else:  # butte: a flat-topped rock with layers, on a plain
         draw.rectangle((0, horizon, w, h), fill=(200, 120 + near[1] // 4, 60 + near[2] // 4))
@@ -148,8 +158,15 @@ def place(kind: str, seed: int, number: int, width: int, height: int) -> Image.I
             y = horizon - tall * layer / 6
             lean = wide * 0.12 * layer / 6
             shade = 0.65 + 0.07 * (layer % 2) * 3
-            draw.polygon([(left + lean - wide * 0.02, y), (left + wide - lean, y), (left + wide - lean * 1.2, y - tall / 6),
-                          (left + lean * 1.2, y - tall / 6)], fill=tuple(int(v * shade) for v in (190, 95, 60 + far[2] // 8)))
+            draw.polygon(
+                [
+                    (left + lean - wide * 0.02, y),
+                    (left + wide - lean, y),
+                    (left + wide - lean * 1.2, y - tall / 6),
+                    (left + lean * 1.2, y - tall / 6),
+                ],
+                fill=tuple(int(v * shade) for v in (190, 95, 60 + far[2] // 8)),
+            )
     pixels = np.asarray(image, dtype=np.float64) + 10 * smooth_noise(rng, h, w, 3)[:, :, None]
     return Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).resize((width, height), Image.Resampling.BOX)
 
@@ -209,7 +226,9 @@ def write_place_pulse(folder: Path, n: int, size: int = 128, seed: int = 1) -> N
                              f"{rng.uniform(1, 4):.6f}"])  # fmt: skip
     with open(folder / "meta" / "qscores.tsv", "w", encoding="utf-8", newline="") as file:
         table = csv.writer(file, delimiter="\t", lineterminator="\n")
-        table.writerow("_id location_id num_votes place_id study_id trueskill.score trueskill.stds.-1".split())
+        table.writerow(
+            ["_id", "location_id", "num_votes", "place_id", "study_id", "trueskill.score", "trueskill.stds.-1"]
+        )
         table.writerows(rows)
 
 

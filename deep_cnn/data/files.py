@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -43,7 +44,7 @@ class Paths(Sequence):
     def __iter__(self) -> Iterator[str]:
         for start in range(0, len(self), ROWS_AT_ONCE):
             ends = self.offsets[start : start + ROWS_AT_ONCE + 1].tolist()
-            for left, right in zip(ends, ends[1:], strict=False):
+            for left, right in pairwise(ends):
                 yield self.blob[left:right].decode("utf-8", "surrogateescape")
 
     def __eq__(self, other: object) -> bool:
@@ -90,7 +91,9 @@ class Files:
         """A line about what was passed over, or none."""
         if not self.ignored:
             return []
-        parts = ", ".join(f"{count:,} {kind}" for kind, count in sorted(self.ignored.items(), key=lambda row: -row[1])[:6])
+        parts = ", ".join(
+            f"{count:,} {kind}" for kind, count in sorted(self.ignored.items(), key=lambda row: -row[1])[:6]
+        )
         return [f"ignored {sum(self.ignored.values()):,} entries that are not images: {parts}"]
 
 

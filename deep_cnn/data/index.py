@@ -1,0 +1,378 @@
+"""Which samples there are: class folders, or a folder of images with a table; columns as arrays."""
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from deep_cnn.data import place_pulse
+from deep_cnn.data.files import Files, Paths, scan
+from deep_cnn.data.table import TABLE_ENDINGS, Table, guess_image_column, match_files, read_table, where_mask
+from deep_cnn.data.targets import read_targets
+from deep_cnn.errors import ConfigError, DataError, nearest
+
+__all__ = ["FREE", "SPLITS", "TEST", "TRAIN", "VALIDATION", "Index", "Paths", "build_index"]
+
+FREE, TRAIN, VALIDATION, TEST = -1, 0, 1, 2
+SPLITS = ("train", "validation", "test")
+ALIASES = {"train": TRAIN, "training": TRAIN, "val": VALIDATION, "valid": VALIDATION, "validation": VALIDATION,
+           "dev": VALIDATION, "test": TEST, "testing": TEST}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Index:
+    """The samples in the order of their folders and names, whatever the order on disk or in the table."""
+
+    root: Path
+    paths: Paths
+    sizes: np.ndarray  # int64 (N,) bytes
+    mtimes: np.ndarray  # int64 (N,) ns
+    kind: str  # "single" one class per image | "multi" several labels | "scores" regression
+    classes: tuple[str, ...]  # class or label names; () for scores
+    target_names: tuple[str, ...]  # columns of scores; ("class",) or the column's name otherwise
+    targets: np.ndarray  # int64 (N,) | float32 (N, K) of 0 and 1 | float64 (N, T), NaN where missing
+    given_split: np.ndarray  # int8 (N,) FREE, TRAIN, VALIDATION or TEST
+    groups: np.ndarray | None  # int64 (N,) into group_names
+    group_names: tuple[str, ...]
+    table_digest: str  # sha256 of the table's bytes and the selection; "" without a table
+    notes: tuple[str, ...]  # lines for the log
+    reason: str  # why this kind
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def take(self, indices: np.ndarray) -> "Index":
+        """The samples at `indices`, e.g. without unreadable ones. Classes stay as they are."""
+        rows = np.asarray(indices, dtype=np.int64)
+        return replace(
+            self, paths=self.paths.take(rows), sizes=self.sizes[rows], mtimes=self.mtimes[rows],
+            targets=self.targets[rows], given_split=self.given_split[rows],
+            groups=None if self.groups is None else self.groups[rows],
+        )  # fmt: skip
+
+
+def build_index(
+    data_dir: Path,
+    *,
+    task: str = "auto",
+    metadata: Path | None = None,
+    image_column: str | None = None,
+    target: tuple[str, ...] = (),
+    where: tuple[str, ...] = (),
+    group: str | None = None,
+    split_column: str | None = None,
+    study_id: str | None = None,
+    val_folder: str = "val",
+    test_folder: str = "test",
+    cache_dir: Path | None = None,
+) -> Index:
+    """Find the images and what is to be learnt of each.
+
+    Args:
+        task: auto, classification, multilabel or regression.
+        metadata: a table, or the folder of one; without it the classes are the names of folders.
+        target: columns to learn. where: conditions like "votes>=5", all of which must hold.
+        val_folder, test_folder: names beside train/; val, valid, validation, dev, test, testing are known too.
+        cache_dir: where the list of files is kept from one start to the next (files.scan).
+    Raises:
+        DataError: nothing to train on as asked; ConfigError: flags that contradict each other. One line each.
+    """
+    if val_folder == test_folder:
+        raise ConfigError(
+            f"--val_folder={val_folder} and --test_folder are the same folder; selecting on test data is no test."
+        )
+    files = scan(Path(data_dir), cache_dir)
+    if not len(files.paths):
+        found = files.notes() or ["it is empty"]
+        raise DataError(f"--data_dir: {data_dir} holds no images (.jpg .png .webp .bmp .gif); {found[0]}.")
+    if metadata is None:
+        return _from_folders(
+            files,
+            task,
+            _table_flags(target, where, group, split_column, study_id, image_column),
+            val_folder,
+            test_folder,
+        )
+    table = read_table(Path(metadata))
+    selection = {
+        "target": target,
+        "where": where,
+        "group": group,
+        "split": split_column,
+        "study": study_id,
+        "image": image_column,
+    }
+    digest = hashlib.sha256((table.digest + json.dumps(selection)).encode()).hexdigest()
+    notes = [*files.notes(), *table.notes]
+    pulse = study_id is not None or (not target and image_column is None and place_pulse.is_place_pulse(table))
+    if pulse:
+        table, positions = place_pulse.add_places(table, files.paths)
+    table, rows = _where(table, where)
+    if pulse:
+        studies = place_pulse.choose_studies(table, study_id)
+        table, positions, target = place_pulse.widen(
+            table, positions[rows], studies, target[0] if target else place_pulse.SCORE
+        )
+    else:
+        if not target:
+            columns = ", ".join(map(str, table.frame.columns[:12]))
+            raise ConfigError(
+                f"--metadata={metadata} needs --target, the column to learn: one or several of {columns}."
+            )
+        column = image_column or guess_image_column(table, files.paths)
+        cells = table.column(column, "--image_column")
+        positions = match_files(cells, table.frame.index, files.paths, f"--image_column={column}")
+        notes += [] if image_column else [f"image column: {column}"]
+    return _join(files, table, positions, target, task, group, split_column, digest, notes, val_folder, test_folder)
+
+
+def _table_flags(target, where, group, split_column, study_id, image_column) -> list[str]:
+    flags = {"--target": target, "--where": where, "--group": group, "--split_column": split_column,
+             "--study_id": study_id, "--image_column": image_column}  # fmt: skip
+    return [name for name, value in flags.items() if value]
+
+
+def _where(table: Table, conditions: tuple[str, ...]) -> tuple[Table, np.ndarray]:
+    """The rows that satisfy every condition, and which they are, bool (M,)."""
+    rows = np.ones(len(table.frame), dtype=bool)
+    for condition in conditions:
+        rows &= where_mask(table, condition)
+        if not rows.any():
+            raise DataError(
+                f"--where={condition}: no row of {table.name} is left ({len(rows):,} before); check the value."
+            )
+    return table.take(rows), rows
+
+
+# --- class folders ---------------------------------------------------------------------------------------------------
+
+
+def _roles(tops: dict[str, int], deeper: dict[str, int], val_folder: str, test_folder: str) -> dict[str, int]:
+    """Which top folders are train, validation and test: {"train": TRAIN, ...}; {} when they are classes.
+
+    Args:
+        tops: images below each top folder; deeper: those of them in a subfolder of it.
+    """
+    roles = {}
+    for split, asked in ((TRAIN, "train"), (VALIDATION, val_folder), (TEST, test_folder)):
+        usual = [
+            name
+            for name in sorted(tops)
+            if ALIASES.get(name.lower()) == split and name not in (val_folder, test_folder)
+        ]
+        found = [asked] if asked in tops else usual
+        if found:
+            roles[found[0]] = split
+        elif asked not in ("train", "val", "test") and any(ALIASES.get(name.lower()) == TRAIN for name in tops):
+            flag = "--val_folder" if split == VALIDATION else "--test_folder"
+            raise DataError(f"{flag}={asked}: no such folder with images in --data_dir.{nearest(asked, tops)}")
+    if TRAIN not in roles.values():
+        return {}
+    train = next(name for name, split in roles.items() if split == TRAIN)
+    # a class may be called "train" (COCO has it): then it holds its images itself and has other classes beside it
+    return roles if deeper.get(train) or set(tops) <= set(roles) else {}
+
+
+def _from_folders(files: Files, task: str, table_flags: list[str], val_folder: str, test_folder: str) -> Index:
+    if task == "regression" or table_flags:
+        wish = "--task=regression" if task == "regression" else table_flags[0]
+        raise ConfigError(f"{wish} needs a table of the images: --metadata=FILE.csv.{_tables_beside(files.root)}")
+    counts = np.bincount(files.folder_of, minlength=len(files.folders))
+    tops, deeper = {}, {}
+    for folder, count in zip(files.folders, counts.tolist(), strict=True):
+        if folder and count:
+            top, _, rest = folder.partition("/")
+            tops[top] = tops.get(top, 0) + count
+            deeper[top] = deeper.get(top, 0) + (count if rest else 0)
+    roles = _roles(tops, deeper, val_folder, test_folder)
+    notes, level = files.notes(), 1 if roles else 0
+    classes_in: dict[int, dict[str, int]] = {split: {} for split in (FREE, TRAIN, VALIDATION, TEST)}
+    place = []  # (split, class) of each folder, or None: its images belong to no class
+    stray: dict[str, int] = {}
+    for folder, count in zip(files.folders, counts.tolist(), strict=True):
+        parts = folder.split("/") if folder else []
+        split = roles.get(parts[0]) if roles and parts else FREE
+        if split is None or len(parts) <= level or (roles and not parts):
+            place.append(None)
+            if count:
+                where = parts[0] if parts else "the folder itself"
+                stray[where] = stray.get(where, 0) + count
+            continue
+        place.append((split, parts[level]))
+        classes_in[split][parts[level]] = classes_in[split].get(parts[level], 0) + count
+    source = classes_in[TRAIN if roles else FREE]
+    classes = tuple(sorted(name for name, count in source.items() if count))
+    _check_classes(files, classes, classes_in, stray, roles)
+    notes += [f"{count:,} images in {where} lie in no class folder: left out" for where, count in stray.items()]
+    if not roles:
+        notes += [
+            f"{folder.partition('/')[0]}/ counts as a class but has a {folder.rpartition('/')[2]} folder; did you mean "
+            f"--data_dir={files.root / folder.partition('/')[0]}?"
+            for folder in files.folders
+            if folder.count("/") == 1 and ALIASES.get(folder.rpartition("/")[2].lower()) == TRAIN
+        ][:3]
+    empty = sorted({name for known in classes_in.values() for name, count in known.items() if not count})
+    if empty:
+        notes.append(f"{len(empty)} class folders without images: {', '.join(empty[:5])}")
+    notes += [
+        f"{name}/ is the {SPLITS[split]} set"
+        for name, split in roles.items()
+        if name != ("train", "val", "test")[split]
+    ]
+
+    code = {name: k for k, name in enumerate(classes)}
+    class_of = np.array([-1 if at is None else code.get(at[1], -1) for at in place], dtype=np.int64)
+    split_of = np.array([FREE if at is None else at[0] for at in place], dtype=np.int8)
+    keep = np.flatnonzero(class_of[files.folder_of] >= 0)
+    everything = len(keep) == len(files.paths)
+    return Index(
+        root=files.root, paths=files.paths if everything else files.paths.take(keep), sizes=files.sizes[keep],
+        mtimes=files.mtimes[keep], kind="single", classes=classes, target_names=("class",),
+        targets=class_of[files.folder_of[keep]], given_split=split_of[files.folder_of[keep]], groups=None,
+        group_names=(), table_digest="", notes=tuple(notes), reason=f"{len(classes)} class folders -> classification",
+    )  # fmt: skip
+
+
+def _tables_beside(root: Path) -> str:
+    tables = sorted(p.name for p in root.iterdir() if p.suffix.lower() in TABLE_ENDINGS[:2])
+    return f" There is {tables[0]} in it: --metadata={tables[0]}?" if tables else ""
+
+
+def _check_classes(files: Files, classes: tuple[str, ...], classes_in: dict, stray: dict, roles: dict) -> None:
+    """Refuse fewer than two classes, and classes that only validation or test folders have."""
+    if len(classes) < 2:
+        below = [f for f in files.folders if f.count("/") == 1 and ALIASES.get(f.rpartition("/")[2].lower()) == TRAIN]
+        hint = (
+            f" Did you mean --data_dir={files.root / below[0].partition('/')[0]}?"
+            if below
+            else _tables_beside(files.root)
+        )
+        found = f"one class only ({classes[0]})" if classes else f"{sum(stray.values()):,} images but no class folders"
+        raise DataError(
+            f"--data_dir: {files.root} holds {found}; expected a folder of images per class, or --metadata.{hint}"
+        )
+    if not roles and {ALIASES.get(name.lower()) for name in classes} <= {VALIDATION, TEST}:
+        raise DataError(f"--data_dir: {files.root} holds {' and '.join(classes)} but no train folder beside them.")
+    for split in (VALIDATION, TEST):
+        for name, count in classes_in[split].items():
+            if count and name not in classes:
+                raise DataError(
+                    f"class {name!r} has {count:,} images in the {SPLITS[split]} folder and none in train/, so it cannot be "
+                    f"learnt.{nearest(name, classes)} Add images of it to train/ or remove it."
+                )
+
+
+# --- tables ----------------------------------------------------------------------------------------------------------
+
+
+def _some(names: list[str], count: int) -> str:
+    return f"{', '.join(names)}{', ...' if count > len(names) else ''}"
+
+
+def _join(
+    files: Files, table: Table, positions: np.ndarray, target: tuple[str, ...], task: str, group: str | None,
+    split_column: str | None, digest: str, notes: list[str], val_folder: str, test_folder: str,
+) -> Index:  # fmt: skip
+    """Rows and files together, in the order of the files."""
+    found = positions >= 0
+    if not found.any():
+        first = ", ".join(str(cell) for cell in table.frame.iloc[0][:4])
+        raise DataError(
+            f"--metadata: no row of {table.name} has a file below {files.root} (a row: {first}; a file: {files.paths[0]})."
+        )
+    if missing := int((~found).sum()):
+        names = [", ".join(str(c) for c in row[:2]) for row in table.frame[~found].head(3).itertuples(index=False)]
+        notes.append(
+            f"{missing:,} rows of {table.name} have no file: {'; '.join(names)}{'; ...' if missing > 3 else ''}"
+        )
+    table, positions = table.take(found), positions[found]
+    table, positions = _one_row_per_file(table, positions, target, files, notes)
+    order = np.argsort(positions, kind="stable")
+    table, positions = table.take(order), positions[order]
+    rowless = np.setdiff1d(np.arange(len(files.paths)), positions, assume_unique=True)
+    if len(rowless):
+        notes.append(
+            f"{len(rowless):,} images have no row: {_some([files.paths[int(i)] for i in rowless[:3]], len(rowless))}"
+        )
+
+    targets = read_targets(table, target, task)
+    if unlabelled := int((~targets.rows).sum()):
+        notes.append(f"{unlabelled:,} images have no target: left out")
+    table, positions = table.take(targets.rows), positions[targets.rows]
+    groups, group_names = _groups(table, group)
+    paths = files.paths.take(positions)
+    if split_column:
+        given = _given_split(table, split_column)
+    else:
+        given = _split_of_folders(paths, val_folder, test_folder)
+    return Index(
+        root=files.root, paths=paths, sizes=files.sizes[positions], mtimes=files.mtimes[positions], kind=targets.kind,
+        classes=targets.classes, target_names=targets.names, targets=targets.values, given_split=given, groups=groups,
+        group_names=group_names, table_digest=digest, notes=tuple(notes), reason=targets.reason,
+    )  # fmt: skip
+
+
+def _one_row_per_file(table: Table, positions: np.ndarray, target: tuple[str, ...], files: Files, notes: list[str]):
+    """Rows that repeat an image: equal ones count once, contradicting ones are an error."""
+    _, first, inverse = np.unique(positions, return_index=True, return_inverse=True)
+    again = np.flatnonzero(first[inverse] != np.arange(len(positions)))
+    if not len(again):
+        return table, positions
+    for name in target:
+        cells = table.column(name, "--target")
+        differing = again[cells[again] != cells[first[inverse[again]]]]
+        if len(differing):
+            row, lines = differing[0], table.frame.index
+            raise DataError(
+                f"{table.name}: {files.paths[int(positions[row])]} has two rows that differ in {name} "
+                f"(lines {lines[first[inverse[row]]]} and {lines[row]}); keep one of them, e.g. with --where."
+            )
+    notes.append(f"{len(again):,} rows of {table.name} repeat an image with the same target: counted once")
+    keep = np.sort(first)
+    return table.take(keep), positions[keep]
+
+
+def _groups(table: Table, group: str | None) -> tuple[np.ndarray | None, tuple[str, ...]]:
+    if not group:
+        return None, ()
+    cells = table.column(group, "--group").astype(str)
+    if empty := int((cells == "").sum()):
+        raise DataError(
+            f'--group={group}: {empty:,} images have no group; fill the cells, or leave them out with --where="{group}!=".'
+        )
+    names, codes = np.unique(cells, return_inverse=True)
+    if len(names) < 2:
+        raise DataError(f"--group={group}: every image is in the group {names[0]!r}; it cannot be split.")
+    return codes.astype(np.int64), tuple(map(str, names))
+
+
+def _given_split(table: Table, column: str) -> np.ndarray:
+    cells = table.column(column, "--split_column")
+    known = {**ALIASES, "": FREE}
+    wrong = sorted({cell for cell in cells if cell.lower() not in known})
+    if wrong:
+        raise DataError(
+            f"--split_column={column}: {_some(wrong[:3], len(wrong))}; expected train, val or test, or an empty cell."
+        )
+    given = np.array([known[cell.lower()] for cell in cells], dtype=np.int8)
+    if not np.isin(given, (FREE, TRAIN)).any():
+        raise DataError(f"--split_column={column}: no image is in train.")
+    return given
+
+
+def _split_of_folders(paths: Paths, val_folder: str, test_folder: str) -> np.ndarray:
+    """train/, val/ and test/ mean what they say for a table's images too, when all of them lie in these folders."""
+    tops, deeper = {}, {}
+    top_of: Callable[[str], str] = lambda path: path.partition("/")[0] if "/" in path else ""  # noqa: E731
+    for path in paths:
+        top = top_of(path)
+        tops[top] = tops.get(top, 0) + 1
+    roles = _roles(tops, deeper, val_folder, test_folder)
+    return (
+        np.array([roles.get(top_of(path), FREE) for path in paths], dtype=np.int8)
+        if roles
+        else np.full(len(paths), FREE, np.int8)
+    )

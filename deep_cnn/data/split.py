@@ -1,0 +1,384 @@
+"""Train, validation and test: given ones kept, missing ones carved out of train; saved, and read again by every verb."""
+
+import csv
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from pathlib import Path
+
+import numpy as np
+
+from deep_cnn.data.index import FREE, SPLITS, TEST, TRAIN, VALIDATION, Index
+from deep_cnn.draws import permutation
+from deep_cnn.errors import ConfigError, DataError
+
+DECILES = 10
+PER_STRATUM = 10  # images; below 100 a score has fewer strata, for one of 4 images tests on 25% of them
+PEEK = 4096  # bytes from the middle of a file: photographs share their headers, not their middle
+READERS = 8  # threads that hash: reading waits for the disk or the network, not for Python
+
+
+@dataclass(frozen=True)
+class Splits:
+    train: np.ndarray  # int64, ascending positions in the index
+    validation: np.ndarray
+    test: np.ndarray
+    notes: tuple[str, ...] = ()
+    duplicates: list[tuple[str, str, str, str]] = field(default_factory=list)  # (path, split, path, split): same bytes
+
+
+def make_splits(index: Index, *, val_split: float, test_split: float, seed: int) -> Splits:
+    """Divide the samples; a pure function of the seed and of the index's relative paths, targets and groups.
+
+    Splits that folders or a column give are kept. A missing one is carved out of train: stratified by class (the rarest
+    label; deciles of the score), never dividing a group or images of the same bytes. A stratum of one trains, of two
+    trains and tests.
+
+    Args:
+        val_split, test_split: shares of what they are carved from; 0 for none.
+    Raises:
+        ConfigError: shares that leave nothing to train on. DataError: nothing in train; a file deleted meanwhile.
+    """
+    shares = {VALIDATION: val_split, TEST: test_split}
+    split = index.given_split.copy()
+    carved = [k for k in (VALIDATION, TEST) if not (split == k).any()]
+    for k, flag in ((VALIDATION, "--val_split"), (TEST, "--test_split")):
+        if not 0 <= shares[k] < 1:
+            raise ConfigError(f"{flag}={shares[k]}: expected a share from 0 to below 1, e.g. 0.15.")
+    if sum(shares[k] for k in carved) >= 1:
+        raise ConfigError(
+            f"--val_split={val_split} and --test_split={test_split} leave nothing to train on; together below 1."
+        )
+    pool = np.flatnonzero((split == FREE) | (split == TRAIN))
+    same_bytes = duplicate_groups(index)
+    split[pool] = TRAIN
+    wanted = {k: shares[k] for k in carved if shares[k] > 0}
+    if wanted and len(pool):
+        units = _units(same_bytes[pool], None if index.groups is None else index.groups[pool])
+        split[pool] = _carve(strata(index)[pool], units, wanted, seed)
+    parts = [np.flatnonzero(split == k).astype(np.int64) for k in (TRAIN, VALIDATION, TEST)]
+    if not len(parts[TRAIN]):
+        raise DataError("no image is left to train on: train is empty. Add images to it.")
+    duplicates = _duplicates(index, same_bytes, split)
+    return Splits(*parts, tuple(_notes(index, split, parts, carved, shares, duplicates)), duplicates)
+
+
+def _notes(index: Index, split: np.ndarray, parts: list, carved: list, shares: dict, duplicates: list) -> list[str]:
+    names = [SPLITS[k] for k in carved if len(parts[k])]
+    how = {"single": "by class", "multi": "by the rarest label", "scores": "by deciles of the score"}[index.kind]
+    notes = ["split: " + ", ".join(f"{name} {len(part):,}" for name, part in zip(SPLITS, parts, strict=True))]
+    if names:
+        grouped = "" if index.groups is None else ", groups kept whole"
+        given = "train" if (index.given_split == TRAIN).any() else "all images"
+        notes.append(f"carved {' and '.join(names)} out of {given}, stratified {how}{grouped}")
+    for k in (VALIDATION, TEST):
+        if not len(parts[k]):
+            flag = ("--val_split", "--test_split")[k - 1]
+            why = f"{flag}=0" if not shares[k] else "too few images or groups for it"
+            notes.append(f"the {SPLITS[k]} set is empty ({why}): left out")
+    for path, first, other, second in duplicates[:5]:
+        notes.append(f"the same image in {first} and {second}: {path} and {other}")
+    if len(duplicates) > 5:
+        notes.append(f"... {len(duplicates):,} images in all are in two splits: a score on them is not a held-out one")
+    if index.groups is not None and (torn := _torn(index.groups, split)):
+        notes.append(f"{torn:,} groups are in more than one of the given splits")
+    return notes
+
+
+def _torn(groups: np.ndarray, split: np.ndarray) -> int:
+    """How many groups have images in more than one split."""
+    return int((np.bincount(np.unique(groups * 3 + split) // 3) > 1).sum())
+
+
+# --- strata and units ------------------------------------------------------------------------------------------------
+
+
+def strata(index: Index) -> np.ndarray:
+    """What a split keeps in proportion, int64 (N,): the class, the rarest label, or the decile of the (mean) score."""
+    if index.kind == "single":
+        return index.targets
+    if index.kind == "multi":
+        common = index.targets.sum(axis=0)
+        return np.where(index.targets > 0, common, np.inf).argmin(axis=1).astype(np.int64)
+    score = index.targets[:, 0]
+    if index.targets.shape[1] > 1:  # of several targets the mean, each in its own spread
+        spread = np.nanstd(index.targets, axis=0)
+        scaled = (index.targets - np.nanmean(index.targets, axis=0)) / np.where(spread > 0, spread, 1)
+        score = np.nanmean(scaled, axis=1)
+    parts = min(DECILES, max(1, len(score) // PER_STRATUM))
+    edges = np.quantile(score, np.arange(1, parts) / parts)
+    return np.searchsorted(edges, score, side="right").astype(np.int64)
+
+
+def _units(same_bytes: np.ndarray, groups: np.ndarray | None) -> np.ndarray:
+    """What stays together, as codes 0.. (N,): connected parts of "same group" and "same bytes"."""
+    if groups is None:
+        return np.unique(same_bytes, return_inverse=True)[1]
+    from scipy.sparse import coo_matrix
+    from scipy.sparse.csgraph import connected_components
+
+    left, right = np.unique(groups, return_inverse=True)[1], np.unique(same_bytes, return_inverse=True)[1]
+    offset = left.max() + 1
+    graph = coo_matrix((np.ones(len(left), np.int8), (left, right + offset)), shape=(offset + right.max() + 1,) * 2)
+    return np.unique(connected_components(graph, directed=False)[1][left], return_inverse=True)[1]
+
+
+def allocate(sizes: np.ndarray, share: float, least: np.ndarray, ties: np.ndarray) -> np.ndarray:
+    """How many of each stratum to take: proportional, the total right to one image (largest remainders), never below `least`.
+
+    Args:
+        sizes: images per stratum, int (S,). least: int (S,).
+        ties: a permutation (S,): who goes first among equal remainders. Always the first would favour low scores.
+    """
+    exact = sizes * share
+    counts = np.maximum(np.floor(exact + 1e-9).astype(np.int64), least)
+    missing = round(sizes.sum() * share) - counts.sum()
+    if missing > 0:
+        by_remainder = np.lexsort((ties, counts - exact))
+        counts[by_remainder[:missing]] += 1
+    return counts
+
+
+def _carve(stratum: np.ndarray, units: np.ndarray, wanted: dict[int, float], seed: int) -> np.ndarray:
+    """The split of each sample of the pool, int8 (N,). Large units first, single images then fill each stratum up."""
+    stratum = np.unique(stratum, return_inverse=True)[1]
+    sizes = np.bincount(stratum)
+    left = np.zeros((len(sizes), 3), dtype=np.int64)  # (S, split): how many are still wanted
+    for rank, k in enumerate(sorted(wanted, reverse=True)):  # TEST first: of two images one trains and one tests
+        # of three or more images each split has one, even where the share would round to none
+        counts = allocate(
+            sizes, wanted[k], (sizes >= 2 + rank).astype(np.int64), permutation(seed, k, len(sizes), "ties")
+        )
+        left[:, k] = np.minimum(counts, sizes - 1 - left.sum(axis=1)).clip(min=0)
+    left[:, TRAIN] = sizes - left.sum(axis=1)
+    split = np.full(len(stratum), TRAIN, dtype=np.int8)
+    order = permutation(seed, 0, len(stratum), "split")
+    single = np.bincount(units)[units] == 1
+    _place_units(split, stratum, units, order[~single[order]], left, wanted, int(single.sum()))
+    order = order[single[order]]
+    order = order[np.argsort(stratum[order], kind="stable")]  # shuffled within each stratum
+    ends = np.cumsum(np.bincount(stratum[order], minlength=len(sizes)))
+    for here, (_, validation, test) in zip(np.split(order, ends[:-1]), left.clip(min=0), strict=True):
+        split[here[:test]] = TEST
+        split[here[test : test + validation]] = VALIDATION
+    return split
+
+
+def _place_units(
+    split: np.ndarray,
+    stratum: np.ndarray,
+    units: np.ndarray,
+    order: np.ndarray,
+    left: np.ndarray,
+    wanted: dict,
+    singles: int,
+) -> None:
+    """Place groups, the largest first, where they fill the most of what is left and overshoot the least.
+
+    Writes to `split` and takes from `left`, both the caller's own. `order`: the groups' images, shuffled.
+    """
+    codes, first, counts = np.unique(units[order], return_index=True, return_counts=True)
+    members = np.split(order[np.argsort(units[order], kind="stable")], np.cumsum(counts)[:-1])
+    choices = [TRAIN, *sorted(wanted, reverse=True)]
+    asked = np.maximum(left.sum(axis=0), 1)
+    empty = list(choices)
+    for rank, u in enumerate(np.lexsort((first, -counts))):
+        kinds, sizes = np.unique(stratum[members[u]], return_counts=True)
+        filled = np.minimum(sizes[:, None], left[kinds].clip(min=0)).sum(axis=0)  # (3,)
+        # the last groups go to splits that would have none
+        among = empty if 0 < len(codes) - rank + singles <= len(empty) else choices
+        remaining = left.sum(axis=0) / asked
+        best = max(among, key=lambda k: (filled[k], remaining[k], -among.index(k)))
+        split[members[u]] = best
+        left[kinds, best] -= sizes
+        if best in empty:
+            empty.remove(best)
+
+
+# --- duplicates ------------------------------------------------------------------------------------------------------
+
+
+def duplicate_groups(index: Index) -> np.ndarray:
+    """Which files hold the same bytes: the position of the first of them, int64 (N,).
+
+    Files of equal size are compared by 4 kB of their middle, and where these agree, whole, once per inode.
+    Raises:
+        DataError: a file that is gone or may not be read, by name.
+    """
+    groups = np.arange(len(index), dtype=np.int64)
+    _, inverse, counts = np.unique(index.sizes, return_inverse=True, return_counts=True)
+    alike = np.flatnonzero((counts[inverse] > 1) & (index.sizes > 0))
+    if not len(alike):
+        return groups
+    peeks, inodes = _map(lambda i: _peek(index, i), alike)
+    key = np.stack([index.sizes[alike], peeks], axis=1)
+    _, inverse, counts = np.unique(key, axis=0, return_inverse=True, return_counts=True)
+    again = counts[inverse.reshape(-1)] > 1
+    alike, key, inodes = alike[again], key[again], inodes[again]
+    if not len(alike):
+        return groups
+    _, one, inode_of = np.unique(inodes, return_index=True, return_inverse=True)
+    whole, _ = _map(lambda i: (_hash_file(index, i), 0), alike[one])
+    key = np.column_stack([key, whole[inode_of]])
+    _, first, inverse = np.unique(key, axis=0, return_index=True, return_inverse=True)
+    groups[alike] = alike[first[inverse.reshape(-1)]]  # alike ascends, so the first of a group is its smallest
+    return groups
+
+
+def _map(function: Callable[[int], tuple[int, int]], rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """function(row) -> two integers, for each row, by threads; in blocks: a future per file would be an object per file."""
+    blocks = np.array_split(rows, max(1, len(rows) // 1000))
+    with ThreadPoolExecutor(READERS) as pool:
+        found = list(pool.map(lambda block: np.array([function(int(i)) for i in block], dtype=np.int64), blocks))
+    found = np.concatenate(found)
+    return found[:, 0], found[:, 1]
+
+
+def _number(data: bytes) -> int:
+    return int.from_bytes(data[:8], "little", signed=True)
+
+
+def _gone(index: Index, i: int, problem: OSError) -> DataError:
+    return DataError(
+        f"{index.root / index.paths[i]}: cannot be read ({problem.strerror}). Was it removed or renamed meanwhile?"
+    )
+
+
+def _peek(index: Index, i: int) -> tuple[int, int]:
+    """A hash of the file's middle, and a number for its inode (another one for each file where there are no inodes)."""
+    try:
+        with open(index.root / index.paths[i], "rb", buffering=0) as file:
+            status = os.fstat(file.fileno())
+            file.seek(max(0, (status.st_size - PEEK) // 2))
+            middle = blake2b(file.read(PEEK), digest_size=8).digest()
+    except OSError as problem:
+        raise _gone(index, i, problem) from problem
+    inode = f"{status.st_dev} {status.st_ino}" if status.st_ino else f"file {i}"
+    return _number(middle), _number(blake2b(inode.encode(), digest_size=8).digest())
+
+
+def _hash_file(index: Index, i: int) -> int:
+    digest = blake2b(digest_size=8)
+    try:
+        with open(index.root / index.paths[i], "rb", buffering=0) as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+    except OSError as problem:
+        raise _gone(index, i, problem) from problem
+    return _number(digest.digest())
+
+
+def _duplicates(index: Index, same_bytes: np.ndarray, split: np.ndarray) -> list[tuple[str, str, str, str]]:
+    """Images that are in two splits: the first of each split with the same bytes, once per pair of splits."""
+    _, inverse, counts = np.unique(same_bytes, return_inverse=True, return_counts=True)
+    rows = np.flatnonzero(counts[inverse] > 1)
+    first: dict[int, dict[int, int]] = {}
+    for i in rows.tolist():
+        first.setdefault(int(same_bytes[i]), {}).setdefault(int(split[i]), i)
+    found = []
+    for by_split in first.values():
+        (one, i), *others = sorted(by_split.items())
+        found += [(index.paths[i], SPLITS[one], index.paths[j], SPLITS[other]) for other, j in others]
+    return found
+
+
+# --- subset ----------------------------------------------------------------------------------------------------------
+
+
+def apply_subset(index: Index, train_indices: np.ndarray, subset: float | int | None, seed: int) -> np.ndarray:
+    """A part of the training set, stratified: a number of images (int) or a share of them (float up to 1).
+
+    Returns:
+        int64 ascending positions in the index.
+    """
+    train = np.asarray(train_indices, dtype=np.int64)
+    if subset is None:
+        return train
+    share = isinstance(subset, float) and subset <= 1
+    count = round(subset * len(train)) if share else int(subset)
+    if count < 1:
+        raise ConfigError(
+            f"--subset={subset}: leaves no image of {len(train):,}; expected a number of images, or a share up to 1."
+        )
+    if count >= len(train):
+        return train
+    stratum = np.unique(strata(index)[train], return_inverse=True)[1]
+    sizes = np.bincount(stratum)
+    counts = allocate(
+        sizes,
+        count / len(train),
+        (sizes > 0).astype(np.int64) * (count >= len(sizes)),
+        permutation(seed, 0, len(sizes), "ties"),
+    )
+    while counts.sum() > count:  # at least one of each class was more than the share of the rare ones
+        counts[counts.argmax()] -= 1
+    order = permutation(seed, 0, len(train), "subset")
+    order = order[np.argsort(stratum[order], kind="stable")]
+    rank = np.arange(len(order)) - np.repeat(np.cumsum(sizes) - sizes, sizes)  # within its stratum
+    return np.sort(train[order[rank < np.repeat(counts, sizes)]])
+
+
+# --- the file --------------------------------------------------------------------------------------------------------
+
+
+def target_cells(index: Index, i: int) -> list[str]:
+    """The target of a sample as text: its class, its labels joined by ';', or its scores (empty where missing)."""
+    if index.kind == "single":
+        return [index.classes[int(index.targets[i])]]
+    if index.kind == "multi":
+        return [";".join(name for name, on in zip(index.classes, index.targets[i], strict=True) if on)]
+    return ["" if np.isnan(value) else repr(float(value)) for value in index.targets[i]]
+
+
+def save_splits(path: Path, index: Index, splits: Splits) -> None:
+    """Write splits.csv: file, target columns, split; in the index's order, atomically."""
+    path = Path(path)
+    parts = (splits.train, splits.validation, splits.test)
+    rows = np.concatenate(parts)
+    names = np.repeat(np.arange(3), [len(part) for part in parts])
+    order = np.argsort(rows, kind="stable")
+    temporary = path.with_name(path.name + ".tmp")
+    with open(temporary, "w", encoding="utf-8", errors="surrogateescape", newline="") as file:
+        table = csv.writer(file, lineterminator="\n")
+        table.writerow(["file", *index.target_names, "split"])
+        for i, k in zip(rows[order].tolist(), names[order].tolist(), strict=True):
+            table.writerow([index.paths[i], *target_cells(index, i), SPLITS[k]])
+    os.replace(temporary, path)
+
+
+def load_splits(path: Path, index: Index) -> Splits:
+    """Read splits.csv for the same data, wherever it lies now.
+
+    Raises:
+        DataError: no such file or not one of ours; images or targets that are no longer what they were.
+    """
+    path = Path(path)
+    position = {name: i for i, name in enumerate(index.paths)}
+    parts: dict[str, list[int]] = {name: [] for name in SPLITS}
+    gone, changed = [], []
+    try:
+        with open(path, encoding="utf-8", errors="surrogateescape", newline="") as file:
+            rows = csv.reader(file)
+            if next(rows, None) != ["file", *index.target_names, "split"]:
+                raise DataError(
+                    f"{path}: not the splits of this data; expected columns file, {', '.join(index.target_names)}, split."
+                )
+            for name, *cells, split in rows:
+                i = position.pop(name, -1)
+                if i < 0:
+                    gone.append(name)
+                elif cells != target_cells(index, i):
+                    changed.append(name)
+                else:
+                    parts[split].append(i)
+    except (OSError, KeyError, ValueError) as problem:
+        raise DataError(f"{path}: cannot be read as splits ({problem}). Train the run again.") from problem
+    for names, what in ((gone, "are no longer in the data folder"), (changed, "have another target now")):
+        if names:
+            raise DataError(
+                f"{path}: {len(names):,} of its images {what} (e.g. {names[0]}). Bring the data back, or train a new run."
+            )
+    notes = (f"{len(position):,} images of the data folder are not in {path.name}: left out",) if position else ()
+    return Splits(*(np.array(sorted(parts[name]), dtype=np.int64) for name in SPLITS), notes)
