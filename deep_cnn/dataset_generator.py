@@ -169,27 +169,32 @@ def open_feeds(
     config: Config, dataset: Dataset, task: Task, *, device: torch.device, dtype: torch.dtype, workers: int
 ) -> dict[str, Feed]:
     """A feed for each split that has images: training augments, validation and test cut the centre."""
-    index = dataset.index
-    targets = task.encode(index.targets)
-    if targets.is_floating_point():
-        targets = targets.to(dtype)
-    rare = None
+    where = {"device": device, "dtype": dtype, "workers": workers}
+    feeds = {split: eval_feed(dataset, task, split, **where) for split in SPLITS[1:] if len(dataset.samples(split))}
+    train, rare = dataset.splits.train, None
     if config.oversample or config.class_weights:
-        rare = rarity(index.kind, index.targets, dataset.splits.train)
-    feeds = {}
-    for split in SPLITS:
-        if len(dataset.samples(split)):
-            training = split == "train"
-            feeds[split] = Feed(
-                dataset.pixels,
-                dataset.samples(split),
-                targets,
-                device=device,
-                dtype=dtype,
-                workers=workers,
-                augmentation=parse_augment(config.augment) if training else None,
-                seed=config.seed,
-                weights=rare if training and config.class_weights else None,
-                rarity=rare if training and config.oversample else None,
-            )
+        rare = rarity(dataset.index.kind, dataset.index.targets, train)
+    feeds["train"] = Feed(
+        dataset.pixels,
+        train,
+        encoded(dataset, task, dtype),
+        augmentation=parse_augment(config.augment),
+        seed=config.seed,
+        weights=rare if config.class_weights else None,
+        rarity=rare if config.oversample else None,
+        **where,
+    )
     return feeds
+
+
+def eval_feed(
+    dataset: Dataset, task: Task, split: str, *, device: torch.device, dtype: torch.dtype, workers: int
+) -> Feed:
+    """A split as it is scored: the centre of each image, in the order of the index."""
+    targets = encoded(dataset, task, dtype)
+    return Feed(dataset.pixels, dataset.samples(split), targets, device=device, dtype=dtype, workers=workers)
+
+
+def encoded(dataset: Dataset, task: Task, dtype: torch.dtype) -> torch.Tensor:
+    targets = task.encode(dataset.index.targets)
+    return targets.to(dtype) if targets.is_floating_point() else targets

@@ -117,7 +117,6 @@ def training_mode(model: nn.Module, frozen: Iterable[str]) -> None:
         model.get_submodule(name).eval().requires_grad_(False)
 
 
-@torch.inference_mode()
 def evaluate(
     model: nn.Module,
     batches: Iterable[Batch],
@@ -130,6 +129,6 @@ def evaluate(
     """
     model.eval()
     for batch in batches:
-        with autocast():
+        with torch.inference_mode(), autocast():  # around this alone: the feed's own tensors are ordinary ones
             outputs = model(batch.images)  # (eval_batch, K)
         yield batch.indices, outputs[: len(batch.indices)].float()

@@ -17,6 +17,7 @@ from deep_cnn.errors import ConfigError, MachineError
 log = logging.getLogger(__name__)
 
 GIB = 2**30
+CHANNELS_LAST = torch.channels_last  # convolutions are 1.3 to 3 times faster on it, on CPUs and GPUs alike
 
 
 def granted_cores() -> int:
@@ -73,7 +74,9 @@ def pick_device(flag: str) -> torch.device:
     """The device of --device; MachineError within seconds, naming driver and build, when it cannot be used."""
     if flag == "auto":
         if not torch.cuda.is_available() and torch.backends.mps.is_available():
-            log.info("This Mac has a GPU: --device=mps uses it (faster, but its results are not bit-identical to a CPU's)")
+            log.info(
+                "This Mac has a GPU: --device=mps uses it (faster, but its results are not bit-identical to a CPU's)"
+            )
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(flag)
@@ -118,6 +121,11 @@ def _cpu_flags() -> set[str]:
     except OSError:  # macOS, Windows: float32
         return set()
     return set(next((line for line in text.splitlines() if line.startswith("flags")), "").split())
+
+
+def dtype_of(precision: str) -> torch.dtype:
+    """The type of weights and images; reduced precision is opened by `autocast`, step by step."""
+    return torch.float64 if precision == "fp64" else torch.float32
 
 
 def autocast(device: torch.device, precision: str) -> Callable[[], contextlib.AbstractContextManager]:

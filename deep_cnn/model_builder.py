@@ -10,11 +10,11 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torchvision.models import GoogLeNetOutputs, InceptionOutputs
 
-from . import models, weights
-from .data.preprocess import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
-from .draws import number
-from .errors import CheckpointError, nearest
-from .models.family import Stages
+from deep_cnn import models, weights
+from deep_cnn.data.preprocess import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
+from deep_cnn.draws import number
+from deep_cnn.errors import CheckpointError, nearest
+from deep_cnn.models.family import Stages
 
 HEAD_SPREAD = 0.01  # new heads: N(0, 0.01^2) and zero bias, so that the first outputs are near 0 and the loss near ln K
 
@@ -52,7 +52,7 @@ def model_names() -> list[str]:
 def build_model(spec: ModelSpec, seed: int) -> nn.Module:
     """The network of `spec` with new heads; all its initial weights are a pure function of the seed.
 
-    The backbone's do not depend on the number of outputs. Nobody else's random numbers are touched.
+    The backbone's do not depend on the number of outputs (timm's networks excepted). Nobody else's random numbers are touched.
 
     Returns:
         float32 images (B, 3, S, S) -> outputs (B, outputs); in training Inception and GoogLeNet give a named tuple,
@@ -66,10 +66,7 @@ def build_model(spec: ModelSpec, seed: int) -> nn.Module:
         model = _network(spec)
         for head in head_modules(spec.name, model):
             generator.manual_seed(number(seed, "head", head))
-            module = model.get_submodule(head)
-            nn.init.normal_(module.weight, std=HEAD_SPREAD)
-            if module.bias is not None:
-                nn.init.zeros_(module.bias)
+            _start_head(model.get_submodule(head))
     return model
 
 
@@ -183,6 +180,14 @@ def main_and_auxiliary(outputs: Tensor | tuple) -> tuple[Tensor, list[tuple[floa
     return main, [(weight, each) for each in auxiliary if each is not None]
 
 
+def _start_head(head: nn.Module) -> None:
+    for layer in head.modules():  # timm's LeViT wraps its linear layer together with a norm
+        if isinstance(layer, nn.Linear | nn.Conv2d):
+            nn.init.normal_(layer.weight, std=HEAD_SPREAD)
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
+
+
 def _size(spec: ModelSpec) -> int:
     return spec.image_size or models.find(spec.name).published(spec.name).preprocessing.crop
 
@@ -224,18 +229,10 @@ class _Unset(TorchFunctionMode):
     The functions of nn.init are passed over where torch announces them as a whole, else the fills that they are made of.
     """
 
-    RANDOM = frozenset(
-        (
-            "kaiming_uniform_",
-            "kaiming_normal_",
-            "xavier_uniform_",
-            "xavier_normal_",
-            "trunc_normal_",
-            "uniform_",
-            "normal_",
-        )
-        + ("erfinv_", "mul_", "add_", "clamp_")  # what trunc_normal_ does after its uniform_
-    )
+    RANDOM = frozenset((
+        "kaiming_uniform_", "kaiming_normal_", "xavier_uniform_", "xavier_normal_", "trunc_normal_", "uniform_", "normal_",
+        "erfinv_", "mul_", "add_", "clamp_",  # the rest of trunc_normal_ where torch does not announce it
+    ))  # fmt: skip
 
     def __torch_function__(self, function, types, args=(), kwargs=None):
         parameter = args[0] if args else (kwargs or {}).get("tensor")

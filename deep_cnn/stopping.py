@@ -10,6 +10,13 @@ from collections.abc import Callable
 
 log = logging.getLogger(__name__)
 
+
+class Stopped(Exception):
+    """The run was asked to stop; its message says why and what was saved. The same command goes on."""
+
+    exit_code = 75  # EX_TEMPFAIL of sysexits.h
+
+
 _started = time.monotonic()
 _requests: list[str] = []  # signals are the process's own: there is one list of them
 
@@ -27,6 +34,12 @@ def catch_signals() -> None:
 def requested() -> str | None:
     """The name of the first signal that came, or None."""
     return _requests[0] if _requests else None
+
+
+def raise_if_requested() -> None:
+    """For long work before the first step, of which nothing needs saving: Stopped on a signal."""
+    if _requests:
+        raise Stopped(f"stopped by {_requests[0]} before the first step; the same command begins again")
 
 
 def _note(number: int, frame) -> None:

@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .errors import CheckpointError
+from deep_cnn.errors import CheckpointError
 
 CONNECT_SECONDS = 8.0  # a compute node without internet must say so at once; a slow line still gets an answer in this
 OUR_FORMAT = "deep_cnn"
@@ -45,7 +45,7 @@ _SAFE_KINDS = [
 
 @dataclass(frozen=True)
 class WeightsFile:
-    """state: the tensors, under the file's own names; info: what else a checkpoint of ours holds ({} for others')."""
+    """state: the tensors, under the file's own names; info: a checkpoint of ours also tells its "model" and "preprocessing"; {} for others'."""
 
     state: Mapping[str, Tensor]
     info: Mapping[str, Any]
@@ -119,7 +119,8 @@ def read(path: Path) -> WeightsFile:
     except Exception as error:  # torch.load raises whatever the broken byte happens to break
         raise CheckpointError(unreadable(path, error)) from error
     if isinstance(content, Mapping) and content.get("format") == OUR_FORMAT and "weights" in content:
-        return WeightsFile(content["weights"], {key: value for key, value in content.items() if key != "weights"})
+        state = content.get("average") or content["weights"]  # last.pt holds both; the average is what was validated
+        return WeightsFile(state, {key: content[key] for key in ("model", "preprocessing") if key in content})
     state = _tensors(content)
     if state is None:
         raise CheckpointError(
@@ -194,7 +195,7 @@ def fit(
 
 
 def _about_head(head: str, own: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> str:
-    weight = f"{head}.weight"
+    weight = max((name for name in own if name.startswith(head + ".")), key=lambda name: own[name].dim())  # the matrix
     outputs = own[weight].shape[0]
     if weight not in state:
         return f"weights: head {head} is not in the file, new with {outputs} outputs"

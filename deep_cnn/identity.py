@@ -1,0 +1,89 @@
+"""When are two runs the same run? When nothing that changes their numbers differs."""
+
+import hashlib
+import platform
+import subprocess
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from deep_cnn.config import Config
+
+LIBRARIES = ("torch", "torchvision", "numpy", "pandas", "scikit-learn", "pillow", "timm")
+
+
+def run_identity(config: Config, data_digest: str) -> dict[str, Any]:
+    """The flags that change numbers, the data, and the package's own sources (a student edits the table of --pre)."""
+    flags = config.identity()
+    weights = Path(config.weights).expanduser()
+    if weights.is_file():  # the same file under another folder is the same
+        flags["weights"] = f"{weights.name} of {weights.stat().st_size} bytes"
+    return {"flags": {k: list(v) if isinstance(v, tuple) else v for k, v in flags.items()}, "data": data_digest,
+            "sources": sources_digest()}  # fmt: skip
+
+
+def sources_digest() -> str:
+    """Hash of this package's .py files, by relative path."""
+    package = Path(__file__).parent
+    digest = hashlib.sha256()
+    for file in sorted(package.rglob("*.py"), key=lambda f: f.relative_to(package).as_posix()):
+        digest.update(file.relative_to(package).as_posix().encode())
+        digest.update(file.read_bytes().replace(b"\r\n", b"\n"))
+    return digest.hexdigest()
+
+
+def differences(ours: dict[str, Any], saved: dict[str, Any]) -> list[str]:
+    """What makes two runs different runs, in words; sources are not counted here."""
+    # flags that an older version did not have are no difference
+    names = [name for name in ours["flags"] if name in saved["flags"] and ours["flags"][name] != saved["flags"][name]]
+    found = [f"--{name} was {shown(saved['flags'][name])}, is {shown(ours['flags'][name])}" for name in names]
+    if ours["data"] != saved["data"]:
+        found.append("the images or the table have changed")
+    return found
+
+
+def shown(value: Any) -> str:
+    return (
+        "not set" if value in (None, [], "") else ",".join(map(str, value)) if isinstance(value, list) else str(value)
+    )
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python, the libraries and the program: into config.json and each checkpoint."""
+    found = {"python": platform.python_version(), "system": platform.platform(), "deep_cnn": _version("deep_cnn")}
+    found |= {name: _version(name) for name in LIBRARIES}
+    commit = _git_commit()
+    return found | ({"git_commit": commit} if commit else {})
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "not installed"
+
+
+def _git_commit() -> str | None:
+    try:
+        command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
+        answer = subprocess.run(command, capture_output=True, text=True, timeout=5, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return answer.stdout.strip()
+
+
+def command_line(config: Config) -> str:
+    """The command that repeats a run: the flags that are not at their default."""
+    default = Config()
+    words = [f"{Path(sys.executable).stem}", "-m", "deep_cnn"]
+    for name, value in config.to_dict().items():
+        if value != getattr(default, name):
+            words.append(f"--{name}={','.join(value) if isinstance(value, (tuple, list)) else value}")
+    return " ".join(word if word.replace("=", "").replace("-", "").isalnum() else _quoted(word) for word in words)
+
+
+def _quoted(word: str) -> str:
+    import shlex
+
+    return shlex.quote(word)

@@ -1,0 +1,33 @@
+"""A checkpoint of ours as a network, ready to be used."""
+
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from deep_cnn import checkpoint, model_builder
+from deep_cnn.data.preprocess import Preprocessing
+from deep_cnn.model_builder import ModelSpec
+from deep_cnn.tasks import Task, task_from_dict
+
+
+def load_model(path: str | Path) -> tuple[nn.Module, dict[str, Any]]:
+    """The network of a best.pt or last.pt, in eval mode on the CPU, and what the checkpoint says of it.
+
+    Returns:
+        The network: float32 images (B, 3, S, S), normalised -> outputs (B, K); and a dict with, among others, `task`,
+        `preprocessing`, `config` and `validation`.
+    Raises:
+        CheckpointError: no such file, or not a checkpoint of ours.
+    """
+    meta = checkpoint.load(Path(path))
+    model = model_builder.empty_model(ModelSpec.from_dict(meta["model"]))
+    average, weights = meta.pop("average", None), meta.pop("weights")
+    model.load_state_dict(average or weights)  # a last.pt with --ema: the average is what was validated
+    for name in ("optimizer", "scaler", "sums"):
+        meta.pop(name, None)
+    return model.eval(), meta
+
+
+def task_and_preprocessing(meta: dict[str, Any]) -> tuple[Task, Preprocessing]:
+    return task_from_dict(meta["task"]), Preprocessing.from_dict(meta["preprocessing"])

@@ -1,0 +1,99 @@
+"""What a run says: to the console as it is, to its log file with times. And the progress bar."""
+
+import contextlib
+import logging
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+QUIET_INTERVAL = 30.0  # seconds between two lines of progress where there is no terminal
+
+log = logging.getLogger("deep_cnn")
+
+
+class _Console(logging.Handler):
+    """Prints above a progress bar, if there is one; warnings go to stderr."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        from tqdm import tqdm
+
+        stream = sys.stderr if record.levelno >= logging.WARNING else sys.stdout
+        text = self.format(record)
+        # a console of another encoding (Windows) shows a question mark for what it does not have
+        encoding = getattr(stream, "encoding", None) or "utf-8"
+        with contextlib.suppress(BrokenPipeError):  # `| head` has seen enough; the run goes on
+            tqdm.write(text.encode(encoding, "replace").decode(encoding), file=stream)
+            stream.flush()
+
+
+class _File(logging.FileHandler):
+    """The log file. A full disk is said once on the console and does not stop the run."""
+
+    failed = False
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        if not self.failed:
+            self.failed = True
+            print(f"deep_cnn: the log {self.baseFilename} cannot be written: {sys.exc_info()[1]}", file=sys.stderr)
+
+
+def console_only() -> None:
+    """For verbs that keep no log."""
+    log.setLevel(logging.INFO)
+    if not any(isinstance(handler, _Console) for handler in log.handlers):
+        log.addHandler(_Console())
+
+
+@contextlib.contextmanager
+def opened(path: Path) -> Iterator[None]:
+    """Append everything said to `path`, each line with its time."""
+    console_only()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handler = _File(path, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(message)s", "%Y-%m-%d %H:%M:%S"))
+    log.addHandler(handler)
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
+        handler.close()
+
+
+class Bar:
+    """A tqdm bar on a terminal; elsewhere a line of the same form every 30 seconds."""
+
+    def __init__(self, title: str, total: int, done: int = 0, *, unit: str = "batch"):
+        from tqdm import tqdm
+
+        self.title, self.total, self.done, self.unit = title, total, done, unit
+        self._note = ""
+        self._format_meter = tqdm.format_meter
+        self._start = self._said = time.monotonic()
+        self._first = done
+        shown = sys.stderr.isatty()
+        self._bar = (
+            tqdm(total=total, initial=done, desc=title, unit=unit, leave=False, dynamic_ncols=True) if shown else None
+        )
+
+    def step(self, note: str = "") -> None:
+        """One more is done. note: shown behind the rate, e.g. 'loss=3.06'; kept until the next one."""
+        self.done, self._note = self.done + 1, note or self._note
+        if self._bar is not None:
+            if note:
+                self._bar.set_postfix_str(note, refresh=False)
+            self._bar.update()
+        elif time.monotonic() - self._said >= QUIET_INTERVAL:
+            self._said = time.monotonic()
+            print(self.line(), file=sys.stderr, flush=True)
+
+    def line(self) -> str:
+        elapsed = time.monotonic() - self._start
+        return self._format_meter(
+            self.done, self.total, elapsed, initial=self._first, prefix=self.title, unit=self.unit, ascii=True, ncols=100,
+            postfix=self._note,
+        )  # fmt: skip
+
+    def close(self) -> None:
+        if self._bar is not None:
+            self._bar.close()

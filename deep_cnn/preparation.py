@@ -1,0 +1,174 @@
+"""All that happens before the first step: the machine, the data, the network, and the state to begin or go on with."""
+
+import copy
+import logging
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from deep_cnn import identity, machine, model_builder, optim
+from deep_cnn.config import Config
+from deep_cnn.data.feed import Feed, steps_per_epoch
+from deep_cnn.data.preprocess import Preprocessing
+from deep_cnn.dataset_generator import Dataset, choose_preprocessing, open_feeds, read_dataset, task_of
+from deep_cnn.errors import ConfigError
+from deep_cnn.model_builder import ModelSpec
+from deep_cnn.tasks import Task
+from deep_cnn.training_state import TrainingState
+
+log = logging.getLogger(__name__)
+
+EVAL_BATCH = {"cpu": 32}  # more rows are no faster on a CPU
+GPU_EVAL_BATCH = 256
+
+
+@dataclass(frozen=True)
+class Decisions:
+    """What `auto` came to on the machine where the run began; kept when it goes on on another."""
+
+    device: str
+    precision: str
+    compile: bool
+    threads: int
+    pieces: int
+    eval_batch: int
+
+
+@dataclass(frozen=True)
+class Materials:
+    """The data of a run, and what the run is: known before a network is built."""
+
+    config: Config
+    device: torch.device
+    workers: int
+    pre: Preprocessing
+    dataset: Dataset
+    task: Task
+    identity: dict[str, Any]
+
+
+@dataclass
+class Plan:
+    """Everything a run works with."""
+
+    materials: Materials
+    spec: ModelSpec
+    decisions: Decisions
+    feeds: dict[str, Feed]
+    state: TrainingState
+    schedule: optim.Schedule
+    steps: int  # optimizer steps in an epoch
+    head: list[str]  # names of the head's modules
+    stages: list[tuple[str, list[str]]]  # the backbone's, from the input on
+
+    def frozen(self, epoch: int) -> list[str]:
+        """The modules that are frozen in an epoch: a function of the epoch, so no resumed run forgets it."""
+        config = self.materials.config
+        if config.freeze == "none" or (config.unfreeze_epoch is not None and epoch >= config.unfreeze_epoch):
+            return []
+        count = len(self.stages) if config.freeze == "backbone" else int(config.freeze)
+        return [module for _, modules in self.stages[:count] for module in modules]
+
+    def describe(self) -> dict[str, Any]:
+        """What every checkpoint says of itself, beside the weights."""
+        m = self.materials
+        return {
+            "model": self.spec.to_dict(),
+            "task": {k: list(v) if isinstance(v, tuple) else v for k, v in m.task.to_dict().items()},
+            "preprocessing": {k: list(v) if isinstance(v, tuple) else v for k, v in m.pre.to_dict().items()},
+            "config": {k: list(v) if isinstance(v, tuple) else v for k, v in m.config.to_dict().items()},
+            "decisions": asdict(self.decisions),
+            "identity": m.identity,
+            "versions": identity.versions(),
+        }
+
+
+def gather(config: Config) -> Materials:
+    """Check the flags against machine and network, index and split the data."""
+    device = machine.pick_device(config.device)
+    log.info("Running on %s device", device)  # in the words of the course's hand-out
+    machine.set_determinism(config.deterministic, device)
+    pre = choose_preprocessing(config)
+    workers = machine.granted_cores() if config.workers == "auto" else max(1, int(config.workers))
+    dataset = read_dataset(config, pre, workers)
+    sizes = {split: len(dataset.samples(split)) for split in ("train", "validation", "test")}
+    log.info("Images: %s", ", ".join(f"{count} {split}" for split, count in sizes.items()))
+    task = task_of(config, dataset)
+    return Materials(config, device, workers, pre, dataset, task, identity.run_identity(config, dataset.digest()))
+
+
+def build(materials: Materials, saved: dict[str, Any] | None) -> Plan:
+    """The network on its device, the optimizer and the feeds; with `saved`, in the very state that was saved."""
+    m, config = materials, materials.config
+    spec = ModelSpec(config.model, m.task.outputs, config.dropout, m.pre.crop)
+    model = model_builder.build_model(spec, config.seed)
+    if saved is None:
+        for line in model_builder.load_weights(model, spec, config.weights):
+            log.info(line)
+    samples = len(m.dataset.splits.train)
+    steps = steps_per_epoch(samples, config.batch_size)
+    decisions = recorded(saved, m) if saved else decide(m, model, steps)
+    machine.set_threads(decisions.threads)
+    log.info("Computing in %s on %d threads, %s; batches of %d%s", decisions.precision, decisions.threads,
+             "compiled" if decisions.compile else "not compiled", config.batch_size,
+             f" in {decisions.pieces} pieces" if decisions.pieces > 1 else "")  # fmt: skip
+
+    dtype = machine.dtype_of(decisions.precision)
+    model = model.to(m.device, dtype, memory_format=machine.CHANNELS_LAST)
+    head, stages = model_builder.head_modules(spec.name, model), model_builder.stages(spec.name, model)
+    if config.freeze not in ("none", "backbone") and int(config.freeze) > len(stages):
+        names = ", ".join(name for name, _ in stages)
+        raise ConfigError(f"--freeze={config.freeze}: {config.model} has {len(stages)} stages: {names}")
+    average = optim.MovingAverage(model, copy.deepcopy(model), config.ema) if config.ema else None
+    optimizer = optim.make_optimizer(config.optimizer, parameter_groups(config, model, head),
+                                     momentum=config.momentum, nesterov=config.nesterov)  # fmt: skip
+    scaler = torch.amp.GradScaler(m.device.type, enabled=decisions.precision == "fp16")
+    state = TrainingState(model, optimizer, scaler, average, torch.zeros(2, dtype=torch.float64, device=m.device))
+    if saved:
+        state.restore(saved)
+    if decisions.compile:
+        model.compile()
+    feeds = open_feeds(config, m.dataset, m.task, device=m.device, dtype=dtype, workers=m.workers)
+    schedule = optim.make_schedule(config.schedule, steps * config.epochs, config.warmup)
+    return Plan(m, spec, decisions, feeds, state, schedule, steps, head, stages)
+
+
+def parameter_groups(config: Config, model: nn.Module, head: list[str]) -> list[dict]:
+    backbone_lr = config.backbone_lr
+    if backbone_lr is None:
+        backbone_lr = config.lr if config.weights == "none" else config.lr / 10
+    return optim.parameter_groups(model, head, lr=config.lr, backbone_lr=backbone_lr, weight_decay=config.weight_decay)
+
+
+def decide(m: Materials, model: nn.Module, steps: int) -> Decisions:
+    """What `auto` comes to here: a function of the flags and the machine, never of a timing or of what is free just now."""
+    config, device = m.config, m.device
+    precision = machine.pick_precision(config.precision, device)
+    if config.grad_accumulation == "auto":
+        per_image = machine.saved_bytes_per_image(model, m.pre.crop, precision)
+        weights = sum(p.numel() for p in model.parameters())
+        memory = machine.memory_for_training(device)
+        pieces = machine.pieces_for(config.batch_size, per_image, weights, memory)
+        if pieces > 1:
+            log.info("A batch of %d needs about %.1f GB in one piece, and %.1f GB are granted: --grad_accumulation=%d",
+                     config.batch_size, 1.5 * per_image * config.batch_size / 1e9, memory / 1e9, pieces)  # fmt: skip
+    else:
+        pieces = int(config.grad_accumulation)
+    largest = max(len(m.dataset.splits.validation), len(m.dataset.splits.test), 1)
+    eval_batch = min(EVAL_BATCH.get(device.type, GPU_EVAL_BATCH), largest)
+    compiled = machine.compiles(config.compile, device, steps * config.epochs, config.deterministic)
+    return Decisions(device.type, precision, compiled, machine.granted_cores(), pieces, eval_batch)
+
+
+def recorded(saved: dict[str, Any], m: Materials) -> Decisions:
+    """What was decided when the run began; says so where this machine would have decided otherwise."""
+    decisions = Decisions(**saved["decisions"])
+    if decisions.device != m.device.type:
+        log.warning("The run began on %s and goes on on %s: its last digits will not be those of an unbroken run",
+                    decisions.device, m.device.type)  # fmt: skip
+    if m.device.type == "cpu" and decisions.threads != machine.granted_cores():
+        log.info("The run began on %d cores and keeps %d threads, here on %d: another number changes the last digits",
+                 decisions.threads, decisions.threads, machine.granted_cores())  # fmt: skip
+    return decisions

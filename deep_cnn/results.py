@@ -1,0 +1,145 @@
+"""What a run has found, as files: metrics.csv, timing.csv, test.json, predictions_test.csv and the pictures."""
+
+import logging
+from typing import Any
+
+import numpy as np
+
+from deep_cnn import plots
+from deep_cnn.data.index import Index
+from deep_cnn.intervals import held_out_result
+from deep_cnn.metrics import ClassificationScores
+from deep_cnn.run_files import RunFiles
+from deep_cnn.storage import csv_line, write_json, write_rows, write_text
+from deep_cnn.tasks import Task, sample_scores, validation_loss
+from deep_cnn.training_state import TrainingState
+
+log = logging.getLogger(__name__)
+
+SHARES = {"top1", "top5", "balanced_accuracy", "macro_f1", "micro_f1", "map"}  # shown in percent on the console
+LABELS = {"top1": "top-1", "top5": "top-5", "balanced_accuracy": "balanced accuracy", "macro_f1": "macro F1",
+          "micro_f1": "micro F1", "map": "mAP", "mae": "MAE", "rmse": "RMSE", "r2": "R2", "pearson": "Pearson",
+          "spearman": "Spearman", "loss": "loss"}  # fmt: skip
+
+
+def flat_scores(task: Task, outputs: np.ndarray, targets: np.ndarray) -> dict[str, float | None]:
+    """An epoch's metrics by name; one of a target is 'price/mae'. `loss` is what training minimises, without smoothing."""
+    return {"loss": validation_loss(task, outputs, targets)} | {
+        name: value for name, value in sample_scores(task, outputs, targets).scores().items() if name != "loss"
+    }
+
+
+def held_out(
+    task: Task, index: Index, samples: np.ndarray, outputs: np.ndarray, split: str, seed: int
+) -> dict[str, Any]:
+    """What test.json holds: all metrics of a split, their 95% intervals, and each group's, where there are groups."""
+    targets = index.targets[samples]
+    groups = None if index.groups is None else index.groups[samples]
+    scores = sample_scores(task, outputs, targets)
+    result = held_out_result(scores, seed, groups=groups, group_names=index.group_names)
+    return {"split": split, "task": task.kind} | result | {"loss": validation_loss(task, outputs, targets)}
+
+
+def write_epochs(files: RunFiles, state: TrainingState) -> None:
+    """metrics.csv and timing.csv: written whole from the state, so that a resumed run's are those of an unbroken one."""
+    write_rows(files.results / "metrics.csv", state.history)
+    write_rows(files.results / "timing.csv", state.timing)
+
+
+def write_test(
+    files: RunFiles, task: Task, index: Index, samples: np.ndarray, outputs: np.ndarray, result: dict
+) -> None:
+    """predictions_test.csv first, test.json last: where it is, everything is."""
+    write_predictions(files.results / "predictions_test.csv", task, index, samples, outputs)
+    write_json(files.results / "test.json", result, durable=True)
+
+
+def write_predictions(path, task: Task, index: Index, samples: np.ndarray, outputs: np.ndarray) -> None:
+    """A row per image: file, truth, and what the network says (probabilities, or scores in their own units)."""
+    decoded, targets = task.decode(outputs), index.targets[samples]
+    if task.kind == "single":
+        header = ["file", "target", "predicted", *(f"p_{name}" for name in task.names)]
+        chosen = decoded.argmax(1)
+        rows = ([index.paths[s], task.names[t], task.names[c], *map(float, d)]
+                for s, t, c, d in zip(samples, targets, chosen, decoded, strict=True))  # fmt: skip
+    elif task.kind == "multi":
+        header = ["file", "target", "predicted", *(f"p_{name}" for name in task.names)]
+
+        def named(flags: np.ndarray) -> str:
+            return ";".join(name for name, flag in zip(task.names, flags, strict=True) if flag)
+
+        rows = ([index.paths[s], named(t > 0.5), named(d >= 0.5), *map(float, d)]
+                for s, t, d in zip(samples, targets, decoded, strict=True))  # fmt: skip
+    else:
+        header = ["file", *(f"{kind}_{name}" for name in task.names for kind in ("target", "predicted"))]
+        rows = ([index.paths[s], *(None if np.isnan(v) else float(v) for pair in zip(t, d, strict=True) for v in pair)]
+                for s, t, d in zip(samples, targets, decoded, strict=True))  # fmt: skip
+    write_text(path, "".join([csv_line(header), *(csv_line(row) for row in rows)]))
+
+
+def write_plots(files: RunFiles, task: Task, index: Index, state: TrainingState, test: tuple | None) -> None:
+    """learning_curves.png and, of the test set, confusion_matrix.png or predicted_vs_true.png.
+
+    Args:
+        test: (sample numbers, raw outputs) of the test set, or None.
+    """
+    best = state.progress.best_epoch if state.progress.best_epoch >= 0 else None
+    plots.learning_curves(state.history, files.results / "learning_curves.png", best)
+    if test is None:
+        return
+    samples, outputs = test
+    targets = index.targets[samples]
+    if task.kind == "single":
+        scores = ClassificationScores.of(task.decode(outputs), targets, task.names)
+        plots.confusion_matrix(scores.confusion(), task.names, files.results / "confusion_matrix.png")
+    elif task.kind == "scores":
+        plots.predicted_vs_true(task.decode(outputs), targets, task.names, files.results / "predicted_vs_true.png")
+
+
+def metric_line(scores: dict[str, Any]) -> str:
+    """'loss 1.234, top-1 51.2%, ...' for the console: overall metrics, not each target's."""
+    parts = [_metric(name, value) for name, value in scores.items() if name in LABELS and not isinstance(value, dict)]
+    return ", ".join(parts)
+
+
+def show_result(result: dict[str, Any]) -> None:
+    """The held-out result on the console and in the log, with its intervals; each target's and the mean predictor's."""
+    log.info("%s on %d images, 95%% intervals from %s:", result["split"].capitalize(), result["count"],
+             "resampled images" if "per_group" not in result else f"{result['number_of_groups']} resampled groups")  # fmt: skip
+    _show_metrics(result, result["intervals"], "")
+    if "mean_predictor" in result:
+        log.info("  (the training mean would have: %s)", metric_line(result["mean_predictor"]))
+    if len(result.get("per_target", {})) > 1:
+        for name, values in result["per_target"].items():
+            log.info("  %s:", name)
+            _show_metrics(values, result["intervals"]["per_target"].get(name, {}), "  ")
+            log.info("    (the training mean would have: %s)", metric_line(values["mean_predictor"]))
+
+
+def _show_metrics(values: dict[str, Any], intervals: dict[str, Any], indent: str) -> None:
+    for name in LABELS:
+        if name in values and not isinstance(values[name], dict):
+            interval = intervals.get(name)
+            between = f"  [{_number(name, interval[0])}, {_number(name, interval[1])}]" if interval else ""
+            log.info("%s  %-18s %s%s", indent, LABELS[name], _number(name, values[name]), between)
+
+
+def _metric(name: str, value: float | None) -> str:
+    return f"{LABELS[name]} {_number(name, value)}"
+
+
+def _number(name: str, value: float | None) -> str:
+    if value is None:
+        return "undefined"
+    if name in SHARES:
+        return f"{100 * value:.2f}%"
+    return f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:.4g}"
+
+
+def duration(seconds: float) -> str:
+    """75 -> '1m 15s'."""
+    seconds = max(0, round(seconds))
+    hours, minutes = seconds // 3600, seconds // 60 % 60
+    if hours:
+        return f"{hours}h {minutes:02d}m"
+    return f"{minutes}m {seconds % 60:02d}s" if minutes else f"{seconds}s"

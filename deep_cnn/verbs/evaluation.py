@@ -1,0 +1,60 @@
+"""python -m deep_cnn evaluate: score a run again, by its name alone."""
+
+from dataclasses import dataclass, replace
+
+from deep_cnn.config import check_ranges, flag
+
+
+@dataclass(frozen=True)
+class Options:
+    run_name: str = flag("default", "name of the run", group="verb")
+    split: str = flag("test", "which split", group="verb", choices=("train", "validation", "test"))
+    root_dir: str = flag(".", "root directory of the project, as in training", group="verb")
+    data_dir: str | None = flag(None, "folder of images, if it has moved since training", group="verb", kind=str)
+    device: str = flag("auto", "auto, cpu, cuda, cuda:N or mps", group="verb")
+    workers: str = flag("auto", "threads that read and decode images", group="verb")
+    cache: str = flag("auto", "keep decoded images: auto, off, or a folder", group="verb")
+
+    def __post_init__(self):
+        check_ranges(self)
+
+
+def main(options: Options) -> int:
+    from pathlib import Path
+
+    from deep_cnn import dataset_generator, loading, logbook, machine, results, scoring
+    from deep_cnn.config import Config
+    from deep_cnn.data.split import load_splits
+    from deep_cnn.errors import DataError
+    from deep_cnn.preparation import Decisions
+    from deep_cnn.run_files import RunFiles
+
+    logbook.console_only()
+    files = RunFiles(Path(options.root_dir).expanduser() / "outputs", options.run_name)
+    model, meta = loading.load_model(files.best)
+    task, pre = loading.task_and_preprocessing(meta)
+    decisions = Decisions(**meta["decisions"])
+    config = replace(
+        Config.from_dict(meta["config"]),
+        root_dir=options.root_dir,
+        data_dir=options.data_dir or meta["config"]["data_dir"],
+        device=options.device,
+        workers=options.workers,
+        cache=options.cache,
+    )
+    device = machine.pick_device(config.device)
+    machine.set_determinism(config.deterministic, device)
+    machine.set_threads(decisions.threads)
+    workers = machine.granted_cores() if config.workers == "auto" else max(1, int(config.workers))
+    dataset = dataset_generator.read_dataset(config, pre, workers)
+    dataset = replace(dataset, splits=load_splits(files.results / "splits.csv", dataset.index))
+    samples = dataset.samples(options.split)
+    if not len(samples):
+        raise DataError(f"--split={options.split}: run {options.run_name} has no such images")
+    dtype = machine.dtype_of(decisions.precision)
+    model = model.to(device, dtype, memory_format=machine.CHANNELS_LAST)
+    feed = dataset_generator.eval_feed(dataset, task, options.split, device=device, dtype=dtype, workers=workers)
+    autocast = machine.autocast(device, decisions.precision)
+    outputs = scoring.collect(model, feed, decisions.eval_batch, autocast, options.split.capitalize())
+    results.show_result(results.held_out(task, dataset.index, samples, outputs, options.split, config.seed))
+    return 0
