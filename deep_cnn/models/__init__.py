@@ -4,10 +4,10 @@ To add one: write its file in this folder, the paper cited at its top, ending in
 constructors; then add that value to NETWORKS. Nothing else knows networks by name.
 """
 
-from ..errors import ConfigError, nearest
-from .family import Family
-from .timm_models import TimmModels
-from .torchvision_families import FAMILIES
+from deep_cnn.errors import ConfigError, nearest
+from deep_cnn.models.family import Family
+from deep_cnn.models.timm_models import TimmModels
+from deep_cnn.models.torchvision_families import FAMILIES
 
 NETWORKS: tuple[Family | TimmModels, ...] = (*FAMILIES, TimmModels())
 

@@ -12,9 +12,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .. import weights
-from ..data.preprocess import Preprocessing
-from ..errors import ConfigError
+from deep_cnn import weights
+from deep_cnn.data.preprocess import Preprocessing
+from deep_cnn.errors import ConfigError
 
 Stages = list[tuple[str, list[str]]]  # (stage, names of its modules and bare parameters), from the input on
 
@@ -194,5 +194,5 @@ def resized_positions(positions: Tensor, side: int) -> Tensor:
     token, grid = positions[:, :1], positions[:, 1:]
     old = round(grid.shape[1] ** 0.5)
     grid = grid.float().reshape(1, old, old, -1).permute(0, 3, 1, 2)  # (1, C, g, g)
-    grid = F.interpolate(grid, size=(side, side), mode="bicubic", align_corners=False, antialias=side < old)
+    grid = F.interpolate(grid, size=(side, side), mode="bicubic", antialias=True)
     return torch.cat([token.float(), grid.flatten(2).transpose(1, 2)], dim=1)

@@ -6,10 +6,10 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from .. import weights
-from ..data.preprocess import INTERPOLATIONS, Preprocessing
-from ..errors import CheckpointError, ConfigError, nearest
-from .family import Published, Stages, group_parameters
+from deep_cnn import weights
+from deep_cnn.data.preprocess import INTERPOLATIONS, Preprocessing
+from deep_cnn.errors import CheckpointError, ConfigError, nearest
+from deep_cnn.models.family import Published, Stages, group_parameters
 
 PREFIX = "timm/"
 _FIT = {"center": "crop", "squash": "squash", "border": "pad"}  # timm's crop_mode -> ours

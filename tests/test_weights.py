@@ -1,0 +1,371 @@
+"""Weights from files, addresses and libraries: what is found, what is loaded, what is refused, and in which words."""
+
+import argparse
+import functools
+import hashlib
+import http.server
+import threading
+import time
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torchvision import models as torchvision_models
+
+from deep_cnn import weights
+from deep_cnn.errors import CheckpointError
+from deep_cnn.model_builder import (
+    ModelSpec,
+    build_model,
+    check_weights_present,
+    head_modules,
+    load_weights,
+    prefetch,
+    weights_preprocessing,
+)
+from deep_cnn.models import find
+from deep_cnn.models.family import resized_positions
+
+SPEC = ModelSpec("resnet18", outputs=3)
+
+
+@pytest.fixture(autouse=True)
+def torch_home(tmp_path, monkeypatch):
+    """An empty $TORCH_HOME, and no network: any use of it that a test does not arrange is an error within a second."""
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")  # nothing listens there
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    return tmp_path / "torch"
+
+
+def network(name: str = "resnet18", classes: int = 1000, seed: int = 3) -> nn.Module:
+    """torchvision's own network with random weights: the stand-in for a published file."""
+    options = {"init_weights": False, "aux_logits": True} if name in ("googlenet", "inception_v3") else {}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return torchvision_models.get_model(name, weights=None, num_classes=classes, **options)
+
+
+def plant(name: str, state) -> None:
+    weights.folder().mkdir(parents=True, exist_ok=True)
+    torch.save(state, weights.folder() / find(name).published(name).file)
+
+
+def same_backbone(name: str, model: nn.Module, state) -> bool:
+    heads = tuple(head + "." for head in head_modules(name, model))
+    own = model.state_dict()
+    return all(
+        torch.equal(own[key], state[key]) for key in own if not key.startswith(heads) and "num_batches" not in key
+    )
+
+
+# --- published weights
+
+
+@pytest.mark.parametrize("name", ["resnet18", "mnasnet0_5", "squeezenet1_1", "googlenet"])
+def test_pretrained_is_read_from_torch_home_without_a_network(name):
+    state = network(name).state_dict()
+    plant(name, state)
+    check_weights_present(name, "pretrained")
+    model = build_model(ModelSpec(name, 3), 0)
+    head = {
+        key: value.clone() for key, value in model.state_dict().items() if key.startswith(head_modules(name, model)[0])
+    }
+    lines = load_weights(model, ModelSpec(name, 3), "pretrained")
+    assert same_backbone(name, model, state)
+    assert all(torch.equal(model.state_dict()[key], value) for key, value in head.items())  # the new head stays
+    assert f"head {head_modules(name, model)[0]} left out, the file's has 1000 outputs; new with 3" in "\n".join(lines)
+
+
+def test_densenets_published_file_has_names_of_2017():
+    state = network("densenet121").state_dict()
+    old = {key: value for key, value in state.items()}
+    for key in state:
+        for part in ("norm1", "norm2", "conv1", "conv2"):
+            if f".{part}." in key and "denselayer" in key:
+                old[key.replace(part, f"{part[:-1]}.{part[-1]}")] = old.pop(key)
+    assert "features.denseblock1.denselayer1.norm.1.weight" in old
+    plant("densenet121", old)
+    model = build_model(ModelSpec("densenet121", 3), 0)
+    load_weights(model, ModelSpec("densenet121", 3), "pretrained")
+    assert same_backbone("densenet121", model, state)
+
+
+def test_vits_published_file_has_old_names_and_another_size():
+    """The blocks were called linear_1 and linear_2; at 64 pixels the grid of positions has 2 x 2 places, not 7 x 7."""
+    state = network("vit_b_32").state_dict()
+    old = {
+        key.replace("mlp.0.", "mlp.linear_1.").replace("mlp.3.", "mlp.linear_2."): value for key, value in state.items()
+    }
+    weights.folder().mkdir(parents=True)
+    spec = ModelSpec("vit_b_32", 3, image_size=64)
+    model = build_model(spec, 0)
+    file = weights.folder() / find("vit_b_32").published("vit_b_32").file
+    torch.save(_versioned(old), file)
+    load_weights(model, spec, "pretrained")
+    own = model.state_dict()
+    assert own["encoder.pos_embedding"].shape == (1, 5, 768)
+    assert torch.equal(own["encoder.pos_embedding"][:, 0], state["encoder.pos_embedding"][:, 0])
+    key = "encoder.layers.encoder_layer_11.mlp.3.weight"
+    assert torch.equal(own[key], state[key])
+
+
+def _versioned(tensors):
+    """A state dict as torch saved it before the layers were renamed: every module at version 1."""
+    from collections import OrderedDict
+
+    state = OrderedDict(tensors)
+    names = {key.rpartition(".")[0] for key in tensors}
+    state._metadata = OrderedDict(
+        (name.replace(".linear_1", "").replace(".linear_2", ""), {"version": 1}) for name in names
+    )
+    return state
+
+
+def test_resized_positions_of_a_linear_ramp_stay_a_ramp():
+    ramp = torch.linspace(0, 1, 14).repeat(14, 1).reshape(1, -1, 1)  # grows from left to right
+    positions = torch.cat([torch.full((1, 1, 1), 9.0), ramp], dim=1)
+    resized = resized_positions(positions, 28)
+    assert resized.shape == (1, 1 + 28 * 28, 1) and resized[0, 0, 0] == 9.0
+    rows = resized[0, 1:, 0].reshape(28, 28)
+    assert torch.allclose(rows, rows[:1].expand(28, 28), atol=1e-6)
+    expected = (torch.arange(28) + 0.5) / 2 - 0.5  # centres of the new cells, in old cells
+    assert torch.allclose(rows[0, 4:-4], expected[4:-4] / 13, atol=1e-3)
+
+
+@pytest.mark.parametrize("source", ["pretrained", "file", "url"])
+def test_inputs_are_converted_for_imagenet_weights_of_every_source(source, tmp_path):
+    """Inception's and GoogLeNet's were trained on [-1, 1]: the outputs are those of torchvision's converted network."""
+    own = network("googlenet").eval()
+    own.transform_input = True
+    plant("googlenet", own.state_dict())
+    file = weights.folder() / find("googlenet").published("googlenet").file
+    place = {"pretrained": "pretrained", "file": str(file), "url": file.as_uri()}[source]
+    spec = ModelSpec("googlenet", 1000)
+    model = build_model(spec, 0).eval()
+    load_weights(model, spec, place)
+    images = torch.randn(2, 3, 64, 64)
+    with torch.no_grad():
+        assert torch.equal(model(images), own(images))
+
+
+def test_timm_weights_are_read_from_torch_home():
+    import timm
+    from safetensors.torch import save_file
+
+    name = "timm/test_convnext"
+    original = timm.create_model("test_convnext", pretrained=False)
+    weights.folder().mkdir(parents=True)
+    save_file(original.state_dict(), str(weights.folder() / "timm-test_convnext.r160_in1k.safetensors"))
+    model = build_model(ModelSpec(name, 3), 0)
+    lines = load_weights(model, ModelSpec(name, 3), "pretrained")
+    assert same_backbone(name, model, original.state_dict())
+    assert any("head head.fc left out" in line for line in lines)
+
+
+@pytest.mark.parametrize("name", ["resnet101", "timm/test_vit"])
+def test_neither_file_nor_network_says_what_to_do_within_seconds(name, torch_home):
+    start = time.monotonic()
+    with pytest.raises(CheckpointError) as caught:
+        check_weights_present(name, "pretrained")
+    assert time.monotonic() - start < 10
+    line = str(caught.value)
+    assert "\n" not in line and caught.value.exit_code == 2
+    for part in (
+        find(name).published(name).file,
+        str(torch_home),
+        "$TORCH_HOME",
+        f"prefetch --model={name}",
+        "--weights=none",
+    ):
+        assert part in line, part
+
+
+def test_a_silent_network_is_given_up(monkeypatch):
+    """Nothing answers, as behind a firewall that drops packets: the limit holds, look-up of the name included."""
+    monkeypatch.setattr(weights, "CONNECT_SECONDS", 0.3)
+    monkeypatch.setattr(weights.urllib.request, "urlopen", lambda *_, **__: time.sleep(3))
+    start = time.monotonic()
+    with pytest.raises(CheckpointError, match=r"no answer within 0.3 seconds"):
+        check_weights_present("resnet18", "pretrained")
+    assert time.monotonic() - start < 2
+
+
+# --- addresses
+
+
+@pytest.fixture
+def server(tmp_path):
+    folder = tmp_path / "served"
+    folder.mkdir()
+
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *_):
+            pass
+
+        def do_GET(self):
+            if "cut" not in self.path:
+                return super().do_GET()
+            self.send_response(200)
+            self.send_header("Content-Length", "1000000")
+            self.end_headers()
+            self.wfile.write(b"half of it")
+
+    served = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Handler, directory=str(folder)))
+    threading.Thread(target=served.serve_forever, daemon=True).start()
+    yield folder, f"http://127.0.0.1:{served.server_port}"
+    served.shutdown()
+    served.server_close()
+
+
+def test_a_url_is_fetched_once(server):
+    folder, address = server
+    state = network(classes=3).state_dict()
+    torch.save(state, folder / "model.pth")
+    check_weights_present("resnet18", f"{address}/model.pth")
+    (folder / "model.pth").unlink()
+    model = build_model(SPEC, 0)
+    lines = load_weights(model, SPEC, f"{address}/model.pth")
+    assert torch.equal(model.fc.weight, state["fc.weight"]) and "head fc loaded too, 3 outputs" in lines[-1]
+    assert weights.file_name("http://a.org/model.pth") != weights.file_name("http://b.org/model.pth")
+    assert weights.file_name("http://a.org/x/resnet18-f37072fd.pth?download=1") == "resnet18-f37072fd.pth"
+
+
+@pytest.mark.parametrize(
+    ("file", "reason"),
+    [("cut.pth", "10 of 1000000 bytes|IncompleteRead"), ("net-0123456789.pth", "SHA-256"), ("absent.pth", "not found")],
+)
+def test_a_broken_download_leaves_no_file(server, file, reason):
+    folder, address = server
+    torch.save({}, folder / "net-0123456789.pth")
+    with pytest.raises(CheckpointError, match=f"(?i){reason}"):
+        check_weights_present("resnet18", f"{address}/{file}")
+    assert list(weights.folder().iterdir()) == []
+
+
+def test_a_download_with_the_promised_hash_is_kept(server):
+    folder, address = server
+    content = b"any bytes"
+    name = f"net-{hashlib.sha256(content).hexdigest()[:8]}.pth"
+    (folder / name).write_bytes(content)
+    check_weights_present("resnet18", f"{address}/{name}")
+    assert (weights.folder() / name).read_bytes() == content
+
+
+def test_prefetch_keeps_a_good_file_and_replaces_a_broken_one(monkeypatch):
+    state, fetched = network().state_dict(), []
+    published = find("resnet18").published("resnet18")
+
+    def download(url, path):
+        fetched.append(url)
+        torch.save(state, path)
+
+    monkeypatch.setattr(weights, "download", download)
+    weights.folder().mkdir(parents=True)
+    (weights.folder() / published.file).write_bytes(b"cut short")
+    for _ in range(2):
+        assert prefetch("resnet18") == weights.folder() / published.file
+    assert fetched == [published.url]
+    assert weights.read(prefetch("resnet18")).state.keys() == state.keys()
+
+
+# --- files
+
+
+WRAPPINGS = {
+    "bare": lambda s: s,
+    "state_dict": lambda s: {"state_dict": s, "epoch": 3, "optimizer": {"state": {0: {"step": torch.ones(1)}}}},
+    "DataParallel": lambda s: {"model": {f"module.{k}": v for k, v in s.items()}},
+    "compiled": lambda s: {f"_orig_mod.{k}": v for k, v in s.items()},
+    "inside another": lambda s: {"state_dict": {f"model.backbone.{k}": v for k, v in s.items()}},
+    "average first": lambda s: {
+        "model": {k: v + 1 for k, v in s.items()},
+        "model_ema": {"n_averaged": torch.tensor(4)} | {f"module.{k}": v for k, v in s.items()},
+    },
+    "with arguments": lambda s: {"model": s, "args": argparse.Namespace(lr=0.1), "best": np.float64(0.5)},
+    "half precision": lambda s: {k: v.half() if v.is_floating_point() else v for k, v in s.items()},
+    "ours": lambda s: {"format": "deep_cnn", "weights": s, "model": SPEC.to_dict()},
+    "ours, averaged": lambda s: {
+        "format": "deep_cnn", "weights": {k: v + 1 for k, v in s.items()}, "average": s, "model": SPEC.to_dict(),
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("wrapping", WRAPPINGS)
+def test_weights_are_found_in_every_usual_wrapping(wrapping, tmp_path):
+    state = network(classes=3).state_dict()
+    torch.save(WRAPPINGS[wrapping](state), tmp_path / "w.pth")
+    model = build_model(SPEC, 0)
+    lines = load_weights(model, SPEC, str(tmp_path / "w.pth"))
+    expected = {k: v.half().float() for k, v in state.items()} if wrapping == "half precision" else state
+    assert same_backbone("resnet18", model, expected)
+    assert torch.equal(model.fc.weight, expected["fc.weight"])
+    assert lines[0] == "weights: 100 of 100 tensors of the backbone from w.pth"
+
+
+def test_a_file_in_the_format_before_torch_1_6_is_read(tmp_path):
+    state = network(classes=3).state_dict()
+    torch.save(state, tmp_path / "old.pth", _use_new_zipfile_serialization=False)
+    model = build_model(SPEC, 0)
+    load_weights(model, SPEC, str(tmp_path / "old.pth"))
+    assert same_backbone("resnet18", model, state)
+
+
+def test_a_backbone_alone_is_enough_and_gaps_are_named(tmp_path):
+    state = network().state_dict()
+    del state["fc.weight"], state["fc.bias"], state["layer4.1.bn2.weight"]
+    state["projector.0.weight"] = torch.zeros(4, 4)
+    torch.save(state, tmp_path / "w.pth")
+    text = "\n".join(load_weights(build_model(SPEC, 0), SPEC, str(tmp_path / "w.pth")))
+    assert "99 of 100" in text and "layer4.1.bn2.weight" in text and "projector.0.weight" in text
+    assert "head fc is not in the file, new with 3 outputs" in text
+
+
+def refused(source, match: str) -> None:
+    model = build_model(SPEC, 0)
+    with pytest.raises(CheckpointError, match=match) as caught:
+        load_weights(model, SPEC, str(source))
+    assert "\n" not in str(caught.value)
+
+
+def test_files_that_are_no_weights_are_refused(tmp_path):
+    good = tmp_path / "good.pth"
+    torch.save(network(classes=3).state_dict(), good)
+    (tmp_path / "cut.pth").write_bytes(good.read_bytes()[:-20_000])
+    (tmp_path / "text.pth").write_text("file,price\n", encoding="utf-8")
+    (tmp_path / "empty.pth").touch()
+    (tmp_path / "cut.safetensors").write_bytes(b"\x90" * 100)
+    for file in ("cut.pth", "text.pth", "empty.pth", "cut.safetensors"):
+        refused(tmp_path / file, f"{file}: not a file of weights, or truncated")
+    torch.save(network(), tmp_path / "pickled.pth")  # the module itself: loading it would run its code
+    refused(tmp_path / "pickled.pth", r"holds Python objects \(torchvision.*save\(model.state_dict\(\)")
+    torch.save({"epoch": 3, "lr": [0.1]}, tmp_path / "log.pth")
+    refused(tmp_path / "log.pth", "holds no network's weights")
+    refused(tmp_path / "absent.pth", "no such file")
+    refused("pretraind", "Did you mean pretrained")
+
+
+@pytest.mark.parametrize("other", ["resnet34", "resnet50", "mobilenet_v3_small"])
+def test_weights_of_another_network_are_refused(other, tmp_path):
+    """resnet34 has every tensor of resnet18 and more: only what is left over gives it away."""
+    torch.save(network(other).state_dict(), tmp_path / "w.pth")
+    refused(tmp_path / "w.pth", "of another network than --model")
+    ours = {"format": "deep_cnn", "weights": network(other).state_dict(), "model": ModelSpec(other, 3).to_dict()}
+    torch.save(ours, tmp_path / "best.pt")
+    refused(tmp_path / "best.pt", f"weights of {other}, but --model is resnet18")
+
+
+def test_our_checkpoint_brings_its_preprocessing(tmp_path):
+    own = weights_preprocessing("resnet18", "pretrained").with_crop(96)
+    content = {
+        "format": "deep_cnn",
+        "weights": {"a": torch.ones(1)},
+        "model": SPEC.to_dict(),
+        "preprocessing": own.to_dict(),
+    }
+    torch.save(content, tmp_path / "best.pt")
+    assert weights_preprocessing("resnet18", str(tmp_path / "best.pt")) == own
+    torch.save(network().state_dict(), tmp_path / "other.pth")
+    assert weights_preprocessing("resnet18", str(tmp_path / "other.pth")).crop == 224
