@@ -74,7 +74,7 @@ room() {                        # room BYTES WHAT
 
 remote_size() {
     if command -v curl >/dev/null 2>&1; then
-        curl --silent --location --head --connect-timeout 30 "$url"
+        curl --silent --fail --location --head --connect-timeout 30 "$url"
     else
         wget --spider --server-response "$url" 2>&1
     fi | tr -d '\r' | awk 'tolower($1) == "content-length:" { size = $2 } END { print size }'
@@ -118,14 +118,15 @@ download() {
 
 # ---- unpack ----------------------------------------------------------------------------------------------------
 
-folders=$tar.folders            # SPLIT/CLASS of each class in the file: listing 1.8 million names takes minutes
+folders=$tar.folders            # places365_standard/SPLIT/CLASS of each class: listing 1.8 million names takes minutes
 if [ ! -f "$folders" ]; then
     say "reading the list of classes"
-    if ! tar -tf "$tar" >"$folders.names"; then
+    # A whole archive ends in two empty blocks; GNU tar lists a cut one without a word
+    if [ "$(tail -c 1024 "$tar" | tr -d '\0' | wc -c)" -ne 0 ] || ! tar -tf "$tar" >"$folders.names"; then
         rm -f "$folders.names"
         die "$tar is damaged. To download it again: rm $tar"
     fi
-    sed -n 's|^places365_standard/\([^/]*/[^/]*\)/..*|\1|p' "$folders.names" | sort -u >"$folders.tmp"
+    sed -n 's|^\(.*places365_standard/[^/]*/[^/]*\)/..*|\1|p' "$folders.names" | sort -u >"$folders.tmp"
     rm -f "$folders.names"
     [ -s "$folders.tmp" ] || die "$tar has no places365_standard/SPLIT/CLASS/ in it: is $url the easyformat file?"
     mv "$folders.tmp" "$folders"
@@ -135,7 +136,7 @@ for pattern in $patterns; do
     found=
     for folder in $(cat "$folders"); do
         # shellcheck disable=SC2254
-        case ${folder#*/} in $pattern) found=yes; break ;; esac
+        case ${folder##*/} in $pattern) found=yes; break ;; esac
     done
     [ -n "$found" ] || say "no class is called $pattern (the names are in $folders)"
 done
@@ -143,8 +144,10 @@ done
 rm -rf "$staging"
 mkdir -p "$staging" "$target"
 : >"$staging/members"
-for folder in $(cat "$folders"); do
-    if [ ! -d "$target/$folder" ] && kept "${folder#*/}"; then echo "places365_standard/$folder" >>"$staging/members"; fi
+for member in $(cat "$folders"); do
+    if [ ! -d "$target/${member#*places365_standard/}" ] && kept "${member##*/}"; then
+        echo "$member" >>"$staging/members"
+    fi
 done
 new=$(wc -l <"$staging/members" | tr -d ' ')
 if [ "$new" -gt 0 ]; then
@@ -154,7 +157,7 @@ if [ "$new" -gt 0 ]; then
     tar -xf "$tar" -C "$staging" -T "$staging/members" ||
         die "unpacking failed (see above); what was there before is untouched. Run the same command again"
     while read -r member; do
-        folder=${member#places365_standard/}
+        folder=${member#*places365_standard/}
         mkdir -p "$target/${folder%/*}"
         mv "$staging/$member" "$target/$folder"
     done <"$staging/members"
@@ -167,6 +170,7 @@ for folder in $(cd "$target" && find . -mindepth 2 -maxdepth 2 -type d | sed 's|
     kept "${folder#*/}" || say "$target/$folder is there but not in the list: left as it is, and trained on"
 done
 for split in train val; do
+    [ -d "$target/$split" ] || continue
     say "$split: $(find "$target/$split" -mindepth 1 -type d | wc -l | tr -d ' ') classes," \
         "$(find "$target/$split" -type f | wc -l | tr -d ' ') images"
 done
