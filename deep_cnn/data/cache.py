@@ -57,8 +57,9 @@ class PixelCache:
         self.path, size = folder / f"{key}.pixels", rows * self.row_bytes
         _check_space(self.path, size)
         self._files = [_open_sized(self.path, size), _open_sized(folder / f"{key}.rows", rows * 8)]
-        self._pixels = np.memmap(self.path, np.uint8, "r", shape=(rows, side, side, 3))
-        self._sums = np.memmap(folder / f"{key}.rows", np.uint64, "r", shape=(rows,))
+        # "r+", though nothing is written through the maps: torch warns of every tensor that looks at read-only memory
+        self._pixels = np.memmap(self.path, np.uint8, "r+", shape=(rows, side, side, 3))
+        self._sums = np.memmap(folder / f"{key}.rows", np.uint64, "r+", shape=(rows,))
         self._verified = np.zeros(rows, bool)
         self._lock = threading.Lock()  # for systems without pwrite
         self._writable = True
