@@ -85,7 +85,7 @@ def choose_preprocessing(config: Config) -> Preprocessing:
         pre = model_builder.weights_preprocessing(config.model, config.weights)
     elif config.pre in PREPROCESSINGS:
         pre = PREPROCESSINGS[config.pre]
-    elif config.pre in model_builder.model_names():
+    elif config.pre in model_builder.model_names() or config.pre.startswith("timm/"):
         pre = model_builder.weights_preprocessing(config.pre, "pretrained")
     else:
         known = (*PREPROCESSINGS, "auto")

@@ -12,7 +12,7 @@ from deep_cnn import optim
 from deep_cnn.data.feed import Batch
 from deep_cnn.draws import number
 from deep_cnn.mixing import Mixer
-from deep_cnn.model_builder import main_and_auxiliary
+from deep_cnn.model_builder import main_and_auxiliary, parts
 from deep_cnn.tasks import Task
 
 
@@ -113,8 +113,11 @@ def batch_weight(task: Task, targets: torch.Tensor, weights: torch.Tensor) -> to
 def training_mode(model: nn.Module, frozen: Iterable[str]) -> None:
     """Train mode, but the frozen modules wholly in eval mode: their BatchNorm statistics and dropout stay still too."""
     model.train().requires_grad_(True)
-    for name in frozen:
-        model.get_submodule(name).eval().requires_grad_(False)
+    modules, parameters = parts(model, list(frozen))
+    for module in modules:
+        module.eval()
+    for parameter in parameters:
+        parameter.requires_grad_(False)
 
 
 def evaluate(

@@ -80,11 +80,12 @@ def empty_model(spec: ModelSpec) -> nn.Module:
         return _network(spec)
 
 
-def load_weights(model: nn.Module, spec: ModelSpec, source: str) -> list[str]:
+def load_weights(model: nn.Module, spec: ModelSpec, source: str, names: tuple[str, ...] | None = None) -> list[str]:
     """Load weights into a network in place: the backbone, and the heads where they have the same size.
 
     Args:
         source: "none", "pretrained", a file or a URL, as --weights.
+        names: the run's classes or targets; a checkpoint of ours that was trained for others keeps its head to itself.
     Returns:
         Lines for the log; heads that were left out are named.
     Raises:
@@ -102,6 +103,10 @@ def load_weights(model: nn.Module, spec: ModelSpec, source: str) -> list[str]:
         if theirs != spec.name:
             raise CheckpointError(f"--weights {source}: weights of {theirs}, but --model is {spec.name}")
         state = file.state
+        trained_for = file.info.get("task", {}).get("names")
+        if names and trained_for and tuple(trained_for) != tuple(names):
+            heads = tuple(f"{head}." for head in head_modules(spec.name, model))
+            state = {name: tensor for name, tensor in state.items() if not name.startswith(heads)}
     return weights.fit(model, state, head_modules(spec.name, model), path.name, family.adapt)
 
 

@@ -2,7 +2,7 @@
 
 import copy
 import logging
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
@@ -12,7 +12,15 @@ from deep_cnn import identity, machine, model_builder, optim
 from deep_cnn.config import Config
 from deep_cnn.data.feed import Feed, steps_per_epoch
 from deep_cnn.data.preprocess import Preprocessing
-from deep_cnn.dataset_generator import Dataset, choose_preprocessing, open_feeds, read_dataset, task_of
+from deep_cnn.dataset_generator import (
+    Dataset,
+    choose_preprocessing,
+    data_dir,
+    find,
+    open_feeds,
+    read_dataset,
+    task_of,
+)
 from deep_cnn.errors import ConfigError
 from deep_cnn.model_builder import ModelSpec
 from deep_cnn.tasks import Task
@@ -85,11 +93,18 @@ class Plan:
         }
 
 
-def gather(config: Config) -> Materials:
-    """Check the flags against machine and network, index and split the data."""
+def gather(config: Config, *, fresh: bool) -> Materials:
+    """Check the flags against machine and network, index and split the data.
+
+    Args:
+        fresh: nothing has been saved under this name, so the weights will be needed; asked for before the data is read.
+    """
+    config = with_weights_file(config)
     device = machine.pick_device(config.device)
     log.info("Running on %s device", device)  # in the words of the course's hand-out
     machine.set_determinism(config.deterministic, device)
+    if fresh:
+        model_builder.check_weights_present(config.model, config.weights)
     pre = choose_preprocessing(config)
     workers = machine.granted_cores() if config.workers == "auto" else max(1, int(config.workers))
     dataset = read_dataset(config, pre, workers)
@@ -99,13 +114,20 @@ def gather(config: Config) -> Materials:
     return Materials(config, device, workers, pre, dataset, task, identity.run_identity(config, dataset.digest()))
 
 
+def with_weights_file(config: Config) -> Config:
+    """--weights=FILE may be relative to ROOT_DIR, the data folder or the current folder, as every file of the user's."""
+    if config.weights in ("pretrained", "none") or "://" in config.weights:
+        return config
+    return replace(config, weights=str(find("weights", config.weights, config, data_dir(config))))
+
+
 def build(materials: Materials, saved: dict[str, Any] | None) -> Plan:
     """The network on its device, the optimizer and the feeds; with `saved`, in the very state that was saved."""
     m, config = materials, materials.config
     spec = ModelSpec(config.model, m.task.outputs, config.dropout, m.pre.crop)
     model = model_builder.build_model(spec, config.seed)
     if saved is None:
-        for line in model_builder.load_weights(model, spec, config.weights):
+        for line in model_builder.load_weights(model, spec, config.weights, m.task.names):
             log.info(line)
     samples = len(m.dataset.splits.train)
     steps = steps_per_epoch(samples, config.batch_size)

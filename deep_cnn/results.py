@@ -104,7 +104,7 @@ def metric_line(scores: dict[str, Any]) -> str:
 
 def show_result(result: dict[str, Any]) -> None:
     """The held-out result on the console and in the log, with its intervals; each target's and the mean predictor's."""
-    log.info("%s on %d images, 95%% intervals from %s:", result["split"].capitalize(), result["count"],
+    log.info("%s result on %d images, with 95%% intervals from %s:", result["split"].capitalize(), result["count"],
              "resampled images" if "per_group" not in result else f"{result['number_of_groups']} resampled groups")  # fmt: skip
     _show_metrics(result, result["intervals"], "")
     if "mean_predictor" in result:

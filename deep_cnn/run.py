@@ -56,7 +56,7 @@ def train(config: Config) -> dict[str, Any] | None:
 
 
 def _run(config: Config, files: RunFiles) -> dict[str, Any] | None:
-    materials = preparation.gather(config)
+    materials = preparation.gather(config, fresh=not files.exists())
     has_test = len(materials.dataset.splits.test) > 0
     saved = find_saved(config.resume, files, materials.identity, has_test=has_test)
     if saved and is_finished(files, saved, has_test):

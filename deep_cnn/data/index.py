@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -365,14 +365,6 @@ def _given_split(table: Table, column: str) -> np.ndarray:
 
 def _split_of_folders(paths: Paths, val_folder: str, test_folder: str) -> np.ndarray:
     """train/, val/ and test/ mean what they say for a table's images too, when all of them lie in these folders."""
-    tops, deeper = {}, {}
-    top_of: Callable[[str], str] = lambda path: path.partition("/")[0] if "/" in path else ""  # noqa: E731
-    for path in paths:
-        top = top_of(path)
-        tops[top] = tops.get(top, 0) + 1
-    roles = _roles(tops, deeper, val_folder, test_folder)
-    return (
-        np.array([roles.get(top_of(path), FREE) for path in paths], dtype=np.int8)
-        if roles
-        else np.full(len(paths), FREE, np.int8)
-    )
+    tops_of = [path.partition("/")[0] if "/" in path else "" for path in paths]
+    roles = _roles(Counter(tops_of), {}, val_folder, test_folder)
+    return np.array([roles.get(top, FREE) for top in tops_of], dtype=np.int8)

@@ -2,6 +2,7 @@
 
 import csv
 import os
+import zlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -208,72 +209,83 @@ def duplicate_groups(index: Index) -> np.ndarray:
         DataError: a file that is gone or may not be read, by name.
     """
     groups = np.arange(len(index), dtype=np.int64)
-    _, inverse, counts = np.unique(index.sizes, return_inverse=True, return_counts=True)
-    alike = np.flatnonzero((counts[inverse] > 1) & (index.sizes > 0))
-    if not len(alike):
-        return groups
-    peeks, inodes = _map(lambda i: _peek(index, i), alike)
-    key = np.stack([index.sizes[alike], peeks], axis=1)
-    _, inverse, counts = np.unique(key, axis=0, return_inverse=True, return_counts=True)
-    again = counts[inverse.reshape(-1)] > 1
-    alike, key, inodes = alike[again], key[again], inodes[again]
-    if not len(alike):
-        return groups
-    _, one, inode_of = np.unique(inodes, return_index=True, return_inverse=True)
-    whole, _ = _map(lambda i: (_hash_file(index, i), 0), alike[one])
-    key = np.column_stack([key, whole[inode_of]])
-    _, first, inverse = np.unique(key, axis=0, return_index=True, return_inverse=True)
-    groups[alike] = alike[first[inverse.reshape(-1)]]  # alike ascends, so the first of a group is its smallest
+    _, counts = _alike(index.sizes)
+    rows = np.flatnonzero((counts > 1) & (index.sizes > 0))
+    middles, inodes = _map(_peek, index, rows)
+    _, counts = _alike(index.sizes[rows], middles)
+    rows, inodes = rows[counts > 1], inodes[counts > 1]
+    first, _ = _alike(inodes)
+    first = np.where(inodes == 0, np.arange(len(rows)), first)  # 0: a file of one name only
+    leaders, leader_of = np.unique(first, return_inverse=True)
+    whole, _ = _map(lambda path: (_hash_file(path), 0), index, rows[leaders])
+    first, _ = _alike(index.sizes[rows], whole[leader_of])
+    groups[rows] = rows[first]
     return groups
 
 
-def _map(function: Callable[[int], tuple[int, int]], rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """function(row) -> two integers, for each row, by threads; in blocks: a future per file would be an object per file."""
-    blocks = np.array_split(rows, max(1, len(rows) // 1000))
+def _alike(*columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """For each row the position of the first row that equals it in all columns, and how many equal it, int64 (M,) each."""
+    order = np.lexsort(columns[::-1])  # stable: equal rows stay in ascending order
+    changes = np.zeros(max(len(order) - 1, 0), dtype=bool)
+    for column in columns:
+        changes |= np.diff(column[order]) != 0
+    starts = np.concatenate([[0], np.flatnonzero(changes) + 1])[: len(order)]
+    lengths = np.diff(np.append(starts, len(order)))
+    first, counts = np.empty((2, len(order)), dtype=np.int64)
+    first[order] = np.repeat(order[starts], lengths)
+    counts[order] = np.repeat(lengths, lengths)
+    return first, counts
+
+
+def _map(function: Callable[[str], tuple[int, int]], index: Index, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """function(path) -> two integers, for each row, by threads; in blocks, for a future per file is an object per file.
+
+    Raises:
+        DataError: a file that cannot be read.
+    """
+    if not len(rows):
+        return np.zeros((2, 0), dtype=np.int64)
+
+    def block_of(block: np.ndarray) -> np.ndarray:
+        found = np.empty((len(block), 2), dtype=np.int64)
+        for k, i in enumerate(block.tolist()):
+            path = os.path.join(index.root, index.paths[i])
+            try:
+                found[k] = function(path)
+            except OSError as problem:
+                why = f"cannot be read ({problem.strerror})"
+                raise DataError(f"{path}: {why}. Was it removed or renamed meanwhile? Start again.") from problem
+        return found
+
     with ThreadPoolExecutor(READERS) as pool:
-        found = list(pool.map(lambda block: np.array([function(int(i)) for i in block], dtype=np.int64), blocks))
-    found = np.concatenate(found)
-    return found[:, 0], found[:, 1]
+        return np.concatenate(list(pool.map(block_of, np.array_split(rows, -(-len(rows) // 1000))))).T
 
 
-def _number(data: bytes) -> int:
-    return int.from_bytes(data[:8], "little", signed=True)
-
-
-def _gone(index: Index, i: int, problem: OSError) -> DataError:
-    return DataError(
-        f"{index.root / index.paths[i]}: cannot be read ({problem.strerror}). Was it removed or renamed meanwhile?"
-    )
-
-
-def _peek(index: Index, i: int) -> tuple[int, int]:
-    """A hash of the file's middle, and a number for its inode (another one for each file where there are no inodes)."""
+def _peek(path: str) -> tuple[int, int]:
+    """A checksum of the file's middle; and a number for its inode where it has several names, else 0."""
+    # os.open and not open(): 5 s for 1,000,000 files instead of 45 (8 threads, two cores)
+    file = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
     try:
-        with open(index.root / index.paths[i], "rb", buffering=0) as file:
-            status = os.fstat(file.fileno())
-            file.seek(max(0, (status.st_size - PEEK) // 2))
-            middle = blake2b(file.read(PEEK), digest_size=8).digest()
-    except OSError as problem:
-        raise _gone(index, i, problem) from problem
-    inode = f"{status.st_dev} {status.st_ino}" if status.st_ino else f"file {i}"
-    return _number(middle), _number(blake2b(inode.encode(), digest_size=8).digest())
+        status = os.fstat(file)
+        os.lseek(file, max(0, (status.st_size - PEEK) // 2), os.SEEK_SET)
+        several = status.st_nlink > 1 and status.st_ino
+        return zlib.crc32(os.read(file, PEEK)), hash((status.st_dev, status.st_ino)) if several else 0
+    finally:
+        os.close(file)
 
 
-def _hash_file(index: Index, i: int) -> int:
+def _hash_file(path: str) -> int:
     digest = blake2b(digest_size=8)
-    try:
-        with open(index.root / index.paths[i], "rb", buffering=0) as file:
-            while block := file.read(1 << 20):
-                digest.update(block)
-    except OSError as problem:
-        raise _gone(index, i, problem) from problem
-    return _number(digest.digest())
+    with open(path, "rb", buffering=0) as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return int.from_bytes(digest.digest(), "little", signed=True)
 
 
 def _duplicates(index: Index, same_bytes: np.ndarray, split: np.ndarray) -> list[tuple[str, str, str, str]]:
     """Images that are in two splits: the first of each split with the same bytes, once per pair of splits."""
-    _, inverse, counts = np.unique(same_bytes, return_inverse=True, return_counts=True)
-    rows = np.flatnonzero(counts[inverse] > 1)
+    _, counts = _alike(same_bytes)
+    rows = np.flatnonzero(counts > 1)
     first: dict[int, dict[int, int]] = {}
     for i in rows.tolist():
         first.setdefault(int(same_bytes[i]), {}).setdefault(int(split[i]), i)

@@ -25,7 +25,7 @@ def main(options: Options) -> int:
     from deep_cnn import dataset_generator, loading, logbook, machine, results, scoring
     from deep_cnn.config import Config
     from deep_cnn.data.split import load_splits
-    from deep_cnn.errors import DataError
+    from deep_cnn.errors import CheckpointError, DataError
     from deep_cnn.preparation import Decisions
     from deep_cnn.run_files import RunFiles
 
@@ -48,6 +48,11 @@ def main(options: Options) -> int:
     workers = machine.granted_cores() if config.workers == "auto" else max(1, int(config.workers))
     dataset = dataset_generator.read_dataset(config, pre, workers)
     dataset = replace(dataset, splits=load_splits(files.results / "splits.csv", dataset.index))
+    names = dataset.index.classes or dataset.index.target_names
+    if tuple(names) != task.names:
+        raise CheckpointError(
+            f"--run_name={options.run_name}: was trained for {', '.join(task.names)}; these images have {', '.join(names)}"
+        )
     samples = dataset.samples(options.split)
     if not len(samples):
         raise DataError(f"--split={options.split}: run {options.run_name} has no such images")
