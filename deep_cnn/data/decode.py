@@ -99,9 +99,7 @@ def _open(file: io.BufferedIOBase, path: str | Path) -> Image.Image:
 
 def _jpeg(data: bytearray, path: str | Path) -> torch.Tensor:
     """JPEG bytes -> uint8 (3, H, W)."""
-    _open(
-        io.BytesIO(data), path
-    )  # refuses a header that claims 65,500 x 65,500 pixels before 13 GB are reserved for it
+    _open(io.BytesIO(data), path)  # refuses a header of 65,500 x 65,500 pixels before 13 GB are reserved for them
     try:
         return decode_image(torch.frombuffer(data, dtype=torch.uint8), ImageReadMode.RGB, apply_exif_orientation=True)
     except RuntimeError:
