@@ -79,20 +79,23 @@ def data_dir(config: Config) -> Path:
     return folder
 
 
+def check_pre(name: str) -> None:
+    """ConfigError, naming the nearest, for a name that --pre does not know."""
+    known = ("auto", *PREPROCESSINGS)
+    if name not in (*known, *model_builder.model_names()) and not name.startswith("timm/"):
+        hint = nearest(name, (*known, *model_builder.model_names()))
+        raise ConfigError(f"--pre={name}: unknown; choose {', '.join(known)} or a network's name.{hint}")
+
+
 def choose_preprocessing(config: Config) -> Preprocessing:
     """--pre, --image_size and --fit, checked against what the network can take."""
+    check_pre(config.pre)
     if config.pre == "auto":
         pre = model_builder.weights_preprocessing(config.model, config.weights)
     elif config.pre in PREPROCESSINGS:
         pre = PREPROCESSINGS[config.pre]
-    elif config.pre in model_builder.model_names() or config.pre.startswith("timm/"):
-        pre = model_builder.weights_preprocessing(config.pre, "pretrained")
     else:
-        known = (*PREPROCESSINGS, "auto")
-        raise ConfigError(
-            f"--pre={config.pre}: unknown; choose {', '.join(known)} or a network's name."
-            f"{nearest(config.pre, (*known, *model_builder.model_names()))}"
-        )
+        pre = model_builder.weights_preprocessing(config.pre, "pretrained")
     if config.image_size:
         pre = pre.with_crop(config.image_size)
     model_builder.check_image_size(config.model, pre.crop)

@@ -8,12 +8,14 @@ from typing import Any
 import torch
 from torch import nn
 
-from deep_cnn import identity, machine, model_builder, optim
+from deep_cnn import identity, machine, model_builder, models, optim
 from deep_cnn.config import Config
+from deep_cnn.data.augment import parse_augment
 from deep_cnn.data.feed import Feed, steps_per_epoch
 from deep_cnn.data.preprocess import Preprocessing
 from deep_cnn.dataset_generator import (
     Dataset,
+    check_pre,
     choose_preprocessing,
     data_dir,
     find,
@@ -99,6 +101,7 @@ def gather(config: Config, *, fresh: bool) -> Materials:
     Args:
         fresh: nothing has been saved under this name, so the weights will be needed; asked for before the data is read.
     """
+    check_names(config)
     config = with_weights_file(config)
     device = machine.pick_device(config.device)
     log.info("Running on %s device", device)  # in the words of the course's hand-out
@@ -112,6 +115,14 @@ def gather(config: Config, *, fresh: bool) -> Materials:
     log.info("Images: %s", ", ".join(f"{count} {split}" for split, count in sizes.items()))
     task = task_of(config, dataset)
     return Materials(config, device, workers, pre, dataset, task, identity.run_identity(config, dataset.digest()))
+
+
+def check_names(config: Config) -> None:
+    """Names and folders that can be told wrong at once, before anything is downloaded or read."""
+    data_dir(config)
+    models.find(config.model)
+    check_pre(config.pre)
+    parse_augment(config.augment)
 
 
 def with_weights_file(config: Config) -> Config:

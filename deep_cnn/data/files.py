@@ -250,5 +250,5 @@ def _load_kept(root: Path, kept: Path) -> Files | None:
             paths = Paths(arrays["blob"].tobytes(), arrays["offsets"])
             columns = [arrays[name] for name in ("sizes", "mtimes", "folder_of")]
             return Files(root, paths, *columns, tuple(about["folders"]), about["ignored"], kept=True)
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile):  # none yet, a folder gone, or half a file: scan
+    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile):  # none yet, a folder gone, or half a file: scan
         return None

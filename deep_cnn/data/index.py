@@ -157,16 +157,14 @@ def _roles(tops: dict[str, int], deeper: dict[str, int], val_folder: str, test_f
         tops: images below each top folder; deeper: those of them in a subfolder of it.
     """
     roles = {}
+    has_train = any(ALIASES.get(name.lower()) == TRAIN for name in tops)
     for split, asked in ((TRAIN, "train"), (VALIDATION, val_folder), (TEST, test_folder)):
-        usual = [
-            name
-            for name in sorted(tops)
-            if ALIASES.get(name.lower()) == split and name not in (val_folder, test_folder)
-        ]
-        found = [asked] if asked in tops else usual
-        if found:
-            roles[found[0]] = split
-        elif asked not in ("train", "val", "test") and any(ALIASES.get(name.lower()) == TRAIN for name in tops):
+        if asked in tops:
+            roles[asked] = split
+        elif asked in ("train", "val", "test"):  # the usual names: any of their other spellings will do
+            others = [name for name in sorted(tops) if ALIASES.get(name.lower()) == split]
+            roles.update({name: split for name in others[:1] if name not in (val_folder, test_folder)})
+        elif has_train:
             flag = "--val_folder" if split == VALIDATION else "--test_folder"
             raise DataError(f"{flag}={asked}: no such folder with images in --data_dir.{nearest(asked, tops)}")
     if TRAIN not in roles.values():

@@ -1,0 +1,60 @@
+"""What the tests share: the committed images, and the command line run in this process."""
+
+import logging
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))  # tests/scenes.py, the generator of images
+
+HERE = Path(__file__).parent
+PLACES = HERE / "places_test_input"
+PERCEPTION = HERE / "test_input"
+
+# The smallest run that exercises everything: a real network on 32-pixel images, one epoch
+TINY = {"model": "resnet18", "weights": "none", "image_size": 32, "epochs": 1, "batch_size": 16, "cache": "off"}
+
+
+@pytest.fixture
+def run_cli(tmp_path, monkeypatch):
+    """A function: flags (and a verb) -> (exit code, RunFiles). Outputs go below tmp_path; signals stay pytest's own."""
+    from deep_cnn import stopping
+    from deep_cnn.cli import main
+    from deep_cnn.run_files import RunFiles
+
+    monkeypatch.chdir(tmp_path)
+
+    def run(verb: str | None = None, /, **flags):
+        flags = {"root_dir": tmp_path, "run_name": "default"} | flags
+        words = [f"--{name}={value}" for name, value in flags.items()]
+        handlers = {s: signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)}
+        monkeypatch.setattr(stopping, "_requests", [])
+        try:
+            code = main([*([verb] if verb else []), *words])
+        finally:
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
+        return code, RunFiles(Path(flags["root_dir"]) / "outputs", flags["run_name"])
+
+    return run
+
+
+@pytest.fixture
+def train(run_cli):
+    """A function: flags -> (exit code, RunFiles) of a tiny training on the committed places."""
+
+    def run(**flags):
+        return run_cli(**(TINY | {"data_dir": PLACES} | flags))
+
+    return run
+
+
+@pytest.fixture(autouse=True)
+def quiet_log():
+    """Leave no handler of one test's log behind for the next."""
+    yield
+    logger = logging.getLogger("deep_cnn")
+    for handler in list(logger.handlers):
+        logger.removeHandler(handler)
