@@ -1,0 +1,110 @@
+#!/usr/bin/env bash
+# The job scripts in a real queue, on the CPU: bash tests/cluster/run.sh      (10 minutes, and what the queue waits)
+#
+# A training of about two minutes is run three times: as one long job; with a walltime of one minute, killed by the
+# scheduler and submitted again by itself, on staged data; and as a chain of one-minute jobs that stop on their own
+# clock. The three must agree bit for bit. Then an array, and a job that qdel must end for good.
+#
+#     CLUSTER_WAIT=3600   seconds to wait for a job at most
+set -euo pipefail
+project=$(cd "$(dirname "$0")/../.." && pwd -P)
+cd "$project"
+command -v qsub >/dev/null || { echo "No qsub on this machine: submit.pbs was not tried in a queue."; exit 0; }
+limit=${CLUSTER_WAIT:-3600}
+
+say() { echo "$(date +%T) $*"; }
+fail() {
+    say "FAILED: $*"
+    tail -n 30 "$work"/*.[oe][0-9]* 2>/dev/null || true
+    echo "What there is to see is kept in $work"
+    exit 1
+}
+
+# A folder of its own, below outputs/ since nodes must see it: the real scripts, the project's environment and data.
+work=$project/outputs/cluster_test.$$
+mkdir -p "$work"
+cp submit.pbs submit_array.pbs submit_chain.sh "$work"
+cp -r tests/places_test_input "$work/photos"
+printf 'exec sh "%s/environment.sh" "$@"\n' "$project" >"$work/environment.sh"
+sh environment.sh true
+cd "$work"
+
+cat >flags.txt <<'FLAGS'
+# the training that is run three times
+--data_dir=photos --model=resnet18 --weights=none --image_size=64 --batch_size=8 --dropout=0.2 --ema=0.9
+FLAGS
+common=FLAGS_FILE=flags.txt,DEVICE=cpu
+
+state() { sed -n 's/.*"state": *"\([a-z]*\)".*/\1/p' "outputs/results/$1/status.json" 2>/dev/null; }
+ended() { case $(state "$1") in finished | mistake | failed) ;; *) false ;; esac }
+said() { grep -qs -e "$1" ./*.o[0-9]*; }
+wait_for() {                                # wait_for WHAT COMMAND...
+    local what=$1 begun=$SECONDS
+    shift
+    until "$@"; do
+        [ $((SECONDS - begun)) -lt "$limit" ] || fail "waited $limit s for $what"
+        sleep 1
+    done
+}
+finish() {                                  # wait for a run's end, and for the words of its last job
+    wait_for "the end of $1" ended "$1"
+    [ "$(state "$1")" = finished ] || fail "$1: $(cat "outputs/results/$1/status.json")"
+    wait_for "the last job of $1" said "submit.pbs: $1: finished"
+    say "$1 finished; $(grep -hs "submit.pbs: $1: stopped" ./*.o[0-9]* | wc -l) times stopped before"
+}
+stopped_before() { said "submit.pbs: $1: stopped" || fail "$1 was not stopped by its walltime: nothing was tried"; }
+same() {                                    # bit for bit: rows, result, weights
+    cmp "outputs/results/reference-1/metrics.csv" "outputs/results/$1/metrics.csv" || fail "$1: other metrics"
+    cmp "outputs/results/reference-1/test.json" "outputs/results/$1/test.json" || fail "$1: another result"
+    sh environment.sh python - "$1" <<'PYTHON' || fail "$1: other weights"
+import sys
+
+import torch
+
+best, other = (torch.load(f"outputs/models/{run}/best.pt", weights_only=True)["weights"] for run in ("reference-1", sys.argv[1]))
+assert best.keys() == other.keys()
+assert all(torch.equal(best[name], other[name]) for name in best), "weights differ"
+PYTHON
+    say "$1 is bit-identical to the run that was never stopped"
+}
+
+say "measuring an epoch, to make the training about two minutes long"
+qsub -l walltime=00:10:00 -v "$common,RUN_NAME=measure,EPOCHS=8" submit.pbs >job
+finish measure-1
+epochs=$(awk -F, 'NR > 2 { s += $2 + $3; n++ } END { print int(120 * n / s) + 1 }' outputs/results/measure-1/timing.csv)
+
+say "$epochs epochs in one job"
+qsub -l walltime=00:30:00 -v "$common,RUN_NAME=reference,EPOCHS=$epochs" submit.pbs >job
+finish reference-1
+
+say "the same, killed at a walltime of a minute that the program is not told of; staged data"
+qsub -l walltime=00:01:00 -v "$common,RUN_NAME=killed,EPOCHS=$epochs,MAX_TIME=10:00:00,STAGE=1" submit.pbs >job
+finish killed-1
+stopped_before killed-1
+said "submitted again as" || fail "no job submitted itself again"
+said "data staged to" || fail "nothing was staged"
+same killed-1
+
+say "the same as a chain of one-minute jobs, stopped on their own clock"
+FLAGS_FILE=flags.txt DEVICE=cpu RUN_NAME=chained EPOCHS=$epochs sh submit_chain.sh 9 -l walltime=00:01:00
+finish chained-1
+stopped_before chained-1
+same chained-1
+
+say "an array of two lines"
+printf -- '%s --epochs=1 --lr=%s\n' "$(tail -n 1 flags.txt)" 1e-3 "$(tail -n 1 flags.txt)" 1e-2 >array.txt
+qsub -J 1-2 -v FLAGS_FILE=array.txt,DEVICE=cpu submit_array.pbs >job
+finish array-1
+finish array-2
+
+say "a job that is deleted stays deleted"
+qsub -l walltime=00:30:00 -v "$common,RUN_NAME=deleted,EPOCHS=$epochs" submit.pbs >job
+training() { [ "$(state deleted-1)" = running ] && [ -s outputs/models/deleted-1/last.pt ]; }
+wait_for "the first checkpoint" training
+qdel "$(cat job)"
+wait_for "the end of the deleted job" said "stopped long before its walltime, so by qdel"
+[ "$(state deleted-1)" = stopped ] || fail "the deleted job did not save"
+
+cd "$project"
+rm -rf "$work"
+say "submit.pbs, submit_chain.sh and submit_array.pbs: all well in this queue"
