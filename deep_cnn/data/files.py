@@ -1,5 +1,6 @@
 """The image files below a folder, as columns: one scandir pass, no Python object kept per file, kept on disk if asked."""
 
+import contextlib
 import json
 import os
 import stat
@@ -231,7 +232,8 @@ def _keep(files: Files, prints: list[bytes], kept: Path) -> None:
             )  # fmt: skip
         os.replace(temporary, kept)
     except OSError:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink()
 
 
 def _load_kept(root: Path, kept: Path) -> Files | None:
@@ -250,5 +252,11 @@ def _load_kept(root: Path, kept: Path) -> Files | None:
             paths = Paths(arrays["blob"].tobytes(), arrays["offsets"])
             columns = [arrays[name] for name in ("sizes", "mtimes", "folder_of")]
             return Files(root, paths, *columns, tuple(about["folders"]), about["ignored"], kept=True)
-    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile):  # none yet, a folder gone, or half a file: scan
+    except (
+        OSError,
+        EOFError,
+        ValueError,
+        KeyError,
+        zipfile.BadZipFile,
+    ):  # none yet, a folder gone, or half a file: scan
         return None

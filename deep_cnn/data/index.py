@@ -343,7 +343,7 @@ def _groups(table: Table, group: str | None) -> tuple[np.ndarray | None, tuple[s
         )
     names, codes = np.unique(cells, return_inverse=True)
     if len(names) < 2:
-        raise DataError(f"--group={group}: every image is in the group {names[0]!r}; it cannot be split.")
+        raise DataError(f"--group={group}: every image is in the group {str(names[0])!r}; it cannot be split.")
     return codes.astype(np.int64), tuple(map(str, names))
 
 

@@ -94,22 +94,21 @@ def read_table(path: Path) -> Table:
     data = path.read_bytes()
     text, notes = _decode(data, path.name)
     try:
-        frame = pd.read_csv(
-            io.StringIO(text),
-            sep=_separator(text, path.suffix.lower()),
-            dtype=str,
-            keep_default_na=False,
-            index_col=False,
-        )
+        # header=None: a row wider than the names is then an error, where pandas would shift or cut it without a word
+        separator = _separator(text, path.suffix.lower())
+        frame = pd.read_csv(io.StringIO(text), sep=separator, header=None, dtype=str, keep_default_na=False)
     except (pd.errors.ParserError, pd.errors.EmptyDataError) as problem:
         why = str(problem).strip().splitlines()[-1]
         raise DataError(
             f"--metadata: {path.name} cannot be read as a table: {why}. Expected one row of names above the data."
         ) from None
+    names = [str(name).strip() or f"column {k}" for k, name in enumerate(frame.iloc[0].fillna(""), start=1)]
+    if twice := [name for name, count in Counter(names).items() if count > 1]:
+        raise DataError(f"--metadata: {path.name} has two columns named {twice[0]!r}; rename one of them.")
+    frame = frame.iloc[1:].fillna("")  # cells that short rows lack
+    frame.columns = names
     if frame.empty:
         raise DataError(f"--metadata: {path.name} has no rows below its header.")
-    frame = frame.fillna("")  # cells that short rows lack
-    frame.columns = [str(column).strip() for column in frame.columns]
     frame.index = np.arange(2, len(frame) + 2)
     return Table(path.name, frame, hashlib.sha256(data).hexdigest(), tuple(notes))
 

@@ -71,10 +71,11 @@ def read_targets(table: Table, columns: tuple[str, ...], task: str) -> Targets:
     rows = np.array([cell.lower() not in NO_CLASS for cell in cells], dtype=bool)
     if kind == "multi":
         return _labels(cells, rows, name, reason)
-    classes, values = np.unique(cells[rows].astype(str), return_inverse=True)
-    if numeric_share(classes.astype(object)) == 1.0:  # 2 before 10
-        order = np.argsort(classes.astype(np.float64), kind="stable")
-        classes, values = classes[order], np.argsort(order)[values]
+    names, values = np.unique(cells[rows].astype(str), return_inverse=True)
+    classes = names.tolist()
+    if numeric_share(names.astype(object)) == 1.0:  # 2 before 10
+        order = np.argsort(names.astype(np.float64), kind="stable")
+        classes, values = names[order].tolist(), np.argsort(order)[values]
     if len(classes) < 2:
         only = f"only {classes[0]!r}" if len(classes) else "no value at all"
         raise DataError(f"--target={name}: the rows with an image hold {only}; classification needs two classes.")
@@ -83,7 +84,7 @@ def read_targets(table: Table, columns: tuple[str, ...], task: str) -> Targets:
             f"--target={name}: {len(classes):,} different values in {len(values):,} rows are not classes "
             f"(e.g. {classes[0]!r}, {classes[1]!r}); choose a column whose values repeat, or one of numbers."
         )
-    return Targets("single", tuple(map(str, classes)), (name,), values.astype(np.int64), rows, reason)
+    return Targets("single", tuple(classes), (name,), values.astype(np.int64), rows, reason)
 
 
 def _scores(table: Table, columns: tuple[str, ...], reason: str) -> Targets:

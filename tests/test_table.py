@@ -1,0 +1,350 @@
+"""Tables of labels and scores, and Place Pulse: every form of the file, every match of rows and images, every refusal."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from deep_cnn.data.index import FREE, TEST, TRAIN, VALIDATION, build_index
+from deep_cnn.data.table import parse_where, read_table
+from deep_cnn.errors import ConfigError, DataError
+
+PULSE = Path(__file__).parent / "test_input"
+SAFETY, WEALTH = "50a68a51fdc9f05596000002", "50f62cb7a84ea7c5fdd2e458"
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "images").mkdir()
+    for i in range(1, 7):
+        (tmp_path / "images" / f"{i}.JPG").write_bytes(b"image %d" % i)
+    return tmp_path
+
+
+def index_of(folder: Path, text: str | bytes, name: str = "t.csv", **flags):
+    data = text if isinstance(text, bytes) else text.encode()
+    (folder / name).write_bytes(data)
+    return build_index(folder, metadata=folder / name, **flags)
+
+
+def refused(folder: Path, text: str | bytes, match: str, **flags) -> None:
+    with pytest.raises((DataError, ConfigError), match=match) as problem:
+        index_of(folder, text, **flags)
+    assert "\n" not in str(problem.value)
+
+
+SCORES = "image,score\n" + "".join(f"{i}.JPG,{i * 1.5}\n" for i in (3, 1, 2, 6, 5, 4))
+
+
+# --- the file --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "separator, name", [(",", "t.csv"), (";", "t.csv"), ("\t", "t.tsv"), ("\t", "t.txt"), (",", "t.tsv")]
+)
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_separators_and_encodings(folder, separator, name, encoding):
+    text = SCORES.replace("score", "größe").replace(",", separator).replace("\n", "\r\n")
+    index = index_of(folder, text.encode(encoding), name, target=("größe",))
+    assert index.kind == "scores" and index.target_names == ("größe",)
+    assert index.targets[:, 0].tolist() == [1.5, 3, 4.5, 6, 7.5, 9]  # in the order of the files
+
+
+def test_a_table_of_windows_is_read_with_a_note(folder):
+    index = index_of(folder, SCORES.replace("score", "größe").encode("cp1252"), target=("größe",))
+    assert "not UTF-8" in "\n".join(index.notes)
+
+
+def test_a_separator_in_quotes_does_not_count(folder):
+    index = index_of(
+        folder, '"a;b;c",image,score\n' + "".join(f'"x, y",{i}.JPG,{i}.5\n' for i in range(1, 7)), target=("score",)
+    )
+    assert len(index) == 6
+
+
+def test_metadata_may_be_a_folder(folder):
+    (folder / "meta").mkdir()
+    (folder / "meta" / "only.csv").write_text(SCORES)
+    assert len(build_index(folder, metadata=folder / "meta", target=("score",))) == 6
+    (folder / "meta" / "second.csv").write_text(SCORES)
+    with pytest.raises(DataError, match=r"2 tables \(only.csv, second.csv\)"):
+        read_table(folder / "meta")
+    with pytest.raises(DataError, match=r"Did you mean only.csv\?"):
+        read_table(folder / "meta" / "onli.csv")
+
+
+def test_the_digest_follows_bytes_and_selection(folder):
+    def digest(text=SCORES, **flags):
+        return index_of(folder, text, target=("score",), **flags).table_digest
+
+    assert digest() == digest() and len(digest()) == 64
+    assert len({digest(), digest(SCORES + "\n"), digest(where=("score>2",)), digest(image_column="image")}) == 4
+
+
+# --- rows and images -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "cell", ["images/{}.JPG", "./images/{}.JPG", "images\\{}.JPG", "{}.JPG", "{}", "{}.jpg", "/home/x/images/{}.JPG"]
+)
+def test_the_image_column_may_hold_a_path_a_name_or_a_stem(folder, cell):
+    text = "n,what\n" + "".join(f"{cell.format(i)},{i}.25\n" for i in (2, 1, 9, 3))
+    index = index_of(folder, text, target=("what",))
+    assert list(index.paths) == ["images/1.JPG", "images/2.JPG", "images/3.JPG"]
+    assert index.targets[:, 0].tolist() == [1.25, 2.25, 3.25]
+    notes = "\n".join(index.notes)
+    assert "1 rows of t.csv have no file" in notes and "3 images have no row: images/4.JPG, images/5.JPG" in notes
+    assert "image column: n" in notes
+
+
+def test_one_name_in_two_folders(folder):
+    (folder / "b").mkdir()
+    (folder / "b" / "1.JPG").write_bytes(b"other")
+    refused(
+        folder,
+        "image,y\n1.JPG,1.5\n2.JPG,2.5\n",
+        r"'1.JPG' in line 2 fits 2 files \(b/1.JPG, images/1.JPG\)",
+        target=("y",),
+    )
+    index = index_of(folder, "image,y\nb/1.JPG,1.5\nimages/1.JPG,2.5\n2,3.5\n", target=("y",))
+    assert list(index.paths) == ["b/1.JPG", "images/1.JPG", "images/2.JPG"] and index.targets[:, 0].tolist() == [
+        1.5,
+        2.5,
+        3.5,
+    ]
+    (folder / "b" / "1.JPG").unlink()  # then b/1.JPG must not be taken for images/1.JPG
+    index = index_of(folder, "image,y\nb/1.JPG,1.5\nimages/1.JPG,2.5\n2,3.5\n", target=("y",))
+    assert index.targets[:, 0].tolist() == [2.5, 3.5]
+
+
+def test_repeated_rows(folder):
+    index = index_of(folder, SCORES + "1.JPG,1.5\n", target=("score",))
+    assert len(index) == 6 and "1 rows of t.csv repeat an image" in "\n".join(index.notes)
+    refused(
+        folder,
+        SCORES + "1.JPG,1.6\n",
+        r"images/1.JPG has two rows that differ in score \(lines 3 and 8\)",
+        target=("score",),
+    )
+
+
+def test_the_order_of_the_rows_changes_nothing(folder):
+    lines = SCORES.splitlines()
+    one = index_of(folder, SCORES, target=("score",))
+    two = index_of(folder, "\n".join([lines[0], *reversed(lines[1:])]), target=("score",))
+    assert one.paths == two.paths and np.array_equal(one.targets, two.targets)
+
+
+# --- what is learnt --------------------------------------------------------------------------------------------------
+
+
+def table(column: list[str]) -> str:
+    return "image,y\n" + "".join(f"{i},{cell}\n" for i, cell in enumerate(column, start=1))
+
+
+@pytest.mark.parametrize(
+    "cells, task, kind, classes, reason",
+    [
+        (["a", "b", "a", "b", "", "a"], "auto", "single", ("a", "b"), "2 distinct texts -> classification"),
+        (["1", "0", "1", "0", "0", "1"], "auto", "single", ("0", "1"), "2 distinct whole numbers -> classification"),
+        (["10", "2", "10", "2", "2", "9"], "auto", "single", ("2", "9", "10"), "classification"),
+        (["1", "0", "1", "0", "0", "1"], "regression", "scores", (), "--task=regression"),
+        (["1", "2", "3", "4", "5", "6"], "auto", "scores", (), "6 distinct numbers -> regression"),
+        (["1.5", "2.5", "1.5", "1.5", "1.5", "1.5"], "auto", "scores", (), "2 distinct numbers -> regression"),
+        (
+            ["sky;tree", "sky", "tree;car", "", " car ; sky", "sky;"],
+            "auto",
+            "multi",
+            ("car", "sky", "tree"),
+            "multi-label",
+        ),
+        (["sky", "tree", "sky", "tree", "sky", "tree"], "multilabel", "multi", ("sky", "tree"), "--task=multilabel"),
+        (
+            ["1.5", "2.5", "1.5", "1.5", "1.5", "1.5"],
+            "classification",
+            "single",
+            ("1.5", "2.5"),
+            "--task=classification",
+        ),
+    ],
+)
+def test_task_and_reason(folder, cells, task, kind, classes, reason):
+    index = index_of(folder, table(cells), target=("y",), task=task)
+    assert index.kind == kind and index.classes == classes and reason in index.reason
+    present = [cell for cell in cells if cell]
+    assert len(index) == len(present)
+    for i, cell in enumerate(present):
+        if kind == "single":
+            assert classes[index.targets[i]] == cell
+        elif kind == "multi":
+            assert {c for c, on in zip(classes, index.targets[i], strict=True) if on} == {
+                w.strip() for w in cell.split(";") if w
+            }
+        else:
+            assert index.targets[i, 0] == float(cell)
+    dtype = {"single": np.int64, "multi": np.float32, "scores": np.float64}[kind]
+    assert index.targets.dtype == dtype
+
+
+def test_missing_scores_stay_nan_and_rows_without_any_go(folder):
+    text = "image,p,q\n1,1.5,\n2,,\n3,NaN,2\n4,n/a,3\n5,2.5,4\n6,-,null\n"
+    index = index_of(folder, text, target=("p", "q"))
+    np.testing.assert_array_equal(index.targets, [[1.5, np.nan], [np.nan, 2], [np.nan, 3], [2.5, 4]])
+    assert list(index.paths) == [f"images/{i}.JPG" for i in (1, 3, 4, 5)] and "2 images have no target" in "\n".join(
+        index.notes
+    )
+
+
+def test_targets_that_are_refused(folder):
+    refused(folder, SCORES, r"no column 'scroe'. Did you mean score\? Its columns: image, score", target=("scroe",))
+    refused(folder, SCORES, "--target, the column to learn")
+    refused(
+        folder,
+        table(["1.5", "12 dollars", "3", "4", "5", "6"]),
+        r"'12 dollars' in line 3 is not a number \(1 such",
+        target=("y",),
+    )
+    refused(
+        folder,
+        table(["1,5"] * 2 + ["2"] * 4),
+        "cannot be read as a table.*Expected 2 fields in line 2, saw 3",
+        target=("y",),
+        task="regression",
+    )
+    refused(folder, table(list("abcdef")), "'a' in line 2 is not a number", target=("y",), task="regression")
+    refused(folder, table(["1.5", "inf", "3", "4", "5", "6"]), "infinite value in line 3", target=("y",))
+    refused(folder, table(["1.5", "1e999", "3", "4", "5", "6"]), "infinite value in line 3", target=("y",))
+    refused(folder, table(["2.5"] * 6), "every value is 2.5", target=("y",))
+    refused(folder, table([""] * 6), "no value at all|no number|no row", target=("y",))
+    refused(folder, table(["a"] * 6), "hold only 'a'", target=("y",))
+    refused(folder, "image,p,q\n1,1,2\n2,2,3\n", "takes one --target", target=("p", "q"), task="classification")
+    refused(folder, "image,y\n71,1\n72,2\n", "no column of t.csv names files", target=("y",))
+    refused(folder, "image,y\n71,1\n72,2\n", "no row of t.csv has a file", target=("y",), image_column="image")
+    refused(folder, SCORES, r"--image_column: .*Did you mean image\?", target=("score",), image_column="imag")
+    refused(folder, "", "cannot be read as a table", target=("y",))
+    refused(folder, "image,y,y\n1,1,2\n", "two columns named 'y'", target=("y",))
+    refused(folder, "image,y\n", "no rows below its header", target=("y",))
+
+
+def test_texts_that_hardly_repeat_are_no_classes(tmp_path):
+    for i in range(30):
+        (tmp_path / f"{i}.jpg").write_bytes(b"%d" % i)
+    refused(
+        tmp_path,
+        "image,y\n" + "".join(f"{i},name{i}\n" for i in range(30)),
+        "30 different values in 30 rows",
+        target=("y",),
+    )
+
+
+# --- where, group, split ---------------------------------------------------------------------------------------------
+
+
+def test_where_agrees_with_pandas(folder):
+    text = "image,y,votes,city\n1,1.5,3,Rome\n2,2.5,10,Oslo\n3,3.5,,Rome\n4,4.5,5,Rome\n5,5.5,-1,\n6,6.5,5.0,Rome\n"
+    frame = pd.read_csv(pd.io.common.StringIO(text))
+    for condition in ("votes>=5", "votes > 4", "votes<5", "votes<=5", "votes==5", "votes!=5", "y<3.1"):
+        index = index_of(folder, text, target=("y",), where=(condition,))
+        expected = frame[frame["votes"].notna() | condition.startswith("y")].query(condition)["image"].tolist()
+        assert [int(Path(path).stem) for path in index.paths] == expected, condition
+    both = index_of(folder, text, target=("y",), where=("city==Rome", 'votes!="3"'))
+    assert list(both.paths) == ["images/4.JPG", "images/6.JPG"]
+
+
+def test_where_on_text_and_what_it_refuses(folder):
+    text = "image,y,city\n1,1.5,New York\n2,2.5,Oslo\n3,3.5,New York\n4,4.5,\n"
+    index = index_of(folder, text, target=("y",), where=("city == 'New York'",))
+    assert index.targets[:, 0].tolist() == [1.5, 3.5]
+    assert len(index_of(folder, text, target=("y",), where=("city!=",))) == 3
+    refused(folder, text, "no row of t.csv is left", target=("y",), where=("city==Rome",))
+    refused(folder, text, "needs numbers", target=("y",), where=("city>3",))
+    refused(folder, text, r"--where=city=Oslo: expected COLUMN", target=("y",), where=("city=Oslo",))
+    refused(folder, text, r"Did you mean city\?", target=("y",), where=("cty==Oslo",))
+
+
+def test_parse_where():
+    assert parse_where(" num votes >= 5 ") == ("num votes", ">=", "5")
+    assert parse_where("a<=b") == ("a", "<=", "b") and parse_where('url=="x=y>z"') == ("url", "==", "x=y>z")
+
+
+def test_group_and_split_columns(folder):
+    text = "image,y,city,part\n1,1.5,b,train\n2,2.5,a,VAL\n3,3.5,b,test\n4,4.5,c,\n5,5.5,a,Training\n"
+    index = index_of(folder, text, target=("y",), group="city", split_column="part")
+    assert index.given_split.tolist() == [TRAIN, VALIDATION, TEST, FREE, TRAIN]
+    assert [index.group_names[g] for g in index.groups] == ["b", "a", "b", "c", "a"]
+    refused(
+        folder,
+        text.replace("VAL", "hold"),
+        "--split_column=part: hold; expected train",
+        target=("y",),
+        split_column="part",
+    )
+    refused(folder, text.replace(",c,", ",,"), "1 images have no group", target=("y",), group="city")
+    refused(folder, text, r"Did you mean city\?", target=("y",), group="citi")
+
+
+def test_split_folders_hold_for_tables_too(tmp_path):
+    for i, split in enumerate(("train", "train", "val", "test")):
+        (tmp_path / split).mkdir(exist_ok=True)
+        (tmp_path / split / f"{i}.jpg").write_bytes(b"%d" % i)
+    index = index_of(tmp_path, "image,y\n0,0.5\n1,1.5\n2,2.5\n3,3.5\n", target=("y",))
+    given = dict(zip(index.paths, index.given_split.tolist(), strict=True))
+    assert given == {"test/3.jpg": TEST, "train/0.jpg": TRAIN, "train/1.jpg": TRAIN, "val/2.jpg": VALIDATION}
+
+
+# --- Place Pulse -----------------------------------------------------------------------------------------------------
+
+
+def pulse(**flags):
+    return build_index(PULSE, metadata=PULSE / "meta", **flags)
+
+
+def test_place_pulse_agrees_with_pandas():
+    frame = pd.read_csv(PULSE / "meta" / "qscores.tsv", sep="\t").set_index(["location_id", "study_id"])
+    one, both = pulse(study_id=SAFETY), pulse(study_id=f"{SAFETY},{WEALTH}")
+    assert one.target_names == ("safety",) and one.targets.shape == (48, 1) and "regression" in one.reason
+    assert both.target_names == ("safety", "wealthy") and both.paths == one.paths
+    for i, path in enumerate(both.paths):
+        location = Path(path).name.split("_")[2]
+        for t, study in enumerate((SAFETY, WEALTH)):
+            known = frame["trueskill.score"].get((location, study), np.nan)
+            np.testing.assert_equal(both.targets[i, t], known)
+    assert np.isnan(both.targets[:, 1]).sum() == 10 and not np.isnan(one.targets).any()
+    assert np.array_equal(pulse(study_id="all").targets, both.targets, equal_nan=True)
+    assert "1 rows of qscores.tsv have no file" in "\n".join(one.notes)
+
+
+def test_place_pulse_groups_and_conditions():
+    frame = pd.read_csv(PULSE / "meta" / "qscores.tsv", sep="\t")
+    rows = frame[(frame.study_id == SAFETY) & (frame.num_votes >= 20)]
+    index = pulse(study_id=SAFETY, where=("num_votes>=20",), group="place_id")
+    locations = [Path(path).name.split("_")[2] for path in index.paths]
+    assert set(locations) == set(rows.location_id) - {"513d0030fdc9f03587000150"}
+    place = rows.set_index("location_id").place_id
+    assert [index.group_names[g] for g in index.groups] == [place[location] for location in locations]
+    cities = pulse(study_id=SAFETY, group="city")
+    assert cities.group_names == ("Berlin", "Boston", "Rio De Janeiro")
+    assert all(Path(p).stem.endswith(cities.group_names[g]) for p, g in zip(cities.paths, cities.groups, strict=True))
+    boston = pulse(study_id=SAFETY, where=("city==Boston",))
+    assert len(boston) == 16
+
+
+def test_place_pulse_refusals(folder):
+    with pytest.raises(DataError, match=rf"choose one, several \(A,B\) or all of: {SAFETY} \(safety\)"):
+        pulse()
+    with pytest.raises(DataError, match=rf"--study_id={SAFETY[:-1]}3: not in qscores.tsv. Did you mean"):
+        pulse(study_id=SAFETY[:-1] + "3")
+    header = "location_id\tstudy_id\ttrueskill.score\n"
+    with pytest.raises(DataError, match=r"no image is named LAT_LON_ID_CITY\.JPG"):
+        index_of(folder, header + "x\ts\t1\n", "q.tsv", study_id="s")
+    for name in ("1_2_x_A_B.JPG", "1_3_y_A.JPG"):
+        (folder / name).write_bytes(name.encode())
+    rows = "x\ts\t1.5\ny\ts\t2.5\n"
+    assert index_of(folder, header + rows, "q.tsv", study_id="s").targets.tolist() == [[1.5], [2.5]]
+    for more, match in (("x\ts\t9\n", "two scores of one study for x"), ("x\tt\thigh\n", "'high' in line")):
+        with pytest.raises(DataError, match=match):
+            index_of(folder, header + rows + more, "q.tsv", study_id="all")
+    (folder / "again_2_x_A.JPG").write_bytes(b"again")
+    with pytest.raises(DataError, match="have one location_id, x"):
+        index_of(folder, header + rows, "q.tsv", study_id="s")
