@@ -194,8 +194,15 @@ def eval_feed(
     dataset: Dataset, task: Task, split: str, *, device: torch.device, dtype: torch.dtype, workers: int
 ) -> Feed:
     """A split as it is scored: the centre of each image, in the order of the index."""
+    return feed_of(dataset, task, dataset.samples(split), device=device, dtype=dtype, workers=workers)
+
+
+def feed_of(
+    dataset: Dataset, task: Task, samples: np.ndarray, *, device: torch.device, dtype: torch.dtype, workers: int
+) -> Feed:
+    """Any samples, by their numbers int64 (n,), as a split is scored."""
     targets = encoded(dataset, task, dtype)
-    return Feed(dataset.pixels, dataset.samples(split), targets, device=device, dtype=dtype, workers=workers)
+    return Feed(dataset.pixels, samples, targets, device=device, dtype=dtype, workers=workers)
 
 
 def encoded(dataset: Dataset, task: Task, dtype: torch.dtype) -> torch.Tensor:

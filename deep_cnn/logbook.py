@@ -76,13 +76,13 @@ class Bar:
             tqdm(total=total, initial=done, desc=title, unit=unit, leave=False, dynamic_ncols=True) if shown else None
         )
 
-    def step(self, note: str = "") -> None:
-        """One more is done. note: shown behind the rate, e.g. 'loss=3.06'; kept until the next one."""
-        self.done, self._note = self.done + 1, note or self._note
+    def step(self, note: str = "", count: int = 1) -> None:
+        """One more (or `count`) is done. note: shown behind the rate, e.g. 'loss=3.06'; kept until the next one."""
+        self.done, self._note = self.done + count, note or self._note
         if self._bar is not None:
             if note:
                 self._bar.set_postfix_str(note, refresh=False)
-            self._bar.update()
+            self._bar.update(count)
         elif time.monotonic() - self._said >= QUIET_INTERVAL:
             self._said = time.monotonic()
             print(self.line(), file=sys.stderr, flush=True)

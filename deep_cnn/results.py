@@ -9,6 +9,7 @@ from deep_cnn import plots
 from deep_cnn.data.index import Index
 from deep_cnn.intervals import held_out_result
 from deep_cnn.metrics import ClassificationScores
+from deep_cnn.prediction import rows
 from deep_cnn.run_files import RunFiles
 from deep_cnn.storage import csv_line, write_json, write_rows, write_text
 from deep_cnn.tasks import Task, sample_scores, validation_loss
@@ -56,25 +57,23 @@ def write_test(
 
 def write_predictions(path, task: Task, index: Index, samples: np.ndarray, outputs: np.ndarray) -> None:
     """A row per image: file, truth, and what the network says (probabilities, or scores in their own units)."""
-    decoded, targets = task.decode(outputs), index.targets[samples]
-    if task.kind == "single":
-        header = ["file", "target", "predicted", *(f"p_{name}" for name in task.names)]
-        chosen = decoded.argmax(1)
-        rows = ([index.paths[s], task.names[t], task.names[c], *map(float, d)]
-                for s, t, c, d in zip(samples, targets, chosen, decoded, strict=True))  # fmt: skip
-    elif task.kind == "multi":
-        header = ["file", "target", "predicted", *(f"p_{name}" for name in task.names)]
-
-        def named(flags: np.ndarray) -> str:
-            return ";".join(name for name, flag in zip(task.names, flags, strict=True) if flag)
-
-        rows = ([index.paths[s], named(t > 0.5), named(d >= 0.5), *map(float, d)]
-                for s, t, d in zip(samples, targets, decoded, strict=True))  # fmt: skip
-    else:
+    targets = index.targets[samples]
+    said = rows.cells(task, task.decode(outputs))
+    if task.kind == "scores":
         header = ["file", *(f"{kind}_{name}" for name in task.names for kind in ("target", "predicted"))]
-        rows = ([index.paths[s], *(None if np.isnan(v) else float(v) for pair in zip(t, d, strict=True) for v in pair)]
-                for s, t, d in zip(samples, targets, decoded, strict=True))  # fmt: skip
-    write_text(path, "".join([csv_line(header), *(csv_line(row) for row in rows)]))
+        table = ([index.paths[s], *(None if np.isnan(v) else float(v) for pair in zip(t, d, strict=True) for v in pair)]
+                 for s, t, d in zip(samples, targets, said, strict=True))  # fmt: skip
+    else:
+        header = ["file", "target", *rows.columns(task)]
+        table = ([index.paths[s], truth(task, t), *d] for s, t, d in zip(samples, targets, said, strict=True))
+    write_text(path, "".join([csv_line(header), *(csv_line(row) for row in table)]))
+
+
+def truth(task: Task, target: Any) -> str:
+    """The name of an image's class, or its labels with ';' between them."""
+    if task.kind == "single":
+        return task.names[target]
+    return ";".join(name for name, flag in zip(task.names, target, strict=True) if flag > 0.5)
 
 
 def write_plots(files: RunFiles, task: Task, index: Index, state: TrainingState, test: tuple | None) -> None:

@@ -14,6 +14,7 @@ from deep_cnn.data.split import save_splits
 from deep_cnn.errors import DeepCNNError
 from deep_cnn.identity import command_line
 from deep_cnn.keeper import Keeper
+from deep_cnn.likeness import keep_reference
 from deep_cnn.loss_watch import LossWatch
 from deep_cnn.mixing import Mixer
 from deep_cnn.preparation import Plan
@@ -79,6 +80,7 @@ def _run(config: Config, files: RunFiles) -> dict[str, Any] | None:
         for tracker in trackers:
             tracker.log(row)
         keeper.save()
+    keep_reference(plan, files, lambda: keeper.check(save=False))
     result = test(plan, keeper, files) if has_test else None
     for tracker in trackers:
         tracker.close(result)

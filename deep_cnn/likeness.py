@@ -1,0 +1,59 @@
+"""At the end of training: what the training images look like to the best network, kept in best.pt for `predict`."""
+
+import logging
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from deep_cnn import checkpoint, loading, machine, model_builder
+from deep_cnn.data.feed import Batch, Feed
+from deep_cnn.dataset_generator import feed_of
+from deep_cnn.prediction import unlike
+from deep_cnn.preparation import Plan
+from deep_cnn.run_files import RunFiles
+
+log = logging.getLogger(__name__)
+
+
+def keep_reference(plan: Plan, files: RunFiles, between: Callable[[], None]) -> None:
+    """Add `reference` to best.pt, unless it is there already or there is no validation set to draw the threshold from.
+
+    A pure function of the best weights and the data: a run that was stopped here, and goes on, writes the same.
+    between: called after each batch; may end the work by raising.
+    """
+    m = plan.materials
+    splits, seed = m.dataset.splits, m.config.seed
+    best = checkpoint.load(files.best)
+    if "reference" in best or not len(splits.validation):
+        return
+    log.info("Looking at training images with the best network, so that predict can tell unlike ones")
+    model, _ = loading.load_model(
+        files.best
+    )  # a network of its own: never compiled, and the run's state stays as it is
+    dtype = machine.dtype_of(plan.decisions.precision)
+    model = model.to(m.device, dtype, memory_format=machine.CHANNELS_LAST)
+    feeds = [
+        feed_of(m.dataset, m.task, unlike.chosen(samples, most, seed), device=m.device, dtype=dtype, workers=m.workers)
+        for samples, most in ((splits.train, unlike.BANK), (splits.validation, unlike.CALIBRATION))
+    ]
+    try:
+        training, validation = (_checked(feed, plan.decisions.eval_batch, between) for feed in feeds)
+        head = model_builder.head_modules(plan.spec.name, model)[0]
+        autocast = machine.autocast(m.device, plan.decisions.precision)
+        reference = unlike.measure(model, head, training, validation, autocast)
+    finally:
+        for feed in feeds:
+            feed.close()
+    if not np.isfinite(reference.threshold):
+        log.warning("The best network's features are not finite: predict will not tell unlike images")
+        return
+    try:
+        checkpoint.save(files.best, best | {"reference": reference.to_dict()})
+    except OSError as error:
+        log.warning("%s could not be written (%s): predict will not tell unlike images", files.best, error.strerror)
+
+
+def _checked(feed: Feed, rows: int, between: Callable[[], None]) -> Iterator[Batch]:
+    for batch in feed.eval_batches(rows):
+        between()
+        yield batch

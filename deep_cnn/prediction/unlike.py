@@ -1,0 +1,105 @@
+"""Which images are unlike those that a network was trained on: the distance of their features to the training set's.
+
+The k-th nearest neighbour among L2-normalised features of the last layer but one (Sun, Ming, Zhu and Li, "Out-of-
+distribution detection with deep nearest neighbors", ICML 2022). It assumes nothing about classes, so scores have it too;
+a small part of the training set is enough (their table 4: 1% of ImageNet). The threshold is a quantile of the validation
+set's distances, so one ordinary image in a hundred is flagged, too.
+"""
+
+import contextlib
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from deep_cnn import engine
+from deep_cnn.data.feed import Batch
+from deep_cnn.draws import permutation
+
+BANK = 2000  # training images that are kept: 2 MB with the 512 features of a resnet18, 8 MB with 2,048
+CALIBRATION = 2000  # validation images that set the threshold
+NEIGHBOURS = 10
+QUANTILE = 0.99  # of the validation distances
+
+
+@dataclass(frozen=True)
+class Reference:
+    """Features of training images, float16 (n, D) of length 1, and the distance from which an image counts as unlike them."""
+
+    bank: Tensor
+    neighbours: int
+    threshold: float
+
+    def distances(self, features: Tensor) -> Tensor:
+        """Float (B, D) -> float32 (B,), in units of the threshold: above 1 the image is unlike the training images."""
+        return self._raw(features) / self.threshold
+
+    def _raw(self, features: Tensor) -> Tensor:
+        near = _unit(features) @ self.bank.to(features.device, torch.float32).T  # (B, n), cosines
+        return 1 - near.topk(self.neighbours, dim=1).values[:, -1]
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"bank": self.bank, "neighbours": self.neighbours, "threshold": self.threshold}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "Reference":
+        return cls(**values)
+
+
+def chosen(samples: np.ndarray, most: int, seed: int) -> np.ndarray:
+    """At most `most` of the samples, drawn by the seed, in their order."""
+    if len(samples) <= most:
+        return samples
+    return np.sort(samples[permutation(seed, 0, len(samples), "reference")[:most]])
+
+
+def measure(
+    model: nn.Module,
+    head: str,
+    training: Iterable[Batch],
+    validation: Iterable[Batch],
+    autocast: Callable[[], contextlib.AbstractContextManager],
+) -> Reference:
+    """The reference of a network: a pure function of its weights and of the images, each batch of eval_batch rows."""
+    bank = torch.cat(list(features_of(model, head, training, autocast)))
+    bank = _unit(bank).half().cpu()
+    neighbours = max(1, min(NEIGHBOURS, len(bank) // 10))
+    raw = Reference(bank, neighbours, 1.0)
+    distances = torch.cat([raw.distances(f) for f in features_of(model, head, validation, autocast)])
+    threshold = float(np.quantile(distances.cpu().double().numpy(), QUANTILE))
+    return Reference(bank, neighbours, max(threshold, 1e-6))  # identical images: rounding alone must not flag one
+
+
+def features_of(model: nn.Module, head: str, batches: Iterable[Batch], autocast) -> Iterator[Tensor]:
+    """Features float32 (n, D) of each batch."""
+    with FeatureTap(model, head) as tap:
+        for indices, _ in engine.evaluate(model, batches, autocast):
+            yield tap.features[: len(indices)]
+
+
+class FeatureTap:
+    """Within it, `features` are what the head was last given: float32 (B, D), maps and tokens averaged."""
+
+    def __init__(self, model: nn.Module, head: str):
+        self.head = model.get_submodule(head)
+        self.features: Tensor
+
+    def __enter__(self) -> "FeatureTap":
+        self._hook = self.head.register_forward_pre_hook(self._keep)
+        return self
+
+    def __exit__(self, *_) -> None:
+        self._hook.remove()
+
+    def _keep(self, module: nn.Module, inputs: tuple) -> None:
+        features = inputs[0].float()
+        if features.ndim == 4:  # SqueezeNet's head is a convolution
+            features = features.mean((2, 3))
+        self.features = features.flatten(1, -2).mean(1) if features.ndim == 3 else features
+
+
+def _unit(features: Tensor) -> Tensor:
+    return torch.nn.functional.normalize(features.float(), dim=1)
