@@ -183,6 +183,13 @@ def test_links_are_followed_and_loops_refused(tmp_path):
 # --- the kept list ---------------------------------------------------------------------------------------------------
 
 
+def rewrite_keeping_its_time(path: Path) -> None:
+    """As an unpacked archive or rsync does."""
+    time = path.stat().st_mtime_ns
+    path.write_bytes(b"longer than before")
+    os.utime(path, ns=(time, time))
+
+
 def changes(root: Path):
     """Each way in which a folder of images can become another one."""
     yield "rewritten", lambda: (root / "a/1.jpg").write_bytes(b"another length")
@@ -190,11 +197,13 @@ def changes(root: Path):
     yield "added", lambda: touch(root, "b/new.jpg")
     yield "removed", lambda: (root / "b/new.jpg").unlink()
     yield "renamed", lambda: (root / "a/1.jpg").rename(root / "a/3.jpg")
+    yield "renamed alone", lambda: (root / "d/only.jpg").rename(root / "d/alone.jpg")
+    yield "other length, same time", lambda: rewrite_keeping_its_time(root / "a/2.jpg")
     yield "new folder", lambda: touch(root, "c/1.jpg")
 
 
 def test_the_kept_list_is_used_when_nothing_changed_and_never_otherwise(tmp_path):
-    root, kept = touch(tmp_path / "data", "a/1.jpg", "a/2.jpg", "b/1.jpg", "b/x.txt"), tmp_path / "kept"
+    root, kept = touch(tmp_path / "data", "a/1.jpg", "a/2.jpg", "b/1.jpg", "b/x.txt", "d/only.jpg"), tmp_path / "kept"
     assert not scan(root, kept).kept
     for what, change in changes(root):
         again = scan(root, kept)

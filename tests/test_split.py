@@ -299,7 +299,8 @@ def test_splits_are_saved_and_read_again(tmp_path, targets, header, cell):
     splits = Splits(np.array([0, 4]), np.array([1]), np.array([3]))  # 2 is in none: left out by --subset
     save_splits(tmp_path / "splits.csv", index, splits)
     lines = (tmp_path / "splits.csv").read_text(encoding="utf-8").splitlines()
-    assert lines[0] == header and lines[1] == f"f000000.jpg,{cell},train" and len(lines) == 5
+    assert lines[0] == header and lines[1] == f"f000000.jpg,{cell},train"
+    assert [line.split(",")[0] for line in lines[1:]] == ["f000000.jpg", "f000001.jpg", "f000003.jpg", "f000004.jpg"]
     again = load_splits(tmp_path / "splits.csv", index)
     assert all(np.array_equal(a, b) for a, b in zip(parts_of(splits), parts_of(again), strict=True))
     assert "1 images of the data folder are not in splits.csv" in again.notes[0]

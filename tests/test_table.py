@@ -335,6 +335,10 @@ def test_place_pulse_refusals(folder):
         pulse()
     with pytest.raises(DataError, match=rf"--study_id={SAFETY[:-1]}3: not in qscores.tsv. Did you mean"):
         pulse(study_id=SAFETY[:-1] + "3")
+    with pytest.raises(DataError, match="choose one, several"):
+        pulse(target=("trueskill.score",))
+    with pytest.raises(ConfigError, match="several targets are several studies"):
+        pulse(target=("trueskill.score", "num_votes"), study_id=SAFETY)
     header = "location_id\tstudy_id\ttrueskill.score\n"
     with pytest.raises(DataError, match=r"no image is named LAT_LON_ID_CITY\.JPG"):
         index_of(folder, header + "x\ts\t1\n", "q.tsv", study_id="s")

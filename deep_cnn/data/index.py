@@ -107,7 +107,11 @@ def build_index(
     }
     digest = hashlib.sha256((table.digest + json.dumps(selection)).encode()).hexdigest()
     notes = [*files.notes(), *table.notes]
-    pulse = study_id is not None or (not target and image_column is None and place_pulse.is_place_pulse(table))
+    pulse = study_id is not None or (image_column is None and place_pulse.is_place_pulse(table))
+    if pulse and len(target) > 1:
+        raise ConfigError(
+            f"--target={','.join(target)}: one score of Place Pulse; several targets are several studies, --study_id=A,B."
+        )
     if pulse:
         table, positions = place_pulse.add_places(table, files.paths)
     table, rows = _where(table, where)
@@ -122,7 +126,7 @@ def build_index(
             raise ConfigError(
                 f"--metadata={metadata} needs --target, the column to learn: one or several of {columns}."
             )
-        column = image_column or guess_image_column(table, files.paths)
+        column = image_column or guess_image_column(table, files.paths, target)
         cells = table.column(column, "--image_column")
         positions = match_files(cells, table.frame.index, files.paths, f"--image_column={column}")
         notes += [] if image_column else [f"image column: {column}"]

@@ -119,7 +119,7 @@ def numbers(cells: np.ndarray, lines: Sequence[int], what: str) -> np.ndarray:
     Raises:
         DataError: a cell that is no number, or an infinite one; names its line.
     """
-    missing, values = _parse(cells)
+    missing, values = parse(cells)
     wrong = np.flatnonzero(~missing & np.isnan(values))
     if len(wrong):
         raise DataError(
@@ -135,7 +135,8 @@ def numbers(cells: np.ndarray, lines: Sequence[int], what: str) -> np.ndarray:
     return values
 
 
-def _parse(cells: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def parse(cells: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Which cells are missing, bool (M,), and the numbers, float64 (M,): NaN where missing and where it is no number."""
     missing = np.array([cell.lower() in NO_NUMBER for cell in cells], dtype=bool)
     values = pd.to_numeric(pd.Series(np.where(missing, "nan", cells), dtype=object), errors="coerce")
     return missing, values.to_numpy(dtype=np.float64)
@@ -143,7 +144,7 @@ def _parse(cells: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def numeric_share(cells: np.ndarray) -> float:
     """The share of the cells that are not missing which are numbers; 0 when all are missing."""
-    missing, values = _parse(cells)
+    missing, values = parse(cells)
     return float((~np.isnan(values[~missing])).mean()) if (~missing).any() else 0.0
 
 
@@ -250,13 +251,17 @@ def match_files(cells: np.ndarray, lines: Sequence[int], paths: Sequence[str], w
     return positions
 
 
-def guess_image_column(table: Table, paths: Sequence[str]) -> str:
-    """The column whose first 200 cells name most files; the leftmost of equals."""
+def guess_image_column(table: Table, paths: Sequence[str], learnt: Sequence[str]) -> str:
+    """The column of which most of 200 cells name files; the leftmost of equals; none of those to be learnt."""
     matcher = Matcher(paths)
     sample = table.frame.iloc[:: max(len(table.frame) // 200, 1)]
-    hits = {str(name): sum(bool(matcher.find(str(cell).strip())) for cell in sample[name]) for name in sample.columns}
-    best = max(hits, key=hits.__getitem__)
-    if not hits[best]:
+    hits = {
+        str(name): sum(bool(matcher.find(str(cell).strip())) for cell in sample[name])
+        for name in sample.columns
+        if name not in learnt
+    }
+    best = max(hits, key=hits.__getitem__, default=None)
+    if best is None or not hits[best]:
         row, example = table.frame.iloc[0], paths[0] if len(paths) else "no files"
         raise DataError(
             f"--metadata: no column of {table.name} names files of the data folder (its first row: "

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from deep_cnn.data.table import Table, numbers, numeric_share
+from deep_cnn.data.table import Table, numbers, numeric_share, parse
 from deep_cnn.errors import ConfigError, DataError
 
 FEW = 20  # whole numbers with at most this many values may be classes: ratings, floors, digits
@@ -48,9 +48,8 @@ def decide(table: Table, columns: tuple[str, ...], task: str) -> tuple[str, str]
     # half of the cells being numbers makes the others mistakes in a column of numbers, to be told, not a class each
     if numeric_share(cells) < 0.5:
         return "single", f"column {names}: {distinct} distinct texts -> classification"
-    values = np.array(
-        [float(cell) if numeric_share(np.array([cell], dtype=object)) else np.nan for cell in set(present)]
-    )
+    values = parse(np.array(sorted(set(present)), dtype=object))[1]
+    values = values[~np.isnan(values)]
     whole = bool(np.all(values == np.round(values)))
     if whole and distinct <= FEW and 2 * distinct <= len(present):
         return "single", f"column {names}: {distinct} distinct whole numbers -> classification (else --task=regression)"
