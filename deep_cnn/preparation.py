@@ -5,6 +5,7 @@ import logging
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -24,6 +25,7 @@ from deep_cnn.dataset_generator import (
     task_of,
 )
 from deep_cnn.errors import ConfigError
+from deep_cnn.examples import Example, examples
 from deep_cnn.model_builder import ModelSpec
 from deep_cnn.tasks import Task
 from deep_cnn.training_state import TrainingState
@@ -93,6 +95,19 @@ class Plan:
             "identity": m.identity,
             "versions": identity.versions(),
         }
+
+    def summary(self) -> str:
+        """The network in words: parameters and modules. Nothing is passed through it, which would move BatchNorm's means."""
+        model = self.state.model
+        total, trained = (sum(p.numel() for p in model.parameters() if p.requires_grad or not only) for only in (0, 1))
+        return f"{self.spec.name}: {total:,} parameters, {trained:,} of them trained, head {', '.join(self.head)}\n\n{model}"
+
+    def examples(self, split: str, outputs: np.ndarray | None) -> list[Example]:
+        """A few images of a split with what its raw outputs (n, K) say of them; none without outputs."""
+        data, samples = self.materials.dataset, self.materials.dataset.samples(split)
+        if outputs is None:
+            return []
+        return examples(self.materials.task, data.pixels, data.index.paths, samples, data.index.targets[samples], outputs)
 
 
 def gather(config: Config, *, fresh: bool) -> Materials:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from deep_cnn import checkpoint, engine, logbook, machine, preparation, results, scoring, stopping
+from deep_cnn import checkpoint, engine, logbook, machine, preparation, results, scoring, stopping, tracking
 from deep_cnn.config import Config, parse_duration
 from deep_cnn.data.split import save_splits
 from deep_cnn.errors import DeepCNNError
@@ -22,7 +22,6 @@ from deep_cnn.resume import find_saved, is_finished
 from deep_cnn.run_files import RunFiles, held
 from deep_cnn.stopping import Deadline, Stopped
 from deep_cnn.storage import read_json, write_json
-from deep_cnn.tracking import open_trackers
 
 log = logging.getLogger(__name__)
 
@@ -67,23 +66,22 @@ def _run(config: Config, files: RunFiles) -> dict[str, Any] | None:
     plan = preparation.build(materials, saved)
     write_records(files, plan)
     keeper = Keeper(files, lambda: plan.describe() | plan.state.capture(), config.save_every, time_limit(config))
-    trackers = open_trackers(config, files)
     progress = plan.state.progress
     if saved:
         log.info("Going on at epoch %d, step %d of %d", progress.epoch, progress.step, plan.steps)
-    while not progress.finished:
-        begun = time.monotonic()
-        train_epoch(plan, keeper)
-        trained = time.monotonic()
-        row = validate_epoch(plan, keeper, files)
-        note_epoch(plan, files, row, trained - begun, time.monotonic() - trained)
-        for tracker in trackers:
-            tracker.log(row)
-        keeper.save()
-    keep_reference(plan, files, lambda: keeper.check(save=False))
-    result = test(plan, keeper, files) if has_test else None
-    for tracker in trackers:
-        tracker.close(result)
+    with tracking.opened(config, files, plan.summary(), progress.epoch) as trackers:
+        while not progress.finished:
+            begun = time.monotonic()
+            train_epoch(plan, keeper)
+            trained = time.monotonic()
+            row, outputs = validate_epoch(plan, keeper, files)
+            note_epoch(plan, files, row, trained - begun, time.monotonic() - trained)
+            speed = plan.state.timing[-1]["images_per_second"]
+            trackers.log(tracking.Epoch(row, speed, lambda outputs=outputs: plan.examples("validation", outputs)))
+            keeper.save()
+        keep_reference(plan, files, lambda: keeper.check(save=False))
+        result = test(plan, keeper, files) if has_test else None
+        trackers.close("finished", result)
     return result
 
 
@@ -151,8 +149,12 @@ def train_epoch(plan: Plan, keeper: Keeper) -> None:
         bar.close()
 
 
-def validate_epoch(plan: Plan, keeper: Keeper, files: RunFiles) -> dict[str, Any]:
-    """Score the validation set, keep the best weights, and move the state to the next epoch; returns the epoch's row."""
+def validate_epoch(plan: Plan, keeper: Keeper, files: RunFiles) -> tuple[dict[str, Any], np.ndarray | None]:
+    """Score the validation set, keep the best weights, and move the state to the next epoch.
+
+    Returns:
+        The epoch's row of metrics.csv, and the validation's raw outputs (n, K); None without a validation set.
+    """
     m, state, progress = plan.materials, plan.state, plan.state.progress
     loss_sum, weight = state.sums.tolist()
     head_lr = max(group["base_lr"] for group in state.optimizer.param_groups if group["part"] == "head")
@@ -163,6 +165,7 @@ def validate_epoch(plan: Plan, keeper: Keeper, files: RunFiles) -> dict[str, Any
         "lr": head_lr * factor,
         "train_loss": loss_sum / weight,
     }
+    outputs = None
     if "validation" in plan.feeds:
         outputs = score_split(plan, "validation", keeper.check)
         targets = m.dataset.index.targets[m.dataset.splits.validation]
@@ -177,7 +180,7 @@ def validate_epoch(plan: Plan, keeper: Keeper, files: RunFiles) -> dict[str, Any
         save_best(plan, files, row)
     progress.next_epoch(m.config.epochs, m.config.patience)
     state.sums.zero_()
-    return row
+    return row, outputs
 
 
 def save_best(plan: Plan, files: RunFiles, row: dict[str, Any]) -> None:

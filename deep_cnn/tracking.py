@@ -1,18 +1,97 @@
-"""Where an epoch's numbers go beside metrics.csv: each tracker has `log` and `close`."""
+"""Where an epoch's numbers go beside metrics.csv: each tracker has `log` and `close`, and none can end a run."""
 
+import contextlib
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from deep_cnn.config import Config
+from deep_cnn.examples import Example
 from deep_cnn.run_files import RunFiles
+from deep_cnn.stopping import Stopped
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """row: of metrics.csv; speed: images per second of training; examples: made only where a tracker shows them."""
+
+    row: dict[str, Any]
+    speed: float
+    examples: Callable[[], list[Example]]
 
 
 class Tracker(Protocol):
-    def log(self, row: dict[str, Any]) -> None:
-        """An epoch's row of metrics.csv."""
+    def log(self, epoch: Epoch) -> None:
+        """An epoch is validated."""
 
-    def close(self, result: dict[str, Any] | None) -> None:
-        """The run has ended; result: what test.json holds, or None when it was stopped or had no test set."""
+    def close(self, state: str, result: dict[str, Any] | None) -> None:
+        """The run is 'finished', 'stopped' or 'failed'; result: what test.json holds, None where it was not tested."""
 
 
-def open_trackers(config: Config, files: RunFiles) -> list[Tracker]:
-    return []
+class Trackers:
+    """All trackers of a run as one. One that fails is said once and left out from then on."""
+
+    def __init__(self, trackers: list[Tracker]):
+        self.trackers = trackers
+
+    def log(self, epoch: Epoch) -> None:
+        self._each("log", epoch)
+
+    def close(self, state: str, result: dict[str, Any] | None = None) -> None:
+        self._each("close", state, result)
+        self.trackers = []
+
+    def _each(self, method: str, *args: Any) -> None:
+        for tracker in list(self.trackers):
+            try:
+                getattr(tracker, method)(*args)
+            except Exception as error:  # whatever a library of others raises: the training is worth more
+                self.trackers.remove(tracker)
+                name = type(tracker).__name__
+                log.warning("%s failed and is left out from now on (%s: %s)", name, type(error).__name__, error)
+
+
+@contextlib.contextmanager
+def opened(config: Config, files: RunFiles, summary: str, epoch: int) -> Iterator[Trackers]:
+    """The trackers that were asked for; closed with the state in which the run ends, if the caller has not done it.
+
+    Args:
+        summary: the network in words. epoch: the first that will be logged, above 0 in a run that goes on.
+    """
+    trackers = Trackers(open_trackers(config, files, summary, epoch))
+    try:
+        yield trackers
+    except Stopped:
+        trackers.close("stopped")
+        raise
+    except BaseException:
+        trackers.close("failed")
+        raise
+    trackers.close("finished")
+
+
+def open_trackers(config: Config, files: RunFiles, summary: str, epoch: int) -> list[Tracker]:
+    found: list[Tracker] = []
+    if config.tensorboard:
+        try:
+            from deep_cnn.tracking_tensorboard import TensorBoardTracker
+
+            found.append(TensorBoardTracker(config.to_dict(), files.tensorboard, summary, epoch))
+        except (ImportError, OSError) as error:
+            log.warning("--tensorboard: cannot be started (%s); the run goes on without it", error)
+    if config.wandb:
+        from deep_cnn.tracking_wandb import WandbTracker  # imports wandb itself in its own thread
+
+        found.append(WandbTracker(config.to_dict(), files))
+    return found
+
+
+def flat_numbers(result: dict[str, Any]) -> dict[str, float]:
+    """The overall metrics of test.json and each target's, 'price/mae': what trackers show of a test."""
+    numbers = {k: v for k, v in result.items() if isinstance(v, (int, float)) and not isinstance(v, bool)}
+    for target, values in result.get("per_target", {}).items():
+        numbers |= {f"{target}/{k}": v for k, v in values.items() if isinstance(v, (int, float))}
+    return numbers
