@@ -71,7 +71,7 @@ class WandbTracker:
         import wandb
 
         known = read_json(self.state_file) or {"id": secrets.token_hex(4), "offline": []}
-        base = wandb.Settings().base_url
+        base = os.environ.get("WANDB_BASE_URL") or wandb.Settings().base_url
         key = os.environ.get("WB_KEY") or os.environ.get("WANDB_API_KEY") or _netrc_key(base)
         reason = _offline_reason(key, base)
         run = None
