@@ -107,7 +107,9 @@ class Plan:
         data, samples = self.materials.dataset, self.materials.dataset.samples(split)
         if outputs is None:
             return []
-        return examples(self.materials.task, data.pixels, data.index.paths, samples, data.index.targets[samples], outputs)
+        return examples(
+            self.materials.task, data.pixels, data.index.paths, samples, data.index.targets[samples], outputs
+        )
 
 
 def gather(config: Config, *, fresh: bool) -> Materials:

@@ -20,7 +20,9 @@ def reliability(bins: Sequence[dict], path: str | Path) -> None:
     accuracy = np.array([b["accuracy"] for b in filled])
     width = bins[0]["high"] - bins[0]["low"]
     centres = np.array([(b["low"] + b["high"]) / 2 for b in bins])
-    top.bar([(b["low"] + b["high"]) / 2 for b in filled], accuracy, width * 0.92, color=BLUE, alpha=0.75, label="images")
+    top.bar(
+        [(b["low"] + b["high"]) / 2 for b in filled], accuracy, width * 0.92, color=BLUE, alpha=0.75, label="images"
+    )
     top.plot([0, 1], [0, 1], color=ORANGE, linestyle="--", linewidth=1, label="confidence = accuracy")
     top.plot(confidence, accuracy, color=GREY, marker="o", markersize=3, linewidth=1)
     top.set(xlim=(0, 1), ylim=(0, 1), xlabel="confidence", ylabel="share that is right", title="Reliability")
