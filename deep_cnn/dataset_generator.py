@@ -12,10 +12,11 @@ import torch
 
 from deep_cnn import model_builder
 from deep_cnn.config import Config, parse_subset
+from deep_cnn.data.assemble import Lane, Pixels, Watch, open_lane, unwatched
 from deep_cnn.data.augment import parse_augment
 from deep_cnn.data.balance import rarity
 from deep_cnn.data.cache import cache_folder, open_cache
-from deep_cnn.data.feed import Feed, Pixels
+from deep_cnn.data.feed import Feed
 from deep_cnn.data.index import Index, build_index
 from deep_cnn.data.preprocess import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
 from deep_cnn.data.split import Splits, apply_subset, make_splits
@@ -169,10 +170,13 @@ def task_of(config: Config, dataset: Dataset) -> Task:
 
 
 def open_feeds(
-    config: Config, dataset: Dataset, task: Task, *, device: torch.device, dtype: torch.dtype, workers: int
-) -> dict[str, Feed]:
+    config: Config, dataset: Dataset, task: Task, *, device: torch.device, dtype: torch.dtype, workers: int,
+    watch: Watch = unwatched,
+) -> dict[str, Feed]:  # fmt: skip
     """A feed for each split that has images: training augments, validation and test cut the centre."""
-    where = {"device": device, "dtype": dtype, "workers": workers}
+    everything = np.concatenate([dataset.samples(split) for split in SPLITS])
+    lane = open_lane(dataset.pixels, everything, device)
+    where = {"device": device, "dtype": dtype, "workers": workers, "lane": lane, "watch": watch}
     feeds = {split: eval_feed(dataset, task, split, **where) for split in SPLITS[1:] if len(dataset.samples(split))}
     train, rare = dataset.splits.train, None
     if config.oversample or config.class_weights:
@@ -190,19 +194,19 @@ def open_feeds(
     return feeds
 
 
-def eval_feed(
-    dataset: Dataset, task: Task, split: str, *, device: torch.device, dtype: torch.dtype, workers: int
-) -> Feed:
-    """A split as it is scored: the centre of each image, in the order of the index."""
-    return feed_of(dataset, task, dataset.samples(split), device=device, dtype=dtype, workers=workers)
+def eval_feed(dataset: Dataset, task: Task, split: str, **where) -> Feed:
+    """A split as it is scored: the centre of each image, in the order of the index. where: as of `feed_of`."""
+    return feed_of(dataset, task, dataset.samples(split), **where)
 
 
 def feed_of(
-    dataset: Dataset, task: Task, samples: np.ndarray, *, device: torch.device, dtype: torch.dtype, workers: int
-) -> Feed:
+    dataset: Dataset, task: Task, samples: np.ndarray, *, device: torch.device, dtype: torch.dtype, workers: int,
+    lane: Lane | None = None, watch: Watch = unwatched,
+) -> Feed:  # fmt: skip
     """Any samples, by their numbers int64 (n,), as a split is scored."""
     targets = encoded(dataset, task, dtype)
-    return Feed(dataset.pixels, samples, targets, device=device, dtype=dtype, workers=workers)
+    where = {"device": device, "dtype": dtype, "workers": workers, "lane": lane, "watch": watch}
+    return Feed(dataset.pixels, samples, targets, **where)
 
 
 def encoded(dataset: Dataset, task: Task, dtype: torch.dtype) -> torch.Tensor:

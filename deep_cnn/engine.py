@@ -12,7 +12,7 @@ from deep_cnn import optim
 from deep_cnn.data.feed import Batch
 from deep_cnn.draws import number
 from deep_cnn.mixing import Mixer
-from deep_cnn.model_builder import main_and_auxiliary, parts
+from deep_cnn.model_builder import main_and_auxiliary, parts, parts
 from deep_cnn.tasks import Task
 
 
@@ -111,13 +111,22 @@ def batch_weight(task: Task, targets: torch.Tensor, weights: torch.Tensor) -> to
 
 
 def training_mode(model: nn.Module, frozen: Iterable[str]) -> None:
-    """Train mode, but the frozen modules wholly in eval mode: their BatchNorm statistics and dropout stay still too."""
+    """Train mode, but the frozen part wholly in eval mode: its BatchNorm statistics and its dropout stay still too.
+
+    Args:
+        frozen: names of modules and parameters, from the input on; layers without weights before the last of them
+            (VGG's dropout between two frozen layers) are frozen with them.
+    """
     model.train().requires_grad_(True)
     modules, parameters = parts(model, list(frozen))
-    for module in modules:
-        module.eval()
     for parameter in parameters:
         parameter.requires_grad_(False)
+    inside = {id(part) for module in modules for part in module.modules()}
+    order = list(model.modules())
+    last = max((position for position, module in enumerate(order) if id(module) in inside), default=-1)
+    for module in order[: last + 1]:
+        if id(module) in inside or not (list(module.children()) or list(module.parameters())):
+            module.eval()
 
 
 def evaluate(

@@ -179,7 +179,7 @@ def build(materials: Materials, saved: dict[str, Any] | None) -> Plan:
     if saved:
         state.restore(saved)
     if decisions.compile:
-        model.compile()
+        model.compile(dynamic=False)  # the last batch gets its own kernels; one set for any size is slower for all
     feeds = open_feeds(config, m.dataset, m.task, device=m.device, dtype=dtype, workers=m.workers)
     schedule = optim.make_schedule(config.schedule, steps * config.epochs, config.warmup)
     return Plan(m, spec, decisions, feeds, state, schedule, steps, head, stages)

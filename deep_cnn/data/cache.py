@@ -47,46 +47,47 @@ def cache_folder(flag: str, root: Path) -> Path | None:
     return Path(scratch) / "deep_cnn_cache" if in_job and scratch else root / "outputs" / "cache"
 
 
-class PixelCache:
-    """The rows of one index at one geometry. Safe for several threads; a failing disk turns it off, never the run."""
+class RowCache:
+    """Rows of one shape, one per sample of an index. Safe for several threads; a failing disk turns it off, never the run."""
 
-    def __init__(self, folder: Path, key: str, rows: int, side: int):
-        """Opens or makes the files. OSError when there is no place for them."""
+    def __init__(self, folder: Path, key: str, rows: int, shape: tuple[int, ...], dtype: type = np.uint8, kind="pixels"):
+        """Opens or makes KEY.kind and KEY.rows. OSError when there is no place for them."""
         folder.mkdir(parents=True, exist_ok=True)
-        self.side, self.row_bytes = side, side * side * 3
-        self.path, size = folder / f"{key}.pixels", rows * self.row_bytes
+        self.row_bytes = int(np.prod(shape)) * np.dtype(dtype).itemsize
+        self.path, size = folder / f"{key}.{kind}", rows * self.row_bytes
         _check_space(self.path, size)
         self._files = [_open_sized(self.path, size), _open_sized(folder / f"{key}.rows", rows * 8)]
-        # "r+", though nothing is written through the maps: torch warns of every tensor that looks at read-only memory
-        self._pixels = np.memmap(self.path, np.uint8, "r+", shape=(rows, side, side, 3))
-        self._sums = np.memmap(folder / f"{key}.rows", np.uint64, "r+", shape=(rows,))
+        # "r+", though nothing is written through the maps: torch warns of every tensor that looks at read-only memory.
+        # view(): a row of a plain array is taken in a third of the time that a memmap's own indexing needs
+        self._data = np.memmap(self.path, dtype, "r+", shape=(rows, *shape)).view(np.ndarray)
+        self._sums = np.memmap(folder / f"{key}.rows", np.uint64, "r+", shape=(rows,)).view(np.ndarray)
         self._verified = np.zeros(rows, bool)
         self._lock = threading.Lock()  # for systems without pwrite
         self._writable = True
 
     def read(self, row: int) -> np.ndarray | None:
-        """The image, uint8 (R, R, 3), a view of the map; None when it is missing or its bytes are not those written."""
+        """A row, a view of the map; None when it is missing or its bytes are not those that were written."""
         stored = int(self._sums[row])
         if not stored & PRESENT:
             return None
-        pixels = self._pixels[row]
+        data = self._data[row]
         if not self._verified[row]:
-            if zlib.crc32(pixels) != stored & 0xFFFFFFFF:
+            if zlib.crc32(data) != stored & 0xFFFFFFFF:
                 return None
             self._verified[row] = True  # once per process: a sum of every read would cost 60 us an image
-        return pixels
+        return data
 
-    def write(self, row: int, pixels: np.ndarray) -> None:
-        """Keep the image, uint8 (R, R, 3). A disk that fails is said once, and nothing more is written."""
+    def write(self, row: int, data: np.ndarray) -> None:
+        """Keep a row, contiguous and of the shape and type of all. A disk that fails is said once, and nothing more is written."""
         if not self._writable:
             return
         try:
-            self._write_at(0, row * self.row_bytes, memoryview(pixels).cast("B"))
-            self._write_at(1, row * 8, np.uint64(zlib.crc32(pixels) | PRESENT).tobytes())
+            self._write_at(0, row * self.row_bytes, memoryview(data).cast("B"))
+            self._write_at(1, row * 8, np.uint64(zlib.crc32(data) | PRESENT).tobytes())
         except OSError as error:
             if self._writable:
                 self._writable = False
-                log.warning("The cache %s cannot grow (%s): decoding goes on without it", self.path, error.strerror)
+                log.warning("The cache %s cannot grow (%s): the run goes on without", self.path, error.strerror)
 
     def filled(self) -> int:
         """How many rows are there."""
@@ -109,13 +110,13 @@ class PixelCache:
                 os.write(self._files[which], data)
 
 
-def open_cache(folder: Path | None, index: Index, pre: Preprocessing) -> PixelCache | None:
+def open_cache(folder: Path | None, index: Index, pre: Preprocessing) -> RowCache | None:
     """The cache, or None, with a line in the log that says why and how large it would be."""
     if folder is None:
         return None
     size = len(index.paths) * pre.resize**2 * 3
     try:
-        cache = PixelCache(folder, cache_key(index, pre), len(index.paths), pre.resize)
+        cache = RowCache(folder, cache_key(index, pre), len(index.paths), (pre.resize, pre.resize, 3))
     except OSError as error:
         log.warning("No cache of decoded images in %s (%s needed): %s", folder, readable(size), error.strerror or error)
         return None

@@ -8,23 +8,17 @@ no shared memory to run out of, no process for a signal to kill, and start-up is
 import math
 from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
 
-from deep_cnn.data.augment import Augmentation, center_crop
-from deep_cnn.data.cache import PixelCache
-from deep_cnn.data.decode import decode
-from deep_cnn.data.index import Paths
-from deep_cnn.data.normalise import Normaliser
-from deep_cnn.data.preprocess import Preprocessing
+from deep_cnn.data.assemble import DeviceAssembler, HostAssembler, Lane, Pixels, Watch, unwatched
+from deep_cnn.data.augment import Augmentation
 from deep_cnn.draws import draws, permutation
 
 LOOKAHEAD = 3  # batches being read while one is trained on: enough to ride over a slow file, small in memory
-CHUNK = 8  # images per task of a thread: the pool's own cost (20 us a task) stays below 1% of decoding
 
 
 @dataclass(frozen=True)
@@ -36,29 +30,6 @@ class Batch:
     targets: torch.Tensor
     weights: torch.Tensor
     indices: np.ndarray
-
-
-class Pixels:
-    """Sample number -> canonical image, from the cache or decoded and then kept there.
-
-    rows: row of the cache that each sample has, int64 (N,), where samples were left out of the index it was made for.
-    """
-
-    def __init__(
-        self, root: Path, paths: Paths, pre: Preprocessing, cache: PixelCache | None, rows: np.ndarray | None = None
-    ):
-        self.root, self.paths, self.pre, self.cache, self.rows = root, paths, pre, cache, rows
-
-    def __getitem__(self, index: int) -> torch.Tensor:
-        """uint8 (3, R, R), a view of (R, R, 3) memory. DataError names a file that cannot be read."""
-        row = index if self.rows is None else int(self.rows[index])
-        stored = self.cache.read(row) if self.cache else None
-        if stored is not None:
-            return torch.from_numpy(stored).permute(2, 0, 1)
-        image = decode(self.root / self.paths[index], self.pre)
-        if self.cache:
-            self.cache.write(row, image.permute(1, 2, 0).contiguous().numpy())
-        return image
 
 
 def steps_per_epoch(samples: int, batch_size: int) -> int:
@@ -88,8 +59,28 @@ def epoch_order(samples: int, seed: int, epoch: int, rarity: np.ndarray | None =
     return order[positions][permutation(seed, epoch, samples, "oversample order")]
 
 
+def train_rows(
+    indices: np.ndarray, seed: int, epoch: int, first_step: int, batch_size: int, rarity: np.ndarray | None = None
+) -> Iterator[np.ndarray]:
+    """The samples of each batch of an epoch, from `first_step` on; those before it cost nothing."""
+    order = indices[epoch_order(len(indices), seed, epoch, rarity)]
+    for step in range(first_step, steps_per_epoch(len(order), batch_size)):
+        yield order[slice(*batch_bounds(step, len(order), batch_size))]
+
+
+def eval_rows(indices: np.ndarray, rows: int) -> Iterator[np.ndarray]:
+    """The samples in order, `rows` at a time, fewer in the last batch."""
+    for start in range(0, len(indices), rows):
+        yield indices[start : start + rows]
+
+
+def padded(samples: np.ndarray, rows: int) -> np.ndarray:
+    """Filled up to `rows` by repeating the last one: the rows of another batch size differ in the last bits."""
+    return np.pad(samples, (0, rows - len(samples)), mode="edge")
+
+
 class Feed:
-    """The batches of one split."""
+    """The batches of one split, made of images."""
 
     def __init__(
         self,
@@ -104,6 +95,8 @@ class Feed:
         seed: int = 0,
         weights: np.ndarray | None = None,
         rarity: np.ndarray | None = None,
+        lane: Lane | None = None,
+        watch: Watch = unwatched,
     ):
         """
         Args:
@@ -111,12 +104,17 @@ class Feed:
             targets: encoded, a row per sample of the *index*.
             augmentation: None, or "none": the centre crop.
             weights: float32 per sample of the index, for the loss; rarity: likewise, for --oversample.
+            lane: on a GPU, the one that the run's feeds share; watch: takes note of the time spent on "copying".
         """
-        self.indices, self.seed, self.rarity = indices, seed, rarity
-        self.targets, self.device = targets, device
-        self.weights = (torch.ones(len(targets)) if weights is None else torch.from_numpy(weights)).to(dtype)
-        assembler = DeviceAssembler if device.type == "cuda" else HostAssembler
-        self._assembler = assembler(pixels, augmentation, seed, device, dtype)
+        self.indices, self.seed, self.device = indices, seed, device
+        self.rarity = None if rarity is None else rarity[indices]
+        weights = torch.ones(len(targets)) if weights is None else torch.from_numpy(weights)
+        # whole, on the device: a copy of each batch's few bytes would make the host wait for the GPU at every step
+        self.targets, self.weights = targets.to(device), weights.to(device, dtype)
+        if device.type == "cuda":
+            self._assembler = DeviceAssembler(pixels, augmentation, seed, dtype, lane or Lane(device), watch)
+        else:
+            self._assembler = HostAssembler(pixels, augmentation, seed, device, dtype)
         torch.get_num_threads()  # marks this thread as set up, so that the pool's set_num_threads(1) does not reach it
         self._pool = ThreadPoolExecutor(max(1, workers), "read", _one_thread_each)
 
@@ -124,118 +122,37 @@ class Feed:
         return len(self.indices)
 
     def train_batches(self, epoch: int, first_step: int, batch_size: int) -> Iterator[Batch]:
-        """The batches of an epoch from `first_step` on; those before it cost nothing."""
-        rarity = None if self.rarity is None else self.rarity[self.indices]
-        order = self.indices[epoch_order(len(self.indices), self.seed, epoch, rarity)]
-        steps = range(first_step, steps_per_epoch(len(order), batch_size))
-        samples = (order[slice(*batch_bounds(step, len(order), batch_size))] for step in steps)
-        return self._batches(((rows, rows) for rows in samples), epoch)
+        """The batches of an epoch from `first_step` on."""
+        batches = train_rows(self.indices, self.seed, epoch, first_step, batch_size, self.rarity)
+        return self._batches(((rows, rows) for rows in batches), epoch)
 
     def eval_batches(self, rows: int) -> Iterator[Batch]:
         """Every sample once, in order, in batches of exactly `rows`, the last one padded with its own last sample."""
+        return self._batches(((real, padded(real, rows)) for real in eval_rows(self.indices, rows)), epoch=0)
 
-        def padded() -> Iterator[tuple[np.ndarray, np.ndarray]]:
-            for start in range(0, len(self.indices), rows):
-                real = self.indices[start : start + rows]
-                yield real, np.pad(real, (0, rows - len(real)), mode="edge")
-
-        return self._batches(padded(), epoch=0)
+    def view_batches(self, samples: np.ndarray, rows: int, epoch: int) -> Iterator[Batch]:
+        """Some samples, in the given order, as `eval_batches` gives them, augmented as in `epoch`."""
+        return self._batches(((real, padded(real, rows)) for real in eval_rows(samples, rows)), epoch)
 
     def _batches(self, wanted: Iterator[tuple[np.ndarray, np.ndarray]], epoch: int) -> Iterator[Batch]:
         """Read ahead in the pool; hand over in order. `wanted`: the real samples and the padded ones, batch by batch."""
-        ahead: deque[tuple[np.ndarray, np.ndarray, object]] = deque()
+        ahead = deque()
         try:
             while True:
                 while len(ahead) < LOOKAHEAD and (pair := next(wanted, None)) is not None:
                     ahead.append((*pair, self._assembler.start(self._pool, pair[1], epoch)))
                 if not ahead:
                     return
-                real, padded, pending = ahead.popleft()
-                images = self._assembler.finish(pending, padded, epoch)
-                rows = torch.from_numpy(padded)
-                targets, weights = self.targets[rows], self.weights[rows]
-                yield Batch(images, targets.to(self.device), weights.to(self.device), real)
+                real, rows, pending = ahead.popleft()
+                images = self._assembler.finish(pending, rows, epoch)
+                targets, weights = (self._assembler.rows(table, rows) for table in (self.targets, self.weights))
+                yield Batch(images, targets, weights, real)
         finally:
             for _, _, pending in ahead:
                 pending.cancel()
 
     def close(self) -> None:
         self._pool.shutdown(cancel_futures=True)
-
-
-@dataclass
-class Pending:
-    """A batch that is being read: its memory and the tasks that fill it."""
-
-    buffer: torch.Tensor
-    tasks: list[Future]
-
-    def wait(self) -> torch.Tensor:
-        for task in self.tasks:
-            task.result()  # raises what the thread raised: a DataError that names the file
-        return self.buffer
-
-    def cancel(self) -> None:
-        for task in self.tasks:
-            task.cancel()
-
-
-class HostAssembler:
-    """Augments image by image in the reading threads (torchvision's uint8 kernels), normalises the batch in one pass."""
-
-    def __init__(self, pixels: Pixels, augmentation: Augmentation | None, seed: int, device, dtype: torch.dtype):
-        self.pixels, self.augmentation, self.seed = pixels, augmentation, seed
-        self.device, self.dtype = device, dtype
-        self.normalise = Normaliser(pixels.pre.mean, pixels.pre.std)
-
-    def start(self, pool: ThreadPoolExecutor, rows: np.ndarray, epoch: int) -> Pending:
-        side = self.pixels.pre.crop
-        buffer = torch.empty((len(rows), side, side, 3), dtype=torch.uint8)
-        chunks = range(0, len(rows), CHUNK)
-        return Pending(buffer, [pool.submit(self._fill, buffer, rows, start, epoch) for start in chunks])
-
-    def finish(self, pending: Pending, rows: np.ndarray, epoch: int) -> torch.Tensor:
-        images = self.normalise(pending.wait().permute(0, 3, 1, 2))  # (B, 3, S, S)
-        return images.to(self.device, self.dtype)
-
-    def _fill(self, buffer: torch.Tensor, rows: np.ndarray, start: int, epoch: int) -> None:
-        side, interpolation = self.pixels.pre.crop, self.pixels.pre.interpolation
-        for position in range(start, min(start + CHUNK, len(rows))):
-            index = int(rows[position])
-            image = self.pixels[index]  # (3, R, R)
-            if self.augmentation is None or not self.augmentation.changes_pixels:
-                image = center_crop(image, side)
-            else:
-                image = self.augmentation.one(image, side, self.seed, epoch, index, interpolation)
-            buffer[position] = image.permute(1, 2, 0)
-
-
-class DeviceAssembler:
-    """Copies canonical images to the GPU and augments them there, all at once."""
-
-    def __init__(self, pixels: Pixels, augmentation: Augmentation | None, seed: int, device, dtype: torch.dtype):
-        self.pixels, self.augmentation, self.seed = pixels, augmentation, seed
-        self.device, self.dtype = device, dtype
-        self.normalise = Normaliser(pixels.pre.mean, pixels.pre.std)
-
-    def start(self, pool: ThreadPoolExecutor, rows: np.ndarray, epoch: int) -> Pending:
-        side = self.pixels.pre.resize
-        buffer = torch.empty((len(rows), side, side, 3), dtype=torch.uint8, pin_memory=True)
-        chunks = range(0, len(rows), CHUNK)
-        return Pending(buffer, [pool.submit(self._fill, buffer, rows, start) for start in chunks])
-
-    def finish(self, pending: Pending, rows: np.ndarray, epoch: int) -> torch.Tensor:
-        images = pending.wait().to(self.device, non_blocking=True).permute(0, 3, 1, 2)  # (B, 3, R, R)
-        pre = self.pixels.pre
-        if self.augmentation is None or not self.augmentation.changes_pixels:
-            images = center_crop(images, pre.crop)
-        else:
-            images = self.augmentation.batch(images, pre.crop, self.seed, epoch, rows, pre.interpolation)
-        return self.normalise(images).to(self.dtype)
-
-    def _fill(self, buffer: torch.Tensor, rows: np.ndarray, start: int) -> None:
-        for position in range(start, min(start + CHUNK, len(rows))):
-            buffer[position] = self.pixels[int(rows[position])].permute(1, 2, 0)
 
 
 def _one_thread_each() -> None:

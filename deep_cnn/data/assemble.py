@@ -1,0 +1,229 @@
+"""From sample numbers to normalised images on the device: two ways, one interface.
+
+`start` begins to read a batch in the pool's threads, `finish` waits for it and hands it over; between the two, the
+network trains on the batches before it.
+"""
+
+import contextlib
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from deep_cnn.data.augment import Augmentation, center_crop
+from deep_cnn.data.cache import RowCache
+from deep_cnn.data.decode import decode
+from deep_cnn.data.index import Paths
+from deep_cnn.data.normalise import Normaliser
+from deep_cnn.data.preprocess import Preprocessing
+
+CHUNK = 8  # images per task of a thread: the pool's own cost (20 us a task) stays below 1% of decoding
+RUN_AHEAD = 2  # steps that are queued on a GPU behind the one it computes: more would only hold more batches in its memory
+RESIDENT_SHARE = 0.4  # of the GPU's free memory; the rest is for the network, whose need is not known beforehand
+
+Watch = Callable[[str], contextlib.AbstractContextManager]  # takes note of the time spent on something, by name
+
+
+def unwatched(name: str) -> contextlib.AbstractContextManager:
+    return contextlib.nullcontext()
+
+
+class Pixels:
+    """Sample number -> canonical image, from the cache or decoded and then kept there.
+
+    rows: row of the cache that each sample has, int64 (N,), where samples were left out of the index it was made for.
+    """
+
+    def __init__(
+        self, root: Path, paths: Paths, pre: Preprocessing, cache: RowCache | None, rows: np.ndarray | None = None
+    ):
+        self.root, self.paths, self.pre, self.cache, self.rows = root, paths, pre, cache, rows
+
+    def __getitem__(self, index: int) -> torch.Tensor:
+        """uint8 (3, R, R), a view of (R, R, 3) memory. DataError names a file that cannot be read."""
+        row = index if self.rows is None else int(self.rows[index])
+        stored = self.cache.read(row) if self.cache else None
+        if stored is not None:
+            return torch.from_numpy(stored).permute(2, 0, 1)
+        image = decode(self.root / self.paths[index], self.pre)
+        if self.cache:
+            self.cache.write(row, image.permute(1, 2, 0).contiguous().numpy())
+        return image
+
+    def fill(self, buffer: torch.Tensor, samples: np.ndarray, start: int) -> None:
+        """Read samples[start : start + CHUNK] into the same rows of a buffer, uint8 (B, R, R, 3)."""
+        for position in range(start, min(start + CHUNK, len(samples))):
+            buffer[position] = self[int(samples[position])].permute(1, 2, 0)
+
+
+@dataclass
+class Pending:
+    """A batch that is being read: its memory, the tasks that fill it, and which samples they read (int64)."""
+
+    buffer: torch.Tensor
+    tasks: list[Future]
+    samples: np.ndarray
+
+    def wait(self) -> torch.Tensor:
+        for task in self.tasks:
+            task.result()  # raises what the thread raised: a DataError that names the file
+        return self.buffer
+
+    def cancel(self) -> None:
+        for task in self.tasks:
+            task.cancel()
+
+
+class HostAssembler:
+    """Augments image by image in the reading threads (torchvision's uint8 kernels), normalises the batch in one pass."""
+
+    def __init__(
+        self, pixels: Pixels, augmentation: Augmentation | None, seed: int, device: torch.device, dtype: torch.dtype
+    ):
+        self.pixels, self.augmentation, self.seed = pixels, augmentation, seed
+        self.device, self.dtype = device, dtype
+        self.normalise = Normaliser(pixels.pre.mean, pixels.pre.std)
+
+    def start(self, pool: ThreadPoolExecutor, samples: np.ndarray, epoch: int) -> Pending:
+        side = self.pixels.pre.crop
+        buffer = torch.empty((len(samples), side, side, 3), dtype=torch.uint8)
+        chunks = range(0, len(samples), CHUNK)
+        return Pending(buffer, [pool.submit(self._fill, buffer, samples, at, epoch) for at in chunks], samples)
+
+    def finish(self, pending: Pending, samples: np.ndarray, epoch: int) -> torch.Tensor:
+        images = self.normalise(pending.wait().permute(0, 3, 1, 2))  # (B, 3, S, S)
+        return images.to(self.device, self.dtype)
+
+    def rows(self, table: torch.Tensor, samples: np.ndarray) -> torch.Tensor:
+        """The rows of a table on the device, e.g. the batch's targets."""
+        return table.index_select(0, torch.from_numpy(samples).to(self.device))
+
+    def _fill(self, buffer: torch.Tensor, samples: np.ndarray, start: int, epoch: int) -> None:
+        """Crop or augment samples[start : start + CHUNK] into the buffer, uint8 (B, S, S, 3)."""
+        chunk, pre = samples[start : start + CHUNK], self.pixels.pre
+        target = buffer[start : start + CHUNK].permute(0, 3, 1, 2)  # (b, 3, S, S)
+        if self.augmentation is None or not self.augmentation.changes_pixels:
+            for row, sample in zip(target, chunk.tolist(), strict=True):
+                row.copy_(center_crop(self.pixels[sample], pre.crop))
+            return
+        canonical = torch.empty((len(chunk), pre.resize, pre.resize, 3), dtype=torch.uint8)
+        self.pixels.fill(canonical, chunk, 0)
+        # a chunk at a time: drawing its parameters costs as much as for one image
+        self.augmentation.each(
+            canonical.permute(0, 3, 1, 2), pre.crop, self.seed, epoch, chunk, pre.interpolation, out=target
+        )
+
+
+class Residents:
+    """Canonical images in the GPU's own memory, each put there when it is first read."""
+
+    def __init__(self, samples: np.ndarray, total: int, side: int, device: torch.device):
+        """samples: the sample numbers that get a place, int64 (n,); total: how many the index has."""
+        self.slots = np.full(total, -1, np.int64)
+        self.slots[samples] = np.arange(len(samples))
+        self.present = np.zeros(total, bool)  # by sample number; true once its copy is queued on the lane's stream
+        self.images = torch.empty((len(samples), side, side, 3), dtype=torch.uint8, device=device)
+
+
+@dataclass
+class Lane:
+    """A GPU's second stream, on which batches are copied and augmented beside the step, and the images that live there.
+
+    All feeds of a run share one: its order is what makes an image that one batch brought usable by the next.
+    """
+
+    device: torch.device
+    residents: Residents | None = None
+    queued: deque = field(default_factory=deque)  # an event behind each of the last steps
+
+    def __post_init__(self):
+        self.stream = torch.cuda.Stream(self.device)
+
+    def upload(self, values: np.ndarray) -> torch.Tensor:
+        """A small array to the device, from pinned memory: a copy from ordinary memory would wait for the device."""
+        return torch.from_numpy(np.ascontiguousarray(values)).pin_memory().to(self.device, non_blocking=True)
+
+    def wait_for_steps(self) -> None:
+        """Call once per batch: waits until at most RUN_AHEAD steps are queued (not for the one that is computed)."""
+        self.queued.append(torch.cuda.current_stream(self.device).record_event())
+        if len(self.queued) > RUN_AHEAD:
+            self.queued.popleft().synchronize()
+
+
+def open_lane(pixels: Pixels, samples: np.ndarray, device: torch.device) -> Lane | None:
+    """The lane of a run on a GPU, with its images resident where they fit; None on other devices."""
+    if device.type != "cuda":
+        return None
+    lane, side = Lane(device), pixels.pre.resize
+    if len(samples) * side * side * 3 < RESIDENT_SHARE * torch.cuda.mem_get_info(device)[0]:
+        with torch.cuda.stream(lane.stream):  # the memory belongs to the stream that writes it
+            lane.residents = Residents(samples, len(pixels.paths), side, device)
+    return lane
+
+
+class DeviceAssembler:
+    """Copies canonical images to the GPU, or finds them there, and augments them all at once, beside the step."""
+
+    def __init__(
+        self,
+        pixels: Pixels,
+        augmentation: Augmentation | None,
+        seed: int,
+        dtype: torch.dtype,
+        lane: Lane,
+        watch: Watch = unwatched,
+    ):
+        self.pixels, self.augmentation, self.seed = pixels, augmentation, seed
+        self.dtype, self.lane, self.watch = dtype, lane, watch
+        self.normalise = Normaliser(pixels.pre.mean, pixels.pre.std)
+
+    def start(self, pool: ThreadPoolExecutor, samples: np.ndarray, epoch: int) -> Pending:
+        residents, side = self.lane.residents, self.pixels.pre.resize
+        if residents is not None:
+            samples = np.unique(samples[~residents.present[samples]])  # a padded batch repeats its last one
+        # pinned, from torch's pool of such memory, which gives a piece out again only after the copy from it is done
+        buffer = torch.empty((len(samples), side, side, 3), dtype=torch.uint8, pin_memory=True)
+        chunks = range(0, len(samples), CHUNK)
+        return Pending(buffer, [pool.submit(self.pixels.fill, buffer, samples, at) for at in chunks], samples)
+
+    def finish(self, pending: Pending, samples: np.ndarray, epoch: int) -> torch.Tensor:
+        lane, pre = self.lane, self.pixels.pre
+        lane.wait_for_steps()
+        fresh = pending.wait()
+        with torch.cuda.stream(lane.stream):
+            with self.watch("copying"):
+                images = fresh.to(lane.device, non_blocking=True)  # (n, R, R, 3)
+            if lane.residents is not None:
+                images = self._settle(images, pending.samples, samples)
+            images = images.permute(0, 3, 1, 2)  # (B, 3, R, R)
+            if self.augmentation is None or not self.augmentation.changes_pixels:
+                images = center_crop(images, pre.crop)
+            else:
+                images = self.augmentation.batch(images, pre.crop, self.seed, epoch, samples, pre.interpolation)
+            images = self.normalise(images).to(self.dtype)
+        return self._hand_over(images)
+
+    def rows(self, table: torch.Tensor, samples: np.ndarray) -> torch.Tensor:
+        """The rows of a table on the device, e.g. the batch's targets."""
+        with torch.cuda.stream(self.lane.stream):
+            found = table.index_select(0, self.lane.upload(samples))
+        return self._hand_over(found)
+
+    def _settle(self, fresh: torch.Tensor, arrived: np.ndarray, samples: np.ndarray) -> torch.Tensor:
+        """Give the images that arrived their places; returns the batch's, gathered on the device."""
+        home, lane = self.lane.residents, self.lane
+        if len(arrived):
+            home.images.index_copy_(0, lane.upload(home.slots[arrived]), fresh)
+            home.present[arrived] = True
+        return home.images.index_select(0, lane.upload(home.slots[samples]))  # (B, R, R, 3)
+
+    def _hand_over(self, tensor: torch.Tensor) -> torch.Tensor:
+        """To the stream that trains: it waits for the lane, and the memory is not given out again before it is done."""
+        main = torch.cuda.current_stream(self.lane.device)
+        main.wait_stream(self.lane.stream)
+        tensor.record_stream(main)
+        return tensor
