@@ -22,7 +22,9 @@ from deep_cnn.data.normalise import Normaliser
 from deep_cnn.data.preprocess import Preprocessing
 
 CHUNK = 8  # images per task of a thread: the pool's own cost (20 us a task) stays below 1% of decoding
-RUN_AHEAD = 2  # steps that are queued on a GPU behind the one it computes: more would only hold more batches in its memory
+RUN_AHEAD = (
+    2  # steps that are queued on a GPU behind the one it computes: more would only hold more batches in its memory
+)
 RESIDENT_SHARE = 0.4  # of the GPU's free memory; the rest is for the network, whose need is not known beforehand
 
 Watch = Callable[[str], contextlib.AbstractContextManager]  # takes note of the time spent on something, by name

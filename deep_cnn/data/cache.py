@@ -50,7 +50,9 @@ def cache_folder(flag: str, root: Path) -> Path | None:
 class RowCache:
     """Rows of one shape, one per sample of an index. Safe for several threads; a failing disk turns it off, never the run."""
 
-    def __init__(self, folder: Path, key: str, rows: int, shape: tuple[int, ...], dtype: type = np.uint8, kind="pixels"):
+    def __init__(
+        self, folder: Path, key: str, rows: int, shape: tuple[int, ...], dtype: type = np.uint8, kind="pixels"
+    ):
         """Opens or makes KEY.kind and KEY.rows. OSError when there is no place for them."""
         folder.mkdir(parents=True, exist_ok=True)
         self.row_bytes = int(np.prod(shape)) * np.dtype(dtype).itemsize
