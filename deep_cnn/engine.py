@@ -12,7 +12,7 @@ from deep_cnn import optim
 from deep_cnn.data.feed import Batch
 from deep_cnn.draws import number
 from deep_cnn.mixing import Mixer
-from deep_cnn.model_builder import main_and_auxiliary, parts, parts
+from deep_cnn.model_builder import main_and_auxiliary, parts
 from deep_cnn.tasks import Task
 
 
