@@ -47,12 +47,12 @@ def main(options: Options) -> int:
     machine.set_threads(decisions.threads)
     workers = machine.granted_cores() if config.workers == "auto" else max(1, int(config.workers))
     dataset = dataset_generator.read_dataset(config, pre, workers)
-    dataset = replace(dataset, splits=load_splits(files.results / "splits.csv", dataset.index))
     names = dataset.index.classes or dataset.index.target_names
     if tuple(names) != task.names:
         raise CheckpointError(
             f"--run_name={options.run_name}: was trained for {', '.join(task.names)}; these images have {', '.join(names)}"
         )
+    dataset = replace(dataset, splits=load_splits(files.results / "splits.csv", dataset.index))
     samples = dataset.samples(options.split)
     if not len(samples):
         raise DataError(f"--split={options.split}: run {options.run_name} has no such images")

@@ -1,0 +1,174 @@
+"""Mistakes end in exit code 2 and one line that says what was given, what was expected and what to do, before any training."""
+
+import os
+import shutil
+
+import pytest
+from conftest import PERCEPTION, PLACES
+from PIL import Image
+
+
+@pytest.fixture
+def fails(train, capsys):
+    """A function: flags -> the one line of the mistake; nothing was trained."""
+
+    def run(**flags) -> str:
+        code, files = train(**flags)
+        out, err = capsys.readouterr()
+        assert code == 2, out + err
+        lines = [line for line in err.splitlines() if line.startswith("deep_cnn: ")]
+        assert len(lines) == 1 and "Traceback" not in err and "Epoch 0" not in out
+        assert not files.best.exists()
+        return lines[0]
+
+    return run
+
+
+@pytest.fixture
+def scores(tmp_path):
+    """A function: column values (or rows) -> the flags of a table of scores over the committed places."""
+
+    def make(values, header="image,score"):
+        names = sorted(file.relative_to(PLACES).as_posix() for file in PLACES.rglob("*.jpg"))
+        lines = [header] + [f"{name},{value}" for name, value in zip(names, values, strict=False)]
+        (tmp_path / "scores.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+        return {"metadata": tmp_path / "scores.csv", "target": "score"}
+
+    return make
+
+
+def test_a_missing_data_folder(fails):
+    assert "--data_dir=nowhere: no such file or folder" in fails(data_dir="nowhere")
+
+
+def test_an_empty_data_folder(fails, tmp_path):
+    (tmp_path / "empty").mkdir()
+    assert "empty" in fails(data_dir=tmp_path / "empty")
+
+
+def test_one_class_only(fails, tmp_path):
+    shutil.copytree(PLACES / "train" / "beach", tmp_path / "one" / "beach")
+    assert "beach" in fails(data_dir=tmp_path / "one")
+
+
+def test_a_file_as_data_folder(fails):
+    assert "is a file" in fails(data_dir=next(PLACES.rglob("*.jpg")))
+
+
+def test_tables(fails, scores):
+    assert "Did you mean score" in fails(**scores(range(70)) | {"target": "scor"})
+    assert "has no column 'file'" in fails(**scores(range(70)) | {"image_column": "file"})
+    line = fails(**scores([*range(30), "high", *range(39)]), task="regression")
+    assert "high" in line
+    assert "inf" in fails(**scores([*range(30), "inf", *range(39)]), task="regression").lower()
+    assert "constant" in fails(**scores([5] * 70), task="regression") or "same" in fails(
+        **scores([5] * 70), task="regression"
+    )
+    assert fails(**scores(range(70)), where="score>1000")
+    assert fails(**scores(range(70)), where="nothing>3")
+    assert fails(metadata="nowhere.csv", target="score")
+
+
+def test_a_table_of_other_images(fails, tmp_path):
+    (tmp_path / "other.csv").write_text("image,score\nx.jpg,1\ny.jpg,2\n", encoding="utf-8")
+    assert "x.jpg" in fails(metadata=tmp_path / "other.csv", target="score")
+
+
+def test_an_unknown_study(fails):
+    flags = {"data_dir": PERCEPTION / "test_images", "metadata": PERCEPTION / "meta"}
+    assert "study" in fails(**flags, study_id="abc").lower()
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [
+        ({"model": "resnet19"}, "Did you mean resnet18"),
+        ({"pre": "resnt"}, "Did you mean resnet"),
+        ({"augment": "basci"}, "Did you mean basic"),
+        ({"loss": "mse"}, "--loss=mse: does not fit"),
+        ({"model": "vit_b_16", "image_size": 33}, "33"),
+        ({"freeze": 99}, "--freeze=99"),
+        ({"weights": "nowhere.pt"}, "no such file"),
+        ({"weights": "pretrained", "model": "resnet18"}, "python -m deep_cnn prefetch --model=resnet18"),
+    ],
+)
+def test_names_and_ranges(fails, monkeypatch, tmp_path, flags, expected):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    monkeypatch.setattr("deep_cnn.weights.download", offline)
+    assert expected in fails(**flags)
+
+
+def offline(*args, **kwargs):
+    raise OSError("no network in this test")
+
+
+def test_weights_that_are_none(fails, tmp_path):
+    (tmp_path / "text.pt").write_text("no weights", encoding="utf-8")
+    assert "text.pt" in fails(weights=tmp_path / "text.pt")
+
+
+def test_a_truncated_checkpoint(train, fails, capsys):
+    _, files = train()
+    capsys.readouterr()
+    data = files.best.read_bytes()
+    cut = files.best.with_name("cut.pt")
+    cut.write_bytes(data[: len(data) // 2])
+    assert "cut.pt" in fails(weights=cut, run_name="other")
+
+
+def test_evaluating_on_other_classes(train, run_cli, tmp_path, capsys):
+    train()
+    shutil.copytree(PLACES, tmp_path / "other")
+    for split in ("train", "val", "test"):
+        os.rename(tmp_path / "other" / split / "beach", tmp_path / "other" / split / "coast")
+    assert run_cli("evaluate", data_dir=tmp_path / "other")[0] == 2
+    assert "was trained for alley" in capsys.readouterr().err
+
+
+def test_an_outputs_folder_that_cannot_be_written(fails, tmp_path):
+    (tmp_path / "outputs").write_text("a file where the folder should be", encoding="utf-8")
+    assert "cannot be written" in fails()
+
+
+@pytest.fixture
+def with_broken(tmp_path):
+    """The committed places with one truncated training image and one that is no image."""
+    shutil.copytree(PLACES, tmp_path / "broken")
+    files = sorted((tmp_path / "broken" / "train" / "beach").glob("*.jpg"))
+    files[0].write_bytes(files[0].read_bytes()[:600])
+    files[1].write_text("not an image", encoding="utf-8")
+    return tmp_path / "broken", [file.name for file in files[:2]]
+
+
+def test_a_broken_image_is_named(train, with_broken, capsys):
+    folder, names = with_broken
+    code, _ = train(data_dir=folder)
+    err = capsys.readouterr().err
+    assert code == 2 and any(name in err for name in names) and "check" in err and "--on_bad_image=skip" in err
+
+
+def test_broken_images_are_left_out_and_listed(train, with_broken, capsys):
+    folder, names = with_broken
+    code, files = train(data_dir=folder, on_bad_image="skip", cache=folder.parent / "cache")
+    _, err = capsys.readouterr()
+    assert code == 0 and all(name in err for name in names) and "2 of 70 images cannot be read" in err
+    splits = (files.results / "splits.csv").read_text(encoding="utf-8")
+    assert not any(name in splits for name in [f"beach/{name}" for name in names])
+    assert train(data_dir=folder, on_bad_image="skip", cache=folder.parent / "cache")[0] == 0
+
+
+def test_a_leak_between_splits_is_named(train, tmp_path, capsys):
+    shutil.copytree(PLACES, tmp_path / "leak")
+    source = next((tmp_path / "leak" / "train" / "beach").glob("*.jpg"))
+    shutil.copy(source, tmp_path / "leak" / "test" / "beach" / "again.jpg")
+    assert train(data_dir=tmp_path / "leak")[0] == 0
+    assert "again.jpg" in "".join(capsys.readouterr())
+
+
+def test_odd_images_are_read(train, tmp_path):
+    shutil.copytree(PLACES, tmp_path / "odd")
+    for n, mode in enumerate(("L", "P", "RGBA", "CMYK", "1", "I;16")):
+        image = Image.new(mode, (40, 30))
+        image.save(tmp_path / "odd" / "train" / "beach" / f"odd{n}.{'jpg' if mode == 'CMYK' else 'PNG'}")
+    Image.new("RGB", (1, 1)).save(tmp_path / "odd" / "train" / "beach" / "point.bmp")
+    assert train(data_dir=tmp_path / "odd")[0] == 0

@@ -1,0 +1,115 @@
+"""What the machine grants: cores, memory, precision, pieces; told by flags and totals, never by a timing."""
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+import torchvision
+
+from deep_cnn import machine
+from deep_cnn.errors import ConfigError, MachineError
+
+CPU = torch.device("cpu")
+
+
+def test_cores_are_those_granted_not_those_of_the_node(monkeypatch):
+    monkeypatch.setattr(os, "cpu_count", lambda: 512)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(16)), raising=False)
+    monkeypatch.setattr(machine, "_cgroup_numbers", lambda *names: [])
+    monkeypatch.delenv("NCPUS", raising=False)
+    monkeypatch.delenv("SLURM_CPUS_PER_TASK", raising=False)
+    assert machine.granted_cores() == 16
+    monkeypatch.setattr(machine, "_cgroup_numbers", lambda *names: [450_000.0, 100_000.0])
+    assert machine.granted_cores() == 5
+    monkeypatch.setenv("NCPUS", "4")
+    assert machine.granted_cores() == 4
+
+
+def test_memory_is_that_of_the_group(monkeypatch):
+    everything = machine.total_memory()
+    monkeypatch.setattr(machine, "_cgroup_numbers", lambda *names: [1e9])
+    assert machine.total_memory() == 10**9 < everything
+
+
+def test_pieces_make_a_batch_fit():
+    # the hand-out's default command: resnet101, batch 128, float32, 133 MB an image, on a laptop with 8 GB
+    pieces = machine.pieces_for(128, 133_000_000, 44_500_000, 8 * 2**30)
+    assert 128 / pieces * 133e6 * 1.5 < 0.6 * 8 * 2**30 and pieces < 16
+    assert machine.pieces_for(128, 133_000_000, 44_500_000, 140 * 2**30) == 1
+    assert machine.pieces_for(4, 10**12, 10**6, 2**30) == 4
+
+
+def test_saved_bytes_are_what_autograd_keeps():
+    model = torchvision.models.resnet18(weights=None).train()
+    kept = {}
+    parameters = {p.data_ptr() for p in (*model.parameters(), *model.buffers())}
+
+    def count(tensor):
+        if tensor.untyped_storage().data_ptr() not in parameters:
+            kept[tensor.untyped_storage().data_ptr()] = (tensor.untyped_storage().nbytes(), tensor)
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(count, lambda t: t):
+        model(torch.rand(2, 3, 64, 64))
+    real = sum(nbytes for nbytes, _ in kept.values()) / 2
+    assert machine.saved_bytes_per_image(model, 64, "fp32") == pytest.approx(real, rel=0.05)
+    assert machine.saved_bytes_per_image(model, 64, "bf16") * 2 == machine.saved_bytes_per_image(model, 64, "fp32")
+
+
+def test_precision_by_the_processors_flags(monkeypatch):
+    monkeypatch.setattr(machine, "_cpu_flags", lambda: {"avx2"})
+    assert machine.pick_precision("auto", CPU) == "fp32"
+    monkeypatch.setattr(machine, "_cpu_flags", lambda: {"avx512_bf16"})
+    assert machine.pick_precision("auto", CPU) == "bf16"
+    with pytest.raises(ConfigError, match="--precision=fp16"):
+        machine.pick_precision("fp16", CPU)
+
+
+@pytest.mark.parametrize(
+    ("capability", "expected"), [((9, 0), "bf16"), ((8, 0), "bf16"), ((7, 5), "fp16"), ((6, 1), "fp32")]
+)
+def test_precision_by_the_gpus_capability(monkeypatch, capability, expected):
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+    assert machine.pick_precision("auto", torch.device("cuda")) == expected
+
+
+def test_an_unusable_gpu_is_told_at_once():
+    if torch.cuda.is_available():
+        pytest.skip("this machine has a GPU")
+    with pytest.raises(MachineError, match=r"no usable GPU .*built for CUDA"):
+        machine.pick_device("cuda")
+    with pytest.raises(ConfigError, match="--device=gpu: unknown"):
+        machine.pick_device("gpu")
+    assert machine.pick_device("auto").type in ("cpu", "mps")
+
+
+def test_compilation_is_a_rule():
+    gpu = torch.device("cuda")
+    assert machine.compiles("auto", gpu, 100_000, False) and not machine.compiles("auto", gpu, 100, False)
+    assert not machine.compiles("auto", CPU, 100_000, False) and not machine.compiles("on", gpu, 100_000, True)
+
+
+def test_the_readings_threads_leave_the_compute_threads_alone():
+    import threading
+
+    machine.set_threads(2)
+    thread = threading.Thread(target=torch.set_num_threads, args=(1,))
+    thread.start()
+    thread.join()
+    assert torch.get_num_threads() == 2
+
+
+def test_cgroup_files_are_read(monkeypatch, tmp_path):
+    if not Path("/proc/self/cgroup").exists():
+        pytest.skip("no control groups on this system")
+    real = Path
+
+    def moved(path="."):
+        return tmp_path if str(path) == "/sys/fs/cgroup" else real(path)
+
+    monkeypatch.setattr(machine, "Path", moved)
+    (tmp_path / "memory.max").write_text("2000000\n")
+    assert machine._cgroup_numbers("memory.max") == [2e6]
+    (tmp_path / "memory.max").write_text("max\n")
+    assert machine._cgroup_numbers("memory.max") == []
