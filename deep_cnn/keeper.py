@@ -1,5 +1,6 @@
 """Saves the state of a run when it is due, and stops the run when it must, both between two steps."""
 
+import contextlib
 import logging
 import time
 from collections.abc import Callable
@@ -17,9 +18,14 @@ class Keeper:
     """Knows where the state is saved, how often, and how much time is left.
 
     capture: gives the whole state as it is now. save_every: '10m' or a number of steps, as --save_every.
+    watch: takes note of the time spent on "saving".
     """
 
-    def __init__(self, files: RunFiles, capture: Callable[[], dict[str, Any]], save_every: str, deadline: Deadline):
+    def __init__(
+        self, files: RunFiles, capture: Callable[[], dict[str, Any]], save_every: str, deadline: Deadline,
+        watch: Callable[[str], contextlib.AbstractContextManager] = contextlib.nullcontext,
+    ):  # fmt: skip
+        self.watch = watch
         self.files, self.capture, self.deadline = files, capture, deadline
         self.every_steps = int(save_every) if positive_integer(save_every) else None
         self.every_seconds = None if self.every_steps else parse_duration("save_every", save_every)
@@ -57,7 +63,8 @@ class Keeper:
         """Write last.pt. A disk that refuses is said, and the run goes on: it may have room again at the next time."""
         begun = time.monotonic()
         try:
-            checkpoint.save_last(self.files.last, self.capture())
+            with self.watch("saving"):
+                checkpoint.save_last(self.files.last, self.capture())
         except OSError as error:
             log.warning("%s could not be written (%s); the state before it is whole, and the run goes on",
                         self.files.last, error.strerror or error)  # fmt: skip

@@ -2,6 +2,7 @@
 
 import copy
 import logging
+import time
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from deep_cnn import identity, machine, model_builder, models, optim
+from deep_cnn import identity, machine, model_builder, models, optim, profiling
 from deep_cnn.config import Config
 from deep_cnn.data.augment import parse_augment
 from deep_cnn.data.feed import Feed, steps_per_epoch
@@ -59,6 +60,7 @@ class Materials:
     dataset: Dataset
     task: Task
     identity: dict[str, Any]
+    begun: float  # time.monotonic()
 
 
 @dataclass
@@ -74,6 +76,7 @@ class Plan:
     steps: int  # optimizer steps in an epoch
     head: list[str]  # names of the head's modules
     stages: list[tuple[str, list[str]]]  # the backbone's, from the input on
+    profile: profiling.Silent = profiling.SILENT
 
     def frozen(self, epoch: int) -> list[str]:
         """The modules that are frozen in an epoch: a function of the epoch, so no resumed run forgets it."""
@@ -95,6 +98,18 @@ class Plan:
             "identity": m.identity,
             "versions": identity.versions(),
         }
+
+    @property
+    def facts(self) -> profiling.Facts:
+        """What the advice of --profile depends on, apart from the times."""
+        m, decisions = self.materials, self.decisions
+        best = machine.pick_precision("auto", m.device)
+        return profiling.Facts(
+            device=m.device.type, precision=decisions.precision, reduced="" if best == "fp32" else best,
+            compiled=decisions.compile, deterministic=m.config.deterministic, cached=m.dataset.pixels.cache is not None,
+            workers=m.workers, cores=machine.granted_cores(), frozen=m.config.freeze == "backbone",
+            augment=m.config.augment,
+        )  # fmt: skip
 
     def summary(self) -> str:
         """The network in words: parameters and modules. Nothing is passed through it, which would move BatchNorm's means."""
@@ -118,6 +133,7 @@ def gather(config: Config, *, fresh: bool) -> Materials:
     Args:
         fresh: nothing has been saved under this name, so the weights will be needed; asked for before the data is read.
     """
+    begun = time.monotonic()
     check_names(config)
     config = with_weights_file(config)
     device = machine.pick_device(config.device)
@@ -131,7 +147,9 @@ def gather(config: Config, *, fresh: bool) -> Materials:
     sizes = {split: len(dataset.samples(split)) for split in ("train", "validation", "test")}
     log.info("Images: %s", ", ".join(f"{count} {split}" for split, count in sizes.items()))
     task = task_of(config, dataset)
-    return Materials(config, device, workers, pre, dataset, task, identity.run_identity(config, dataset.digest()))
+    return Materials(
+        config, device, workers, pre, dataset, task, identity.run_identity(config, dataset.digest()), begun
+    )
 
 
 def check_names(config: Config) -> None:
@@ -180,9 +198,10 @@ def build(materials: Materials, saved: dict[str, Any] | None) -> Plan:
         state.restore(saved)
     if decisions.compile:
         model.compile(dynamic=False)  # the last batch gets its own kernels; one set for any size is slower for all
-    feeds = open_feeds(config, m.dataset, m.task, device=m.device, dtype=dtype, workers=m.workers)
+    profile = profiling.Profile(m.device, m.begun) if config.profile else profiling.SILENT
+    feeds = open_feeds(config, m.dataset, m.task, device=m.device, dtype=dtype, workers=m.workers, watch=profile.beside)
     schedule = optim.make_schedule(config.schedule, steps * config.epochs, config.warmup)
-    return Plan(m, spec, decisions, feeds, state, schedule, steps, head, stages)
+    return Plan(m, spec, decisions, feeds, state, schedule, steps, head, stages, profile)
 
 
 def parameter_groups(config: Config, model: nn.Module, head: list[str]) -> list[dict]:

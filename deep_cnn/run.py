@@ -64,24 +64,32 @@ def _run(config: Config, files: RunFiles) -> dict[str, Any] | None:
         return _known_result(files)
 
     plan = preparation.build(materials, saved)
+    profile = plan.profile
     write_records(files, plan)
-    keeper = Keeper(files, lambda: plan.describe() | plan.state.capture(), config.save_every, time_limit(config))
+    keeper = Keeper(
+        files, lambda: plan.describe() | plan.state.capture(), config.save_every, time_limit(config), profile.phase
+    )
     progress = plan.state.progress
     if saved:
         log.info("Going on at epoch %d, step %d of %d", progress.epoch, progress.step, plan.steps)
     with tracking.opened(config, files, plan.summary(), progress.epoch) as trackers:
         while not progress.finished:
             begun = time.monotonic()
-            train_epoch(plan, keeper)
+            with profile.phase("step"):
+                train_epoch(plan, keeper)
             trained = time.monotonic()
-            row, outputs = validate_epoch(plan, keeper, files)
+            profile.epoch()
+            with profile.phase("validation"):
+                row, outputs = validate_epoch(plan, keeper, files)
             note_epoch(plan, files, row, trained - begun, time.monotonic() - trained)
             speed = plan.state.timing[-1]["images_per_second"]
             trackers.log(tracking.Epoch(row, speed, lambda outputs=outputs: plan.examples("validation", outputs)))
             keeper.save()
-        keep_reference(plan, files, lambda: keeper.check(save=False))
-        result = test(plan, keeper, files) if has_test else None
+        with profile.phase("test"):
+            keep_reference(plan, files, lambda: keeper.check(save=False))
+            result = test(plan, keeper, files) if has_test else None
         trackers.close("finished", result)
+    profile.report(plan.facts, files.results / "profile.json")
     return result
 
 
@@ -128,7 +136,7 @@ def train_epoch(plan: Plan, keeper: Keeper) -> None:
     bar = logbook.Bar(f"Epoch {progress.epoch}", plan.steps, progress.step)
     steps = engine.train_one_epoch(
         state.model,
-        plan.feeds["train"].train_batches(progress.epoch, progress.step, config.batch_size),
+        plan.profile.batches(plan.feeds["train"].train_batches(progress.epoch, progress.step, config.batch_size)),
         m.task,
         state.optimizer,
         settings,
@@ -177,7 +185,8 @@ def validate_epoch(plan: Plan, keeper: Keeper, files: RunFiles) -> tuple[dict[st
         progress.best_epoch, better = progress.epoch, True  # the last weights are the ones that are kept
     state.history.append(row)
     if better or progress.best_epoch < 0:
-        save_best(plan, files, row)
+        with plan.profile.phase("saving"):
+            save_best(plan, files, row)
     progress.next_epoch(m.config.epochs, m.config.patience)
     state.sums.zero_()
     return row, outputs

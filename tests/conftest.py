@@ -14,7 +14,14 @@ PLACES = HERE / "places_test_input"
 PERCEPTION = HERE / "test_input"
 
 # The smallest run that exercises everything: a real network with BatchNorm and 350,000 weights, 32 pixels, one epoch
-TINY = {"model": "shufflenet_v2_x0_5", "weights": "none", "image_size": 32, "epochs": 1, "batch_size": 16, "cache": "off"}
+TINY = {
+    "model": "shufflenet_v2_x0_5",
+    "weights": "none",
+    "image_size": 32,
+    "epochs": 1,
+    "batch_size": 16,
+    "cache": "off",
+}
 
 
 @pytest.fixture
