@@ -72,6 +72,7 @@ def test_places_are_downloaded_and_the_listed_classes_unpacked(places):
     assert done.returncode == 0, done.stderr
     assert places.classes() == ["airfield", "alley", "butte", "sky", "street"]
     assert "no class is called airfeild" in done.stderr
+    assert "unpacking 4 class folders" in done.stderr and "train: 5 classes, 5 images" in done.stderr
 
 
 def test_a_download_goes_on_where_it_stopped(places):
