@@ -33,8 +33,8 @@ def crop(images: torch.Tensor, top: np.ndarray, left: np.ndarray, side: int) -> 
     """Cut (side, side) from each image at its own corner."""
     batch = torch.arange(len(images), device=images.device)[:, None, None]
     steps = np.arange(side)
-    rows = torch.as_tensor(top[:, None] + steps).to(images.device, torch.int64)  # (B, S)
-    columns = torch.as_tensor(left[:, None] + steps).to(images.device, torch.int64)
+    rows = torch.as_tensor(top[:, None] + steps).to(images.device, torch.int64, non_blocking=True)  # (B, S)
+    columns = torch.as_tensor(left[:, None] + steps).to(images.device, torch.int64, non_blocking=True)
     cut = images.permute(0, 2, 3, 1)[batch, rows[:, :, None], columns[:, None, :]]  # (B, S, S, 3)
     return cut.permute(0, 3, 1, 2)
 

@@ -178,7 +178,7 @@ class Policy:
             codes, m = rows[:, 2 * slot].astype(int), rows[:, 2 * slot + 1]
             for code in np.unique(codes):
                 members = np.flatnonzero(codes == code)
-                where = torch.as_tensor(members).to(images.device)
+                where = torch.as_tensor(members).to(images.device, non_blocking=True)
                 images[where] = OPERATIONS[NAMES[code]][1](images[where], m[members], interpolation)
         return images
 

@@ -1,0 +1,210 @@
+"""What only a GPU can show; skipped where there is none."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from conftest import PLACES
+
+from deep_cnn import checkpoint, engine, machine, optim, stopping
+from deep_cnn.data import assemble
+from deep_cnn.data.assemble import Lane, Pixels, open_lane
+from deep_cnn.data.augment import parse_augment
+from deep_cnn.data.feed import Feed
+from deep_cnn.data.index import build_index
+from deep_cnn.data.preprocess import Preprocessing
+from deep_cnn.tasks import make_task
+
+pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+
+PRE = Preprocessing(72, 64)
+CPU, GPU = torch.device("cpu"), torch.device("cuda")
+PROBE = {"model": "resnet18", "weights": "none", "image_size": 64, "epochs": 2, "batch_size": 16, "device": "cuda"}
+
+
+@pytest.fixture(autouse=True)
+def determinism_ends_with_a_test():
+    yield
+    torch.use_deterministic_algorithms(False)
+
+
+@pytest.fixture(scope="module")
+def index():
+    return build_index(PLACES)
+
+
+def make_feed(index, device, augment="none", lane=None):
+    samples = np.arange(len(index))
+    pixels = Pixels(index.root, index.paths, PRE, None)
+    augmentation = parse_augment(augment)
+    return Feed(
+        pixels, samples, torch.from_numpy(index.targets), device=device, workers=2, augmentation=augmentation, lane=lane
+    )
+
+
+def resident_lane(index):
+    lane = open_lane(Pixels(index.root, index.paths, PRE, None), np.arange(len(index)), GPU)
+    assert lane.residents is not None
+    return lane
+
+
+def grey_levels(a, b):
+    """Differences in grey levels of the original images."""
+    return (a.cpu() - b.cpu()).abs() * 255 * torch.tensor(PRE.std).view(3, 1, 1)
+
+
+@pytest.mark.parametrize("resident", [False, True])
+@pytest.mark.parametrize(
+    ("augment", "mean", "most"), [("none", 1e-4, 1e-3), ("basic", 0.2, 2.01), ("cifar", 1e-4, 1e-3)]
+)
+def test_device_feed_equals_host_feed(index, augment, mean, most, resident):
+    host = make_feed(index, CPU, augment)
+    device = make_feed(index, GPU, augment, resident_lane(index) if resident else None)
+    for epoch in (0, 1):
+        pairs = list(zip(host.train_batches(epoch, 0, 16), device.train_batches(epoch, 0, 16), strict=True))
+        assert len(pairs) == -(-len(index) // 16)
+        for ours, theirs in pairs:
+            difference = grey_levels(ours.images, theirs.images)
+            assert difference.mean() <= mean and difference.flatten().quantile(0.999) <= most
+            assert theirs.images.is_contiguous(memory_format=torch.channels_last)
+            assert torch.equal(ours.targets, theirs.targets.cpu()) and np.array_equal(ours.indices, theirs.indices)
+
+
+def test_evaluation_pads_and_counts_each_sample_once(index):
+    feed = make_feed(index, GPU, lane=resident_lane(index))
+    batches = list(feed.eval_batches(16))
+    assert np.array_equal(np.concatenate([b.indices for b in batches]), np.arange(len(index)))
+    assert all(len(b.images) == 16 for b in batches)
+    assert torch.equal(batches[-1].images[-1], batches[-1].images[len(batches[-1].indices) - 1])
+
+
+def test_resident_images_are_read_once_and_are_the_same(index, monkeypatch):
+    copied, resident = make_feed(index, GPU, "basic"), make_feed(index, GPU, "basic", resident_lane(index))
+    list(resident.train_batches(0, 0, 16))
+    expected = [batch.images for batch in copied.train_batches(1, 0, 16)]
+
+    def fail(self, sample):
+        raise AssertionError(f"sample {sample} was read again")
+
+    monkeypatch.setattr(Pixels, "__getitem__", fail)
+    found = [batch.images for batch in resident.train_batches(1, 0, 16)]
+    assert all(torch.equal(a, b) for a, b in zip(expected, found, strict=True))
+
+
+def test_a_set_that_does_not_fit_is_copied_batch_by_batch(index, monkeypatch):
+    monkeypatch.setattr(assemble, "RESIDENT_SHARE", 0.0)
+    lane = open_lane(Pixels(index.root, index.paths, PRE, None), np.arange(len(index)), GPU)
+    assert isinstance(lane, Lane) and lane.residents is None
+    assert open_lane(Pixels(index.root, index.paths, PRE, None), np.arange(len(index)), CPU) is None
+
+
+def test_a_batch_is_whole_while_the_gpu_is_behind(index):
+    """The host runs ahead: what a batch is made of must not be overwritten before the GPU has come to it."""
+    feed, expected = make_feed(index, GPU, "basic"), []
+    for batch in make_feed(index, GPU, "basic").train_batches(0, 0, 8):
+        torch.cuda.synchronize()
+        expected.append(batch.images.sum(dtype=torch.float64).item())
+    sums = []
+    for batch in feed.train_batches(0, 0, 8):
+        torch.cuda._sleep(50_000_000)  # some 30 ms of nothing on the stream that trains
+        sums.append(batch.images.sum(dtype=torch.float64))
+        del batch
+    assert torch.stack(sums).tolist() == expected
+
+
+def test_no_step_waits_for_the_gpu(index):
+    task = make_task("single", index.classes, index.targets, "auto", 0.0)
+    model = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 3, 4), torch.nn.Flatten(), torch.nn.LazyLinear(task.outputs)).to(
+        GPU
+    )
+    feed = make_feed(index, GPU, "basic", resident_lane(index))
+    with torch.no_grad():
+        for batch in feed.train_batches(0, 0, 16):  # fills the device's memory, builds the lazy layer
+            model(batch.images)
+    groups = [{"params": list(model.parameters()), "part": "head", "base_lr": 1e-3, "lr": 1e-3}]
+    optimizer = optim.make_optimizer("adamw", groups, momentum=0.9, nesterov=False)
+    settings = engine.StepSettings(clip=1.0, autocast=machine.autocast(GPU, "bf16"))
+    scaler, sums = torch.amp.GradScaler("cuda", enabled=False), torch.zeros(2, dtype=torch.float64, device=GPU)
+    steps = engine.train_one_epoch(
+        model, feed.train_batches(1, 0, 16), task, optimizer, settings,
+        lr_factor=lambda step: 1.0, first_step=0, sums=sums, scaler=scaler,
+    )  # fmt: skip
+    next(steps)  # the first one makes the optimizer's state
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        count = sum(1 for _ in steps)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    assert count == -(-len(index) // 16) - 1
+    assert sums[1].item() == len(index)
+
+
+def train(run_cli, tmp_path, name, **flags):
+    code, files = run_cli(data_dir=PLACES, root_dir=tmp_path, run_name=name, **(PROBE | flags))
+    return code, files
+
+
+def last_weights(files):
+    return checkpoint.load(files.last)["weights"]
+
+
+@pytest.mark.parametrize("cache", ["auto", "off"])
+@pytest.mark.parametrize("augment", ["none", "strong"])
+def test_a_stopped_deterministic_run_resumes_to_the_same_bits(run_cli, tmp_path, monkeypatch, augment, cache):
+    flags = {"deterministic": True, "augment": augment, "cache": cache, "precision": "bf16"}
+    _, whole = train(run_cli, tmp_path, "whole", **flags)
+    asked = []
+
+    def requested():
+        asked.append(1)
+        return "SIGTERM" if len(asked) == 3 else None
+
+    with monkeypatch.context() as patch:
+        patch.setattr(stopping, "requested", requested)
+        code, _ = train(run_cli, tmp_path, "parts", **flags)
+        assert code == 75
+    code, parts = train(run_cli, tmp_path, "parts", **flags)
+    assert code == 0
+    ours, theirs = last_weights(whole), last_weights(parts)
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+    assert (whole.results / "metrics.csv").read_bytes() == (parts.results / "metrics.csv").read_bytes()
+
+
+def test_fp16_scales_the_gradients(run_cli, tmp_path):
+    code, files = train(run_cli, tmp_path, "fp16", precision="fp16")
+    state = checkpoint.load(files.last)
+    assert code == 0 and state["scaler"]["scale"] > 0
+    assert all(torch.isfinite(t).all() for t in state["weights"].values() if t.is_floating_point())
+
+
+def test_compiled_steps_are_the_plain_ones_within_rounding(run_cli, tmp_path):
+    losses = {}
+    for compile in ("on", "off"):
+        code, files = train(
+            run_cli, tmp_path, f"compile_{compile}", compile=compile, augment="none", precision="fp32", lr=1e-4
+        )
+        assert code == 0
+        losses[compile] = [row["train_loss"] for row in checkpoint.load(files.last)["history"]]
+    assert losses["on"] == pytest.approx(losses["off"], rel=0.02)
+
+
+def test_a_checkpoint_of_the_gpu_is_scored_alike_on_the_cpu(run_cli, tmp_path):
+    assert train(run_cli, tmp_path, "both", precision="fp32", deterministic=True, epochs=1)[0] == 0
+    code, _ = run_cli("evaluate", run_name="both", root_dir=tmp_path, device="cpu", data_dir=PLACES)
+    assert code == 0
+
+
+def test_profile_tells_waiting_from_steps(run_cli, tmp_path):
+    code, files = train(run_cli, tmp_path, "profile", profile=True)
+    seconds = json.loads((files.results / "profile.json").read_text())["seconds"]
+    assert code == 0 and seconds["step"] > 0 and seconds["waiting"] >= 0
+
+
+def test_frozen_features_on_the_gpu(run_cli, tmp_path):
+    flags = {"recipe": "probe", "deterministic": True, "precision": "fp32", "epochs": 3}
+    code, files = train(run_cli, tmp_path, "features", **flags)
+    again, other = train(run_cli, tmp_path, "again", **flags, cache="off")
+    assert code == again == 0
+    ours, theirs = last_weights(files), last_weights(other)
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
