@@ -4,14 +4,11 @@ A checkpoint is a dict of tensors and plain values: format, model (how to build 
 config, progress, versions; `last.pt` adds the optimizer, the scaler, the moving average and the history of the run.
 """
 
-import contextlib
 import errno
 import logging
 import os
-import pickle
-import zipfile
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 
@@ -26,17 +23,16 @@ FORMAT = "deep_cnn"
 def save(path: Path, state: dict[str, Any]) -> None:
     """Write a checkpoint. OSError leaves the old file whole; NonFiniteLoss when a weight is NaN or infinite."""
     check_finite(state)
-    write_atomically(path, lambda file: torch.save({"format": FORMAT} | state, file), durable=True)
+    write_atomically(path, lambda file: _write(file, {"format": FORMAT} | state), durable=True)
 
 
 def save_last(path: Path, state: dict[str, Any]) -> None:
     """Write last.pt and keep the one before it as last.previous.pt, should the new one turn out unreadable.
 
+    At any moment one of last.fresh.pt, last.pt and last.previous.pt is whole, and the first that is there is the newest.
     On a full disk the one before is given up for the new one.
     """
-    check_finite(state)
-    older = previous(path)
-    fresh = _fresh(path)
+    older, fresh = previous(path), _fresh(path)
     try:
         save(fresh, state)
     except OSError as error:
@@ -44,9 +40,13 @@ def save_last(path: Path, state: dict[str, Any]) -> None:
             raise
         older.unlink()
         save(fresh, state)
+    _put_in_place(path)
+
+
+def _put_in_place(path: Path) -> None:
     if path.exists():
-        os.replace(path, older)
-    os.replace(fresh, path)
+        os.replace(path, previous(path))
+    os.replace(_fresh(path), path)
 
 
 def load_last(path: Path) -> dict[str, Any] | None:
@@ -54,18 +54,50 @@ def load_last(path: Path) -> dict[str, Any] | None:
 
     Raises CheckpointError when there are states and none can be read.
     """
-    for leftover in path.parent.glob("*.tmp"):  # of a process that died while it wrote
-        with contextlib.suppress(OSError):
-            leftover.unlink()
     found = [file for file in (_fresh(path), path, previous(path)) if file.exists()]  # newest first
     for file in found:
         try:
-            return load(file)
+            state = load(file)
         except CheckpointError as error:
             log.warning("%s; trying the state before it", error)
+            continue
+        if file == _fresh(path):  # a process died between two renames
+            _put_in_place(path)
+        elif file != path:
+            log.warning("Going on with the state before it, %s", file)
+        return state
     if found:
         raise CheckpointError(f"{path}: neither it nor the state before it can be read; --resume=never starts afresh")
     return None
+
+
+def _write(path: Path, state: dict[str, Any]) -> None:
+    """torch.save, but a disk that refuses is the OSError that it is: torch reports it as an unexpected position."""
+    with open(path, "wb") as file:
+        disk = _Disk(file)
+        try:
+            torch.save(state, disk)
+        except RuntimeError:
+            if disk.error is None:
+                raise
+            raise disk.error from None
+
+
+class _Disk:
+    """A file that remembers why it could not be written."""
+
+    def __init__(self, file: BinaryIO):
+        self.file, self.error = file, None
+
+    def write(self, data: bytes) -> int:
+        try:
+            return self.file.write(data)
+        except OSError as error:
+            self.error = self.error or error
+            raise
+
+    def flush(self) -> None:
+        self.file.flush()
 
 
 def previous(path: Path) -> Path:
@@ -73,7 +105,7 @@ def previous(path: Path) -> Path:
 
 
 def _fresh(path: Path) -> Path:
-    """Complete, but not yet in its place: left by a process that died between two renames."""
+    """Complete and flushed, but not yet in its place."""
     return path.with_name("last.fresh.pt")
 
 
@@ -83,7 +115,7 @@ def load(path: Path) -> dict[str, Any]:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise CheckpointError(f"{path}: no such checkpoint; train first, or check --run_name and --root_dir") from None
-    except (RuntimeError, pickle.UnpicklingError, EOFError, zipfile.BadZipFile, OSError, ValueError) as error:
+    except Exception as error:  # a damaged file raises whatever the unpickler stumbles over
         reason = str(error).strip().splitlines()[0][:120] if str(error).strip() else type(error).__name__
         raise CheckpointError(
             f"{path}: cannot be read as a checkpoint ({reason}); it is truncated or no checkpoint"
@@ -109,6 +141,8 @@ def check_finite(state: dict[str, Any]) -> None:
         tensors = [t for t in (state.get(part) or {}).values() if t.is_floating_point() and t.numel()]
         if tensors and not bool(torch.stack([torch.isfinite(t).all() for t in tensors]).all()):
             bad = next(name for name, t in state[part].items() if not torch.isfinite(t.float()).all())
+            step = state.get("progress", {}).get("global_step")
             raise NonFiniteLoss(
-                f"{bad} holds NaN or infinite values: nothing was saved; try a smaller --lr or --clip=1"
+                f"{bad} holds NaN or infinite values{f' after step {step - 1}' if step else ''}: the state before it is "
+                "kept; try a smaller --lr, --clip=1, or --precision=fp32"
             )

@@ -1,5 +1,6 @@
 """When are two runs the same run? When nothing that changes their numbers differs."""
 
+import functools
 import hashlib
 import platform
 import subprocess
@@ -49,6 +50,7 @@ def shown(value: Any) -> str:
     )
 
 
+@functools.cache  # asks git, and every checkpoint has them
 def versions() -> dict[str, str]:
     """Versions of Python, the libraries and the program: into config.json and each checkpoint."""
     found = {"python": platform.python_version(), "system": platform.platform(), "deep_cnn": _version("deep_cnn")}

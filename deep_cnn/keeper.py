@@ -8,8 +8,10 @@ from typing import Any
 
 from deep_cnn import checkpoint, stopping
 from deep_cnn.config import parse_duration, positive_integer
+from deep_cnn.errors import MachineError
 from deep_cnn.run_files import RunFiles
-from deep_cnn.stopping import Deadline, Stopped
+from deep_cnn.stopping import Stopped
+from deep_cnn.walltime import Deadline
 
 log = logging.getLogger(__name__)
 
@@ -17,25 +19,32 @@ log = logging.getLogger(__name__)
 class Keeper:
     """Knows where the state is saved, how often, and how much time is left.
 
-    capture: gives the whole state as it is now. save_every: '10m' or a number of steps, as --save_every.
+    What is on disk always fits together: last.pt never says that an epoch was the best whose best.pt could not be written.
+
+    capture: gives the whole state as it is now. save_every: '10m' or a number of steps, as --save_every. before_save: may
+    refuse a save by raising (the name was taken, the loss is no number). after_save: told that the state is on disk.
     watch: takes note of the time spent on "saving".
     """
 
     def __init__(
         self, files: RunFiles, capture: Callable[[], dict[str, Any]], save_every: str, deadline: Deadline,
+        *, before_save: Callable[[], None] = lambda: None, after_save: Callable[[], None] = lambda: None,
         watch: Callable[[str], contextlib.AbstractContextManager] = contextlib.nullcontext,
     ):  # fmt: skip
         self.watch = watch
         self.files, self.capture, self.deadline = files, capture, deadline
+        self.before_save, self.after_save = before_save, after_save
         self.every_steps = int(save_every) if positive_integer(save_every) else None
         self.every_seconds = None if self.every_steps else parse_duration("save_every", save_every)
         self.steps_since = 0
         self.saved_at = self.asked_at = time.monotonic()
+        self.unsaved_best: dict[str, Any] | None = None  # that a full disk refused
+        self.refused = False  # the last save
 
     def after_step(self) -> None:
         """Call after each optimizer step: saves when that is due; Stopped when the run must end."""
         self.steps_since += 1
-        self.check()
+        self.check("training")
         due = (
             self.steps_since >= self.every_steps
             if self.every_steps
@@ -44,33 +53,69 @@ class Keeper:
         if due:
             self.save()
 
-    def check(self, save: bool = True) -> None:
+    def check(self, kind: str = "scoring", save: bool = True) -> None:
         """Call between any two pieces of work: Stopped, after saving, on a signal or when time runs out.
 
-        save: False where the state on disk is the one to keep (the test works with other weights than the last).
+        Args:
+            kind: of work, whose longest recent piece must still fit into the time that is left.
+            save: False where the state on disk is the one to keep (the test works with other weights than the last).
         """
         now = time.monotonic()
-        self.deadline.longest_step = max(self.deadline.longest_step, now - self.asked_at)
+        self.deadline.note_step(kind, now - self.asked_at)
         self.asked_at = now
         signal = stopping.requested()
         if signal or self.deadline.near():
-            reason = f"stopped by {signal}" if signal else "stopped before the time limit"
-            saved = self.save() if save else True
-            raise Stopped(reason + ("; everything is saved, the same command goes on" if saved
-                                    else "; the last steps could NOT be saved, the same command goes on from before them"))  # fmt: skip
+            saved = self.save() if save else not self.refused
+            raise Stopped(
+                ("stopped by " + signal if signal else "stopped before the time limit")
+                + ("; everything is saved, the same command goes on" if saved else
+                   "; the last steps could NOT be saved, the same command goes on from before them")
+            )  # fmt: skip
 
     def save(self) -> bool:
         """Write last.pt. A disk that refuses is said, and the run goes on: it may have room again at the next time."""
+        self.before_save()
         begun = time.monotonic()
         try:
             with self.watch("saving"):
+                if self.unsaved_best is not None:
+                    self._write_best(self.unsaved_best)
                 checkpoint.save_last(self.files.last, self.capture())
+            self.refused = False
         except OSError as error:
+            self.refused = True
             log.warning("%s could not be written (%s); the state before it is whole, and the run goes on",
                         self.files.last, error.strerror or error)  # fmt: skip
             return False
         finally:
             self.saved_at = self.asked_at = time.monotonic()
             self.steps_since = 0
-        self.deadline.longest_save = max(self.deadline.longest_save, self.saved_at - begun)
+        self.deadline.note_save(self.saved_at - begun)
+        self.after_save()
         return True
+
+    def save_best(self, state: dict[str, Any]) -> None:
+        """Write best.pt; where the disk refuses, keep it in memory and try again before every save."""
+        self.before_save()
+        try:
+            self._write_best(state)
+        except OSError as error:
+            self.unsaved_best = state | {"weights": {k: v.cpu().clone() for k, v in state["weights"].items()}}
+            log.warning("%s could not be written (%s); these weights are kept in memory, the run goes on, and nothing "
+                        "newer is saved until they are", self.files.best, error.strerror or error)  # fmt: skip
+
+    def load_best(self) -> dict[str, Any]:
+        """best.pt, to be tested. MachineError when it could not be written to this day."""
+        if self.unsaved_best is not None:
+            try:
+                self._write_best(self.unsaved_best)
+            except OSError as error:
+                raise MachineError(
+                    f"{self.files.best} could not be written ({error.strerror or error}); free some space there and "
+                    "run the same command: it goes on from the last save"
+                ) from None
+        return checkpoint.load(self.files.best)
+
+    def _write_best(self, state: dict[str, Any]) -> None:
+        checkpoint.save(self.files.best, state)
+        self.unsaved_best = None

@@ -32,6 +32,10 @@ class _File(logging.FileHandler):
 
     failed = False
 
+    def __init__(self, path: Path):
+        super().__init__(path, encoding="utf-8")
+        self.first = path.stat().st_size  # where this process's lines begin
+
     def handleError(self, record: logging.LogRecord) -> None:
         if not self.failed:
             self.failed = True
@@ -50,7 +54,7 @@ def opened(path: Path) -> Iterator[None]:
     """Append everything said to `path`, each line with its time."""
     console_only()
     path.parent.mkdir(parents=True, exist_ok=True)
-    handler = _File(path, encoding="utf-8")
+    handler = _File(path)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(message)s", "%Y-%m-%d %H:%M:%S"))
     log.addHandler(handler)
     try:
@@ -58,6 +62,19 @@ def opened(path: Path) -> Iterator[None]:
     finally:
         log.removeHandler(handler)
         handler.close()
+
+
+def keep_old_lines(path: Path, other: Path) -> None:
+    """Move the lines of earlier processes, of another run of the same name, from the open log `path` to `other`."""
+    for handler in log.handlers:
+        if isinstance(handler, _File) and Path(handler.baseFilename) == path.absolute() and handler.first:
+            handler.flush()
+            said = path.read_bytes()
+            other.write_bytes(said[: handler.first])
+            with open(path, "r+b") as file:  # in place: the handler appends to this very file
+                file.truncate(0)
+                file.write(said[handler.first :])
+            handler.first = 0
 
 
 class Bar:

@@ -16,20 +16,23 @@ class LossWatch:
     def __init__(self, paths: Paths, device: torch.device):
         self.paths = paths
         self.interval = 1 if device.type == "cpu" else GPU_INTERVAL
-        self.unread: list[Step] = []
+        self.unread: list[tuple[int, Step]] = []  # with their epoch
 
     def add(self, step: Step, epoch: int) -> float | None:
         """Take note of a step; returns its loss when this was a moment to look, else None."""
-        self.unread.append(step)
-        return self.read(epoch) if len(self.unread) >= self.interval else None
+        self.unread.append((epoch, step))
+        return self.read() if len(self.unread) >= self.interval else None
 
-    def read(self, epoch: int) -> float | None:
-        """Look at all losses since the last look; returns the newest. NonFiniteLoss names step, epoch and files."""
+    def read(self) -> float | None:
+        """Look at all losses since the last look; returns the newest. NonFiniteLoss names step, epoch and files.
+
+        Also to be called before a save: weights after such a step are worthless.
+        """
         if not self.unread:
             return None
-        losses = torch.stack([step.loss for step in self.unread]).double().cpu().numpy()
+        losses = torch.stack([step.loss for _, step in self.unread]).double().cpu().numpy()
         if not np.isfinite(losses).all():
-            bad = self.unread[int(np.flatnonzero(~np.isfinite(losses))[0])]
+            epoch, bad = self.unread[int(np.flatnonzero(~np.isfinite(losses))[0])]
             files = [self.paths[int(i)] for i in bad.indices]
             named = ", ".join(files[:8]) + (f" and {len(files) - 8} more" if len(files) > 8 else "")
             raise NonFiniteLoss(

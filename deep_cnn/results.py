@@ -133,12 +133,3 @@ def _number(name: str, value: float | None) -> str:
     if name in SHARES:
         return f"{100 * value:.2f}%"
     return f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:.4g}"
-
-
-def duration(seconds: float) -> str:
-    """75 -> '1m 15s'."""
-    seconds = max(0, round(seconds))
-    hours, minutes = seconds // 3600, seconds // 60 % 60
-    if hours:
-        return f"{hours}h {minutes:02d}m"
-    return f"{minutes}m {seconds % 60:02d}s" if minutes else f"{seconds}s"

@@ -3,15 +3,17 @@
 import logging
 from typing import Any
 
-from deep_cnn import checkpoint, identity
+from deep_cnn import checkpoint, identity, logbook
 from deep_cnn.errors import CheckpointError
-from deep_cnn.run_files import RunFiles
+from deep_cnn.run_files import RunFiles, Status
 from deep_cnn.storage import read_json
 
 log = logging.getLogger(__name__)
 
 
-def find_saved(mode: str, files: RunFiles, ours: dict[str, Any], *, has_test: bool) -> dict[str, Any] | None:
+def find_saved(
+    mode: str, files: RunFiles, status: Status, ours: dict[str, Any], *, has_test: bool
+) -> dict[str, Any] | None:
     """The state from which this run goes on, or None to begin; files of another run of this name are moved aside.
 
     Args:
@@ -20,29 +22,46 @@ def find_saved(mode: str, files: RunFiles, ours: dict[str, Any], *, has_test: bo
         CheckpointError: --resume=must and there is nothing of the same run; or no state can be read.
     """
     if mode == "never":
-        if files.exists():
-            log.info("--resume=never: the run of this name is now called %s", files.move_aside())
+        if files.has_results():
+            log.info("--resume=never: the run of this name is now called %s", _move_aside(files))
         return None
     saved = checkpoint.load_last(files.last)
     if saved is None:
-        if mode == "must":
-            raise CheckpointError(f"--resume=must: {files.last} does not exist: there is nothing to go on with")
-        return None
+        return _nothing_saved(mode, files, status)
     changed = identity.differences(ours, saved["identity"])
     sources_changed = ours["sources"] != saved["identity"]["sources"]
     finished = is_finished(files, saved, has_test)
     if changed:
         if mode == "must":
             raise CheckpointError(f"--resume=must: {files.last} is another run: {'; '.join(changed)}")
-        log.info("The run of this name differs (%s); it is now called %s", "; ".join(changed), files.move_aside())
+        log.info("The run of this name differs (%s); it is now called %s", "; ".join(changed), _move_aside(files))
         return None
     if sources_changed and finished and mode != "must":
         log.info("The program's sources have changed since this run finished, so it is trained afresh; "
-                 "the old one is now called %s", files.move_aside())  # fmt: skip
+                 "the old one is now called %s", _move_aside(files))  # fmt: skip
         return None
     if sources_changed:
-        log.warning("The program's sources have changed since this run began; it goes on with the new ones")
+        log.warning("The program's sources have changed since this run %s",
+                    "finished" if finished else "began; it goes on with the new ones")  # fmt: skip
     return saved
+
+
+def _nothing_saved(mode: str, files: RunFiles, status: Status) -> None:
+    if files.has_results():  # a best.pt, or a test, whose last.pt somebody has removed
+        if mode == "must":
+            raise CheckpointError(f"--resume=must: {files.last} does not exist: there is nothing to go on with")
+        log.info("There is no %s to go on with; what else this run has left is now called %s",
+                 files.last, _move_aside(files))  # fmt: skip
+    elif mode == "must" and status.before() is None:
+        raise CheckpointError(f"--resume=must: {files.last} does not exist: there is nothing to go on with")
+    elif mode == "must":  # a link of a chain that was stopped while it still counted the images
+        log.info("--resume=must: this run was %s before its first save, so it begins", status.before())
+
+
+def _move_aside(files: RunFiles) -> str:
+    name = files.move_aside()
+    logbook.keep_old_lines(files.log, RunFiles(files.outputs, name).log)
+    return name
 
 
 def is_finished(files: RunFiles, saved: dict[str, Any], has_test: bool) -> bool:

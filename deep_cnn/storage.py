@@ -1,10 +1,15 @@
 """Files that are never half written: written beside, flushed to the disk where they are state, and renamed."""
 
+import contextlib
+import errno
 import json
 import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
+
+
+FULL = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}  # disk, file size limit, quota
 
 
 def write_atomically(path: Path, write: Callable[[Path], None], *, durable: bool = False) -> None:
@@ -22,11 +27,13 @@ def write_atomically(path: Path, write: Callable[[Path], None], *, durable: bool
         if durable:
             _flush(temporary)
         os.replace(temporary, path)
-        if durable and os.name == "posix":  # Windows cannot open a folder
-            _flush(path.parent)
     except BaseException:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
         raise
+    if durable:
+        with contextlib.suppress(OSError):  # Windows cannot open a folder, some network file systems cannot flush one
+            _flush(path.parent)
 
 
 def write_text(path: Path, text: str, *, durable: bool = False) -> None:
@@ -65,6 +72,13 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
+
+
+def clear_leftovers(folder: Path) -> None:
+    """Remove what a process left that died while it wrote: nothing there has a name that anyone reads."""
+    for leftover in (*folder.glob("*.*.tmp"), *folder.glob(".writable-*")):
+        with contextlib.suppress(OSError):
+            leftover.unlink()
 
 
 def _flush(path: Path) -> None:

@@ -1,0 +1,62 @@
+"""Faults of the machine that one line can explain: memory that ran out, a GPU that is gone, a disk that is full."""
+
+import contextlib
+from collections.abc import Iterator
+
+import torch
+
+from deep_cnn.errors import MachineError
+from deep_cnn.storage import FULL
+
+KEPT = "what was saved last is whole, and the same command goes on from there"
+
+
+@contextlib.contextmanager
+def explained(batch_size: int, pieces: int) -> Iterator[None]:
+    """Turn such a fault into MachineError. batch_size: --batch_size, computed in so many pieces."""
+    try:
+        yield
+    except (RuntimeError, MemoryError, OSError) as fault:
+        text = out_of_memory(fault, batch_size, pieces) or lost_gpu(fault) or full_disk(fault)
+        if text is None:
+            raise
+        raise MachineError(text) from fault
+
+
+def out_of_memory(fault: BaseException, batch_size: int, pieces: int) -> str | None:
+    """What to say when memory ran out, with the flag that helps; None for another fault."""
+    said = str(fault)
+    # NumPy's and Python's; torch's allocator on Linux; on Windows
+    on_host = isinstance(fault, MemoryError) or "can't allocate memory" in said or "not enough memory" in said
+    on_gpu = isinstance(fault, torch.OutOfMemoryError) or "_STATUS_ALLOC_FAILED" in said
+    if not (on_host or on_gpu):
+        return None
+    more = min(batch_size, 2 * pieces)
+    return (
+        f"out of {'memory' if on_host else 'GPU memory'} with --batch_size={batch_size} in {pieces} "
+        f"piece{'s' if pieces > 1 else ''} ({_first_line(fault)}); try --grad_accumulation={more}, which computes the same "
+        "batch in more pieces, or a smaller --batch_size or --image_size, or ask for more"
+    )
+
+
+def lost_gpu(fault: BaseException) -> str | None:
+    """What to say when the GPU stopped answering in mid-run."""
+    said = str(fault)
+    if not (isinstance(fault, torch.AcceleratorError) or "CUDA error" in said or "cuDNN error" in said):
+        return None
+    return (
+        f"the GPU failed ({_first_line(fault)}); {KEPT}. If it happens again, see `nvidia-smi`, tell the administrators "
+        "the node's name, and ask for another node"
+    )
+
+
+def full_disk(fault: BaseException) -> str | None:
+    if not isinstance(fault, OSError) or fault.errno not in FULL:
+        return None
+    where = f" at {fault.filename}" if fault.filename else ""
+    return f"no room to write{where} ({fault.strerror}); {KEPT} once there is some: quotas count as well (`quota -s`)"
+
+
+def _first_line(fault: BaseException) -> str:
+    lines = str(fault).strip().splitlines()
+    return lines[0][:160] if lines else type(fault).__name__

@@ -1,0 +1,187 @@
+"""One process at a time holds a run's name, on all machines that share the file system."""
+
+import contextlib
+import json
+import logging
+import os
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from deep_cnn.errors import MachineError
+from deep_cnn.run_files import RunFiles
+from deep_cnn.storage import read_json
+
+log = logging.getLogger(__name__)
+
+HEARTBEAT = 30.0  # seconds between two signs of life of the process that holds a name
+DEAD_AFTER = 10 * HEARTBEAT  # a process on another machine that gave none for so long is taken for dead: servers stall, too
+
+
+class RunLock:
+    """A held name. `check` tells whether it still is: another may have taken it, with --steal_lock or after a long stall."""
+
+    def __init__(self, path: Path, me: dict):
+        self.path, self.me = path, me
+
+    def check(self) -> None:
+        """MachineError when the name was taken: two that write the same files would spoil them."""
+        holder = read_json(self.path)
+        if holder != self.me:
+            who = f"process {holder['pid']} on {holder['host']}" if holder else "somebody"
+            raise MachineError(f"--run_name: its lock {self.path} was taken by {who}; this process saves nothing any more")
+
+
+@contextlib.contextmanager
+def held(files: RunFiles, *, steal: bool = False) -> Iterator[RunLock]:
+    """Hold the run's name; MachineError, naming the holder, when a living process has it.
+
+    A holder on this machine is dead when its process is. One on another machine is dead when the scheduler knows its job
+    no more, or when it has given no sign of life for five minutes, which are waited for: in a chain of jobs the one before
+    may have died a moment ago.
+    """
+    files.lock.parent.mkdir(parents=True, exist_ok=True)
+    me = {"host": socket.gethostname(), "pid": os.getpid(), "started": _started(os.getpid()), "job": _job()}
+    while not _taken(files.lock, me):
+        _clear_if_dead(files.lock, me, steal, files.name)
+    done = threading.Event()
+    heart = threading.Thread(target=_beat, args=(files.lock, me, done), daemon=True, name="heartbeat")
+    heart.start()
+    try:
+        yield RunLock(files.lock, me)
+    finally:
+        done.set()
+        heart.join()
+        if read_json(files.lock) == me:  # not when somebody took it
+            files.lock.unlink(missing_ok=True)
+
+
+def _taken(lock: Path, me: dict) -> bool:
+    """Put our name on the lock if nobody's is there. Complete from its first moment on: written beside, then linked."""
+    mine = lock.with_name(f"{lock.name}.{me['host']}.{me['pid']}.tmp")
+    try:
+        mine.write_text(json.dumps(me), encoding="utf-8")
+        try:
+            os.link(mine, lock)  # fails where there is one already
+        except FileExistsError:
+            return False
+        except OSError:  # a file system without hard links
+            try:
+                file = os.open(lock, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
+            except FileExistsError:
+                return False
+            with os.fdopen(file, "w", encoding="utf-8") as stream:
+                json.dump(me, stream)
+        return True
+    except OSError as error:
+        raise MachineError(f"{lock}: the run's lock cannot be written ({error.strerror}); nothing was begun") from None
+    finally:
+        with contextlib.suppress(OSError):
+            mine.unlink()
+
+
+def _clear_if_dead(lock: Path, me: dict, steal: bool, name: str) -> None:
+    """Returns when the lock is gone, or another than it was; MachineError when its holder lives."""
+    holder = read_json(lock)
+    if not steal and not _found_dead(lock, holder, me, name):
+        return
+    grave = lock.with_name(f"{lock.name}.{me['host']}.{me['pid']}.grave.tmp")
+    with contextlib.suppress(FileNotFoundError):
+        os.rename(lock, grave)  # of two that try, one succeeds
+        if read_json(grave) != holder:  # and it was not the one looked at: a third was faster, and has its own back
+            with contextlib.suppress(OSError):
+                os.link(grave, lock)
+        grave.unlink()
+
+
+def _found_dead(lock: Path, holder: dict | None, me: dict, name: str) -> bool:
+    """True: dead. False: the lock has changed. MachineError: alive. May watch for minutes for a sign of life."""
+    if holder is None:
+        time.sleep(0.2)  # being written, on a file system without hard links
+        return read_json(lock) is None and lock.exists() and _silent_for(lock) > 5
+    if holder.get("host") == me["host"]:
+        started = _started(int(holder["pid"]))
+        if started is None or started != holder.get("started"):
+            return True
+        raise MachineError(_held_by(holder, name))
+    job = holder.get("job")
+    if job and job != me["job"] and _job_is_over(job):
+        return True
+    # this very job: the scheduler has put it on another node after the first one failed
+    patience = 2 * HEARTBEAT if job and job == me["job"] else DEAD_AFTER
+    begun, beat, silent = time.monotonic(), lock.stat().st_mtime, _silent_for(lock)
+    if silent < patience:
+        log.info("%s. No sign of life from there for %d s; waiting for one, at most until it is %d s",
+                 _held_by(holder, name), silent, patience)  # fmt: skip
+    while silent + time.monotonic() - begun < patience:
+        time.sleep(min(1.0, HEARTBEAT / 10))
+        if read_json(lock) != holder:
+            return False
+        if lock.stat().st_mtime != beat:
+            raise MachineError(_held_by(holder, name))
+    return True
+
+
+def _silent_for(lock: Path) -> float:
+    """Seconds since the last sign of life, by the clock of the file system: servers' clocks differ from ours."""
+    probe = lock.with_name(f"{lock.name}.{os.getpid()}.clock.tmp")
+    probe.touch()
+    now = probe.stat().st_mtime
+    probe.unlink()
+    return now - lock.stat().st_mtime
+
+
+def _held_by(holder: dict, name: str) -> str:
+    job = f", job {holder['job']}" if holder.get("job") else ""
+    return (
+        f"--run_name={name}: held by process {holder['pid']} on {holder['host']}{job}; wait for it, choose another "
+        "--run_name, or, if that process is surely dead, add --steal_lock"
+    )
+
+
+def _job_is_over(job: str) -> bool:
+    """Whether the scheduler has no such job any more; False where it cannot be asked."""
+    if "SLURM_JOB_ID" in os.environ:
+        command = ["squeue", "-h", "-o", "%T", "-j", job]
+    else:
+        command = ["qstat", job]
+    try:
+        answer = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+    except (OSError, subprocess.SubprocessError):
+        return False
+    if answer.returncode:  # PBS: 153 unknown, 35 finished; Slurm says it in words. Other codes: the server is away
+        return answer.returncode in (153, 35) or "invalid job id" in answer.stderr.lower()
+    return command[0] == "squeue" and not answer.stdout.strip()
+
+
+def _started(pid: int) -> str | None:
+    """A mark of when a process began, so that another one that got its number later is told apart; None: no such one."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8") as stream:
+            fields = stream.read().rsplit(")", 1)[1].split()
+        with open("/proc/sys/kernel/random/boot_id", encoding="utf-8") as stream:
+            return None if fields[0] in "ZX" else f"{fields[19]} {stream.read().strip()}"  # a zombie has let go of all
+    except OSError:
+        pass
+    if os.path.isdir("/proc/self"):
+        return None
+    if os.name == "posix":  # macOS
+        answer = subprocess.run(["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False)
+        return answer.stdout.strip() or None
+    import psutil  # Windows has neither
+
+    return str(psutil.Process(pid).create_time()) if psutil.pid_exists(pid) else None
+
+
+def _job() -> str | None:
+    return os.environ.get("PBS_JOBID") or os.environ.get("SLURM_JOB_ID")
+
+
+def _beat(lock: Path, me: dict, done: threading.Event) -> None:
+    while not done.wait(HEARTBEAT):
+        with contextlib.suppress(OSError):  # a server that is away for a moment: the next beat tells
+            if read_json(lock) == me:
+                os.utime(lock)

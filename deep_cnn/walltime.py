@@ -1,0 +1,153 @@
+"""How much time is left: --max_time, what the scheduler grants, and when the whole run will be done."""
+
+import logging
+import os
+import re
+import subprocess
+import time
+from collections import deque
+from collections.abc import Callable
+
+log = logging.getLogger(__name__)
+
+_started = time.monotonic()  # this module is imported when the program starts
+RECENT = 50  # steps of each kind that are looked back at: a slow first one (compilation) is forgotten
+
+
+class Deadline:
+    """The end of the granted time, with room for one more step and one more save as they were measured in this run."""
+
+    def __init__(self, seconds: float | None, now: Callable[[], float] = time.monotonic, started: float = _started):
+        """seconds: from the start of the process; None: no limit."""
+        self.now = now
+        self.end = None if seconds is None else started + seconds
+        self._steps: dict[str, deque[float]] = {}
+        self.longest_save: float | None = None
+
+    def note_step(self, kind: str, seconds: float) -> None:
+        """kind: steps of training and of scoring are looked at apart: a short one says nothing of a long one to come."""
+        self._steps.setdefault(kind, deque(maxlen=RECENT)).append(seconds)
+
+    def note_save(self, seconds: float) -> None:
+        self.longest_save = max(self.longest_save or 0.0, seconds)
+
+    def near(self) -> bool:
+        """Whether one more step might leave no time to save. Twice the longest of each, since disks have bad moments."""
+        longest_step = max((seconds for recent in self._steps.values() for seconds in recent), default=0.0)
+        longest_save = 5.0 if self.longest_save is None else self.longest_save
+        return self.end is not None and self.now() + 2 * longest_step + 2 * longest_save + 2 >= self.end
+
+    def left(self) -> float | None:
+        """Seconds left, or None without a limit."""
+        return None if self.end is None else self.end - self.now()
+
+
+class Forecast:
+    """When the whole run will be done, from the steps and validations that this process has measured.
+
+    steps: of an epoch; epochs: of the whole run (early stopping may need fewer).
+    """
+
+    def __init__(self, steps: int, epochs: int):
+        self.steps, self.epochs = steps, epochs
+        self.trained, self.training_seconds, self.validation_seconds = 0, 0.0, 0.0
+
+    def trained_steps(self, count: int, seconds: float) -> None:
+        self.trained, self.training_seconds = self.trained + count, self.training_seconds + seconds
+
+    def validated(self, seconds: float) -> None:
+        self.validation_seconds = seconds
+
+    def seconds_left(self, global_step: int) -> float | None:
+        """Until the last epoch is validated; None before anything was measured."""
+        if not self.trained:
+            return None
+        to_train = self.epochs * self.steps - global_step
+        validations = -(-to_train // self.steps)  # of the epoch that is being trained, and of those to come
+        return to_train * self.training_seconds / self.trained + validations * self.validation_seconds
+
+
+def forecast_text(seconds: float, limit: float | None, now: float | None = None) -> str:
+    """'about 3h 20m left, done about Sat 21 Nov 04:10', and whether the time limit (seconds left) comes first."""
+    done = time.strftime("%a %d %b %H:%M", time.localtime((time.time() if now is None else now) + seconds))
+    text = f"about {duration(seconds)} left, done about {done}"
+    if limit is not None and limit < seconds:
+        text += f"; the time limit comes first, in {duration(limit)}: the same command then goes on"
+    return text
+
+
+def duration(seconds: float) -> str:
+    """75 -> '1m 15s'."""
+    seconds = max(0, round(seconds))
+    hours, minutes = seconds // 3600, seconds // 60 % 60
+    if hours:
+        return f"{hours}h {minutes:02d}m"
+    return f"{minutes}m {seconds % 60:02d}s" if minutes else f"{seconds}s"
+
+
+def time_limit(max_time: float | None) -> Deadline:
+    """--max_time (seconds) or what the scheduler grants this job, whichever ends first; said in the log."""
+    limits = [] if max_time is None else [(max_time, "--max_time")]
+    if (granted := granted_time()) is not None:
+        limits.append(granted)
+    seconds, source = min(limits, default=(None, ""))
+    deadline = Deadline(seconds)
+    if seconds is not None:
+        log.info("Time limit: %s left, by %s; the run stops, saved, in time before it", duration(deadline.left()), source)
+    return deadline
+
+
+def granted_time() -> tuple[float, str] | None:
+    """Seconds of walltime that the scheduler grants, counted from the start of this process, and who says so."""
+    for variable, command, parse in (
+        ("SLURM_JOB_ID", ["squeue", "-h", "-o", "%L", "-j"], slurm_seconds_left),  # first: it may also emulate the other
+        ("PBS_JOBID", ["qstat", "-f"], pbs_seconds_left),
+    ):
+        job = os.environ.get(variable)
+        if not job:
+            continue
+        try:
+            answer = subprocess.run([*command, job], capture_output=True, text=True, timeout=20, check=True).stdout
+        except (OSError, subprocess.SubprocessError) as error:
+            log.warning("The time limit of job %s is unknown (%s: %s); --max_time sets one", job, command[0], error)
+            continue
+        left = parse(answer)
+        if left is not None:
+            return left + (time.monotonic() - _started), f"{command[0]} of job {job}"
+    return None
+
+
+def pbs_seconds_left(answer: str, now: float | None = None) -> float | None:
+    """Seconds left by `qstat -f`: the walltime granted less that used, or less what has passed since the job's start.
+
+    The server hears of the time used only every few minutes, so the start is the better mark; it is left out where it
+    contradicts the other (a node whose clock is set to another zone).
+    """
+    answer = answer.replace("\n\t", "")  # qstat breaks long lines so
+    granted = re.search(r"Resource_List\.walltime = ([\d:]+)", answer)
+    if not granted:
+        return None
+    reported = re.search(r"resources_used\.walltime = ([\d:]+)", answer)
+    used = _clock(reported[1]) if reported else 0.0
+    begun = re.search(r"\b(?:stime|start_time) = (.+)", answer)
+    if begun:
+        try:
+            since = (time.time() if now is None else now) - time.mktime(time.strptime(begun[1].strip()))
+        except ValueError:  # in another language
+            since = -1.0
+        if 0 <= since - used <= 900:
+            used = since
+    return _clock(granted[1]) - used
+
+
+def slurm_seconds_left(answer: str) -> float | None:
+    """Seconds left by `squeue -o %L`: [days-][[hours:]minutes:]seconds, or words such as UNLIMITED."""
+    match = re.fullmatch(r"(?:(\d+)-)?([\d:]+)", answer.strip().splitlines()[0] if answer.strip() else "")
+    return None if match is None else 86400 * int(match[1] or 0) + _clock(match[2])
+
+
+def _clock(clock: str) -> float:
+    total = 0
+    for part in clock.split(":"):
+        total = 60 * total + int(part)
+    return float(total)
