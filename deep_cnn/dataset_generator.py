@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from deep_cnn import model_builder
+from deep_cnn import model_builder, stopping
 from deep_cnn.config import Config, parse_subset
 from deep_cnn.data.assemble import Lane, Pixels, Watch, open_lane, unwatched
 from deep_cnn.data.augment import parse_augment
@@ -141,6 +141,7 @@ def without_bad_images(index: Index, pixels: Pixels, workers: int) -> tuple[Inde
     """Read every image (into the cache) and leave out those that cannot be read; they are listed in the log."""
 
     def problem(row: int) -> str | None:
+        stopping.raise_if_requested()
         try:
             pixels[row]
         except DataError as error:

@@ -77,9 +77,9 @@ class Keeper:
         self.before_save()
         begun = time.monotonic()
         try:
+            if self.unsaved_best is not None:
+                self._write_best(self.unsaved_best)
             with self.watch("saving"):
-                if self.unsaved_best is not None:
-                    self._write_best(self.unsaved_best)
                 checkpoint.save_last(self.files.last, self.capture())
             self.refused = False
         except OSError as error:
@@ -104,8 +104,8 @@ class Keeper:
             log.warning("%s could not be written (%s); these weights are kept in memory, the run goes on, and nothing "
                         "newer is saved until they are", self.files.best, error.strerror or error)  # fmt: skip
 
-    def load_best(self) -> dict[str, Any]:
-        """best.pt, to be tested. MachineError when it could not be written to this day."""
+    def flush_best(self) -> None:
+        """Before best.pt is read: MachineError when the disk has refused it to this moment."""
         if self.unsaved_best is not None:
             try:
                 self._write_best(self.unsaved_best)
@@ -114,8 +114,8 @@ class Keeper:
                     f"{self.files.best} could not be written ({error.strerror or error}); free some space there and "
                     "run the same command: it goes on from the last save"
                 ) from None
-        return checkpoint.load(self.files.best)
 
     def _write_best(self, state: dict[str, Any]) -> None:
-        checkpoint.save(self.files.best, state)
+        with self.watch("saving"):
+            checkpoint.save(self.files.best, state)
         self.unsaved_best = None

@@ -30,7 +30,7 @@ def find_saved(
         return _nothing_saved(mode, files, status)
     changed = identity.differences(ours, saved["identity"])
     sources_changed = ours["sources"] != saved["identity"]["sources"]
-    finished = is_finished(files, saved, has_test)
+    finished = is_finished(files, status, saved, has_test)
     if changed:
         if mode == "must":
             raise CheckpointError(f"--resume=must: {files.last} is another run: {'; '.join(changed)}")
@@ -64,7 +64,8 @@ def _move_aside(files: RunFiles) -> str:
     return name
 
 
-def is_finished(files: RunFiles, saved: dict[str, Any], has_test: bool) -> bool:
-    """Trained to its end and, where there is a test set, tested."""
-    done = bool(saved["progress"]["finished"])
-    return done and (not has_test or read_json(files.results / "test.json") is not None)
+def is_finished(files: RunFiles, status: Status, saved: dict[str, Any], has_test: bool) -> bool:
+    """Trained to its end and, where there is a test set, tested: test.json is the last file of all."""
+    if not saved["progress"]["finished"]:
+        return False
+    return read_json(files.results / "test.json") is not None if has_test else status.before() == "finished"

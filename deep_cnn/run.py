@@ -4,14 +4,15 @@ import logging
 import time
 import traceback
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
-from deep_cnn import checkpoint, engine, logbook, machine, preparation, results, scoring, stopping, tracking
+from deep_cnn import checkpoint, engine, faults, logbook, machine, preparation, results, scoring, stopping, tracking
 from deep_cnn.config import Config, parse_duration
 from deep_cnn.data.split import save_splits
-from deep_cnn.errors import DeepCNNError
+from deep_cnn.errors import DataError, DeepCNNError
 from deep_cnn.identity import command_line
 from deep_cnn.keeper import Keeper
 from deep_cnn.likeness import keep_reference
@@ -19,9 +20,11 @@ from deep_cnn.loss_watch import LossWatch
 from deep_cnn.mixing import Mixer
 from deep_cnn.preparation import Plan
 from deep_cnn.resume import find_saved, is_finished
-from deep_cnn.run_files import RunFiles, held
-from deep_cnn.stopping import Deadline, Stopped
+from deep_cnn.run_files import RunFiles, Status
+from deep_cnn.run_lock import RunLock, held
+from deep_cnn.stopping import Stopped
 from deep_cnn.storage import read_json, write_json
+from deep_cnn.walltime import Deadline, Forecast, duration, forecast_text, time_limit
 
 log = logging.getLogger(__name__)
 
@@ -36,61 +39,97 @@ def train(config: Config) -> dict[str, Any] | None:
     """
     files = RunFiles(config.root / "outputs", config.run_name)
     files.make_folders()
-    with held(files, steal=config.steal_lock), logbook.opened(files.log):
+    with logbook.opened(files.log), held(files, steal=config.steal_lock) as lock:
+        status = Status(files)
         try:
-            files.say("running")
-            result = _run(config, files)
-            files.say("finished")
+            with faults.explained(config.batch_size, 1):
+                result = _run(config, files, lock, status)
+            status.say("finished")
             return result
         except Stopped as stop:
-            files.say("stopped", str(stop))
+            log.debug("%s", stop)  # to the log file; the console gets it as the command's last line
+            status.say("stopped", str(stop))
+            raise
+        except KeyboardInterrupt:
+            status.say("stopped", "by a second SIGINT, at once; what was saved last is kept")
             raise
         except DeepCNNError as mistake:
-            log.debug("%s", mistake)  # to the log file; the console gets it as the command's last line
-            files.say("mistake", str(mistake))
+            log.debug("%s", mistake)
+            status.say("mistake", str(mistake))
             raise
         except BaseException as fault:
             log.debug("%s", traceback.format_exc())
-            files.say("failed", f"{type(fault).__name__}: {fault}")
+            status.say("failed", f"{type(fault).__name__}: {fault}")
             raise
 
 
-def _run(config: Config, files: RunFiles) -> dict[str, Any] | None:
-    materials = preparation.gather(config, fresh=not files.exists())
+def _run(config: Config, files: RunFiles, lock: RunLock, status: Status) -> dict[str, Any] | None:
+    files.clear_leftovers()
+    materials = preparation.gather(config, fresh=config.resume == "never" or not files.has_results())
     has_test = len(materials.dataset.splits.test) > 0
-    saved = find_saved(config.resume, files, materials.identity, has_test=has_test)
-    if saved and is_finished(files, saved, has_test):
+    saved = find_saved(config.resume, files, status, materials.identity, has_test=has_test)
+    if saved and is_finished(files, status, saved, has_test):
         log.info("This run is finished; its result again (--resume=never trains it afresh):")
+        note_progress(status, saved["progress"], saved["progress"]["global_step"])
         return _known_result(files)
 
     plan = preparation.build(materials, saved)
-    profile = plan.profile
+    stopping.raise_if_requested()
     write_records(files, plan)
+    with faults.explained(config.batch_size, plan.decisions.pieces), stopping.between_steps():
+        return go_on(plan, files, lock, status, has_test)
+
+
+def go_on(plan: Plan, files: RunFiles, lock: RunLock, status: Status, has_test: bool) -> dict[str, Any] | None:
+    """From the state in which the plan is to the end of the run."""
+    config, progress, profile = plan.materials.config, plan.state.progress, plan.profile
+    watch = LossWatch(plan.materials.dataset.index.paths, plan.materials.device)
+
+    def before_save() -> None:
+        lock.check()
+        watch.read()
+
+    def after_save() -> None:
+        note_progress(status, asdict(plan.state.progress), plan.steps * config.epochs)
+        status.say("running")
+
     keeper = Keeper(
-        files, lambda: plan.describe() | plan.state.capture(), config.save_every, time_limit(config), profile.phase
-    )
-    progress = plan.state.progress
-    if saved:
+        files, lambda: plan.describe() | plan.state.capture(), config.save_every,
+        time_limit(parse_duration("max_time", config.max_time)),
+        before_save=before_save, after_save=after_save, watch=profile.phase,
+    )  # fmt: skip
+    forecast = Forecast(plan.steps, config.epochs)
+    after_save()
+    if progress.global_step:
         log.info("Going on at epoch %d, step %d of %d", progress.epoch, progress.step, plan.steps)
+        write_epochs(plan, files)  # the process before this one may have died just after its last save
     with tracking.opened(config, files, plan.summary(), progress.epoch) as trackers:
         while not progress.finished:
-            begun = time.monotonic()
-            with profile.phase("step"):
-                train_epoch(plan, keeper)
-            trained = time.monotonic()
-            profile.epoch()
-            with profile.phase("validation"):
-                row, outputs = validate_epoch(plan, keeper, files)
-            note_epoch(plan, files, row, trained - begun, time.monotonic() - trained)
+            try:
+                with profile.phase("step"):
+                    train_epoch(plan, keeper, watch, forecast)
+                profile.epoch()
+                begun = time.monotonic()
+                with profile.phase("validation"):
+                    row, outputs = validate_epoch(plan, keeper)
+            except DataError:  # a file that can no longer be read; the state is that between two steps
+                keeper.save()
+                raise
+            note_epoch(plan, files, row, time.monotonic() - begun, forecast, keeper.deadline)
             speed = plan.state.timing[-1]["images_per_second"]
             trackers.log(tracking.Epoch(row, speed, lambda outputs=outputs: plan.examples("validation", outputs)))
             keeper.save()
+        keeper.flush_best()
         with profile.phase("test"):
             keep_reference(plan, files, lambda: keeper.check(save=False))
             result = test(plan, keeper, files) if has_test else None
         trackers.close("finished", result)
     profile.report(plan.facts, files.results / "profile.json")
     return result
+
+
+def note_progress(status: Status, progress: dict[str, Any], steps: int) -> None:
+    status.note(epoch=progress["epoch"], step=progress["global_step"], steps=steps)
 
 
 def write_records(files: RunFiles, plan: Plan) -> None:
@@ -108,16 +147,7 @@ def _known_result(files: RunFiles) -> dict[str, Any] | None:
     return result
 
 
-def time_limit(config: Config) -> Deadline:
-    """--max_time or, in a batch job, what the scheduler still grants."""
-    seconds = parse_duration("max_time", config.max_time)
-    if seconds is None and (granted := stopping.granted_time()) is not None:
-        seconds, source = granted
-        log.info("Time left: %s, by %s", results.duration(seconds), source)
-    return Deadline(seconds)
-
-
-def train_epoch(plan: Plan, keeper: Keeper) -> None:
+def train_epoch(plan: Plan, keeper: Keeper, watch: LossWatch, forecast: Forecast) -> None:
     """The rest of the epoch at which the state is; the whole of it in an unbroken run."""
     m, state, progress = plan.materials, plan.state, plan.state.progress
     if progress.step >= plan.steps:
@@ -132,7 +162,6 @@ def train_epoch(plan: Plan, keeper: Keeper) -> None:
         autocast=machine.autocast(m.device, plan.decisions.precision),
     )
     engine.training_mode(state.model, plan.frozen(progress.epoch))
-    watch = LossWatch(m.dataset.index.paths, m.device)
     bar = logbook.Bar(f"Epoch {progress.epoch}", plan.steps, progress.step)
     steps = engine.train_one_epoch(
         state.model,
@@ -146,18 +175,25 @@ def train_epoch(plan: Plan, keeper: Keeper) -> None:
         scaler=state.scaler,
         average=state.average,
     )
+    then = time.monotonic()
     try:
         for step in steps:
             progress.step, progress.global_step = progress.step + 1, step.number + 1
             loss = watch.add(step, progress.epoch)
             bar.step(f"loss={loss:.3g}" if loss is not None else "")
+            now = time.monotonic()
+            progress.train_seconds, then = progress.train_seconds + now - then, now
+            if forecast.trained_step(now):
+                left = forecast.seconds_left(progress.global_step)
+                log.info("At this pace %s", forecast_text(left, keeper.deadline.left()))
             keeper.after_step()
-        watch.read(progress.epoch)
+        watch.read()
+        progress.train_seconds += time.monotonic() - then
     finally:
         bar.close()
 
 
-def validate_epoch(plan: Plan, keeper: Keeper, files: RunFiles) -> tuple[dict[str, Any], np.ndarray | None]:
+def validate_epoch(plan: Plan, keeper: Keeper) -> tuple[dict[str, Any], np.ndarray | None]:
     """Score the validation set, keep the best weights, and move the state to the next epoch.
 
     Returns:
@@ -184,45 +220,45 @@ def validate_epoch(plan: Plan, keeper: Keeper, files: RunFiles) -> tuple[dict[st
     else:
         progress.best_epoch, better = progress.epoch, True  # the last weights are the ones that are kept
     state.history.append(row)
+    state.timing.append({"epoch": row["epoch"], "train_seconds": round(progress.train_seconds, 3)})
     if better or progress.best_epoch < 0:
-        with plan.profile.phase("saving"):
-            save_best(plan, files, row)
+        # the weights that are tested and used, with the epoch's row
+        best = {"weights": state.selected.state_dict(), "epoch": row["epoch"], "validation": row}
+        keeper.save_best(plan.describe() | best)
     progress.next_epoch(m.config.epochs, m.config.patience)
     state.sums.zero_()
     return row, outputs
 
 
-def save_best(plan: Plan, files: RunFiles, row: dict[str, Any]) -> None:
-    """best.pt: the weights that are tested and used, with the epoch's row."""
-    state = plan.describe() | {"weights": plan.state.selected.state_dict(), "epoch": row["epoch"], "validation": row}
-    try:
-        checkpoint.save(files.best, state)
-    except OSError as error:
-        log.warning("%s could not be written (%s); it keeps the best weights before these", files.best, error.strerror)
-
-
 def note_epoch(
-    plan: Plan, files: RunFiles, row: dict[str, Any], train_seconds: float, validation_seconds: float
+    plan: Plan, files: RunFiles, row: dict[str, Any], validation_seconds: float, forecast: Forecast, deadline: Deadline
 ) -> None:
     """metrics.csv, timing.csv, and the epoch's line on the console."""
     state, config = plan.state, plan.materials.config
-    images = len(plan.materials.dataset.splits.train)
-    state.timing.append({
-        "epoch": row["epoch"], "train_seconds": round(train_seconds, 3), "validation_seconds": round(validation_seconds, 3),
-        "images_per_second": round(images / max(train_seconds, 1e-9), 2),
-    })  # fmt: skip
-    results.write_epochs(files, state)
+    images, train_seconds = len(plan.materials.dataset.splits.train), state.timing[-1]["train_seconds"]
+    state.timing[-1] |= {"validation_seconds": round(validation_seconds, 3),
+                         "images_per_second": round(images / max(train_seconds, 1e-3), 2)}  # fmt: skip
+    write_epochs(plan, files)
+    forecast.validated(validation_seconds)
     scores = {name.removeprefix("val_"): value for name, value in row.items() if name.startswith("val_")}
-    left = (config.epochs - state.progress.epoch) * (train_seconds + validation_seconds)
     best = " (best so far)" if state.progress.best_epoch == row["epoch"] and scores else ""
     text = (
         f"validation {results.metric_line(scores)}{best}" if scores else "no validation set: the last weights are kept"
     )
+    left = None if state.progress.finished else forecast.seconds_left(state.progress.global_step)
     log.info("Epoch %d: training loss %.4g, %s; %s%s", row["epoch"], row["train_loss"], text,
-             results.duration(train_seconds + validation_seconds),
-             f", about {results.duration(left)} left" if not state.progress.finished else "")  # fmt: skip
+             duration(train_seconds + validation_seconds),
+             f"; {forecast_text(left, deadline.left())}" if left is not None else "")  # fmt: skip
     if state.progress.finished and state.progress.epoch < config.epochs:
         log.info("Stopping early: no better validation for %d epochs", config.patience)
+
+
+def write_epochs(plan: Plan, files: RunFiles) -> None:
+    """metrics.csv and timing.csv; what a full disk refuses is in the state, and is written with the next epoch."""
+    try:
+        results.write_epochs(files, plan.state)
+    except OSError as error:
+        log.warning("%s could not be written (%s); the run goes on", files.results / "metrics.csv", error.strerror)
 
 
 def score_split(plan: Plan, split: str, between: Callable[[], None]) -> np.ndarray:
@@ -235,11 +271,13 @@ def score_split(plan: Plan, split: str, between: Callable[[], None]) -> np.ndarr
 def test(plan: Plan, keeper: Keeper, files: RunFiles) -> dict[str, Any]:
     """Read the test set, once, with the best weights; write everything that a run leaves behind."""
     m, state = plan.materials, plan.state
-    state.selected.load_state_dict(checkpoint.load(files.best)["weights"])
+    best = checkpoint.load(files.best)
+    state.selected.load_state_dict(best["weights"])
     samples = m.dataset.splits.test
     outputs = score_split(plan, "test", lambda: keeper.check(save=False))
     result = results.held_out(m.task, m.dataset.index, samples, outputs, "test", m.config.seed)
-    result["best_epoch"] = state.progress.best_epoch
+    result["best_epoch"] = best["epoch"]
+    keeper.check(save=False)
     results.write_plots(files, m.task, m.dataset.index, state, (samples, outputs))
     results.write_test(files, m.task, m.dataset.index, samples, outputs, result)
     results.show_result(result)

@@ -106,14 +106,14 @@ class Status:
         left = read_json(self.files.status)
         return left.get("state") if isinstance(left, dict) else None
 
-    def note(self, *, epoch: int, step: int, steps: int, saved: int) -> None:
-        """How far the run is, for the next `say`.
+    def note(self, *, epoch: int, step: int, steps: int) -> None:
+        """How far the saved state is, for this and every later `say`.
 
         Args:
-            epoch: that is being trained, from 0. step: optimizer steps taken in the whole run, of `steps` when no early
-                stopping shortens it; saved: those of the state in last.pt.
+            epoch: that is being trained, from 0. step: optimizer steps taken in the whole run, of `steps`, if early
+                stopping does not shorten it.
         """
-        self.progress = {"epoch": epoch, "step": step, "steps": steps, "saved_step": saved}
+        self.progress = {"epoch": epoch, "step": step, "steps": steps}
 
     def say(self, state: str, reason: str = "") -> None:
         """state: running, stopped, finished, mistake or failed."""

@@ -18,7 +18,9 @@ from deep_cnn.storage import read_json
 log = logging.getLogger(__name__)
 
 HEARTBEAT = 30.0  # seconds between two signs of life of the process that holds a name
-DEAD_AFTER = 10 * HEARTBEAT  # a process on another machine that gave none for so long is taken for dead: servers stall, too
+DEAD_AFTER = (
+    10 * HEARTBEAT
+)  # a process on another machine that gave none for so long is taken for dead: servers stall, too
 
 
 class RunLock:
@@ -32,7 +34,9 @@ class RunLock:
         holder = read_json(self.path)
         if holder != self.me:
             who = f"process {holder['pid']} on {holder['host']}" if holder else "somebody"
-            raise MachineError(f"--run_name: its lock {self.path} was taken by {who}; this process saves nothing any more")
+            raise MachineError(
+                f"--run_name: its lock {self.path} was taken by {who}; this process saves nothing any more"
+            )
 
 
 @contextlib.contextmanager

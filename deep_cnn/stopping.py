@@ -61,7 +61,9 @@ def raise_if_requested() -> None:
 
 
 def _before_the_first_step() -> Stopped:
-    return Stopped(f"stopped by {requested()} before the first step: there was nothing to save, the same command begins")
+    return Stopped(
+        f"stopped by {requested()} before the first step: there was nothing to save, the same command begins"
+    )
 
 
 def _note(number: int, frame) -> None:

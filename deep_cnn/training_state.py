@@ -22,6 +22,7 @@ class Progress:
     epochs_without_better: int = 0  # for --patience
     plateau_waited: int = 0  # for --schedule=plateau
     plateau_factor: float = 1.0
+    train_seconds: float = 0.0  # spent on this epoch's steps, by all processes that took them
     finished: bool = False  # no epoch is left to train: the test is next, or done
 
     def validated(self, value: float, higher_is_better: bool) -> bool:
@@ -39,7 +40,7 @@ class Progress:
 
     def next_epoch(self, epochs: int, patience: int) -> None:
         self.finished = self.epoch + 1 >= epochs or (0 < patience <= self.epochs_without_better)
-        self.epoch, self.step = self.epoch + 1, 0
+        self.epoch, self.step, self.train_seconds = self.epoch + 1, 0, 0.0
 
 
 @dataclass

@@ -11,6 +11,7 @@ from collections.abc import Callable
 log = logging.getLogger(__name__)
 
 _started = time.monotonic()  # this module is imported when the program starts
+FIRST_FORECAST = 60.0  # seconds of steps before the first estimate
 RECENT = 50  # steps of each kind that are looked back at: a slow first one (compilation) is forgotten
 
 
@@ -43,28 +44,37 @@ class Deadline:
 
 
 class Forecast:
-    """When the whole run will be done, from the steps and validations that this process has measured.
+    """When the whole run will be done, from the steps and the validation that this process has measured.
 
     steps: of an epoch; epochs: of the whole run (early stopping may need fewer).
     """
 
     def __init__(self, steps: int, epochs: int):
         self.steps, self.epochs = steps, epochs
-        self.trained, self.training_seconds, self.validation_seconds = 0, 0.0, 0.0
+        self.trained, self.seconds, self.validation_seconds = 0, 0.0, 0.0
+        self._last: float | None = None
+        self._said = False
 
-    def trained_steps(self, count: int, seconds: float) -> None:
-        self.trained, self.training_seconds = self.trained + count, self.training_seconds + seconds
+    def trained_step(self, now: float) -> bool:
+        """Take note that a step ended now; True once, when a minute of steps has been measured."""
+        # a step of the same epoch was the one before: the first one reads ahead, and may compile
+        if self._last is not None:
+            self.trained, self.seconds = self.trained + 1, self.seconds + now - self._last
+        self._last = now
+        first_time = self.seconds >= FIRST_FORECAST and not self._said
+        self._said = self._said or first_time
+        return first_time
 
     def validated(self, seconds: float) -> None:
-        self.validation_seconds = seconds
+        self.validation_seconds, self._last, self._said = seconds, None, True  # each epoch says it from now on
 
     def seconds_left(self, global_step: int) -> float | None:
-        """Until the last epoch is validated; None before anything was measured."""
+        """Until the last epoch is validated; None before two steps were measured."""
         if not self.trained:
             return None
         to_train = self.epochs * self.steps - global_step
         validations = -(-to_train // self.steps)  # of the epoch that is being trained, and of those to come
-        return to_train * self.training_seconds / self.trained + validations * self.validation_seconds
+        return to_train * self.seconds / self.trained + validations * self.validation_seconds
 
 
 def forecast_text(seconds: float, limit: float | None, now: float | None = None) -> str:
@@ -93,14 +103,20 @@ def time_limit(max_time: float | None) -> Deadline:
     seconds, source = min(limits, default=(None, ""))
     deadline = Deadline(seconds)
     if seconds is not None:
-        log.info("Time limit: %s left, by %s; the run stops, saved, in time before it", duration(deadline.left()), source)
+        log.info(
+            "Time limit: %s left, by %s; the run stops, saved, in time before it", duration(deadline.left()), source
+        )
     return deadline
 
 
 def granted_time() -> tuple[float, str] | None:
     """Seconds of walltime that the scheduler grants, counted from the start of this process, and who says so."""
     for variable, command, parse in (
-        ("SLURM_JOB_ID", ["squeue", "-h", "-o", "%L", "-j"], slurm_seconds_left),  # first: it may also emulate the other
+        (
+            "SLURM_JOB_ID",
+            ["squeue", "-h", "-o", "%L", "-j"],
+            slurm_seconds_left,
+        ),  # first: it may also emulate the other
         ("PBS_JOBID", ["qstat", "-f"], pbs_seconds_left),
     ):
         job = os.environ.get(variable)

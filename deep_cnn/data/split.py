@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from deep_cnn import stopping
 from deep_cnn.data.index import FREE, SPLITS, TEST, TRAIN, VALIDATION, Index
 from deep_cnn.draws import permutation
 from deep_cnn.errors import ConfigError, DataError
@@ -250,6 +251,7 @@ def _map(function: Callable[[str], tuple[int, int]], index: Index, rows: np.ndar
         found = np.empty((len(block), 2), dtype=np.int64)
         for k, i in enumerate(block.tolist()):
             path = os.path.join(index.root, index.paths[i])
+            stopping.raise_if_requested()
             try:
                 found[k] = function(path)
             except OSError as problem:

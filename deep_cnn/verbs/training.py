@@ -10,11 +10,14 @@ Options = Config
 
 def main(config: Config) -> int:
     stopping.catch_signals()  # before torch is imported, which takes seconds
-    from deep_cnn.run import train
-
     try:
+        from deep_cnn.run import train
+
         train(config)
     except stopping.Stopped as stop:
         print(f"deep_cnn: {stop}", file=sys.stderr)
-        return stop.exit_code
+        return 0 if stopping.under_torchrun() else stop.exit_code
+    except KeyboardInterrupt:
+        print("deep_cnn: stopped at once; what was saved last is kept, the same command goes on", file=sys.stderr)
+        return stopping.INTERRUPTED
     return 0
