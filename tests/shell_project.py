@@ -4,7 +4,10 @@ The fakes (python, pip, conda, qsub, qstat) write down how they were called, so 
 milliseconds, without a queue, a network or an installation. tests/cluster/run.sh has the same scripts in a real queue.
 """
 
+import contextlib
+import os
 import shutil
+import signal
 import subprocess
 import time
 from pathlib import Path
@@ -31,6 +34,7 @@ class Project:
         self.folder.mkdir()
         self.bin.mkdir()
         self.calls_file.touch()
+        self.processes: list[subprocess.Popen] = []
         for tool in TOOLS:
             if found := shutil.which(tool):
                 (self.bin / tool).symlink_to(found)
@@ -47,7 +51,7 @@ class Project:
         return self.calls_file.read_text(encoding="utf-8").splitlines()
 
     def start(self, *command: str, cwd: Path | None = None, **env: str) -> subprocess.Popen:
-        return subprocess.Popen(
+        process = subprocess.Popen(
             command,
             cwd=cwd or self.folder,
             env=self.env | env,
@@ -57,6 +61,14 @@ class Project:
             text=True,
             start_new_session=True,
         )
+        self.processes.append(process)
+        return process
+
+    def kill_all(self) -> None:
+        """Leave nothing running when a test fails."""
+        for process in self.processes:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
 
     def run(self, *command: str, cwd: Path | None = None, **env: str) -> subprocess.CompletedProcess:
         process = self.start(*command, cwd=cwd, **env)

@@ -54,7 +54,8 @@ def places(tmp_path):
     made.target = made.folder / "input/places365standard_easyformat/places365_standard"
     made.classes = lambda split="train": sorted(path.name for path in (made.target / split).iterdir())
     made.env["PLACES_URL"] = served.as_uri()
-    return made
+    yield made
+    made.kill_all()
 
 
 def test_places_are_downloaded_and_the_listed_classes_unpacked(places):

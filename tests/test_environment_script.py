@@ -35,7 +35,8 @@ mkdir -p "$2/bin" "$2/conda-meta"; cp "$(dirname "$0")/python3" "$2/bin/python"
 def project(tmp_path):
     made = Project(tmp_path, "environment.sh", "requirements.txt", "setup.py")
     made.fake("python3", FAKE_PYTHON)
-    return made
+    yield made
+    made.kill_all()
 
 
 def test_environment_is_made_once_and_the_command_runs_in_it(project, tmp_path):

@@ -65,7 +65,8 @@ def jobs(tmp_path):
 
     made.plan = plan
     made.submit = lambda script="submit.pbs", **env: made.run("bash", str(made.folder / script), cwd=tmp_path, **env)
-    return made
+    yield made
+    made.kill_all()
 
 
 def test_the_head_of_submit_pbs():

@@ -25,7 +25,11 @@ work=$project/outputs/cluster_test.$$
 mkdir -p "$work"
 cp submit.pbs submit_array.pbs submit_chain.sh "$work"
 cp -r tests/places_test_input "$work/photos"
-printf 'exec sh "%s/environment.sh" "$@"\n' "$project" >"$work/environment.sh"
+cat >"$work/environment.sh" <<WRAPPER
+# One core: another number of threads changes the last bits, and two nodes may grant another number
+core=\$(taskset -cp \$\$ | sed 's/.*: //; s/[,-].*//')
+exec taskset -c "\$core" sh "$project/environment.sh" "\$@"
+WRAPPER
 sh environment.sh true
 cd "$work"
 
