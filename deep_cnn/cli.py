@@ -24,6 +24,7 @@ class Verb:
 VERBS = {
     "train": Verb("deep_cnn.verbs.training", "train, validate and test a network (the verb when none is given)"),
     "evaluate": Verb("deep_cnn.verbs.evaluation", "score a finished run again on one of its splits"),
+    "predict": Verb("deep_cnn.verbs.predicting", "a table of predictions for any images"),
     "prefetch": Verb("deep_cnn.verbs.prefetching", "download a network's weights ahead, for machines without internet"),
 }
 

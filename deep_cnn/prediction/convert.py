@@ -1,0 +1,116 @@
+"""A finished table of predictions in other formats, row by row, so that memory does not grow with it."""
+
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from deep_cnn.data.place_pulse import name_parts
+from deep_cnn.errors import ConfigError, DataError, nearest
+from deep_cnn.prediction.table import rows_of
+from deep_cnn.storage import write_atomically
+
+
+def to_parquet(table: Path, target: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.csv
+    import pyarrow.parquet
+
+    # the types of the first block of the file would be taken for all of it: a column of names stays text
+    texts = {name: pa.string() for name in _header(table) if name in ("file", "predicted") or name.startswith("class_")}
+    options = pyarrow.csv.ConvertOptions(column_types=texts)
+    parsing = pyarrow.csv.ParseOptions(newlines_in_values=True)
+    reader = pyarrow.csv.open_csv(table, convert_options=options, parse_options=parsing)
+
+    def write(path: Path) -> None:
+        with pyarrow.parquet.ParquetWriter(path, reader.schema) as writer:
+            for batch in reader:
+                writer.write_batch(batch)
+
+    write_atomically(target, write)
+
+
+def to_geojson(table: Path, target: Path) -> None:
+    """A point per image (RFC 7946: longitude first). Images whose place is not known have a null geometry.
+
+    Raises:
+        DataError: no image has a place.
+    """
+    placed = 0
+
+    def write(path: Path) -> None:
+        nonlocal placed
+        with open(path, "w", encoding="utf-8", newline="\n") as out:
+            out.write('{"type": "FeatureCollection", "features": [')
+            for number, row in enumerate(rows_of(table)):
+                place = _place(row)
+                placed += place is not None
+                geometry = place and {"type": "Point", "coordinates": [place[1], place[0]]}
+                properties = {
+                    name: _value(name, cell) for name, cell in row.items() if name not in ("latitude", "longitude")
+                }
+                feature = {"type": "Feature", "geometry": geometry, "properties": properties}
+                out.write((",\n" if number else "\n") + json.dumps(feature, ensure_ascii=False, allow_nan=False))
+            out.write("\n]}\n")
+        if not placed:
+            raise DataError(f"--output={target.name}: no image has a place; it takes a table with latitude and longitude, "
+                            f"or Place Pulse's file names. The predictions are in {table}")  # fmt: skip
+
+    write_atomically(target, write)
+
+
+# A format is a row: the ending of --output -> what makes it from the CSV file; None: the CSV itself
+FORMATS: dict[str, Callable[[Path, Path], None] | None] = {
+    ".csv": None, ".parquet": to_parquet, ".geojson": to_geojson,
+}  # fmt: skip
+
+
+def check_output(output: Path) -> None:
+    """ConfigError for a format that cannot be written, before anything is computed."""
+    ending = output.suffix.lower()
+    if ending not in FORMATS:
+        raise ConfigError(
+            f"--output={output}: choose a file that ends in {', '.join(FORMATS)}.{nearest(ending, FORMATS)}"
+        )
+    if ending == ".parquet":
+        try:
+            import pyarrow  # noqa: F401
+        except ImportError:
+            raise ConfigError(f"--output={output}: needs pyarrow: pip install pyarrow; or choose .csv") from None
+
+
+def convert(table: Path, output: Path) -> None:
+    """Make --output of the finished CSV, where it is another format."""
+    if (make := FORMATS[output.suffix.lower()]) is not None:
+        make(table, output)
+
+
+def _header(table: Path) -> list[str]:
+    import csv
+
+    with open(table, encoding="utf-8", errors="surrogateescape", newline="") as file:
+        return next(csv.reader(file))
+
+
+def _place(row: dict[str, str]) -> tuple[float, float] | None:
+    """(latitude, longitude) from the columns, else from a Place Pulse name."""
+    parts = name_parts(row["file"])
+    for latitude, longitude in ((row.get("latitude"), row.get("longitude")), parts[:2] if parts else (None, None)):
+        try:
+            place = float(latitude), float(longitude)
+        except (TypeError, ValueError):
+            continue
+        if math.isfinite(place[0]) and math.isfinite(place[1]):
+            return place
+    return None
+
+
+def _value(name: str, cell: str) -> Any:
+    """A cell as JSON has it; names stay text, even where a class is called 1."""
+    if name in ("file", "predicted") or name.startswith("class_"):
+        return cell
+    if cell in ("", "True", "False"):
+        return {"": None, "True": True, "False": False}[cell]
+    number = float(cell)
+    return number if math.isfinite(number) else None

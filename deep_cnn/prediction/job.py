@@ -1,0 +1,135 @@
+"""One table of predictions from start to end: load, look where an earlier start came to, predict, append."""
+
+import logging
+from pathlib import Path
+from typing import Any, Protocol
+
+from deep_cnn import logbook, machine, stopping
+from deep_cnn.config import parse_duration
+from deep_cnn.prediction.inputs import Images, read_images
+from deep_cnn.prediction.members import Member, load_members, rows_together
+from deep_cnn.prediction.predicted_rows import RowMaker
+from deep_cnn.prediction.shards import parse_shard, shard_bounds, shard_file
+from deep_cnn.prediction.stream import stream
+from deep_cnn.prediction.table import Table, TableFiles
+from deep_cnn.run_files import RunFiles
+from deep_cnn.stopping import Deadline, Stopped
+
+log = logging.getLogger(__name__)
+
+
+class Asked(Protocol):
+    """What a table is made of: the flags of `verbs/predicting.py`."""
+
+    run_name: str
+    checkpoint: tuple[str, ...]
+    images: str
+    image_column: str | None
+    top: str
+    tta: bool
+    shard: str | None
+    root_dir: str
+    data_dir: str | None
+    device: str
+    precision: str
+    workers: str
+    max_time: str | None
+
+
+def run(asked: Asked, output: Path) -> dict[str, Any]:
+    """Predict the images of this shard into `output` (or its shard's file), from where an earlier start came to.
+
+    Returns:
+        what the table's .json says: rows, failed, shard...
+    Raises:
+        Stopped: by a signal or the time limit, with every row so far on the disk.
+    """
+    shard = parse_shard(asked.shard)
+    root = Path(asked.root_dir).expanduser()
+    checkpoints = [Path(c).expanduser() for c in asked.checkpoint] or [RunFiles(root / "outputs", asked.run_name).best]
+    members = load_members(checkpoints, device=asked.device, precision=asked.precision)
+    images = read_images(asked.images, asked.image_column, image_bases(root, asked.data_dir, members))
+    for note in images.notes:
+        log.info(note)
+    maker = RowMaker(members, top=None if asked.top == "all" else int(asked.top), flips=asked.tta,
+                     places=images.places is not None)  # fmt: skip
+    block = rows_together(members)
+    first, last = shard_bounds(shard, len(images.paths), block)
+    files = TableFiles(shard_file(output, shard))
+    files.rows.parent.mkdir(parents=True, exist_ok=True)
+    say_what_comes(members, maker, last - first, shard, files)
+    about = {
+        "checkpoints": [member.digest for member in members],
+        "precision": [member.decisions.precision for member in members],
+        "flips": asked.tta,
+        "list": images.digest(),
+        "images": len(images.paths),
+        "shard": f"{shard[0]}/{shard[1]}",
+    }
+    with Table(files, maker.columns(), about) as table:
+        if (known := table.finished()) is not None:
+            log.info("It was finished before")
+            return known
+        position = table.resume(images.paths, first, last)
+        if position > first:
+            log.info("Going on after %d of %d images", position - first, last - first)
+        workers = machine.granted_cores() if asked.workers == "auto" else max(1, int(asked.workers))
+        append(table, maker, members, images, position, last, block, workers, time_limit(asked.max_time))
+        return table.finish(last - first)
+
+
+def append(
+    table: Table,
+    maker: RowMaker,
+    members: list[Member],
+    images: Images,
+    position: int,
+    last: int,
+    block: int,
+    workers: int,
+    deadline: Deadline,
+) -> None:
+    """Predict images position ... last - 1 and append their rows.
+
+    It begins at the start of the block, so that each image is in the same batch as without a stop.
+    """
+    start = position // block * block
+    bar = logbook.Bar("Predict", last - start, position - start, unit="image")
+    try:
+        for predicted in stream(members, images, start, last, workers=workers, flips=maker.flips):
+            table.add(*maker.rows(predicted, images, position))
+            bar.step(count=len(predicted.positions) - max(0, position - int(predicted.positions[0])))
+            position = int(predicted.positions[-1]) + 1
+            if (signal := stopping.requested()) or deadline.near():
+                why = f"by {signal}" if signal else "before the time limit"
+                raise Stopped(f"stopped {why} after {position} images; all of them are saved, the same command goes on")
+    finally:
+        bar.close()
+
+
+def time_limit(max_time: str | None) -> Deadline:
+    """--max_time or, in a batch job, what the scheduler still grants."""
+    seconds = parse_duration("max_time", max_time)
+    if seconds is None and (granted := stopping.granted_time()) is not None:
+        seconds = granted[0]
+    return Deadline(seconds)
+
+
+def image_bases(root: Path, data_dir: str | None, members: list[Member]) -> list[Path]:
+    """Folders that relative paths may start from: the given one, the project's root, where the networks were trained."""
+    trained = Path(members[0].data_dir).expanduser()
+    given = [Path(data_dir).expanduser(), root / data_dir] if data_dir else []
+    return [*given, root, trained if trained.is_absolute() else root / trained]
+
+
+def say_what_comes(
+    members: list[Member], maker: RowMaker, count: int, shard: tuple[int, int], files: TableFiles
+) -> None:
+    first = members[0]
+    log.info("Predicting %d images%s with %s on %s in %s", count, f" (shard {shard[0]} of {shard[1]})" if shard[1] > 1 else "",
+             f"{len(members)} networks" if len(members) > 1 else "one network", first.device, first.decisions.precision)  # fmt: skip
+    if not maker.tells_unlike:
+        log.info("No column unlike_training: the checkpoint holds no features of its training images")
+    if maker.task.kind == "scores" and not maker.several:
+        log.info("No column of uncertainty: a score has one with several --checkpoint=A,B or with --tta")
+    log.info("Rows are appended to %s", files.rows)

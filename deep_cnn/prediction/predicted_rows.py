@@ -1,0 +1,49 @@
+"""Blocks of predictions -> the columns and rows of a table."""
+
+from typing import Any
+
+import numpy as np
+
+from deep_cnn.prediction import rows
+from deep_cnn.prediction.inputs import Images
+from deep_cnn.prediction.members import Member
+from deep_cnn.prediction.stream import Predicted
+from deep_cnn.tasks import Task
+
+
+class RowMaker:
+    """The table of some networks: which columns it has, and the rows of a block.
+
+    top: so many most probable classes, or None for all probabilities. flips: whether mirror images are predicted, too.
+    """
+
+    def __init__(self, members: list[Member], *, top: int | None, flips: bool, places: bool):
+        self.task: Task = members[0].task
+        self.top = None if top is None or self.task.kind == "scores" else min(top, self.task.outputs)
+        self.flips = flips
+        self.several = len(members) > 1 or flips
+        self.tells_unlike = any(member.reference for member in members)
+        self.places = places
+
+    def columns(self) -> list[str]:
+        said = rows.columns(self.task) if self.top is None else rows.top_columns(self.top)
+        unlike = ["distance", "unlike_training"] if self.tells_unlike else []
+        where = ["latitude", "longitude"] if self.places else []
+        return ["file", *said, *rows.uncertainty_columns(self.task, self.several), *unlike, *where]
+
+    def rows(self, block: Predicted, images: Images, first: int) -> tuple[list[list[Any]], list[tuple[str, str]]]:
+        """The rows of a block from image `first` on, and (file, reason) of its unreadable images."""
+        failures = [(images.paths[p], why) for p, why in sorted(block.failures.items()) if p >= first]
+        keep = np.array([p >= first and p not in block.failures for p in block.positions.tolist()], dtype=bool)
+        positions, decoded = block.positions[keep], block.decoded[:, keep]
+        mean = decoded[0] if len(decoded) == 1 else decoded.mean(0)  # (n, K)
+        said = rows.cells(self.task, mean) if self.top is None else rows.top_cells(self.task, mean, self.top)
+        unsure = rows.uncertainty_cells(self.task, decoded).tolist()
+        made = [[images.paths[p], *s, *u] for p, s, u in zip(positions.tolist(), said, unsure, strict=True)]
+        if self.tells_unlike:
+            for row, distance in zip(made, block.distances[keep].tolist(), strict=True):
+                row += [distance, distance > 1]
+        if self.places:
+            for row, place in zip(made, images.places[positions].tolist(), strict=True):
+                row += [None if np.isnan(v) else v for v in place]
+        return made, failures

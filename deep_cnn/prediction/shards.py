@@ -1,0 +1,121 @@
+"""A list of images in parts, one per job of an array, and the parts put together again."""
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+from deep_cnn.errors import ConfigError, DataError
+from deep_cnn.prediction.table import TableFiles
+from deep_cnn.storage import read_json, write_atomically, write_json
+
+
+def parse_shard(given: str | None) -> tuple[int, int]:
+    """--shard=i/n, i from 1 to n; by default this job's place in its array; (1, 1) outside of one."""
+    if given is None:
+        return array_place() or (1, 1)
+    match = re.fullmatch(r"(\d+)/(\d+)", given)
+    if not match or not 1 <= int(match[1]) <= int(match[2]):
+        raise ConfigError(f"--shard={given}: expected i/n with i from 1 to n, for example 1/4")
+    return int(match[1]), int(match[2])
+
+
+def array_place() -> tuple[int, int] | None:
+    """(i, n): this job is the i-th of the n of its array; None when it is in none.
+
+    Raises:
+        ConfigError: an array whose size cannot be found out.
+    """
+    if index := os.environ.get("SLURM_ARRAY_TASK_ID"):
+        first, step = int(os.environ.get("SLURM_ARRAY_TASK_MIN", 0)), int(os.environ.get("SLURM_ARRAY_TASK_STEP", 1))
+        return (int(index) - first) // step + 1, int(os.environ["SLURM_ARRAY_TASK_COUNT"])
+    index = os.environ.get("PBS_ARRAY_INDEX")
+    if not index:
+        return None
+    job = re.sub(r"\[\d*\]", "[]", os.environ.get("PBS_ARRAY_ID") or os.environ.get("PBS_JOBID", ""))
+    try:
+        answer = subprocess.run(["qstat", "-f", job], capture_output=True, text=True, timeout=20, check=True).stdout
+    except (OSError, subprocess.SubprocessError):
+        answer = ""
+    indices = array_indices(answer)
+    if int(index) not in indices:
+        raise ConfigError(
+            f"PBS_ARRAY_INDEX={index}, but qstat does not tell the size of the array; give --shard={index}/N"
+        )
+    return indices.index(int(index)) + 1, len(indices)
+
+
+def array_indices(answer: str) -> list[int]:
+    """The indices of an array job by `qstat -f`: "array_indices_submitted = 0-6:2" -> [0, 2, 4, 6]."""
+    match = re.search(r"array_indices_submitted = (\d+)-(\d+)(?::(\d+))?", answer)
+    return list(range(int(match[1]), int(match[2]) + 1, int(match[3] or 1))) if match else []
+
+
+def shard_bounds(shard: tuple[int, int], images: int, block: int) -> tuple[int, int]:
+    """First and last + 1 image of a shard; all but the end of the last one are multiples of `block`."""
+    number, count = shard
+    blocks = -(-images // block)
+    first, last = (blocks * i // count * block for i in (number - 1, number))
+    return min(first, images), min(last, images)
+
+
+def shard_file(output: Path, shard: tuple[int, int]) -> Path:
+    """FILE.csv, or FILE.shard-2-of-8.csv."""
+    number, count = shard
+    return output if count == 1 else output.with_name(f"{output.stem}.shard-{number}-of-{count}{output.suffix}")
+
+
+def merge(output: Path) -> dict:
+    """Put the shards of FILE.csv together, failures likewise; what the table's .json then says.
+
+    Raises:
+        DataError: no shards, one missing or unfinished, or of different networks or images; names it.
+    """
+    pattern = re.compile(re.escape(output.stem) + r"\.shard-(\d+)-of-(\d+)" + re.escape(output.suffix))
+    counts = {int(m[2]) for p in output.parent.glob("*.csv") if (m := pattern.fullmatch(p.name))}
+    if len(counts) != 1:
+        found = "no shards" if not counts else f"shards of {' and of '.join(map(str, sorted(counts)))}"
+        raise DataError(
+            f"--merge: {found} of {output} (files like {shard_file(output, (1, 4)).name}); one set is needed"
+        )
+    count = counts.pop()
+    parts = [TableFiles(shard_file(output, (i, count))) for i in range(1, count + 1)]
+    abouts = [read_json(part.about) for part in parts]
+    for part, about in zip(parts, abouts, strict=True):
+        if about is None or not part.rows.exists():
+            raise DataError(f"--merge: {part.rows.name} is missing; run predict with --shard={_number(part)}/{count}")
+        if not about["complete"]:
+            raise DataError(f"--merge: {part.rows.name} is not finished; the same command with --shard={_number(part)}/"
+                            f"{count} goes on")  # fmt: skip
+        if different := [k for k in ("checkpoints", "list", "images", "columns", "precision", "flips")
+                         if about.get(k) != abouts[0].get(k)]:  # fmt: skip
+            raise DataError(
+                f"--merge: {part.rows.name} was made with other {', '.join(different)} than {parts[0].rows.name}"
+            )
+    rows, failed = (sum(about[k] for about in abouts) for k in ("rows", "failed"))
+    if rows + failed != abouts[0]["images"]:
+        raise DataError(
+            f"--merge: {rows:,} rows and {failed:,} failures in the shards, but {abouts[0]['images']:,} images"
+        )
+    whole = TableFiles(output)
+    write_atomically(whole.failed, lambda path: _concatenate([p.failed for p in parts], path), durable=True)
+    write_atomically(whole.rows, lambda path: _concatenate([p.rows for p in parts], path), durable=True)
+    about = abouts[0] | {"shard": "1/1", "rows": rows, "failed": failed}
+    write_json(whole.about, about, durable=True)
+    return about
+
+
+def _number(part: TableFiles) -> str:
+    return part.rows.stem.rsplit("-", 3)[1]
+
+
+def _concatenate(sources: list[Path], target: Path) -> None:
+    """One table of several with the same header, byte by byte."""
+    with open(target, "wb") as out:
+        for number, source in enumerate(sources):
+            with open(source, "rb") as file:
+                header = file.readline()
+                if number == 0:
+                    out.write(header)
+                shutil.copyfileobj(file, out)

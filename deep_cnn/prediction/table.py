@@ -1,0 +1,187 @@
+"""The table of predictions on disk: rows are only ever appended, and each one that is whole is true for good.
+
+Beside FILE.csv lie FILE.failed.csv (images that cannot be read, and why) and FILE.csv.json (what makes the table: the
+checkpoints, the list of images, the columns). Failures are flushed to the disk before the rows that follow them, so the
+last whole row of FILE.csv tells how far the work came; what lies behind it in either file is cut off and done again.
+"""
+
+import contextlib
+import csv
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from deep_cnn.data.files import Paths
+from deep_cnn.errors import ConfigError, MachineError
+from deep_cnn.storage import csv_line, read_json, write_json
+
+FLUSH_SECONDS = 1.0  # at most so much work is done twice; a flush takes 1 to 10 ms
+FAILED_HEADER = ["file", "reason"]
+
+
+@dataclass(frozen=True)
+class TableFiles:
+    """Where a table and its companions lie."""
+
+    rows: Path  # FILE.csv
+
+    @property
+    def failed(self) -> Path:
+        return self.rows.with_name(f"{self.rows.stem}.failed.csv")
+
+    @property
+    def about(self) -> Path:
+        return self.rows.with_name(f"{self.rows.name}.json")
+
+
+class Table:
+    """A table that is being written. A context manager; one process at a time.
+
+    about: what makes the rows what they are. Raises ConfigError when a table of another making has this name.
+    """
+
+    def __init__(self, files: TableFiles, columns: list[str], about: dict[str, Any]):
+        self.files, self.columns, self.about = files, columns, about | {"columns": columns}
+        self._waiting: list[bytes] = []
+        self._waiting_failed: list[bytes] = []
+        self._flushed = time.monotonic()
+        self.failed = 0
+
+    def __enter__(self) -> "Table":
+        known = read_json(self.files.about)
+        if known is None and self.files.rows.exists():
+            raise ConfigError(f"--output={self.files.rows}: exists, and is no table that predict began; choose another "
+                              "name or remove it")  # fmt: skip
+        if known is not None:
+            if different := [k for k, v in self.about.items() if known.get(k) != v]:
+                raise ConfigError(f"--output={self.files.rows}: exists and was made with other {', '.join(different)}; "
+                                  f"choose another name, or remove it and {self.files.about.name}")  # fmt: skip
+        else:
+            write_json(self.files.about, self.about | {"complete": False})
+        self._rows, self._failed = _opened(self.files.rows), _opened(self.files.failed)
+        _lock(self._rows, self.files.rows)
+        return self
+
+    def __exit__(self, kind, *_) -> None:
+        try:
+            if kind is None or not issubclass(kind, OSError):  # a full disk would only refuse again
+                self.flush()
+        finally:
+            self._rows.close()
+            self._failed.close()
+
+    def finished(self) -> dict[str, Any] | None:
+        """What FILE.csv.json says when the table is complete, else None."""
+        known = read_json(self.files.about)
+        return known if known["complete"] else None
+
+    def resume(self, paths: Paths, first: int, last: int) -> int:
+        """Cut off what is not whole; the position in `paths` of the first image that has no row yet.
+
+        Raises:
+            ConfigError: the rows are not those of these images.
+        """
+        reasons = {_first_cell(record): record for _, record in _records(self._failed)}
+        position, end, done = first - 1, 0, first  # position: of the last row; end: of its bytes
+        skipped: list[bytes] = []
+        for number, (stop, record) in enumerate(_records(self._rows)):
+            if number:
+                name = _first_cell(record)
+                while done < last and _encoded(paths[done]) != name and _encoded(paths[done]) in reasons:
+                    skipped.append(reasons[_encoded(paths[done])])
+                    done += 1
+                if done >= last or _encoded(paths[done]) != name:
+                    raise ConfigError(f"--output={self.files.rows}: row {number} is of {name.decode('utf-8', 'replace')}, "
+                                      "which does not come next in --images; choose another name, or remove the file")  # fmt: skip
+                position, done = done, done + 1
+            end = stop
+        _cut(self._rows, end)
+        if end == 0:
+            self._waiting.append(csv_line(self.columns).encode("utf-8", "surrogateescape"))
+        _cut(self._failed, 0)
+        self._waiting_failed += [csv_line(FAILED_HEADER).encode(), *skipped]
+        self.failed = len(skipped)
+        self.flush()
+        return position + 1
+
+    def add(self, rows: list[list[Any]], failures: list[tuple[str, str]]) -> None:
+        """Rows and (file, reason) of failures, which lie before or among them."""
+        self._waiting += [csv_line(row).encode("utf-8", "surrogateescape") for row in rows]
+        self._waiting_failed += [csv_line(row).encode("utf-8", "surrogateescape") for row in failures]
+        self.failed += len(failures)
+        if time.monotonic() - self._flushed >= FLUSH_SECONDS:
+            self.flush()
+
+    def flush(self) -> None:
+        """Everything so far is on the disk, even if the power goes."""
+        for file, waiting in (
+            (self._failed, self._waiting_failed),
+            (self._rows, self._waiting),
+        ):  # this order: see above
+            if waiting:
+                file.write(b"".join(waiting))
+                file.flush()
+                os.fsync(file.fileno())
+                waiting.clear()
+        self._flushed = time.monotonic()
+
+    def finish(self, images: int) -> dict[str, Any]:
+        """Each of the images has its row or its reason; returns what FILE.csv.json says from now on."""
+        self.flush()
+        about = self.about | {"complete": True, "rows": images - self.failed, "failed": self.failed}
+        write_json(self.files.about, about, durable=True)
+        return about
+
+
+def _opened(path: Path) -> BinaryIO:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return open(path, "a+b")
+
+
+def _lock(file: BinaryIO, path: Path) -> None:
+    """Refuse a second process on the same table. Released by the system when this one dies, however it dies."""
+    with contextlib.suppress(ImportError):  # Windows
+        import fcntl
+
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise MachineError(f"--output={path}: another predict is writing it; give each shard its --shard") from None
+        except OSError:
+            return  # a file system without locks
+
+
+def _cut(file: BinaryIO, end: int) -> None:
+    file.truncate(end)
+    file.seek(0, os.SEEK_END)
+
+
+def _records(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
+    """Each whole record with the position of its end; a last one without a line feed is none. Quotes may hold line feeds."""
+    file.seek(0)
+    end, record = 0, b""
+    for line in file:
+        record += line
+        if record.endswith(b"\n") and record.count(b'"') % 2 == 0:
+            end += len(record)
+            yield end, record
+            record = b""
+
+
+def _first_cell(record: bytes) -> bytes:
+    if not record.startswith(b'"'):
+        return record[: record.index(b",")]
+    return _encoded(next(csv.reader([record.decode("utf-8", "surrogateescape")]))[0])
+
+
+def _encoded(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")
+
+
+def rows_of(path: Path) -> Iterator[dict[str, str]]:
+    """The rows of a table of predictions by column, one at a time."""
+    with open(path, encoding="utf-8", errors="surrogateescape", newline="") as file:
+        yield from csv.DictReader(file)

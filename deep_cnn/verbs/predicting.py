@@ -1,0 +1,73 @@
+"""python -m deep_cnn predict: a table of predictions for images that nobody has rated."""
+
+from dataclasses import dataclass
+
+from deep_cnn import stopping
+from deep_cnn.config import check_ranges, flag
+from deep_cnn.errors import ConfigError
+
+SOME_FAILED = 3  # exit code: everything is done, but some images could not be read
+
+
+@dataclass(frozen=True)
+class Options:
+    run_name: str = flag("default", "name of the run whose best network predicts", group="verb")
+    checkpoint: tuple[str, ...] = flag((), "its file instead; several (A,B) predict together", group="verb",
+                                       kind=str, many="comma")  # fmt: skip
+    images: str | None = flag(None, "folder, table (.csv), list of paths (.txt), or - for a list on the standard input",
+                              group="verb", kind=str)  # fmt: skip
+    output: str = flag("predictions.csv", "table to write: .csv, .parquet or .geojson", group="verb")
+    image_column: str | None = flag(None, "column of the table that names the images", group="verb", kind=str)
+    top: str = flag("all", "so many most probable classes instead of all probabilities", group="verb")
+    tta: bool = flag(False, "predict each image and its mirror image; mean and spread", group="verb")
+    shard: str | None = flag(None, "part i/n of the images; by default this job's part in its array",
+                             group="verb", kind=str)  # fmt: skip
+    merge: bool = flag(False, "put the finished shards of --output together", group="verb")
+    root_dir: str = flag(".", "root directory of the project, as in training", group="verb")
+    data_dir: str | None = flag(None, "folder that the table's paths start from", group="verb", kind=str)
+    device: str = flag("auto", "auto, cpu, cuda, cuda:N or mps", group="verb")
+    precision: str = flag("auto", "auto = that of the training run", group="verb",
+                          choices=("auto", "fp32", "bf16", "fp16", "fp64"))  # fmt: skip
+    workers: str = flag("auto", "threads that read and decode images", group="verb")
+    max_time: str | None = flag(None, "stop, with everything saved, before HH:MM:SS are over", group="verb", kind=str)
+
+    def __post_init__(self):
+        check_ranges(self)
+        if self.images is None and not self.merge:
+            raise ConfigError(
+                "--images: which images? A folder, a table (.csv), a list of paths (.txt), or - for one on stdin"
+            )
+        if self.top != "all" and not (self.top.isdigit() and int(self.top) > 0):
+            raise ConfigError(f"--top={self.top}: expected all, or a number of classes from 1 on")
+
+
+def main(options: Options) -> int:
+    stopping.catch_signals()  # before torch is imported, which takes seconds
+    import logging
+    import sys
+    from pathlib import Path
+
+    from deep_cnn import logbook
+    from deep_cnn.prediction import convert, job, shards
+    from deep_cnn.prediction.table import TableFiles
+
+    logbook.console_only()
+    log = logging.getLogger("deep_cnn")
+    output = Path(options.output).expanduser()
+    convert.check_output(output)
+    table = output.with_suffix(".csv")
+    try:
+        about = shards.merge(table) if options.merge else job.run(options, table)
+    except stopping.Stopped as stop:
+        print(f"deep_cnn: {stop}", file=sys.stderr)
+        return stop.exit_code
+    files = TableFiles(shards.shard_file(table, shards.parse_shard(about["shard"])))
+    whole = files.rows == table
+    if whole:
+        convert.convert(table, output)
+    log.info("%d images predicted: %s", about["rows"], output if whole else files.rows)
+    if about["failed"]:
+        log.warning("%d images could not be read; %s lists them with the reasons (exit code %d)", about["failed"],
+                    files.failed, SOME_FAILED)  # fmt: skip
+        return SOME_FAILED
+    return 0
