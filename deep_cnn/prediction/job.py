@@ -13,7 +13,8 @@ from deep_cnn.prediction.shards import parse_shard, shard_bounds, shard_file
 from deep_cnn.prediction.stream import stream
 from deep_cnn.prediction.table import Table, TableFiles
 from deep_cnn.run_files import RunFiles
-from deep_cnn.stopping import Deadline, Stopped
+from deep_cnn.stopping import Stopped
+from deep_cnn.walltime import Deadline, time_limit
 
 log = logging.getLogger(__name__)
 
@@ -74,7 +75,9 @@ def run(asked: Asked, output: Path) -> dict[str, Any]:
         if position > first:
             log.info("Going on after %d of %d images", position - first, last - first)
         workers = machine.granted_cores() if asked.workers == "auto" else max(1, int(asked.workers))
-        append(table, maker, members, images, position, last, block, workers, time_limit(asked.max_time))
+        deadline = time_limit(parse_duration("max_time", asked.max_time))
+        with stopping.between_steps():
+            append(table, maker, members, images, position, last, block, workers, deadline)
         return table.finish(last - first)
 
 
@@ -105,14 +108,6 @@ def append(
                 raise Stopped(f"stopped {why} after {position} images; all of them are saved, the same command goes on")
     finally:
         bar.close()
-
-
-def time_limit(max_time: str | None) -> Deadline:
-    """--max_time or, in a batch job, what the scheduler still grants."""
-    seconds = parse_duration("max_time", max_time)
-    if seconds is None and (granted := stopping.granted_time()) is not None:
-        seconds = granted[0]
-    return Deadline(seconds)
 
 
 def image_bases(root: Path, data_dir: str | None, members: list[Member]) -> list[Path]:

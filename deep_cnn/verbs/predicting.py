@@ -42,9 +42,21 @@ class Options:
 
 
 def main(options: Options) -> int:
-    stopping.catch_signals()  # before torch is imported, which takes seconds
-    import logging
     import sys
+
+    stopping.catch_signals()  # before torch is imported, which takes seconds
+    try:
+        return predicted(options)
+    except stopping.Stopped as stop:
+        print(f"deep_cnn: {stop}", file=sys.stderr)
+        return stop.exit_code
+    except KeyboardInterrupt:
+        print("deep_cnn: stopped at once; the rows so far are kept, the same command goes on", file=sys.stderr)
+        return stopping.INTERRUPTED
+
+
+def predicted(options: Options) -> int:
+    import logging
     from pathlib import Path
 
     from deep_cnn import logbook
@@ -56,11 +68,7 @@ def main(options: Options) -> int:
     output = Path(options.output).expanduser()
     convert.check_output(output)
     table = output.with_suffix(".csv")
-    try:
-        about = shards.merge(table) if options.merge else job.run(options, table)
-    except stopping.Stopped as stop:
-        print(f"deep_cnn: {stop}", file=sys.stderr)
-        return stop.exit_code
+    about = shards.merge(table) if options.merge else job.run(options, table)
     files = TableFiles(shards.shard_file(table, shards.parse_shard(about["shard"])))
     whole = files.rows == table
     if whole:
