@@ -119,15 +119,15 @@ def _show_metrics(values: dict[str, Any], intervals: dict[str, Any], indent: str
     for name in LABELS:
         if name in values and not isinstance(values[name], dict):
             interval = intervals.get(name)
-            between = f"  [{_number(name, interval[0])}, {_number(name, interval[1])}]" if interval else ""
-            log.info("%s  %-18s %s%s", indent, LABELS[name], _number(name, values[name]), between)
+            between = f"  [{shown(name, interval[0])}, {shown(name, interval[1])}]" if interval else ""
+            log.info("%s  %-18s %s%s", indent, LABELS[name], shown(name, values[name]), between)
 
 
 def _metric(name: str, value: float | None) -> str:
-    return f"{LABELS[name]} {_number(name, value)}"
+    return f"{LABELS[name]} {shown(name, value)}"
 
 
-def _number(name: str, value: float | None) -> str:
+def shown(name: str, value: float | None) -> str:
     if value is None:
         return "undefined"
     if name in SHARES:

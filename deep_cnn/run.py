@@ -5,6 +5,7 @@ import time
 import traceback
 from collections.abc import Callable
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,8 @@ from deep_cnn.likeness import keep_reference
 from deep_cnn.loss_watch import LossWatch
 from deep_cnn.mixing import Mixer
 from deep_cnn.preparation import Plan
+from deep_cnn.report.page import write_report
+from deep_cnn.report.record import read_record
 from deep_cnn.resume import find_saved, is_finished
 from deep_cnn.run_files import RunFiles, Status
 from deep_cnn.run_lock import RunLock, held
@@ -125,11 +128,24 @@ def go_on(plan: Plan, files: RunFiles, lock: RunLock, status: Status, has_test: 
             result = test(plan, keeper, files) if has_test else None
         trackers.close("finished", result)
     profile.report(plan.facts, files.results / "profile.json")
+    conclude(files, plan.materials.dataset.index.root)
     return result
 
 
 def note_progress(status: Status, progress: dict[str, Any], steps: int) -> None:
     status.note(epoch=progress["epoch"], step=progress["global_step"], steps=steps)
+
+
+def conclude(files: RunFiles, data: Path) -> None:
+    """Say what the learning curves show, and write the report; a run that is done is not undone by a page."""
+    try:
+        for sentence in read_record(files).advice():
+            log.info("Note: %s", sentence)
+        log.info("Report: %s", write_report(files, data, "finished"))
+    except Exception as error:
+        log.warning("The report could not be written (%s: %s); python -m deep_cnn report --run_name=%s tries again",
+                    type(error).__name__, error, files.name)  # fmt: skip
+        log.debug("%s", traceback.format_exc())
 
 
 def write_records(files: RunFiles, plan: Plan) -> None:

@@ -1,0 +1,285 @@
+"""report.html: one page that tells a run, with everything in it: no network, no other file."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from deep_cnn import plots
+from deep_cnn.config import Config
+from deep_cnn.data.preprocess import Preprocessing
+from deep_cnn.data.index import SPLITS
+from deep_cnn.examples import score
+from deep_cnn.metrics import ClassificationScores, calibration
+from deep_cnn.report import pictures
+from deep_cnn.report.images import Photographs, Shown, png
+from deep_cnn.report.record import Record, read_record
+from deep_cnn.results import LABELS, duration, shown
+from deep_cnn.run_files import RunFiles
+from deep_cnn.storage import write_atomically
+
+MAX_CLASSES = 60  # more, and a table is longer than anybody reads: the best and worst of them then
+EXAMPLE_CLASSES, EXAMPLES_EACH = 24, 4
+GALLERY = 12
+SPLIT_NAMES = {"train": "training", "validation": "validation", "test": "test"}
+
+
+def write_report(files: RunFiles, data: Path | None, state: str | None = None) -> Path:
+    """Write outputs/results/RUN/report.html from the run's own files; returns its path.
+
+    Args:
+        data: the folder of images that splits.csv's files lie in; None, or one that is gone: a page without photographs.
+        state: of the run, where status.json does not say it yet.
+    Raises:
+        DataError: no such run, or no finished epoch.
+    """
+    record = read_record(files)
+    photographs = Photographs(data if data is not None and data.is_dir() else None,
+                              Preprocessing.from_dict(record.config["preprocessing"]))  # fmt: skip
+    said = {"state": state, "reason": ""} if state else {}
+    page = render("run.html", **contents(record, photographs) | said)
+    path = files.results / "report.html"
+    write_page(path, page)
+    return path
+
+
+def render(template: str, **values: Any) -> str:
+    """A template of this folder; all text in it is escaped, and a name it lacks is an error."""
+    environment = Environment(loader=PackageLoader("deep_cnn.report", "templates"), autoescape=True,
+                              undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)  # fmt: skip
+    return environment.get_template(template).render(**values)
+
+
+def write_page(path: Path, page: str) -> None:
+    # a file name that is no UTF-8 is shown with question marks
+    write_atomically(path, lambda p: p.write_bytes(page.encode("utf-8", "replace")))
+
+
+def contents(record: Record, photographs: Photographs) -> dict[str, Any]:
+    """Everything the template shows, as plain values."""
+    draw_pictures(record)
+    default = Config()
+    flags = {k: _flag(v) for k, v in record.config["config"].items() if _flag(v) != _flag(getattr(default, k, None))}
+    results = record.files.results
+    figures = {p.stem: png(p) for p in sorted(results.glob("*.png"))}
+    return {
+        "name": record.files.name,
+        "state": record.status.get("state", "unknown"),
+        "reason": record.status.get("reason", ""),
+        "kind": {"single": "classification", "multi": "several labels per image", "scores": "regression"}[
+            record.task.kind
+        ],
+        "headline": headline(record),
+        "command": record.config["command"],
+        "flags": flags,
+        "model": record.config["model"],
+        "preprocessing": record.config["preprocessing"],
+        "split_table": split_table(record),
+        "left_out": record.config.get("left_out", []),
+        "example_rows": example_rows(record, photographs),
+        "figures": figures,
+        "best_epoch": record.best_epoch,
+        "advice": record.advice(),
+        "epochs": epoch_table(record),
+        "metrics": metric_table(record),
+        "resampled": (record.test or {}).get("bootstrap", {}).get("resampled", "images"),
+        "test_count": (record.test or {}).get("count", 0),
+        "groups": group_table(record),
+        "classes": class_table(record),
+        "galleries": galleries(record, photographs),
+        "ece": expected_error(record),
+        "cost": cost(record),
+        "versions": record.config["versions"],
+        "photographs_missing": photographs.folder is None,
+    }
+
+
+def draw_pictures(record: Record) -> None:
+    """Those that the run itself has not drawn."""
+    task, results = record.task, record.files.results
+    if not (results / "learning_curves.png").exists():
+        plots.learning_curves(record.history, results / "learning_curves.png", record.best_epoch)
+    if record.tested is None:
+        return
+    said, true = record.tested
+    if task.kind == "single":
+        if not (results / "confusion_matrix.png").exists():
+            matrix = ClassificationScores.of(said, true, task.names).confusion()
+            plots.confusion_matrix(matrix, task.names, results / "confusion_matrix.png")
+        pictures.reliability(calibration(said, true)["bins"], results / "reliability.png")
+    elif task.kind == "scores":
+        if not (results / "predicted_vs_true.png").exists():
+            plots.predicted_vs_true(said, true, task.names, results / "predicted_vs_true.png")
+        pictures.residuals(said, true, task.names, results / "residuals.png")
+
+
+def headline(record: Record) -> str:
+    """The one number: of the test, or of validation where there was no test."""
+    names = ("top1", "map", "r2", "mae", "loss")
+    if record.test is not None:
+        name = next(n for n in names if record.test.get(n) is not None)
+        interval = record.test["intervals"].get(name)
+        between = f" [{shown(name, interval[0])}, {shown(name, interval[1])}]" if interval else ""
+        return f"{LABELS[name]} {shown(name, record.test[name])}{between} on {record.test['count']:,} test images"
+    if record.best_epoch is not None:
+        name, row = record.task.select, next(r for r in record.history if r["epoch"] == record.best_epoch)
+        return f"validation {LABELS[name]} {shown(name, row[f'val_{name}'])}, not tested"
+    return "neither validated nor tested"
+
+
+def split_table(record: Record) -> dict[str, Any]:
+    """Images by class and split, or each score's spread by split: {columns, rows, more}."""
+    table, task = record.splits, record.task
+    if task.kind == "scores":
+        columns = ["", *(f"{SPLIT_NAMES[s]} ({(table['split'] == s).sum():,})" for s in SPLITS)]
+        rows = []
+        for name in task.names:
+            for word, function in (
+                ("known", "count"),
+                ("mean", "mean"),
+                ("spread", "std"),
+                ("lowest", "min"),
+                ("highest", "max"),
+            ):
+                of_split = [getattr(table.loc[table["split"] == s, name], function)() for s in SPLITS]
+                rows.append([f"{name}: {word}", *(f"{v:,}" if function == "count" else score(v) for v in of_split)])
+        return {"columns": columns, "rows": rows, "more": 0}
+    labels = table.iloc[:, 1].str.split(";").explode() if task.kind == "multi" else table.iloc[:, 1]
+    counts = {s: labels[table["split"].reindex(labels.index) == s].value_counts() for s in SPLITS}
+    rows = [[name, *(f"{int(counts[s].get(name, 0)):,}" for s in SPLITS)] for name in task.names[:MAX_CLASSES]]
+    total = ["all images", *(f"{(table['split'] == s).sum():,}" for s in SPLITS)]
+    columns = ["class" if task.kind == "single" else "label", *SPLIT_NAMES.values()]
+    return {"columns": columns, "rows": [*rows, total], "more": max(0, len(task.names) - MAX_CLASSES)}
+
+
+def example_rows(record: Record, photographs: Photographs) -> list[tuple[str, list[Shown]]]:
+    """Training images of each class, or from the lowest to the highest score."""
+    train, task = record.splits[record.splits["split"] == "train"], record.task
+    rows = []
+    if task.kind == "scores":
+        for name in task.names[:4]:
+            known = train[train[name].notna()].sort_values(name, kind="stable")
+            chosen = known.iloc[np.unique(np.linspace(0, len(known) - 1, min(10, len(known))).round().astype(int))]
+            rows.append((f"{name}, from the lowest to the highest",
+                         [photographs(f, score(v)) for f, v in zip(chosen["file"], chosen[name], strict=True)]))  # fmt: skip
+    else:
+        for name in task.names[:EXAMPLE_CLASSES]:
+            column = train.iloc[:, 1]
+            mine = train[
+                column == name if task.kind == "single" else column.str.split(";").map(lambda s, n=name: n in s)
+            ]
+            chosen = mine.iloc[
+                np.unique(np.linspace(0, len(mine) - 1, min(EXAMPLES_EACH, len(mine))).round().astype(int))
+            ]
+            rows.append((name, [photographs(file, "") for file in chosen["file"]]))
+    rows = [(title, [image for image in images if image is not None]) for title, images in rows]
+    return [row for row in rows if row[1]]
+
+
+def galleries(record: Record, photographs: Photographs) -> list[tuple[str, list[Shown]]]:
+    """The most confident mistakes, or each score's largest errors, the worst first."""
+    if record.tested is None:
+        return []
+    said, true = record.tested
+    files, task = record.predictions["file"].tolist(), record.task
+    found: list[tuple[str, list[Shown | None]]] = []
+    if task.kind == "single":
+        chosen = said.argmax(1)
+        confidence = np.where(chosen != true, said.max(1), -1)
+        worst = [i for i in np.argsort(-confidence, kind="stable")[:GALLERY] if confidence[i] >= 0]
+        found.append(("The most confident mistakes", [
+            photographs(files[i], f"{task.names[chosen[i]]} ({confidence[i]:.0%})", f"is {task.names[true[i]]}; {files[i]}")
+            for i in worst]))  # fmt: skip
+    elif task.kind == "multi":
+        error = np.abs(said - true)
+        worst = np.argsort(-error.max(1), kind="stable")[:GALLERY]
+        found.append(("The most confident mistakes", [
+            photographs(files[i], f"{task.names[k]} ({said[i, k]:.0%})", f"{'has it' if true[i, k] else 'has it not'}; {files[i]}")
+            for i in worst if error[i, k := int(error[i].argmax())] > 0.5]))  # fmt: skip
+    else:
+        for t, name in enumerate(task.names[:4]):
+            error = said[:, t] - true[:, t]
+            worst = [i for i in np.argsort(-np.nan_to_num(np.abs(error), nan=-1.0), kind="stable")[:GALLERY]
+                     if np.isfinite(error[i])]  # fmt: skip
+            found.append((f"The largest errors of {name}", [
+                photographs(files[i], f"{score(said[i, t])} ({'+' if error[i] > 0 else '-'}{score(abs(error[i]))})",
+                            f"is {score(true[i, t])}; {files[i]}") for i in worst]))  # fmt: skip
+    shown_ones = [(title, [image for image in images if image is not None]) for title, images in found]
+    return [gallery for gallery in shown_ones if gallery[1]]
+
+
+def metric_table(record: Record) -> list[tuple[str, list[tuple[str, str, str, str]]]]:
+    """Of the test: [(target or "", [(metric, value, interval, without learning)])]."""
+    if record.test is None:
+        return []
+    chance = record.chance("test")
+
+    def rows(values: dict, intervals: dict, trivial: dict) -> list[tuple[str, str, str, str]]:
+        found = []
+        for name in (n for n in LABELS if n in values and not isinstance(values[n], dict)):
+            interval = intervals.get(name)
+            between = f"{shown(name, interval[0])} to {shown(name, interval[1])}" if interval else ""
+            without = shown(name, trivial[name]) if name in trivial else ""
+            if name == "top1" and chance:
+                without = f"{shown(name, chance[0])} ({chance[1]})"
+            found.append((LABELS[name], shown(name, values[name]), between, without))
+        return found
+
+    test = record.test
+    tables = [("", rows(test, test["intervals"], test.get("mean_predictor", {})))]
+    if len(test.get("per_target", {})) > 1:
+        tables += [(target, rows(values, test["intervals"].get("per_target", {}).get(target, {}), values.get("mean_predictor", {})))
+                   for target, values in test["per_target"].items()]  # fmt: skip
+    return tables
+
+
+def class_table(record: Record) -> dict[str, Any] | None:
+    """Precision, recall and F1 of each class, the worst first: {rows, more}."""
+    per_class = (record.test or {}).get("per_class")
+    if not per_class:
+        return None
+    ordered = sorted(per_class.items(), key=lambda item: (item[1]["f1"] is None, item[1]["f1"] or 0))
+    rows = [[name, *("" if v[k] is None else f"{100 * v[k]:.1f}%" for k in ("precision", "recall", "f1")), f"{v['count']:,}"]
+            for name, v in ordered[:MAX_CLASSES]]  # fmt: skip
+    return {"rows": rows, "more": max(0, len(ordered) - MAX_CLASSES)}
+
+
+def group_table(record: Record) -> dict[str, Any] | None:
+    per_group = (record.test or {}).get("per_group")
+    if not per_group:
+        return None
+    names = [n for n in LABELS if any(isinstance(g.get(n), (int, float)) for g in per_group.values())]
+    rows = [[group, f"{values['count']:,}", *(shown(n, values.get(n)) for n in names)]
+            for group, values in list(per_group.items())[:MAX_CLASSES]]  # fmt: skip
+    return {"columns": ["group", "images", *(LABELS[n] for n in names)], "rows": rows}
+
+
+def epoch_table(record: Record) -> dict[str, Any]:
+    names = [n for n in record.history[-1] if "/" not in n]
+    rows = [["" if row.get(n) is None else str(int(row[n])) if n in ("epoch", "step") else f"{row[n]:.4g}" for n in names]
+            for row in record.history]  # fmt: skip
+    return {"columns": [n.replace("_", " ") for n in names], "rows": rows}
+
+
+def expected_error(record: Record) -> str | None:
+    if record.tested is None or record.task.kind != "single":
+        return None
+    return f"{100 * calibration(*record.tested)['ece']:.1f}%"
+
+
+def cost(record: Record) -> dict[str, str]:
+    """Time and machine, in words."""
+    decisions, timing = record.config["decisions"], record.timing
+    seconds = sum((row["train_seconds"] or 0) + (row["validation_seconds"] or 0) for row in timing)
+    speed = float(np.median([row["images_per_second"] for row in timing])) if timing else 0.0
+    return {
+        "training and validation": f"{duration(seconds)} in {len(timing)} epochs",
+        "speed": f"{speed:,.0f} images per second in training (median of the epochs)",
+        "device": f"{decisions['device']}, {decisions['threads']} threads",
+        "precision": decisions["precision"] + (", compiled" if decisions["compile"] else ""),
+    }
+
+
+def _flag(value: Any) -> str:
+    return ",".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)

@@ -1,0 +1,37 @@
+"""python -m deep_cnn report: a run's page, made again from its files."""
+
+from dataclasses import dataclass
+
+from deep_cnn.config import flag
+
+
+@dataclass(frozen=True)
+class Options:
+    run_name: str = flag("default", "name of the run", group="verb")
+    root_dir: str = flag(".", "root directory of the project, as in training", group="verb")
+    data_dir: str | None = flag(None, "folder of images, if it has moved since training", group="verb", kind=str)
+
+
+def main(options: Options) -> int:
+    from pathlib import Path
+
+    from deep_cnn import dataset_generator, logbook
+    from deep_cnn.config import Config
+    from deep_cnn.errors import DataError
+    from deep_cnn.report.page import write_report
+    from deep_cnn.report.record import read_record
+    from deep_cnn.run_files import RunFiles
+
+    logbook.console_only()
+    files = RunFiles(Path(options.root_dir).expanduser() / "outputs", options.run_name)
+    flags = read_record(files).config["config"]
+    config = Config(root_dir=options.root_dir, data_dir=options.data_dir or flags["data_dir"])
+    try:
+        data = dataset_generator.data_dir(config)
+    except DataError as missing:
+        if options.data_dir:
+            raise
+        logbook.log.warning("%s; the report shows no images (--data_dir says where they are now)", missing)
+        data = None
+    logbook.log.info("The report: %s", write_report(files, data))
+    return 0
