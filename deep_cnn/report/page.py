@@ -8,8 +8,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from deep_cnn import plots
 from deep_cnn.config import Config
-from deep_cnn.data.preprocess import Preprocessing
 from deep_cnn.data.index import SPLITS
+from deep_cnn.data.preprocess import Preprocessing
 from deep_cnn.examples import score
 from deep_cnn.metrics import ClassificationScores, calibration
 from deep_cnn.report import pictures
