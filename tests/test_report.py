@@ -14,7 +14,9 @@ from deep_cnn.report.page import write_report
 from deep_cnn.report.record import read_record
 from deep_cnn.run_files import RunFiles
 
-CHROMIUM = next((found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None)
+CHROMIUM = next(
+    (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None
+)
 
 PROBE = """<script>addEventListener('load', () => { document.body.dataset.probe = JSON.stringify({
   width: innerWidth, wide: document.documentElement.scrollWidth, pictures: document.images.length,
@@ -54,7 +56,15 @@ def test_a_run_writes_its_page_and_a_browser_shows_it(classified):
     path = classified.results / "report.html"
     page = path.read_text(encoding="utf-8")
     assert_self_contained(page)
-    for heading in ("What was asked", "Data and splits", "Learning curves", "Test", "Calibration", "What it cost", "Versions"):
+    for heading in (
+        "What was asked",
+        "Data and splits",
+        "Learning curves",
+        "Test",
+        "Calibration",
+        "What it cost",
+        "Versions",
+    ):
         assert f"<h2>{heading}</h2>" in page
     test = json.loads((classified.results / "test.json").read_text())
     assert f"top-1 {100 * test['top1']:.2f}%" in page
