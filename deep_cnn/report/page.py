@@ -15,9 +15,10 @@ from deep_cnn.metrics import ClassificationScores, calibration
 from deep_cnn.report import pictures
 from deep_cnn.report.images import Photographs, Shown, png
 from deep_cnn.report.record import Record, read_record
-from deep_cnn.results import LABELS, duration, shown
+from deep_cnn.results import LABELS, shown
 from deep_cnn.run_files import RunFiles
 from deep_cnn.storage import write_atomically
+from deep_cnn.walltime import duration
 
 MAX_CLASSES = 60  # more, and a table is longer than anybody reads: the best and worst of them then
 EXAMPLE_CLASSES, EXAMPLES_EACH = 24, 4
