@@ -3,6 +3,7 @@
 import copy
 import logging
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -13,6 +14,7 @@ from torch import nn
 from deep_cnn import identity, machine, model_builder, models, optim, profiling
 from deep_cnn.config import Config
 from deep_cnn.data.augment import parse_augment
+from deep_cnn.data.cache import readable
 from deep_cnn.data.feed import Feed, steps_per_epoch
 from deep_cnn.data.preprocess import Preprocessing
 from deep_cnn.dataset_generator import (
@@ -27,6 +29,7 @@ from deep_cnn.dataset_generator import (
 )
 from deep_cnn.errors import ConfigError
 from deep_cnn.examples import Example, examples
+from deep_cnn.features import LARGEST_SHARE, Features, features_key, find_cut
 from deep_cnn.model_builder import ModelSpec
 from deep_cnn.tasks import Task
 from deep_cnn.training_state import TrainingState
@@ -77,6 +80,7 @@ class Plan:
     head: list[str]  # names of the head's modules
     stages: list[tuple[str, list[str]]]  # the backbone's, from the input on
     profile: profiling.Silent = profiling.SILENT
+    features: Features | None = None  # of a frozen backbone; then the feeds are made of them
 
     def frozen(self, epoch: int) -> list[str]:
         """The modules that are frozen in an epoch: a function of the epoch, so no resumed run forgets it."""
@@ -99,6 +103,16 @@ class Plan:
             "versions": identity.versions(),
         }
 
+    def prepare(self, split: str, between: Callable[[], None]) -> None:
+        """Compute the features that the split's next batches are made of, where they are and are not there yet."""
+        if self.features:
+            with self.profile.phase("features"):
+                self.features.fill(split, self.state.progress.epoch, between)
+
+    def network(self, model: nn.Module) -> nn.Module:
+        """What the feeds' batches go through: the whole network, or what follows its frozen backbone."""
+        return self.features.cut.tail_of(model) if self.features else model
+
     @property
     def facts(self) -> profiling.Facts:
         """What the advice of --profile depends on, apart from the times."""
@@ -107,7 +121,7 @@ class Plan:
         return profiling.Facts(
             device=m.device.type, precision=decisions.precision, reduced="" if best == "fp32" else best,
             compiled=decisions.compile, deterministic=m.config.deterministic, cached=m.dataset.pixels.cache is not None,
-            workers=m.workers, cores=machine.granted_cores(), frozen=m.config.freeze == "backbone",
+            workers=m.workers, cores=machine.granted_cores(), frozen=m.config.freeze == "backbone", features=self.features is not None,
             augment=m.config.augment,
         )  # fmt: skip
 
@@ -196,12 +210,54 @@ def build(materials: Materials, saved: dict[str, Any] | None) -> Plan:
     state = TrainingState(model, optimizer, scaler, average, torch.zeros(2, dtype=torch.float64, device=m.device))
     if saved:
         state.restore(saved)
-    if decisions.compile:
-        model.compile(dynamic=False)  # the last batch gets its own kernels; one set for any size is slower for all
     profile = profiling.Profile(m.device, m.begun) if config.profile else profiling.SILENT
     feeds = open_feeds(config, m.dataset, m.task, device=m.device, dtype=dtype, workers=m.workers, watch=profile.beside)
+    features = open_features(m, spec, model, decisions, head, stages, feeds)
+    if features:
+        feeds = features.feeds
+    elif decisions.compile:
+        model.compile(dynamic=False)  # the last batch gets its own kernels; one set for any size is slower for all
     schedule = optim.make_schedule(config.schedule, steps * config.epochs, config.warmup)
-    return Plan(m, spec, decisions, feeds, state, schedule, steps, head, stages, profile)
+    return Plan(m, spec, decisions, feeds, state, schedule, steps, head, stages, profile, features)
+
+
+def open_features(
+    m: Materials, spec: ModelSpec, model: nn.Module, decisions: Decisions, head: list[str], stages: list,
+    feeds: dict[str, Feed],
+) -> Features | None:  # fmt: skip
+    """With a frozen backbone: its features, computed once. None, with the reason in the log, where each epoch needs it whole."""
+    config = m.config
+    if config.freeze != "backbone" or config.unfreeze_epoch is not None:
+        return None
+    augmented = parse_augment(config.augment).changes_pixels
+    autocast = machine.autocast(m.device, decisions.precision)
+    frozen = [name for _, names in stages for name in names]
+    if augmented and not config.views:
+        reason = f"--augment={config.augment} changes the images; --augment=none, or --views=10, would allow it"
+    elif config.mixup or config.cutmix:
+        reason = "--mixup and --cutmix blend images, not features"
+    elif decisions.precision == "fp64":
+        reason = "they are kept in float32, and --precision=fp64 asks for more"
+    else:
+        cut = find_cut(model, head, frozen, m.pre.crop, autocast)
+        reason = f"of {config.model}: {cut}" if isinstance(cut, str) else None
+    if reason is None:
+        size, memory = 4 * cut.width * sum(len(feed) for feed in feeds.values()), machine.memory_for_training(m.device)
+        if size > LARGEST_SHARE * memory:
+            reason = f"{readable(size)} of them are more than a quarter of the memory"
+    if reason is not None:
+        log.info("The frozen backbone runs in every epoch, its features cannot be kept: %s", reason)
+        return None
+    pixels, views = m.dataset.pixels, config.views if augmented else 0
+    facts = {name: str(value) for name, value in asdict(decisions).items() if name not in ("compile", "pieces")}
+    facts |= {"torch": torch.__version__, "deterministic": str(config.deterministic)}
+    folder = pixels.cache.path.parent if pixels.cache else None
+    index = m.dataset.index
+    key = features_key(index, m.pre, model, cut, f"{config.augment} {config.seed}" if views else "", facts)
+    features = Features(model, cut, feeds, eval_batch=decisions.eval_batch, autocast=autocast, views=views,
+                        folder=folder, key=key, rows=len(index))  # fmt: skip
+    log.info("%s", features.describe())
+    return features
 
 
 def parameter_groups(config: Config, model: nn.Module, head: list[str]) -> list[dict]:

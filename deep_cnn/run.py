@@ -169,6 +169,7 @@ def train_epoch(plan: Plan, keeper: Keeper, watch: LossWatch, forecast: Forecast
     if progress.step >= plan.steps:
         return  # stopped during this epoch's validation
     config = m.config
+    plan.prepare("train", keeper.check)
     settings = engine.StepSettings(
         seed=config.seed,
         pieces=plan.decisions.pieces,
@@ -180,7 +181,7 @@ def train_epoch(plan: Plan, keeper: Keeper, watch: LossWatch, forecast: Forecast
     engine.training_mode(state.model, plan.frozen(progress.epoch))
     bar = logbook.Bar(f"Epoch {progress.epoch}", plan.steps, progress.step)
     steps = engine.train_one_epoch(
-        state.model,
+        plan.network(state.model),
         plan.profile.batches(plan.feeds["train"].train_batches(progress.epoch, progress.step, config.batch_size)),
         m.task,
         state.optimizer,
@@ -279,9 +280,10 @@ def write_epochs(plan: Plan, files: RunFiles) -> None:
 
 def score_split(plan: Plan, split: str, between: Callable[[], None]) -> np.ndarray:
     """Raw outputs of every sample of a split, in its order, float32 (n, K)."""
+    plan.prepare(split, between)
     feed, rows = plan.feeds[split], plan.decisions.eval_batch
     autocast = machine.autocast(plan.materials.device, plan.decisions.precision)
-    return scoring.collect(plan.state.selected, feed, rows, autocast, split.capitalize(), between)
+    return scoring.collect(plan.network(plan.state.selected), feed, rows, autocast, split.capitalize(), between)
 
 
 def test(plan: Plan, keeper: Keeper, files: RunFiles) -> dict[str, Any]:
