@@ -1,0 +1,201 @@
+"""Everything that can be known before a job is queued: the data, the network on this machine, the disk, the time."""
+
+import logging
+import shutil
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+from deep_cnn import engine, machine, preparation
+from deep_cnn.checking.alike import alike
+from deep_cnn.checking.images import Look, look
+from deep_cnn.config import Config
+from deep_cnn.data.cache import readable
+from deep_cnn.data.index import SPLITS, Index
+from deep_cnn.data.split import duplicate_groups
+from deep_cnn.errors import DeepCNNError
+from deep_cnn.examples import score
+from deep_cnn.preparation import Materials, Plan
+from deep_cnn.walltime import duration
+
+log = logging.getLogger(__name__)
+
+NAMED = 10  # files named in one finding; the others are counted
+OUTLYING = 12.0  # robust standard deviations; of a normal distribution 1 value in 10**32 is farther out
+FEW = 5  # training images of a class: fewer, and it is hardly learnt
+HARMLESS = ("ignored ", "image column: ")  # notes of the index that tell rather than warn
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the table. level: 'ok' (known), 'look' (worth a look) or 'stop' (a run would end on it)."""
+
+    level: str
+    what: str
+    detail: str
+
+
+def inspect(config: Config) -> Iterator[Finding]:
+    """All findings, in the order in which a run would meet them."""
+    try:
+        materials = preparation.gather(replace(config, on_bad_image="error", resume="never"), fresh=True)
+    except DeepCNNError as mistake:
+        yield Finding("stop", "flags and data", str(mistake))
+        return
+    yield Finding("ok", "weights", f"--weights={config.weights}: there")
+    index = materials.dataset.index
+    for note in index.notes:
+        yield Finding("ok" if note.startswith(HARMLESS) else "look", "files and table", note)
+    yield from about_targets(materials)
+    seen = look(index, materials.workers)
+    yield from about_files(seen, index, config.on_bad_image, materials.pre.crop)
+    yield from about_copies(seen, materials)
+    yield from about_machine(config, materials, seen)
+
+
+def about_targets(m: Materials) -> Iterator[Finding]:
+    """Classes with few images, scores that never vary or lie far out."""
+    index, splits = m.dataset.index, m.dataset.splits
+    parts = {name: getattr(splits, name) for name in SPLITS}
+    yield Finding("ok", "images", ", ".join(f"{len(rows):,} {name}" for name, rows in parts.items()))
+    if index.kind == "scores":
+        for t, name in enumerate(index.target_names):
+            yield from about_scores(name, index.targets[:, t], index)
+        return
+    for k, name in enumerate(index.classes):
+        has = index.targets == k if index.kind == "single" else index.targets[:, k] > 0.5
+        counts = {split: int(has[rows].sum()) for split, rows in parts.items()}
+        missing = [split for split, rows in parts.items() if len(rows) and not counts[split]]
+        text = f"{name}: " + ", ".join(f"{count:,} {split}" for split, count in counts.items())
+        few = counts["train"] < FEW
+        if missing or few:
+            why = f"none in {' and '.join(missing)}" if missing else f"fewer than {FEW} to train on"
+            yield Finding("look", "class", f"{text}: {why}")
+        elif len(index.classes) <= 40:
+            yield Finding("ok", "class", text)
+
+
+def about_scores(name: str, values: np.ndarray, index: Index) -> Iterator[Finding]:
+    known = np.flatnonzero(~np.isnan(values))
+    numbers = values[known]
+    text = f"{name}: {len(known):,} known, from {score(numbers.min())} to {score(numbers.max())}, mean {score(numbers.mean())}"
+    if numbers.min() == numbers.max():
+        yield Finding("look", "target", f"{name}: always {score(numbers[0])}: there is nothing to learn")
+        return
+    yield Finding("ok", "target", text)
+    middle = np.median(numbers)
+    spread = 1.4826 * np.median(np.abs(numbers - middle)) or numbers.std()
+    far = known[np.abs(numbers - middle) > OUTLYING * spread]
+    if len(far):
+        yield Finding("look", "outlying target", listed(
+            (f"{index.paths[int(i)]} ({name} {score(values[i])})" for i in far), len(far),
+            f"the middle of {name} is {score(middle)}"))  # fmt: skip
+
+
+def about_files(seen: Look, index: Index, on_bad_image: str, crop: int) -> Iterator[Finding]:
+    for _, text in sorted(seen.errors.items()):
+        yield Finding("stop" if on_bad_image == "error" else "look", "unreadable image", text)
+    good = np.flatnonzero(seen.sizes.min(1) > 0)
+    if not len(good):
+        return
+    sides = seen.sizes[good]
+    shorter = sides.min(1)
+    yield Finding("ok", "image sizes", f"shorter sides {shorter.min()} to {shorter.max()} pixels, middle "
+                  f"{int(np.median(shorter))}; the network sees {crop} x {crop}")  # fmt: skip
+    tiny = good[shorter * 4 < crop]
+    if len(tiny):
+        yield Finding("look", "tiny image", listed(
+            (f"{index.paths[int(i)]} ({seen.sizes[i, 0]} x {seen.sizes[i, 1]})" for i in tiny), len(tiny),
+            f"enlarged more than four times for {crop} x {crop}; see --image_size"))  # fmt: skip
+
+
+def about_copies(seen: Look, m: Materials) -> Iterator[Finding]:
+    """The same bytes, and pictures that look the same, within a split and, worse, across two."""
+    index = m.dataset.index
+    split = np.full(len(index.paths), -1)
+    for number, name in enumerate(SPLITS):
+        split[getattr(m.dataset.splits, name)] = number
+    groups = duplicate_groups(index)
+    copies = [(int(first), i) for i, first in enumerate(groups) if first != i]
+    good = np.array([i for i in np.unique(groups) if i not in seen.errors], dtype=np.int64)
+    near = alike(seen.thumbs, good)
+    for pairs, words in ((copies, "the same bytes"), (near, "nearly the same picture")):
+        pairs = [(a, b) for a, b in pairs if split[a] >= 0 and split[b] >= 0]
+        across = [pair for pair in pairs if split[pair[0]] != split[pair[1]]]
+        within = [pair for pair in pairs if split[pair[0]] == split[pair[1]]]
+        if across:
+            named = (f"{index.paths[a]} ({SPLITS[split[a]]}) = {index.paths[b]} ({SPLITS[split[b]]})" for a, b in across)
+            yield Finding("look", f"{words}, in two splits", listed(named, len(across), "their scores are not held out"))
+        if within:
+            named = (f"{index.paths[a]} = {index.paths[b]}" for a, b in within)
+            yield Finding("look", f"{words}, in one split", listed(named, len(within)))
+
+
+def about_machine(config: Config, m: Materials, seen: Look) -> Iterator[Finding]:
+    """Memory, a few steps of the very training, the time of an epoch, and the disk."""
+    splits = m.dataset.splits
+    train = np.array([i for i in splits.train if int(i) not in seen.errors], dtype=np.int64)
+    if len(train) < 2:
+        yield Finding("stop", "training", "fewer than two training images can be read")
+        return
+    try:
+        plan = preparation.build(replace(m, dataset=replace(m.dataset, splits=replace(splits, train=train))), None)
+        memory, needed = machine.memory_for_training(m.device), memory_needed(plan)
+        yield Finding("ok" if needed < memory else "look", "memory",
+                      f"about {readable(needed)} of {readable(memory)}, a batch of {config.batch_size} in "
+                      f"{plan.decisions.pieces} pieces")  # fmt: skip
+        seconds, loss = time_of_image(plan)
+    except (DeepCNNError, RuntimeError) as error:  # RuntimeError: torch's out-of-memory and shape errors
+        yield Finding("stop", "a batch through the network", str(error).splitlines()[0])
+        return
+    yield Finding("ok" if np.isfinite(loss) else "stop", "a batch through the network", f"loss {loss:.4g}")
+    epoch = seconds * (len(splits.train) + len(splits.validation) / 3)  # no backward pass: a third of the work
+    yield Finding("ok", "time", f"about {duration(epoch)} an epoch, {duration(epoch * config.epochs)} for "
+                  f"{config.epochs}, on {m.device.type} with {plan.decisions.threads} threads")  # fmt: skip
+    yield about_disk(config, m, plan)
+
+
+def memory_needed(plan: Plan) -> int:
+    """Bytes of a training step, by the same count that decides --grad_accumulation."""
+    m, model = plan.materials, plan.state.model
+    per_image = machine.saved_bytes_per_image(model, m.pre.crop, plan.decisions.precision)
+    rows = -(-m.config.batch_size // plan.decisions.pieces)
+    return int(1.5 * per_image * rows + 20 * sum(p.numel() for p in model.parameters()) + machine.GIB)
+
+
+def time_of_image(plan: Plan) -> tuple[float, float]:
+    """Seconds of training per image over the later of a few steps, reading included, and their last loss."""
+    m, rows = plan.materials, min(plan.materials.config.batch_size, 32)
+    engine.training_mode(plan.state.model, plan.frozen(0))
+    settings = engine.StepSettings(seed=m.config.seed, autocast=machine.autocast(m.device, plan.decisions.precision))
+    steps = engine.train_one_epoch(
+        plan.state.model, plan.feeds["train"].train_batches(0, 0, rows), m.task, plan.state.optimizer, settings,
+        lr_factor=lambda step: 0.0, first_step=0, sums=plan.state.sums, scaler=plan.state.scaler,
+    )  # fmt: skip
+    times, loss, begun = [], float("nan"), time.perf_counter()
+    for step in steps:
+        loss = float(step.loss)  # waits for the device
+        times.append((time.perf_counter() - begun) / len(step.indices))
+        begun = time.perf_counter()
+        if len(times) == 4:
+            break
+    steps.close()
+    return min(times[1:] or times), loss  # the first one allocates and chooses kernels
+
+
+def about_disk(config: Config, m: Materials, plan: Plan) -> Finding:
+    weights = 4 * sum(t.numel() for t in plan.state.model.state_dict().values())
+    # last.pt, the one before it and the one being written, each with two moments; best.pt; the rest is small
+    needed = 3 * 3 * weights + weights + (3 * weights if config.ema else 0)
+    existing = next(p for p in (config.root, *config.root.absolute().parents) if p.exists())
+    free = shutil.disk_usage(existing).free
+    text = f"{readable(needed)} for checkpoints, {readable(free)} free at {existing}"
+    return Finding("ok" if needed < free else "stop", "disk", text)
+
+
+def listed(named: Iterator[str], count: int, remark: str = "") -> str:
+    """The first few and how many more."""
+    shown = [text for text, _ in zip(named, range(NAMED), strict=False)]
+    more = f" and {count - len(shown):,} more" if count > len(shown) else ""
+    return "; ".join(shown) + more + (f": {remark}" if remark else "")
