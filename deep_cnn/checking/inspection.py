@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
+
 from deep_cnn import engine, machine, preparation
 from deep_cnn.checking.alike import alike
 from deep_cnn.checking.images import Look, look
