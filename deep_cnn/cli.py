@@ -25,7 +25,9 @@ VERBS = {
     "train": Verb("deep_cnn.verbs.training", "train, validate and test a network (the verb when none is given)"),
     "evaluate": Verb("deep_cnn.verbs.evaluation", "score a finished run again on one of its splits"),
     "predict": Verb("deep_cnn.verbs.predicting", "a table of predictions for any images"),
-    "check": Verb("deep_cnn.verbs.checking", "look at data, network and machine before a run is queued; takes its flags"),
+    "check": Verb(
+        "deep_cnn.verbs.checking", "look at data, network and machine before a run is queued; takes its flags"
+    ),
     "report": Verb("deep_cnn.verbs.reporting", "write a run's report.html again"),
     "prefetch": Verb("deep_cnn.verbs.prefetching", "download a network's weights ahead, for machines without internet"),
 }

@@ -28,7 +28,9 @@ def clean(tmp_path):
         picture, shares = street(0, number, 64, 64)
         picture.save(folder / f"{number:03}.jpg", quality=90)
         split = "test" if number % 6 == 5 else "val" if number % 6 == 4 else "train"
-        rows.append({"image": f"images/{number:03}.jpg", "sky": 10 * shares[0], "year": 1990 + number % 20, "split": split})
+        rows.append(
+            {"image": f"images/{number:03}.jpg", "sky": 10 * shares[0], "year": 1990 + number % 20, "split": split}
+        )
     return tmp_path, rows
 
 

@@ -126,8 +126,12 @@ def about_copies(seen: Look, m: Materials) -> Iterator[Finding]:
         across = [pair for pair in pairs if split[pair[0]] != split[pair[1]]]
         within = [pair for pair in pairs if split[pair[0]] == split[pair[1]]]
         if across:
-            named = (f"{index.paths[a]} ({SPLITS[split[a]]}) = {index.paths[b]} ({SPLITS[split[b]]})" for a, b in across)
-            yield Finding("look", f"{words}, in two splits", listed(named, len(across), "their scores are not held out"))
+            named = (
+                f"{index.paths[a]} ({SPLITS[split[a]]}) = {index.paths[b]} ({SPLITS[split[b]]})" for a, b in across
+            )
+            yield Finding(
+                "look", f"{words}, in two splits", listed(named, len(across), "their scores are not held out")
+            )
         if within:
             named = (f"{index.paths[a]} = {index.paths[b]}" for a, b in within)
             yield Finding("look", f"{words}, in one split", listed(named, len(within)))
