@@ -205,6 +205,13 @@ class Features:
             self.folder = None
             return None
 
+    def of(self, split: str, samples: np.ndarray, between: Callable[[], None]) -> torch.Tensor:
+        """Features float32 (m, D) of some samples of a split, as evaluation sees them."""
+        assert not self.views or split != "train"
+        self.fill(split, 0, between)
+        positions = np.searchsorted(self.images[split].indices, samples)
+        return self.table(split, CENTRE)[torch.from_numpy(positions).to(self.images[split].device)]
+
     def describe(self) -> str:
         """A line for the log."""
         samples = sum(len(feed) for feed in self.images.values())

@@ -15,6 +15,8 @@ from deep_cnn.walltime import Deadline
 
 log = logging.getLogger(__name__)
 
+FLEETING_SECONDS = 20.0  # a save takes some tenths of a second, 20 epochs of features less than one
+
 
 class Keeper:
     """Knows where the state is saved, how often, and how much time is left.
@@ -38,7 +40,7 @@ class Keeper:
         self.every_seconds = None if self.every_steps else parse_duration("save_every", save_every)
         self.steps_since = 0
         self.saved_at = self.asked_at = time.monotonic()
-        self.unsaved_best: dict[str, Any] | None = None  # that a full disk refused
+        self.unsaved_best: dict[str, Any] | None = None  # that a full disk refused, or that waits for the next save
         self.refused = False  # the last save
 
     def after_step(self) -> None:
@@ -94,13 +96,21 @@ class Keeper:
         self.after_save()
         return True
 
-    def save_best(self, state: dict[str, Any]) -> None:
-        """Write best.pt; where the disk refuses, keep it in memory and try again before every save."""
+    def after_epoch(self, *, fleeting: bool) -> None:
+        """Save, unless epochs are fleeting (of features, some milliseconds each) and the last save was just before."""
+        if not fleeting or time.monotonic() - self.saved_at >= FLEETING_SECONDS:
+            self.save()
+
+    def save_best(self, state: dict[str, Any], *, at_once: bool = True) -> None:
+        """Write best.pt, at once or before the next save; where the disk refuses, keep it in memory and try again then."""
         self.before_save()
+        if not at_once:
+            self._remember(state)
+            return
         try:
             self._write_best(state)
         except OSError as error:
-            self.unsaved_best = state | {"weights": {k: v.cpu().clone() for k, v in state["weights"].items()}}
+            self._remember(state)
             log.warning("%s could not be written (%s); these weights are kept in memory, the run goes on, and nothing "
                         "newer is saved until they are", self.files.best, error.strerror or error)  # fmt: skip
 
@@ -114,6 +124,9 @@ class Keeper:
                     f"{self.files.best} could not be written ({error.strerror or error}); free some space there and "
                     "run the same command: it goes on from the last save"
                 ) from None
+
+    def _remember(self, state: dict[str, Any]) -> None:
+        self.unsaved_best = state | {"weights": {k: v.cpu().clone() for k, v in state["weights"].items()}}
 
     def _write_best(self, state: dict[str, Any]) -> None:
         with self.watch("saving"):

@@ -4,6 +4,8 @@ import logging
 from collections.abc import Callable, Iterator
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from deep_cnn import checkpoint, loading, machine, model_builder
 from deep_cnn.data.feed import Batch, Feed
@@ -27,23 +29,13 @@ def keep_reference(plan: Plan, files: RunFiles, between: Callable[[], None]) -> 
     if "reference" in best or not len(splits.validation):
         return
     log.info("Looking at training images with the best network, so that predict can tell unlike ones")
-    model, _ = loading.load_model(
-        files.best
-    )  # a network of its own: never compiled, and the run's state stays as it is
-    dtype = machine.dtype_of(plan.decisions.precision)
-    model = model.to(m.device, dtype, memory_format=machine.CHANNELS_LAST)
-    feeds = [
-        feed_of(m.dataset, m.task, unlike.chosen(samples, most, seed), device=m.device, dtype=dtype, workers=m.workers)
-        for samples, most in ((splits.train, unlike.BANK), (splits.validation, unlike.CALIBRATION))
-    ]
-    try:
-        training, validation = (_checked(feed, plan.decisions.eval_batch, between) for feed in feeds)
-        head = model_builder.head_modules(plan.spec.name, model)[0]
-        autocast = machine.autocast(m.device, plan.decisions.precision)
-        reference = unlike.measure(model, head, training, validation, autocast)
-    finally:
-        for feed in feeds:
-            feed.close()
+    samples = {"train": unlike.chosen(splits.train, unlike.BANK, seed),
+               "validation": unlike.chosen(splits.validation, unlike.CALIBRATION, seed)}  # fmt: skip
+    if plan.features and not plan.features.views:  # the backbone is frozen: what was trained on is what is asked for
+        features = [plan.features.of(split, rows, between) for split, rows in samples.items()]
+    else:
+        features = [_looked_at(plan, files, rows, between) for rows in samples.values()]
+    reference = unlike.measure(*features)
     if not np.isfinite(reference.threshold):
         log.warning("The best network's features are not finite: predict will not tell unlike images")
         return
@@ -51,6 +43,26 @@ def keep_reference(plan: Plan, files: RunFiles, between: Callable[[], None]) -> 
         checkpoint.save(files.best, best | {"reference": reference.to_dict()})
     except OSError as error:
         log.warning("%s could not be written (%s): predict will not tell unlike images", files.best, error.strerror)
+
+
+def _looked_at(plan: Plan, files: RunFiles, samples: np.ndarray, between: Callable[[], None]) -> Tensor:
+    """What the head of the best network is given of these samples, float32 (n, D).
+
+    A network of its own: never compiled, and the run's state stays as it is.
+    """
+    m, decisions = plan.materials, plan.decisions
+    model, _ = loading.load_model(files.best)
+    dtype = machine.dtype_of(decisions.precision)
+    model = model.to(m.device, dtype, memory_format=machine.CHANNELS_LAST)
+    head = model_builder.head_modules(plan.spec.name, model)[0]
+    feed = feed_of(m.dataset, m.task, samples, device=m.device, dtype=dtype, workers=m.workers)
+    try:
+        batches = _checked(feed, decisions.eval_batch, between)
+        return torch.cat(
+            list(unlike.features_of(model, head, batches, machine.autocast(m.device, decisions.precision)))
+        )
+    finally:
+        feed.close()
 
 
 def _checked(feed: Feed, rows: int, between: Callable[[], None]) -> Iterator[Batch]:

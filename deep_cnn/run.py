@@ -121,7 +121,7 @@ def go_on(plan: Plan, files: RunFiles, lock: RunLock, status: Status, has_test: 
             note_epoch(plan, files, row, time.monotonic() - begun, forecast, keeper.deadline)
             speed = plan.state.timing[-1]["images_per_second"]
             trackers.log(tracking.Epoch(row, speed, lambda outputs=outputs: plan.examples("validation", outputs)))
-            keeper.save()
+            keeper.after_epoch(fleeting=plan.features is not None and not progress.finished)
         keeper.flush_best()
         with profile.phase("test"):
             keep_reference(plan, files, lambda: keeper.check(save=False))
@@ -241,7 +241,7 @@ def validate_epoch(plan: Plan, keeper: Keeper) -> tuple[dict[str, Any], np.ndarr
     if better or progress.best_epoch < 0:
         # the weights that are tested and used, with the epoch's row
         best = {"weights": state.selected.state_dict(), "epoch": row["epoch"], "validation": row}
-        keeper.save_best(plan.describe() | best)
+        keeper.save_best(plan.describe() | best, at_once=plan.features is None)
     progress.next_epoch(m.config.epochs, m.config.patience)
     state.sums.zero_()
     return row, outputs

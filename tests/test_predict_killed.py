@@ -15,7 +15,16 @@ IMAGES, KILLS = 2000, 10
 
 
 def predict_command(root, images, output, *more):
-    return [sys.executable, "-m", "deep_cnn", "predict", f"--root_dir={root}", f"--images={images}", f"--output={output}", *more]
+    return [
+        sys.executable,
+        "-m",
+        "deep_cnn",
+        "predict",
+        f"--root_dir={root}",
+        f"--images={images}",
+        f"--output={output}",
+        *more,
+    ]
 
 
 def size(path) -> int:

@@ -6,8 +6,7 @@ a small part of the training set is enough (their table 4: 1% of ImageNet). The 
 set's distances, so one ordinary image in a hundred is flagged, too.
 """
 
-import contextlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,19 +55,15 @@ def chosen(samples: np.ndarray, most: int, seed: int) -> np.ndarray:
     return np.sort(samples[permutation(seed, 0, len(samples), "reference")[:most]])
 
 
-def measure(
-    model: nn.Module,
-    head: str,
-    training: Iterable[Batch],
-    validation: Iterable[Batch],
-    autocast: Callable[[], contextlib.AbstractContextManager],
-) -> Reference:
-    """The reference of a network: a pure function of its weights and of the images, each batch of eval_batch rows."""
-    bank = torch.cat(list(features_of(model, head, training, autocast)))
-    bank = _unit(bank).half().cpu()
+def measure(training: Tensor, validation: Tensor) -> Reference:
+    """The reference of a network.
+
+    Args:
+        training, validation: features of images, float32 (n, D), as the best network gives them.
+    """
+    bank = _unit(training).half().cpu()
     neighbours = max(1, min(NEIGHBOURS, len(bank) // 10))
-    raw = Reference(bank, neighbours, 1.0)
-    distances = torch.cat([raw.distances(f) for f in features_of(model, head, validation, autocast)])
+    distances = Reference(bank, neighbours, 1.0).distances(validation)
     threshold = float(np.quantile(distances.cpu().double().numpy(), QUANTILE))
     return Reference(bank, neighbours, max(threshold, 1e-6))  # identical images: rounding alone must not flag one
 
