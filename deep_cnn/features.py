@@ -75,11 +75,16 @@ def _cuts(trial: nn.Module, names: tuple[str, ...], images: torch.Tensor, autoca
     """The width of the features when the tail on them gives the whole network's bits, dropout drawn alike; else None."""
     tail = Cut(names, 0).tail_of(trial)
     with _capture(trial.get_submodule(names[0])) as captured, autocast():
+        torch.manual_seed(1)
+        trial(images)
+        first = captured[:]
         torch.manual_seed(0)
         whole = trial(images)
-        if not captured or captured[-1].ndim != 2 or not isinstance(whole, torch.Tensor):
+        if not captured or captured[0].ndim != 2 or not isinstance(whole, torch.Tensor):
             return None
-        features = captured[-1]
+        features = captured[0]
+        if not torch.equal(first[0], features):
+            return None  # something before the cut is drawn anew in each step
         torch.manual_seed(0)
         parts = tail(features.float() if features.dtype != torch.float64 else features)
     return features.shape[1] if torch.equal(whole, parts) else None
@@ -91,7 +96,7 @@ def _capture(module: nn.Module) -> Iterator[list[torch.Tensor]]:
     captured: list[torch.Tensor] = []
 
     def keep(_, inputs: tuple) -> None:
-        captured[:] = inputs[:1]
+        captured[:] = [inputs[0].clone()]  # a dropout may work in place
 
     hook = module.register_forward_pre_hook(keep)
     try:

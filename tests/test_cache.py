@@ -1,0 +1,153 @@
+"""The cache of decoded images: the same run with it, without it, half filled, or damaged."""
+
+import errno
+import logging
+import os
+import threading
+
+import numpy as np
+import pytest
+import torch
+from conftest import PLACES
+
+from deep_cnn import checkpoint
+from deep_cnn.data import cache
+from deep_cnn.data.assemble import Pixels
+from deep_cnn.data.cache import RowCache, cache_folder, cache_key, open_cache
+from deep_cnn.data.decode import decode
+from deep_cnn.data.index import build_index
+from deep_cnn.data.preprocess import Preprocessing
+
+PRE = Preprocessing(32, 32)
+
+
+@pytest.fixture(scope="module")
+def index():
+    return build_index(PLACES)
+
+
+@pytest.fixture
+def rows(tmp_path):
+    return RowCache(tmp_path, "key", 5, (4, 4, 3))
+
+
+def image(value):
+    return np.full((4, 4, 3), value, np.uint8)
+
+
+def test_rows_come_back_as_they_were_written(rows, tmp_path):
+    assert rows.read(2) is None and rows.filled() == 0
+    rows.write(2, image(7))
+    rows.write(4, image(0))  # a black image is there, too
+    assert np.array_equal(rows.read(2), image(7)) and np.array_equal(rows.read(4), image(0))
+    rows.close()
+    again = RowCache(tmp_path, "key", 5, (4, 4, 3))
+    assert again.filled() == 2 and np.array_equal(again.read(2), image(7)) and again.read(3) is None
+
+
+def test_a_damaged_row_counts_as_missing(rows, tmp_path):
+    rows.write(1, image(9))
+    with open(tmp_path / "key.pixels", "r+b") as file:
+        file.seek(48 + 20)
+        file.write(b"\x00")
+    again = RowCache(tmp_path, "key", 5, (4, 4, 3))
+    assert again.read(1) is None
+    again.write(1, image(9))
+    assert np.array_equal(again.read(1), image(9))
+
+
+def test_rows_of_floats(tmp_path):
+    rows = RowCache(tmp_path, "f", 3, (6,), np.float32, "features")
+    values = np.linspace(0, 1, 6, dtype=np.float32)
+    rows.write(1, values)
+    assert np.array_equal(rows.read(1), values) and rows.read(0) is None
+
+
+def test_a_full_disk_is_said_once_and_is_no_error(rows, monkeypatch, caplog):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(rows, "_write_at", full)
+    with caplog.at_level(logging.WARNING, "deep_cnn"):
+        rows.write(0, image(1))
+        rows.write(1, image(1))
+    assert len(caplog.records) == 1 and "No space left" in caplog.text and rows.read(0) is None
+
+
+def test_a_cache_larger_than_a_third_of_the_free_space_is_not_begun(index, tmp_path, monkeypatch, caplog):
+    size = len(index) * 32 * 32 * 3
+    usage = type("usage", (), {"free": 3 * size - 3000})
+    monkeypatch.setattr(cache.shutil, "disk_usage", lambda _: usage)
+    with caplog.at_level(logging.WARNING, "deep_cnn"):
+        assert open_cache(tmp_path, index, PRE) is None
+    assert "third" in caplog.text
+    usage.free = 3 * size + 3000
+    assert open_cache(tmp_path, index, PRE) is not None
+
+
+def test_the_key_names_files_and_geometry_but_no_normalisation(index):
+    key = cache_key(index, PRE)
+    assert key == cache_key(index, Preprocessing(32, 28, (0.1, 0.1, 0.1), (1.0, 1.0, 1.0)))
+    assert key != cache_key(index, Preprocessing(33, 32)) and key != cache_key(index, Preprocessing(32, 32, fit="pad"))
+    assert key != cache_key(index.take(np.arange(1, len(index))), PRE)
+    index.mtimes[0] += 1
+    assert key != cache_key(index, PRE)
+    index.mtimes[0] -= 1
+
+
+def test_where_it_lies(tmp_path, monkeypatch):
+    for name in ("PBS_JOBID", "SLURM_JOB_ID"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "scratch"))
+    assert cache_folder("off", tmp_path) is None
+    assert cache_folder("auto", tmp_path) == tmp_path / "outputs" / "cache"
+    monkeypatch.setenv("PBS_JOBID", "1")
+    assert cache_folder("auto", tmp_path) == tmp_path / "scratch" / "deep_cnn_cache"
+
+
+def test_pixels_are_the_decoded_ones_from_any_number_of_threads(index, tmp_path):
+    first, second = (Pixels(index.root, index.paths, PRE, open_cache(tmp_path, index, PRE)) for _ in range(2))
+    threads = [threading.Thread(target=lambda p=p: [p[i] for i in range(20)]) for p in (first, second, first)]
+    [thread.start() for thread in threads]
+    [thread.join() for thread in threads]
+    reopened = open_cache(tmp_path, index, PRE)
+    assert reopened.filled() == 20
+    for i in range(20):
+        expected = decode(index.root / index.paths[i], PRE)
+        assert torch.equal(first[i], expected)
+        assert np.array_equal(reopened.read(i), expected.permute(1, 2, 0).numpy())
+
+
+def spoil(folder, half=False, damaged=False):
+    (path,), (sums,) = folder.glob("*.pixels"), folder.glob("*.rows")
+    rows = os.path.getsize(sums) // 8
+    pixels = np.memmap(path, np.uint8, "r+").reshape(rows, -1)
+    if half:
+        pixels[: rows // 2] = 0
+        np.memmap(sums, np.uint64, "r+")[: rows // 2] = 0
+    if damaged:
+        pixels[rows // 4 : rows // 2, 1000] ^= 255
+
+
+def test_the_weights_are_the_same_with_any_cache(train, tmp_path):
+    """Off, filled on the way, full, half filled, and with damaged rows; with any number of reading threads."""
+    found, folder = {}, tmp_path / "cache"
+
+    def run(name, **flags):
+        code, files = train(
+            run_name=name, data_dir=PLACES / "train", val_split=0, test_split=0, augment="basic", epochs=2, **flags
+        )
+        assert code == 0
+        found[name] = checkpoint.load(files.last)["weights"], (files.results / "metrics.csv").read_bytes()
+
+    run("off", cache="off", workers=1)
+    run("filled", cache=folder, workers=3)
+    run("full", cache=folder, workers=1)
+    spoil(folder, half=True)
+    run("half", cache=folder, workers=2)
+    spoil(folder, damaged=True)
+    run("damaged", cache=folder)
+    weights, metrics = found.pop("off")
+    for name, (others, other_metrics) in found.items():
+        assert all(torch.equal(weights[key], others[key]) for key in weights), name
+        assert metrics == other_metrics, name
