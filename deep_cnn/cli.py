@@ -29,6 +29,10 @@ VERBS = {
         "deep_cnn.verbs.checking", "look at data, network and machine before a run is queued; takes its flags"
     ),
     "report": Verb("deep_cnn.verbs.reporting", "write a run's report.html again"),
+    "verify_resume": Verb(
+        "deep_cnn.verbs.verifying",
+        "prove on this machine that a killed run goes on bit by bit (takes training's flags)",
+    ),
     "prefetch": Verb("deep_cnn.verbs.prefetching", "download a network's weights ahead, for machines without internet"),
 }
 
@@ -69,7 +73,9 @@ def _dispatch(argv: list[str]) -> int:
         print(help_text(verb, options_class, everything=any("all" in word for word in argv)))
         return 0
     given = parse_flags(argv, options_class)
-    return module.main(with_recipe(given) if options_class is Config else options_class(**given))
+    if issubclass(options_class, Config):
+        return module.main(with_recipe(given, options_class))
+    return module.main(options_class(**given))
 
 
 def parse_flags(argv: list[str], options_class: type) -> dict[str, Any]:

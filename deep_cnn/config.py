@@ -195,12 +195,12 @@ RECIPES: dict[str, dict[str, Any]] = {
 }
 
 
-def with_recipe(given: dict[str, Any]) -> Config:
+def with_recipe(given: dict[str, Any], options_class: type[Config] = Config) -> Config:
     """The run that flags ask for: defaults, then the recipe's, then the flags themselves."""
     recipe = given.get("recipe", "finetune")
     if recipe not in RECIPES:
         raise ConfigError(f"--recipe={recipe}: unknown; there are {', '.join(RECIPES)}.{nearest(recipe, RECIPES)}")
-    return Config(**(RECIPES[recipe] | given))
+    return options_class(**(RECIPES[recipe] | given))
 
 
 def check_ranges(options: Any) -> None:

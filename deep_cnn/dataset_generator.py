@@ -53,6 +53,14 @@ class Dataset:
         """int64 (n,): the sample numbers of train, validation or test."""
         return getattr(self.splits, split)
 
+    def at_most(self, count: int, seed: int) -> "Dataset":
+        """With so many images of each split, stratified."""
+        cut = {name: self.samples(name) for name in SPLITS}
+        cut = {
+            name: apply_subset(self.index, rows, min(count, len(rows)), seed) for name, rows in cut.items() if len(rows)
+        }
+        return dataclasses.replace(self, splits=dataclasses.replace(self.splits, **cut))
+
     def digest(self) -> str:
         """Names the data by relative paths, sizes and the table's bytes: staged to another folder, it is the same data."""
         digest = hashlib.sha256(self.index.table_digest.encode())

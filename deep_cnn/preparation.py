@@ -141,11 +141,12 @@ class Plan:
         )
 
 
-def gather(config: Config, *, fresh: bool) -> Materials:
+def gather(config: Config, *, fresh: bool, at_most: int | None = None) -> Materials:
     """Check the flags against machine and network, index and split the data.
 
     Args:
         fresh: nothing has been saved under this name, so the weights will be needed; asked for before the data is read.
+        at_most: take so many images of each split.
     """
     begun = time.monotonic()
     check_names(config)
@@ -158,6 +159,8 @@ def gather(config: Config, *, fresh: bool) -> Materials:
     pre = choose_preprocessing(config)
     workers = machine.granted_cores() if config.workers == "auto" else max(1, int(config.workers))
     dataset = read_dataset(config, pre, workers)
+    if at_most is not None:
+        dataset = dataset.at_most(at_most, config.seed)
     sizes = {split: len(dataset.samples(split)) for split in ("train", "validation", "test")}
     log.info("Images: %s", ", ".join(f"{count} {split}" for split, count in sizes.items()))
     task = task_of(config, dataset)

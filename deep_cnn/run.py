@@ -32,9 +32,11 @@ from deep_cnn.walltime import Deadline, Forecast, duration, forecast_text, time_
 log = logging.getLogger(__name__)
 
 
-def train(config: Config) -> dict[str, Any] | None:
+def train(config: Config, *, at_most: int | None = None) -> dict[str, Any] | None:
     """Train, validate and test one network; what the run leaves behind is below ROOT_DIR/outputs.
 
+    Args:
+        at_most: take so many images of each split, for a short version of a run.
     Returns:
         The held-out result, as in test.json, or None where there is no test set.
     Raises:
@@ -46,7 +48,7 @@ def train(config: Config) -> dict[str, Any] | None:
         status = Status(files)
         try:
             with faults.explained(config.batch_size, 1):
-                result = _run(config, files, lock, status)
+                result = _run(config, files, lock, status, at_most)
             status.say("finished")
             return result
         except Stopped as stop:
@@ -66,9 +68,9 @@ def train(config: Config) -> dict[str, Any] | None:
             raise
 
 
-def _run(config: Config, files: RunFiles, lock: RunLock, status: Status) -> dict[str, Any] | None:
+def _run(config: Config, files: RunFiles, lock: RunLock, status: Status, at_most: int | None) -> dict[str, Any] | None:
     files.clear_leftovers()
-    materials = preparation.gather(config, fresh=config.resume == "never" or not files.has_results())
+    materials = preparation.gather(config, fresh=config.resume == "never" or not files.has_results(), at_most=at_most)
     has_test = len(materials.dataset.splits.test) > 0
     saved = find_saved(config.resume, files, status, materials.identity, has_test=has_test)
     if saved and is_finished(files, status, saved, has_test):

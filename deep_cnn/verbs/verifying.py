@@ -1,0 +1,45 @@
+"""python -m deep_cnn verify_resume [train flags]: is a killed run's result that of an unbroken one, on this machine?"""
+
+from dataclasses import dataclass
+
+from deep_cnn.config import Config, flag
+
+
+@dataclass(frozen=True)
+class Options(Config):
+    kills: int = flag(5, "how often the run is killed", group="verb", low=1, identity=False)
+    kill_seed: int | None = flag(None, "seed of the random moments; by default, other ones each time",
+                                 group="verb", kind=int, identity=False)  # fmt: skip
+
+
+def main(options: Options) -> int:
+    from dataclasses import replace
+    from pathlib import Path
+
+    from deep_cnn import dataset_generator, logbook, machine, verification
+
+    logbook.console_only()
+    config = Config.from_dict(options.to_dict())
+    if machine.pick_device(config.device).type == "cuda" and not config.deterministic:
+        print("On a GPU only --deterministic repeats every bit: it is added")
+        config = replace(config, deterministic=True)
+    folder = dataset_generator.data_dir(config)
+    places = {"data_dir": str(folder.resolve())}
+    for name in ("metadata", "weights"):
+        value = getattr(config, name)
+        if value and value not in ("pretrained", "none") and "://" not in value:
+            places[name] = str(dataset_generator.find(name, value, config, folder).resolve())
+    if config.cache == "auto":
+        places["cache"] = str((config.root / "outputs" / "cache").resolve())
+    root = Path(config.root / "outputs" / "verify_resume").resolve()
+    short = verification.short_version(replace(config, **places), root)
+    found = verification.verify(short, options.kills, options.kill_seed, lambda text: print(text, flush=True))
+    if not found:
+        print("identical: weights, metrics.csv, test.json and predictions_test.csv")
+        return 0
+    print(f"DIFFERENT (both runs are kept in {root}):")
+    for line in found[:20]:
+        print(f"  {line}")
+    if len(found) > 20:
+        print(f"  and {len(found) - 20} more")
+    return 1

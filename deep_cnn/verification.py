@@ -1,0 +1,184 @@
+"""Does a run that is killed again and again end where one ends that never was? Asked of a short version of the user's own.
+
+`python -m deep_cnn.verification CONFIG.json` is the process that gets killed.
+"""
+
+import json
+import random
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from deep_cnn import checkpoint
+from deep_cnn.config import Config
+from deep_cnn.errors import DeepCNNError
+from deep_cnn.run_files import RunFiles
+from deep_cnn.storage import read_json, write_text
+
+STEPS = 6  # of an epoch of the short version
+EPOCHS = 3
+BATCH = 16
+TEXTS = ("metrics.csv", "test.json", "predictions_test.csv")
+
+
+def short_version(config: Config, root: Path) -> Config:
+    """The same run with a few steps an epoch, below another root.
+
+    Frozen parts thaw, and patience ends, within it.
+    """
+    batch = min(config.batch_size, BATCH)
+    epochs = min(config.epochs, EPOCHS)
+    return replace(
+        config, root_dir=str(root), epochs=epochs, batch_size=batch, save_every="2", resume="auto", max_time=None,
+        unfreeze_epoch=config.unfreeze_epoch and min(config.unfreeze_epoch, max(1, epochs - 1)),
+        wandb=False, tensorboard=False, config=None,
+    )  # fmt: skip
+
+
+def verify(config: Config, kills: int, seed: int | None, say: Callable[[str], None]) -> list[str]:
+    """Run it whole, run it killed `kills` times, compare.
+
+    Args:
+        config: the short version; its root's outputs are made and, where all is identical, removed.
+    Returns:
+        What differs, in words; nothing when all is identical.
+    Raises:
+        DeepCNNError: the training ended by itself in another way than it should.
+    """
+    rng = random.Random(seed)
+    whole, killed = (RunFiles(config.root / "outputs", name) for name in ("whole", "killed"))
+    shutil.rmtree(config.root, ignore_errors=True)
+    say("Training a short version without a break...")
+    process = _Training(replace(config, run_name=whole.name))
+    process.await_first_step()
+    begun = time.monotonic()
+    process.finish()
+    seconds = time.monotonic() - begun
+    say(f"... {seconds:.0f} s from the first step on. The same, killed at {kills} random moments:")
+
+    done = 0
+    while done < kills:
+        process = _Training(replace(config, run_name=killed.name))
+        process.await_first_step()
+        if process.kill_after(rng.uniform(0, 2 * seconds / (kills + 1))):
+            done += 1
+            say(f"  killed {done} of {kills}: {_where(killed)}")
+        else:  # it was done before: again from the start
+            if found := differences(whole, killed):
+                return found
+            killed.last.unlink()
+            killed.move_aside()
+    process = _Training(replace(config, run_name=killed.name))
+    process.finish()
+    found = differences(whole, killed)
+    if not found:
+        shutil.rmtree(config.root)
+    return found
+
+
+def _where(files: RunFiles) -> str:
+    status = read_json(files.status) or {}
+    return f"epoch {status.get('epoch')}, step {status.get('step')} of {status.get('steps')} was the last one saved"
+
+
+class _Training:
+    """A process that trains, its words in a file."""
+
+    def __init__(self, config: Config):
+        self.files = RunFiles(config.root / "outputs", config.run_name)
+        self.said = config.root / f"{config.run_name}.txt"
+        settings = config.root / f"{config.run_name}.json"
+        write_text(settings, config.to_json())
+        self.begun = time.time()
+        with open(self.said, "w", encoding="utf-8") as stream:
+            command = [sys.executable, "-m", "deep_cnn.verification", str(settings)]
+            self.process = subprocess.Popen(command, stdout=stream, stderr=stream)
+
+    def await_first_step(self) -> None:
+        """Until status.json says that this very process trains, or it has ended."""
+        while self.process.poll() is None:
+            if self.files.status.exists() and self.files.status.stat().st_mtime >= self.begun - 0.01:
+                return
+            time.sleep(0.01)
+
+    def kill_after(self, seconds: float) -> bool:
+        """SIGKILL it then; False when it had finished before."""
+        try:
+            self.process.wait(timeout=seconds)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+            return True
+        self.finish()
+        return False
+
+    def finish(self) -> None:
+        if self.process.wait():
+            lines = self.said.read_text(encoding="utf-8", errors="replace").strip().splitlines() or ["no word"]
+            raise DeepCNNError(f"the short training ended with code {self.process.returncode}: {lines[-1]}")
+
+
+def differences(one: RunFiles, other: RunFiles) -> list[str]:
+    """What differs between the results of two runs, bit by bit; times and names are not looked at."""
+    found = []
+    for name in TEXTS:
+        texts = [path.read_bytes() if path.exists() else None for path in (one.results / name, other.results / name)]
+        if texts[0] != texts[1]:
+            found.append(f"{name}: {_first_difference(*texts)}")
+    for file, parts in (("best.pt", ("weights",)), ("last.pt", ("weights", "average", "optimizer", "scaler", "sums"))):
+        left, right = (checkpoint.load(files.models / file) for files in (one, other))
+        for part in parts:
+            found += [f"{file}: {name}" for name in _unequal(left.get(part), right.get(part), part)]
+        if file == "last.pt":
+            steps = [{k: v for k, v in state["progress"].items() if k != "train_seconds"} for state in (left, right)]
+            found += [f"{file}: progress {steps[0]} and {steps[1]}"] if steps[0] != steps[1] else []
+    return found
+
+
+def _unequal(one: Any, other: Any, name: str) -> Iterator[str]:
+    import torch
+
+    if isinstance(one, dict) and isinstance(other, dict) and one.keys() == other.keys():
+        for key in one:
+            yield from _unequal(one[key], other[key], f"{name}.{key}")
+    elif isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
+        for number, pair in enumerate(zip(one, other, strict=True)):
+            yield from _unequal(*pair, f"{name}.{number}")
+    elif isinstance(one, torch.Tensor) and isinstance(other, torch.Tensor):
+        if one.dtype != other.dtype or not torch.equal(one, other):
+            apart = (
+                (one.double() - other.double()).abs().max().item() if one.shape == other.shape and one.numel() else None
+            )
+            yield f"{name} differs, by at most {apart}"
+    elif one != other:
+        yield f"{name}: {one!r:.60} and {other!r:.60}"
+
+
+def _first_difference(one: bytes | None, other: bytes | None) -> str:
+    if one is None or other is None:
+        return "one of the two does not exist"
+    lines = [text.decode("utf-8", "replace").splitlines() for text in (one, other)]
+    number = next((i for i, pair in enumerate(zip(*lines, strict=False)) if pair[0] != pair[1]), min(map(len, lines)))
+    return f"line {number + 1} differs"
+
+
+def main(settings: str) -> int:
+    """Train what a file of flags says, on a few images."""
+    from deep_cnn.run import train
+
+    config = Config.from_dict(json.loads(Path(settings).read_text(encoding="utf-8")))
+    try:
+        train(config, at_most=STEPS * config.batch_size)
+    except DeepCNNError as mistake:
+        print(f"deep_cnn: {mistake}", file=sys.stderr)
+        return mistake.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))
