@@ -1,0 +1,258 @@
+"""A training that is killed again and again ends where one ends that never was: weights, metrics.csv, test.json, bit by bit.
+
+`DEEP_CNN_KILLS=100 pytest tests/test_resume.py -k killed -s` kills more often and shows what was hit.
+"""
+
+import csv
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+if not hasattr(os, "fork") or sys.platform == "darwin":
+    pytest.skip("forks a process that has imported torch, which is safe on Linux alone", allow_module_level=True)
+
+import crashes
+import torch
+
+from deep_cnn.run_files import RunFiles
+from deep_cnn.verification import differences
+
+KILLS = int(os.environ.get("DEEP_CNN_KILLS", "20"))
+PLACES = Path(__file__).parent / "places_test_input"
+PLAIN = [
+    f"--data_dir={PLACES}", "--model=shufflenet_v2_x0_5", "--weights=none", "--image_size=32", "--precision=fp32",
+    "--batch_size=8", "--save_every=2", "--epochs=3",
+]  # fmt: skip
+EVERYTHING = [
+    *PLAIN, "--epochs=9", "--freeze=backbone", "--unfreeze_epoch=1", "--ema=0.9", "--schedule=plateau", "--patience=5",
+    "--mixup=0.4", "--cutmix=1", "--dropout=0.5", "--grad_accumulation=2", "--clip=1", "--augment=strong",
+    "--label_smoothing=0.1", "--oversample", "--lr=0.01",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def server():
+    with crashes.Server() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def whole(server, tmp_path_factory):
+    """The folder of a plain training that was never stopped."""
+    folder = tmp_path_factory.mktemp("whole")
+    server.finish([*PLAIN, f"--root_dir={folder}"], folder)
+    return folder
+
+
+def linked(folder: Path, copies: int) -> Path:
+    """The places, each image of the validation so many times, so that validation and reading take a while."""
+    folder.mkdir(exist_ok=True)
+    for image in PLACES.rglob("*.jpg"):
+        relative = image.relative_to(PLACES)
+        for copy in range(copies if relative.parts[0] == "val" else 1):
+            link = folder / relative.with_stem(f"{relative.stem}_{copy}")
+            link.parent.mkdir(parents=True, exist_ok=True)
+            os.link(image, link) if folder.stat().st_dev == image.stat().st_dev else shutil.copy(image, link)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory):
+    return linked(tmp_path_factory.mktemp("many"), 40)
+
+
+def files_of(root: Path) -> RunFiles:
+    return RunFiles(root / "outputs", "default")
+
+
+def status_of(root: Path) -> dict:
+    return json.loads(files_of(root).status.read_text(encoding="utf-8"))
+
+
+def same(one: Path, other: Path) -> None:
+    """By the program's own comparison, and by the bytes of the weights without it."""
+    assert differences(files_of(one), files_of(other)) == []
+    for name in ("best.pt", "last.pt"):
+        states = [torch.load(files_of(root).models / name, weights_only=True)["weights"] for root in (one, other)]
+        left, right = ([t.numpy().tobytes() for t in state.values()] for state in states)
+        assert left == right
+
+
+@pytest.mark.parametrize(("flags", "seed"), [(PLAIN, 1), (EVERYTHING, 2)], ids=["plain", "everything"])
+def test_killed_at_random_moments_the_result_is_the_same(server, tmp_path, flags, seed):
+    flags, whole = [*flags, f"--data_dir={linked(tmp_path / 'data', 8)}"], tmp_path / "whole"
+    server.finish([*flags, f"--root_dir={whole}"], whole)
+    rows = list(csv.DictReader((files_of(whole).results / "metrics.csv").read_text(encoding="utf-8").splitlines()))
+    print(f"\nunbroken: {len(rows)} epochs,", *(f"lr {row['lr']} top-1 {float(row['val_top1']):.3f}," for row in rows))
+    hits, finished = crashes.torment(server, flags, tmp_path / "killed", KILLS, seed)
+    for root in finished:
+        same(whole, root)
+    phases = {phase: sum(n for (where, _), n in hits.items() if where == phase) for phase in crashes.PHASES}
+    signals = {name: sum(n for (_, which), n in hits.items() if which == name) for name in ("SIGKILL", "SIGTERM")}
+    print(f"\n{sum(hits.values())} kills, {len(finished)} trainings finished: {phases}, {signals}")
+    assert sum(hits.values()) == KILLS
+    if KILLS >= 20:
+        assert all(phases[name] for name in ("training", "validation", "saving"))
+    assert phases["starting"] == 0
+
+
+def test_the_comparison_sees_a_single_bit(whole, tmp_path):
+    for name in ("best.pt", "last.pt"):
+        shutil.rmtree(tmp_path / "outputs", ignore_errors=True)
+        shutil.copytree(whole / "outputs", tmp_path / "outputs")
+        path = files_of(tmp_path).models / name
+        state = torch.load(path, weights_only=True)
+        mean = next(t for key, t in state["weights"].items() if "running_mean" in key)
+        mean.view(torch.int32)[0] ^= 1
+        torch.save(state, path)
+        assert len(differences(files_of(whole), files_of(tmp_path))) == 1
+    (files_of(tmp_path).results / "metrics.csv").write_text("epoch\n", encoding="utf-8")
+    assert "metrics.csv: line 1 differs" in differences(files_of(whole), files_of(tmp_path))
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT", "SIGUSR1"])
+def test_a_signal_in_validation_is_honoured_between_two_batches(server, many, tmp_path, name):
+    child = crashes.Child(server, [*PLAIN, f"--data_dir={many}", f"--root_dir={tmp_path}"], tmp_path)
+    assert child.wait_until(lambda: child.phase == crashes.VALIDATION and child.steps == 5), child.words()
+    begun = time.monotonic()
+    child.kill(getattr(signal, name))
+    assert child.ended() == 75
+    seconds = time.monotonic() - begun
+    print(f"\n{name} in validation: exit code 75 after {seconds:.2f} s")
+    assert seconds < 2
+    status = status_of(tmp_path)
+    assert (status["state"], status["epoch"], status["step"], status["steps"]) == ("stopped", 0, 5, 15)
+    assert name in status["reason"] and "everything is saved" in status["reason"]
+
+
+def test_a_signal_while_the_cache_is_filled(server, many, tmp_path):
+    flags = [*PLAIN, f"--data_dir={many}", "--on_bad_image=skip", "--workers=1", f"--root_dir={tmp_path}"]
+    child = crashes.Child(server, flags, tmp_path)
+    assert child.wait_until(lambda: "reading all" in child.words()), child.words()
+    begun = time.monotonic()
+    child.kill(signal.SIGTERM)
+    assert child.ended() == 75, child.words()
+    seconds = time.monotonic() - begun
+    print(f"\nSIGTERM while the cache is filled: exit code 75 after {seconds:.2f} s")
+    assert seconds < 2
+    assert status_of(tmp_path)["state"] == "stopped" and "before the first step" in status_of(tmp_path)["reason"]
+    # a later link of a chain insists on going on, and begins, since nothing had to be saved
+    child = crashes.Child(server, [*PLAIN, f"--root_dir={tmp_path}", "--resume=must", "--epochs=1"], tmp_path)
+    assert child.ended() == 0, child.words()
+
+
+def test_under_torchrun_a_clean_stop_is_no_failure(server, many, tmp_path):
+    child = crashes.Child(server, [*PLAIN, f"--data_dir={many}", f"--root_dir={tmp_path}"], tmp_path,
+                          environment={"TORCHELASTIC_RUN_ID": "1"})  # fmt: skip
+    assert child.wait_until(lambda: child.steps >= 2)
+    child.kill(signal.SIGTERM)
+    assert child.ended() == 0
+    assert status_of(tmp_path)["state"] == "stopped" and status_of(tmp_path)["step"] >= 2
+
+
+def test_a_second_ctrl_c_stops_at_once(server, many, tmp_path):
+    child = crashes.Child(server, [*PLAIN, "--epochs=50", "--save_every=1h", f"--root_dir={tmp_path}"], tmp_path)
+    assert child.wait_until(lambda: child.steps >= 2)
+    child.kill(signal.SIGSTOP)  # so that both are there when it goes on
+    child.kill(signal.SIGINT)
+    child.kill(signal.SIGCONT)
+    child.wait_until(lambda: child.phase == crashes.SAVING)
+    child.kill(signal.SIGINT)
+    code = child.ended()
+    assert code in (130, 75), child.words()  # 75: the first one's end was faster
+    assert "Traceback" not in child.words()
+    assert status_of(tmp_path)["state"] == "stopped"
+
+
+def test_a_disk_that_fills_loses_nothing(server, whole, tmp_path):
+    """No file may grow beyond a megabyte, which last.pt (4 MB) and best.pt (1.6 MB) do, from the middle of the run on."""
+    flags = [*PLAIN, f"--root_dir={tmp_path}"]
+    child = crashes.Child(server, flags, tmp_path)
+    assert child.wait_until(lambda: child.steps >= 7)
+    child.kill(signal.SIGTERM)
+    assert child.ended() == 75
+    before = files_of(tmp_path).last.read_bytes()
+    child = crashes.Child(server, flags, tmp_path, file_size=1_000_000)
+    code = child.ended()
+    words = child.words()
+    assert "last.pt could not be written (File too large); the state before it is whole" in words
+    assert files_of(tmp_path).last.read_bytes() == before
+    assert "Traceback" not in words and not list(files_of(tmp_path).models.glob("*.tmp"))
+    assert code in (0, 2)  # 2 where an epoch of this process was the best
+    assert server.finish(flags, tmp_path)
+    same(whole, tmp_path)
+
+
+def test_a_file_that_vanishes_is_named_and_the_state_is_kept(server, whole, tmp_path):
+    data = tmp_path / "data"
+    shutil.copytree(PLACES, data)
+    flags = [*PLAIN, "--cache=off", f"--data_dir={data}", f"--root_dir={tmp_path}"]
+    child = crashes.Child(server, flags, tmp_path)
+    assert child.wait_until(lambda: child.steps >= 6)
+    victim = next(data.glob("val/*/*.jpg"))
+    victim.rename(tmp_path / victim.name)
+    assert child.ended() == 2
+    assert str(victim) in child.words() and "No such file" in child.words() and "Traceback" not in child.words()
+    assert status_of(tmp_path)["state"] == "mistake" and status_of(tmp_path)["step"] == 10  # of two whole epochs
+    (tmp_path / victim.name).rename(victim)
+    server.finish(flags, tmp_path)
+    same(whole, tmp_path)
+
+
+def test_a_loss_that_is_no_number_ends_the_run_by_name(server, tmp_path):
+    flags = [*PLAIN, "--lr=1e30", "--optimizer=sgd", "--warmup=0", "--save_every=1", f"--root_dir={tmp_path}"]
+    child = crashes.Child(server, flags, tmp_path)
+    assert child.ended() == 2
+    last_line = child.words().strip().splitlines()[-1]
+    assert "--lr" in last_line and "step" in last_line and "--clip" in last_line
+    for path in files_of(tmp_path).models.glob("*.pt"):
+        assert all(t.isfinite().all() for t in torch.load(path, weights_only=True)["weights"].values())
+
+
+def test_two_processes_cannot_hold_one_name(server, tmp_path):
+    flags = [*PLAIN, "--epochs=50", f"--root_dir={tmp_path}"]
+    first = crashes.Child(server, flags, tmp_path / "first")
+    assert first.wait_until(lambda: first.steps >= 1)
+    second = crashes.Child(server, flags, tmp_path / "second")
+    assert second.ended() == 2
+    assert f"held by process {first.pid}" in second.words()
+    first.kill(signal.SIGKILL)
+    first.ended()
+    third = crashes.Child(server, [*flags, "--steal_lock"], tmp_path / "third")
+    assert third.wait_until(lambda: third.steps >= 1), third.words()  # a dead process holds nothing
+    third.kill(signal.SIGTERM)
+    assert third.ended() == 75
+
+
+def test_another_run_of_the_name_is_moved_aside_with_its_log(server, tmp_path):
+    flags = [*PLAIN, "--epochs=1", f"--root_dir={tmp_path}"]
+    server.finish([*flags, "--seed=1"], tmp_path)
+    old = files_of(tmp_path).best.read_bytes()
+    server.finish([*flags, "--seed=2"], tmp_path)
+    moved = RunFiles(tmp_path / "outputs", "default.1")
+    assert moved.best.read_bytes() == old and json.loads(moved.status.read_text())["state"] == "finished"
+    assert (moved.results / "test.json").exists() and (files_of(tmp_path).results / "test.json").exists()
+    logs = [files.log.read_text(encoding="utf-8") for files in (moved, files_of(tmp_path))]
+    assert [log.count("Running on") for log in logs] == [1, 1] and "--seed was 1, is 2" in logs[1]
+
+
+def test_a_real_process_stops_cleanly_while_it_imports(tmp_path):
+    command = [sys.executable, "-m", "deep_cnn", *PLAIN, f"--root_dir={tmp_path}"]
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent.parent), "NCPUS": "1"}
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment, text=True)
+    time.sleep(1)  # torch takes longer
+    process.terminate()
+    said, _ = process.communicate(timeout=60)
+    assert process.returncode == 75, said
+    assert said.strip().splitlines()[-1].startswith("deep_cnn: stopped by SIGTERM") and "Traceback" not in said
+    # with --max_time: the first step is taken, and saved
+    process = subprocess.run([*command, "--max_time=1s"], capture_output=True, env=environment, text=True, timeout=120)
+    assert process.returncode == 75 and "before the time limit" in process.stderr
+    assert status_of(tmp_path)["step"] == 1
