@@ -33,6 +33,8 @@ VERBS = {
         "deep_cnn.verbs.verifying",
         "prove on this machine that a killed run goes on bit by bit (takes training's flags)",
     ),
+    "explain": Verb("deep_cnn.verbs.explaining", "pictures of what raises or lowers a score or a class"),
+    "export": Verb("deep_cnn.verbs.exporting", "the network as ONNX, TorchScript, PT2 or safetensors, checked"),
     "prefetch": Verb("deep_cnn.verbs.prefetching", "download a network's weights ahead, for machines without internet"),
 }
 

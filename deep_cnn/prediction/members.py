@@ -15,6 +15,7 @@ from deep_cnn import engine, loading, machine, model_builder
 from deep_cnn.data.feed import Batch
 from deep_cnn.data.preprocess import Preprocessing
 from deep_cnn.errors import ConfigError
+from deep_cnn.model_builder import ModelSpec
 from deep_cnn.prediction.unlike import FeatureTap, Reference
 from deep_cnn.preparation import Decisions
 from deep_cnn.tasks import Task
@@ -27,6 +28,7 @@ class Member:
     """A network on its device, and all that its checkpoint says of how it is used."""
 
     model: nn.Module
+    spec: ModelSpec
     head: str
     task: Task
     pre: Preprocessing
@@ -76,12 +78,13 @@ def _load(path: Path, device: torch.device, precision: str) -> Member:
         log.info("%s was trained in fp16, which a CPU only emulates: predicting in fp32", path)
         decisions = replace(decisions, precision="fp32")
     machine.set_determinism(meta["config"]["deterministic"], device)
-    head = model_builder.head_modules(meta["model"]["name"], model)[0]
+    spec = ModelSpec.from_dict(meta["model"])
+    head = model_builder.head_modules(spec.name, model)[0]
     model = model.to(device, machine.dtype_of(decisions.precision), memory_format=machine.CHANNELS_LAST)
     reference = Reference.from_dict(meta["reference"]) if "reference" in meta else None
     if reference:
         reference = replace(reference, bank=reference.bank.to(device, torch.float32))
-    return Member(model, head, task, pre, decisions, reference, meta["config"]["data_dir"], file_digest(path), device)
+    return Member(model, spec, head, task, pre, decisions, reference, meta["config"]["data_dir"], file_digest(path), device)
 
 
 def rows_together(members: Sequence[Member]) -> int:

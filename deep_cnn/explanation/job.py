@@ -1,0 +1,132 @@
+"""Explain some images of a run: choose them, compute the maps, check them, draw them."""
+
+import logging
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from deep_cnn.data.augment import center_crop
+from deep_cnn.data.decode import decode
+from deep_cnn.data.normalise import Normaliser
+from deep_cnn.errors import ConfigError, nearest
+from deep_cnn.explanation import sanity, sheet
+from deep_cnn.explanation.gallery import folder_of
+from deep_cnn.explanation.maps import find_layer, signed_maps
+from deep_cnn.explanation.sheet import Explained
+from deep_cnn.finished import FinishedRun, SplitImages, wrongness
+from deep_cnn.prediction.inputs import images_from_list
+from deep_cnn.prediction.members import Member
+from deep_cnn.storage import write_json
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The images to explain, what the network says of them, and how each is to be captioned."""
+
+    images: SplitImages | None
+    paths: list[Path]
+    names: list[str]
+    decoded: np.ndarray  # float64 (n, K)
+    truths: list[str]  # "" where unknown
+
+
+def choose(run: FinishedRun, split: str, files: tuple[str, ...], count: int, workers: int) -> Chosen:
+    """The named images, or the `count` most wrong of a split, the worst first."""
+    if files:
+        images = images_from_list(files, run.bases)
+        decoded = run.decoded(images, workers)
+        return Chosen(None, [images.root / p for p in images.paths], list(images.paths), decoded, [""] * len(decoded))
+    everything = run.split(split)
+    decoded = run.decoded(everything.images, workers)
+    order = np.argsort(-wrongness(run.member, decoded, everything.truths), kind="stable")
+    order = order[~np.isnan(decoded[order]).any(1)][:count]
+    worst = everything.take(order)
+    truths = [" ".join(f"{v:.4g}" for v in t) if isinstance(t, np.ndarray) else t for t in worst.truths]
+    return Chosen(
+        worst, [worst.images.root / p for p in worst.images.paths], list(worst.images.paths), decoded[order], truths
+    )
+
+
+def explain(
+    run: FinishedRun, chosen: Chosen, wanted: tuple[str, ...], layer_name: str | None, title: str
+) -> dict[str, Any]:
+    """Write RESULTS/explain: overlays, a contact sheet per output (one for the predicted classes), sanity.png, explain.json.
+
+    Args:
+        wanted: classes or scores; by default the predicted class of each image, or every score.
+    Returns:
+        what explain.json says.
+    """
+    member, folder = run.member, folder_of(run.files.results)
+    task = member.task
+    for name in wanted:
+        if name not in task.names:
+            raise ConfigError(
+                f"--target={name}: the network knows {', '.join(task.names[:8])}.{nearest(name, task.names)}"
+            )
+    layer = find_layer(member.spec.name, member.model, member.pre.crop, layer_name)
+    log.info("Grad-CAM at %s, maps of %d x %d cells", layer.name, layer.side, layer.side)
+    pixels = torch.stack([center_crop(decode(path, member.pre), member.pre.crop) for path in chosen.paths])
+    weight = next(member.model.parameters())
+    images = Normaliser(member.pre.mean, member.pre.std)(pixels.contiguous(memory_format=torch.channels_last))
+    images = images.to(member.device, weight.dtype)  # (n, 3, S, S)
+
+    both = task.kind == "scores"
+    sets = {name: [task.names.index(name)] * len(images) for name in (wanted or (task.names if both else ()))}
+    if not sets:
+        sets = {"predicted": chosen.decoded.argmax(1).tolist()}
+    pictures, first_maps = [], None
+    for name, outputs in sets.items():
+        maps = in_pieces(member, layer, images, outputs)
+        first_maps = (outputs, maps) if first_maps is None else first_maps
+        found = [
+            Explained(file, caption(task.names[k], decoded[k], truth, both), pixel.permute(1, 2, 0).numpy(),
+                      sheet.parts(signed.numpy(), both))
+            for file, k, decoded, truth, pixel, signed in zip(
+                chosen.names, outputs, chosen.decoded, chosen.truths, pixels, maps, strict=True)
+        ]  # fmt: skip
+        for number, one in enumerate(found):
+            for kind, picture in sheet.overlays(one).items():
+                sheet.save_image(
+                    picture, folder / "overlays" / f"{number:03d}_{_plain(one.file)}_{_plain(name)}_{kind}.png"
+                )
+        path = folder / (f"contact_sheet_{_plain(name)}.png" if len(sets) > 1 else "contact_sheet.png")
+        sheet.contact_sheet(found, path, f"{title}: what raises {'and lowers ' if both else ''}{_words(name)}")
+        pictures.append({"file": path.name, "caption": f"Grad-CAM, {title}: {_words(name)}"})
+    outputs, maps = first_maps
+    some = slice(0, 16)  # enough for a mean; the network is made random stage by stage
+    checked, _ = sanity.cascade(member.model, member.spec, layer, images[some], outputs[some], maps[some])
+    sheet.sanity_figure(checked.stages, checked.correlations, folder / "sanity.png")
+    log.info(checked.line())
+    pictures.append({"file": "sanity.png", "caption": checked.line()})
+    about = {
+        "layer": layer.name, "cells": layer.side, "images": chosen.names, "pictures": pictures,
+        "sanity": {"stages": checked.stages, "correlations": checked.correlations, "passed": checked.passed},
+    }  # fmt: skip
+    write_json(folder / "explain.json", about)
+    return about
+
+
+def in_pieces(member: Member, layer, images: torch.Tensor, outputs: list[int], rows: int = 16) -> torch.Tensor:
+    """`signed_maps` of any number of images: the gradients of 16 at a time fit in memory."""
+    starts = range(0, len(images), rows)
+    return torch.cat([signed_maps(member.model, layer, images[i : i + rows], outputs[i : i + rows]) for i in starts])
+
+
+def caption(name: str, value: float, truth: str, score: bool) -> str:
+    said = f"{name}: {value:.4g}" if score else f"{name} {100 * value:.0f}%"
+    return said + (f" (true: {truth})" if truth else "")
+
+
+def _words(name: str) -> str:
+    return "the predicted class" if name == "predicted" else name
+
+
+def _plain(text: str) -> str:
+    return re.sub(r"[^A-Za-z0-9.-]+", "_", text)[-60:]

@@ -1,0 +1,107 @@
+"""What goes beside an exported network: a JSON for programs and a model card (Mitchell et al., 2019) for people."""
+
+from typing import Any
+
+from deep_cnn.finished import FinishedRun
+from deep_cnn.storage import read_json
+
+NOT_METRICS = {"intervals", "per_class", "per_target", "per_group", "confusion", "calibration"}
+
+
+def about(
+    run: FinishedRun, meta: dict[str, Any], file: str, kind: str, preprocessing: bool, checked: dict
+) -> dict[str, Any]:
+    """Classes or targets, what goes in and comes out, metrics and provenance, as plain values."""
+    member, pre = run.member, run.member.pre
+    test = read_json(run.files.results / "test.json")
+    side = pre.resize if preprocessing else pre.crop
+    meaning = {"single": "probabilities" if preprocessing else "logits: softmax gives probabilities",
+               "multi": "probabilities" if preprocessing else "logits: sigmoid gives probabilities",
+               "scores": "scores in their units" if preprocessing else "standardised scores: times std, plus mean"}  # fmt: skip
+    values = {
+        "file": file,
+        "format": kind,
+        "network": member.spec.to_dict(),
+        "task": meta["task"],
+        "input": {
+            "name": "images",
+            "type": "uint8" if preprocessing else "float32",
+            "shape": ["batch", 3, side, side],
+            "channels": "RGB",
+            "steps": steps(pre, preprocessing),
+        },
+        "output": {"name": "outputs", "shape": ["batch", len(member.task.names)], "order": list(member.task.names),
+                   "meaning": meaning[member.task.kind]},
+        "preprocessing": meta["preprocessing"],
+        "metrics": {"test": test, "validation": meta.get("validation")},
+        "checked": checked,
+        "provenance": {"run": run.files.name, "epoch": meta.get("epoch"), "checkpoint_sha256": member.digest,
+                       "data": meta["identity"]["data"], "versions": meta["versions"], "config": meta["config"]},
+    }  # fmt: skip
+    return values
+
+
+def steps(pre, preprocessing: bool) -> list[str]:
+    """What to do to a photograph, in words; the first steps are never inside, since a batch needs images of one size."""
+    fits = {
+        "crop": f"resize the shorter side to {pre.resize} ({pre.interpolation}, antialiased), cut out the {pre.resize} x "
+                f"{pre.resize} centre",
+        "squash": f"resize to {pre.resize} x {pre.resize} ({pre.interpolation}, antialiased)",
+        "pad": f"resize the longer side to {pre.resize} ({pre.interpolation}, antialiased), pad to a square",
+    }  # fmt: skip
+    outside = ["turn as its EXIF orientation says, convert to RGB", fits[pre.fit]]
+    if preprocessing:
+        return outside
+    mean, std = (", ".join(f"{v:g}" for v in values) for values in (pre.mean, pre.std))
+    return [
+        *outside,
+        f"cut out the {pre.crop} x {pre.crop} centre",
+        "divide by 255",
+        f"subtract ({mean}), divide by ({std})",
+    ]
+
+
+def model_card(values: dict[str, Any]) -> str:
+    """Markdown."""
+    task, network, provenance = values["task"], values["network"], values["provenance"]
+    config, names = provenance["config"], values["output"]["order"]
+    learnt = "targets" if task["kind"] == "scores" else "labels" if task["kind"] == "multi" else "classes"
+    shown = ", ".join(names[:20]) + (f" and {len(names) - 20} more" if len(names) > 20 else "")
+    lines = [
+        f"# {network['name']} of run {provenance['run']}", "",
+        f"`{values['file']}` ({values['format']}): {network['name']}, fine-tuned with deep_cnn "
+        f"{provenance['versions'].get('deep_cnn', '')}.", "",
+        "## What it does", "",
+        f"- {len(names)} {learnt}: {shown}",
+        f"- Input `images`: {values['input']['type']}, {values['input']['shape']}, RGB",
+        f"- Output `outputs`: {values['output']['shape']}, {values['output']['meaning']}", "",
+        "An image goes through these steps first:", "",
+        *[f"{number}. {step}" for number, step in enumerate(values["input"]["steps"], 1)], "",
+        "## How well", "", *_metrics(values["metrics"]["test"]), "",
+        "## Where it comes from", "",
+        f"- Starting weights: {config['weights']}; trained for {config['epochs']} epochs with seed {config['seed']}; these "
+        f"are the weights of epoch {provenance['epoch']}, the best on the validation set",
+        f"- Images: {config['data_dir']}" + (f", table {config['metadata']}" if config["metadata"] else ""),
+        f"- Data (hash): {provenance['data']}",
+        f"- Checkpoint (first 16 digits of its SHA-256): {provenance['checkpoint_sha256']}",
+        f"- Versions: {', '.join(f'{k} {v}' for k, v in provenance['versions'].items())}", "",
+        "## Limits", "",
+        "It knows what its training images showed. On images of another kind (other cities, cameras, seasons) its "
+        "numbers may be wrong without looking so; `deep_cnn predict` flags images unlike the training images. Metrics are of "
+        "the test set of the same source.", "",
+        f"Checked before it was written here: {values['checked']['sentence']}", "",
+    ]  # fmt: skip
+    return "\n".join(lines)
+
+
+def _metrics(test: dict[str, Any] | None) -> list[str]:
+    if test is None:
+        return ["The run had no test set."]
+    intervals = test.get("intervals", {})
+    lines = [f"Test set, {test['count']} images; 95% intervals in brackets.", ""]
+    for name, value in test.items():
+        if isinstance(value, float) and name not in NOT_METRICS:
+            interval = intervals.get(name)
+            between = f" [{interval[0]:.4g}, {interval[1]:.4g}]" if interval else ""
+            lines.append(f"- {name}: {value:.4g}{between}")
+    return lines

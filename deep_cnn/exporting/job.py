@@ -1,0 +1,78 @@
+"""Write a network, read it again as its users will, compare on real images, and only then put it in its place."""
+
+import logging
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from deep_cnn import checkpoint
+from deep_cnn.data.decode import decode
+from deep_cnn.errors import DataError, MachineError
+from deep_cnn.exporting import card, formats
+from deep_cnn.exporting.network import answers, exported_network, inputs_for, largest_difference
+from deep_cnn.finished import FinishedRun
+from deep_cnn.storage import write_json, write_text
+
+log = logging.getLogger(__name__)
+
+TOLERANCE = 1e-4  # in probabilities, or in units of the scores' spread
+
+
+def export(
+    run: FinishedRun, chosen: formats.Format, kind: str, output: Path, preprocessing: bool, split: str, count: int
+) -> Path:
+    """Write `output`, OUTPUT.json and OUTPUT.md.
+
+    Raises:
+        DataError: no image to check it on. MachineError: the file's answers are not the checkpoint's; nothing is left.
+    """
+    member = run.member
+    canonical = checking_images(run, split, count)  # uint8 (n, 3, R, R)
+    network = exported_network(member, preprocessing)
+    inputs = inputs_for(member, canonical, preprocessing)
+    with torch.inference_mode():  # the checkpoint's own way: normalised in one pass, decoded in float64
+        ours = member.task.decode(member.model(inputs_for(member, canonical, False)).numpy())
+
+    output.parent.mkdir(parents=True, exist_ok=True)
+    draft = output.with_name(f"unchecked-{output.name}")
+    try:
+        formats.write(
+            chosen, network, inputs[: formats.SEVERAL].repeat(formats.SEVERAL, 1, 1, 1)[: formats.SEVERAL], draft
+        )
+        read = chosen.read(draft, network)
+        worst = 0.0
+        for rows in (len(inputs), 1, min(3, len(inputs))):  # the batch size must be free
+            with torch.inference_mode():
+                theirs = read(inputs[:rows]).numpy()
+            worst = max(
+                worst, largest_difference(member.task, ours[:rows], answers(member.task, theirs, preprocessing))
+            )
+        if not worst <= TOLERANCE:  # NaN is no agreement either
+            raise MachineError(f"--format={kind}: the file's answers differ from the checkpoint's by {worst:.2g} (allowed "
+                               f"{TOLERANCE:g}); nothing was written. Another --format may do")  # fmt: skip
+        draft.replace(output)
+    finally:
+        draft.unlink(missing_ok=True)
+    unit = "of the scores' spread" if member.task.kind == "scores" else "in probability"
+    sentence = f"on {len(inputs)} real images its answers differ from the checkpoint's in float32 by at most {worst:.1e} {unit}"
+    checked = {"images": len(inputs), "largest_difference": float(np.float64(worst)), "sentence": sentence}
+    values = card.about(run, checkpoint.load(run.files.best), output.name, kind, preprocessing, checked)
+    write_json(output.with_name(output.name + ".json"), values)
+    write_text(output.with_name(output.name + ".md"), card.model_card(values))
+    log.info("Checked: %s", sentence)
+    log.info("Written: %s (%.1f MB), with %s.json and the model card %s.md", output, output.stat().st_size / 1e6,
+             output.name, output.name)  # fmt: skip
+    return output
+
+
+def checking_images(run: FinishedRun, split: str, count: int) -> torch.Tensor:
+    """Canonical images of a split, spread over its classes; of the validation set where it has none."""
+    try:
+        images = run.split(split).images
+    except DataError:
+        if split != "test":
+            raise
+        images = run.split("validation").images
+    positions = np.unique(np.linspace(0, len(images.paths) - 1, min(count, len(images.paths))).round().astype(int))
+    return torch.stack([decode(images.root / images.paths[i], run.member.pre) for i in positions.tolist()])

@@ -1,0 +1,56 @@
+"""The network as it is exported: plain, or with everything between uint8 pixels and the answer inside."""
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from deep_cnn.data.augment import center_crop
+from deep_cnn.data.normalise import Normaliser
+from deep_cnn.prediction.members import Member
+from deep_cnn.tasks import Task
+
+
+class WithPreprocessing(nn.Module):
+    """uint8 RGB (B, 3, R, R), canonical images -> probabilities, or scores in their units, float32 (B, K)."""
+
+    def __init__(self, member: Member):
+        super().__init__()
+        self.model, self.pre, self.kind = member.model, member.pre, member.task.kind
+        scaling = Normaliser(member.pre.mean, member.pre.std)
+        self.register_buffer("scale", scaling.scale.view(1, 3, 1, 1))
+        self.register_buffer("shift", scaling.shift.view(1, 3, 1, 1))
+        mean, std = (getattr(member.task, name, None) or [0.0] for name in ("mean", "std"))
+        self.register_buffer("target_mean", torch.tensor(mean))
+        self.register_buffer("target_std", torch.tensor(std))
+
+    def forward(self, images: Tensor) -> Tensor:
+        cropped = center_crop(images, self.pre.crop)  # (B, 3, S, S)
+        outputs = self.model(cropped.float() * self.scale + self.shift)  # (B, K)
+        if self.kind == "single":
+            return outputs.softmax(1)
+        return outputs.sigmoid() if self.kind == "multi" else outputs * self.target_std + self.target_mean
+
+
+def exported_network(member: Member, preprocessing: bool) -> nn.Module:
+    """float32, in eval mode, on the CPU."""
+    model = member.model.float().cpu().eval()
+    return WithPreprocessing(member).eval() if preprocessing else model.to(memory_format=torch.contiguous_format)
+
+
+def inputs_for(member: Member, canonical: Tensor, preprocessing: bool) -> Tensor:
+    """What the exported network is given for canonical images, uint8 (B, 3, R, R)."""
+    if preprocessing:
+        return canonical.contiguous()
+    return Normaliser(member.pre.mean, member.pre.std)(center_crop(canonical, member.pre.crop)).contiguous()
+
+
+def largest_difference(task: Task, ours: np.ndarray, theirs: np.ndarray) -> float:
+    """Between two sets of raw outputs or answers, (B, K): in probabilities, or in units of the scores' spread."""
+    if task.kind != "scores":
+        return float(np.abs(ours - theirs).max())
+    return float((np.abs(ours - theirs) / np.array(task.std)).max())
+
+
+def answers(task: Task, outputs: np.ndarray, preprocessing: bool) -> np.ndarray:
+    """Probabilities or scores, float64 (B, K), of what an exported network gave."""
+    return outputs.astype(np.float64) if preprocessing else task.decode(outputs)

@@ -1,0 +1,51 @@
+"""python -m deep_cnn explain: which parts of an image raise or lower a score or a class."""
+
+from dataclasses import dataclass
+
+from deep_cnn.config import check_ranges, flag
+
+
+@dataclass(frozen=True)
+class Options:
+    run_name: str = flag("default", "name of the run whose best network is explained", group="verb")
+    split: str = flag("test", "explain the most wrong images of this split", group="verb",
+                      choices=("train", "validation", "test"))  # fmt: skip
+    count: int = flag(12, "so many of them", group="verb", low=1)
+    images: tuple[str, ...] = flag((), "these images instead (A.jpg,B.jpg)", group="verb", kind=str, many="comma")
+    target: tuple[str, ...] = flag((), "class or score to explain; by default the predicted class, or every score",
+                                   group="verb", kind=str, many="comma")  # fmt: skip
+    layer: str | None = flag(None, "layer whose maps are used; by default the last with 7 x 7 cells",
+                             group="verb", kind=str)  # fmt: skip
+    root_dir: str = flag(".", "root directory of the project, as in training", group="verb")
+    data_dir: str | None = flag(None, "folder of images, if it has moved since training", group="verb", kind=str)
+    device: str = flag("auto", "auto, cpu, cuda, cuda:N or mps", group="verb")
+    workers: str = flag("auto", "threads that read and decode images", group="verb")
+
+    def __post_init__(self):
+        check_ranges(self)
+
+
+def main(options: Options) -> int:
+    import importlib.util
+    import logging
+
+    from deep_cnn.errors import ConfigError
+
+    if importlib.util.find_spec("captum") is None:  # before any work
+        raise ConfigError("explain: needs captum: pip install captum")
+    from deep_cnn import logbook, machine
+    from deep_cnn.explanation import job
+    from deep_cnn.explanation.gallery import folder_of
+    from deep_cnn.finished import open_run
+
+    logbook.console_only()
+    # float32 on any machine: gradients in bf16 would blur small maps
+    run = open_run(
+        options.run_name, options.root_dir, data_dir=options.data_dir, device=options.device, precision="fp32"
+    )
+    workers = machine.granted_cores() if options.workers == "auto" else max(1, int(options.workers))
+    chosen = job.choose(run, options.split, options.images, options.count, workers)
+    title = "chosen images" if options.images else f"the most wrong of {options.split}"
+    job.explain(run, chosen, options.target, options.layer, title)
+    logging.getLogger("deep_cnn").info("Everything is in %s", folder_of(run.files.results))
+    return 0

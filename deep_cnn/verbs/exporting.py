@@ -1,0 +1,39 @@
+"""python -m deep_cnn export: the network as other programs read it, checked on real images before it is called done."""
+
+from dataclasses import dataclass
+
+from deep_cnn.config import check_ranges, flag
+
+
+@dataclass(frozen=True)
+class Options:
+    run_name: str = flag("default", "name of the run whose best network is exported", group="verb")
+    format: str = flag("onnx", "format of the file", group="verb",
+                       choices=("onnx", "torchscript", "pt2", "safetensors"))  # fmt: skip
+    output: str | None = flag(None, "file to write; by default outputs/models/RUN/RUN with the format's ending",
+                              group="verb", kind=str)  # fmt: skip
+    preprocess: bool = flag(False, "uint8 pixels in, probabilities or scores in their units out", group="verb")
+    split: str = flag("test", "its images check the file (validation where there is no test set)", group="verb",
+                      choices=("train", "validation", "test"))  # fmt: skip
+    count: int = flag(32, "so many of them", group="verb", low=1)
+    root_dir: str = flag(".", "root directory of the project, as in training", group="verb")
+    data_dir: str | None = flag(None, "folder of images, if it has moved since training", group="verb", kind=str)
+
+    def __post_init__(self):
+        check_ranges(self)
+
+
+def main(options: Options) -> int:
+    from pathlib import Path
+
+    from deep_cnn import logbook
+    from deep_cnn.exporting import formats, job
+    from deep_cnn.finished import open_run
+
+    logbook.console_only()
+    chosen = formats.check_format(options.format, options.preprocess)
+    run = open_run(options.run_name, options.root_dir, data_dir=options.data_dir, device="cpu", precision="fp32")
+    default = run.files.models / f"{options.run_name}{chosen.ending}"
+    output = Path(options.output).expanduser() if options.output else default
+    job.export(run, chosen, options.format, output, options.preprocess, options.split, options.count)
+    return 0
