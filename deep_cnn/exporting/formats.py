@@ -65,9 +65,10 @@ def read_torchscript(path: Path, model: nn.Module) -> Answer:
 
 
 def write_pt2(model: nn.Module, example: Tensor, path: Path) -> None:
-    program = torch.export.export(model, (example,), dynamic_shapes=({0: torch.export.Dim("batch")},))
-    with open(path, "wb") as file:  # by name, torch insists on the ending .pt2, which the temporary file lacks
-        torch.export.save(program, file)
+    with warnings.catch_warnings(action="ignore"):
+        program = torch.export.export(model, (example,), dynamic_shapes=({0: torch.export.Dim("batch")},))
+        with open(path, "wb") as file:  # by name, torch insists on the ending .pt2, which the temporary file lacks
+            torch.export.save(program, file)
 
 
 def read_pt2(path: Path, model: nn.Module) -> Answer:
@@ -75,9 +76,10 @@ def read_pt2(path: Path, model: nn.Module) -> Answer:
 
 
 def write_safetensors(model: nn.Module, example: Tensor, path: Path) -> None:
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
-    save_file({name: tensor.contiguous() for name, tensor in model.state_dict().items()}, path)
+    # save_file would give the file to its owner alone (mode 600), whatever the umask
+    path.write_bytes(save({name: tensor.contiguous() for name, tensor in model.state_dict().items()}))
 
 
 def read_safetensors(path: Path, model: nn.Module) -> Answer:
@@ -102,7 +104,7 @@ FORMATS = {
 }
 
 
-def check_format(name: str, preprocessing: bool) -> Format:
+def check_format(name: str, preprocessing: bool, output: str | None) -> Format:
     """The format; ConfigError, before any work, for a library that is missing or what the format cannot hold."""
     chosen = FORMATS[name]
     missing = [library for library in chosen.needs if importlib.util.find_spec(library) is None]
@@ -110,6 +112,9 @@ def check_format(name: str, preprocessing: bool) -> Format:
         raise ConfigError(f"--format={name}: needs {', '.join(missing)}: pip install {' '.join(missing)}")
     if preprocessing and not chosen.carries_preprocessing:
         raise ConfigError(f"--preprocess: --format={name} holds weights alone; choose onnx, torchscript or pt2")
+    ending = Path(chosen.ending).suffix
+    if output is not None and Path(output).suffix != ending:
+        raise ConfigError(f"--output={output}: a file of --format={name} ends in {ending}")
     return chosen
 
 

@@ -31,7 +31,7 @@ def main(options: Options) -> int:
     from deep_cnn.finished import open_run
 
     logbook.console_only()
-    chosen = formats.check_format(options.format, options.preprocess)
+    chosen = formats.check_format(options.format, options.preprocess, options.output)
     run = open_run(options.run_name, options.root_dir, data_dir=options.data_dir, device="cpu", precision="fp32")
     default = run.files.models / f"{options.run_name}{chosen.ending}"
     output = Path(options.output).expanduser() if options.output else default
