@@ -15,7 +15,10 @@ class WithPreprocessing(nn.Module):
 
     def __init__(self, member: Member):
         super().__init__()
-        self.model, self.pre, self.kind = member.model, member.pre, member.task.kind
+        self.model, self.kind = member.model, member.task.kind
+        # the centre crop as two constants: TorchScript's tracing makes tensors of shapes, which do not round
+        self.start = round((member.pre.resize - member.pre.crop) / 2)
+        self.stop = self.start + member.pre.crop
         scaling = Normaliser(member.pre.mean, member.pre.std)
         self.register_buffer("scale", scaling.scale.view(1, 3, 1, 1))
         self.register_buffer("shift", scaling.shift.view(1, 3, 1, 1))
@@ -24,7 +27,7 @@ class WithPreprocessing(nn.Module):
         self.register_buffer("target_std", torch.tensor(std))
 
     def forward(self, images: Tensor) -> Tensor:
-        cropped = center_crop(images, self.pre.crop)  # (B, 3, S, S)
+        cropped = images[:, :, self.start : self.stop, self.start : self.stop]  # (B, 3, S, S)
         outputs = self.model(cropped.float() * self.scale + self.shift)  # (B, K)
         if self.kind == "single":
             return outputs.softmax(1)
