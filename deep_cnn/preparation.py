@@ -161,8 +161,6 @@ def gather(config: Config, *, fresh: bool, at_most: int | None = None) -> Materi
     dataset = read_dataset(config, pre, workers)
     if at_most is not None:
         dataset = dataset.at_most(at_most, config.seed)
-    sizes = {split: len(dataset.samples(split)) for split in ("train", "validation", "test")}
-    log.info("Images: %s", ", ".join(f"{count} {split}" for split, count in sizes.items()))
     task = task_of(config, dataset)
     return Materials(
         config, device, workers, pre, dataset, task, identity.run_identity(config, dataset.digest()), begun

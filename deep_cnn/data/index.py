@@ -10,7 +10,15 @@ import numpy as np
 
 from deep_cnn.data import place_pulse
 from deep_cnn.data.files import Files, Paths, scan
-from deep_cnn.data.table import TABLE_ENDINGS, Table, guess_image_column, match_files, read_table, where_mask
+from deep_cnn.data.table import (
+    TABLE_ENDINGS,
+    Table,
+    find_table,
+    guess_image_column,
+    match_files,
+    read_table,
+    where_mask,
+)
 from deep_cnn.data.targets import read_targets
 from deep_cnn.errors import ConfigError, DataError, nearest
 
@@ -106,7 +114,7 @@ def build_index(
         "image": image_column,
     }
     digest = hashlib.sha256((table.digest + json.dumps(selection)).encode()).hexdigest()
-    notes = [*files.notes(), *table.notes]
+    notes = [*_without(files, Path(metadata)).notes(), *table.notes]
     pulse = study_id is not None or (image_column is None and place_pulse.is_place_pulse(table))
     if pulse and len(target) > 1:
         raise ConfigError(
@@ -131,6 +139,14 @@ def build_index(
         positions = match_files(cells, table.frame.index, files.paths, f"--image_column={column}")
         notes += [] if image_column else [f"image column: {column}"]
     return _join(files, table, positions, target, task, group, split_column, digest, notes, val_folder, test_folder)
+
+
+def _without(files: Files, metadata: Path) -> Files:
+    """The same files, their table not counted among what was ignored."""
+    ending = find_table(metadata).suffix.lower()
+    inside = find_table(metadata).resolve().is_relative_to(files.root.resolve())
+    left = {kind: count - (inside and kind == ending) for kind, count in files.ignored.items()}
+    return replace(files, ignored={kind: count for kind, count in left.items() if count})
 
 
 def _table_flags(target, where, group, split_column, study_id, image_column) -> list[str]:
