@@ -9,7 +9,9 @@
 set -euo pipefail
 project=$(cd "$(dirname "$0")/../.." && pwd -P)
 cd "$project"
-command -v qsub >/dev/null || { echo "No qsub on this machine: submit.pbs was not tried in a queue."; exit 0; }
+skip() { echo "$1: submit.pbs was not tried in a real queue."; exit 0; }
+command -v qsub >/dev/null || skip "No qsub on this machine"
+qstat >/dev/null 2>&1 || skip "qsub is installed, but no queue answers (qstat fails)"
 limit=${CLUSTER_WAIT:-3600}
 
 say() { echo "$(date +%T) $*"; }
