@@ -1,0 +1,60 @@
+"""README tells the truth: every flag and module is in it, and every command in it is one that the program takes."""
+
+import dataclasses
+import re
+import shlex
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+import deep_cnn
+from deep_cnn.cli import VERBS, parse_flags
+from deep_cnn.config import Config
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def commands() -> list[str]:
+    """The command lines of our program in README, continued lines joined, behind whatever stands before `-m deep_cnn`."""
+    text = README.replace("\\\n", " ")
+    found = re.findall(r"-m deep_cnn([^`\n]*)", text)
+    return [line.split(" #")[0].split("  ")[0].strip() for line in found]
+
+
+@pytest.mark.parametrize("line", sorted(set(commands())))
+def test_every_command_is_one_that_the_program_takes(line):
+    words = [
+        word for word in shlex.split(line.replace("...", "")) if word not in ("[VERB]", "[--flag=value", "]", "$(ARGS)")
+    ]
+    verb = words.pop(0) if words and not words[0].startswith("-") else "train"
+    assert verb in VERBS
+    words = [word for word in words if word not in ("-h", "--help_all")]
+    parse_flags(words, import_module(VERBS[verb].module).Options)
+
+
+@pytest.mark.parametrize("name", [f.name for f in dataclasses.fields(Config)])
+def test_every_flag_is_in_the_table(name):
+    row = re.search(rf"^\| `--{name}` \|.*\|$", README, re.MULTILINE)
+    assert row, f"run python tests/flags_table.py and put the row of --{name} into README's table"
+
+
+def test_every_verb_is_in_readme():
+    for verb in VERBS:
+        assert verb == "train" or f"deep_cnn {verb}" in README, verb
+
+
+def test_the_layout_section_knows_every_module():
+    layout = README.split("## How the code is laid out")[1].split("\n## ")[0]
+    package = Path(deep_cnn.__file__).parent
+    for file in package.rglob("*.py"):
+        name = file.relative_to(package).as_posix()
+        if not name.endswith("__init__.py"):
+            assert f"`{file.name}`" in layout or f"`{name.rsplit('/', 1)[0]}/`" in layout, name
+
+
+def test_pictures_and_files_that_are_linked_exist():
+    for target in re.findall(r"\]\(([^)#]+)\)", README):
+        if "://" not in target:
+            assert (ROOT / target).exists(), target
