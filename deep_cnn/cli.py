@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
-from deep_cnn.config import Config, with_recipe
+from deep_cnn.config import Config, rate, with_recipe
 from deep_cnn.errors import ConfigError, DeepCNNError, nearest
 
 
@@ -191,4 +191,4 @@ def _listed(words: list[str], many: str) -> tuple[str, ...]:
 
 
 def _kind_name(kind: type) -> str:
-    return {int: "a whole number", float: "a number", bool: "True or False"}.get(kind, "text")
+    return {int: "a whole number", float: "a number", bool: "True or False", rate: "a number or auto"}.get(kind, "text")

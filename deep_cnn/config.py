@@ -48,6 +48,11 @@ def flag(
     return dataclasses.field(default=default, metadata=metadata)
 
 
+def rate(text: str | float) -> float | str:
+    """A learning rate, or 'auto'."""
+    return "auto" if text == "auto" else float(text)
+
+
 @dataclass(frozen=True)
 class Config:
     """One training run. Immutable; `dataclasses.replace` makes a variant."""
@@ -57,7 +62,7 @@ class Config:
     batch_size: int = flag(128, "number of images in a batch, for one step of the optimizer", group="course", low=1)
     model: str = flag("resnet101", "name of the pre-trained network", group="course")
     pre: str = flag("auto", "pre-processing: auto = the one that belongs to the weights", group="course")
-    lr: float = flag(1e-3, "learning rate of the new head", group="course", above=0.0)
+    lr: float | str = flag(1e-3, "learning rate of the new head; auto = by a range test", group="course", kind=rate, above=0.0)
     run_name: str = flag("default", "name of this run: its files bear it", group="course", identity=False)
     root_dir: str = flag(".", "root directory of the project; outputs/ is made in it", group="course", identity=False)
     data_dir: str = flag(PLACES365, "folder of images, relative to the root directory", group="course", identity=False)
@@ -220,7 +225,7 @@ def check_ranges(options: Any) -> None:
             "above": (meta["above"], lambda v, bound: v > bound),
             "below": (meta["below"], lambda v, bound: v < bound),
         }
-        for word, (bound, holds) in bounds.items():
+        for word, (bound, holds) in bounds.items() if not isinstance(value, str) else ():
             if bound is not None and not holds(value, bound):
                 raise ConfigError(f"--{f.name}={value}: out of range; it must be {word} {bound:g}")
 

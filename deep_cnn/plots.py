@@ -51,13 +51,13 @@ def learning_curves(rows: Sequence[dict], path: str | Path, best_epoch: int | No
     for name in names:
         split, _, metric = name.partition("_")
         if split in SPLIT_LABELS:
-            title = _label(metric.replace("_", " "), 40)
+            title = short_label(metric.replace("_", " "), 40)
             panels.setdefault(title, {})[SPLIT_LABELS[split]] = _column(rows, name)
     left_out = list(panels)[MAX_PANELS - 1 :]
     panels = {title: panel for title, panel in panels.items() if title not in left_out}
     rates = {name: _column(rows, name) for name in names if name == "lr" or name.startswith("lr_")}
     panels |= {"learning rate": rates} if rates else {}
-    figure, axes = _grid(len(panels), columns=3, width=4, height=3)
+    figure, axes = grid(len(panels), columns=3, width=4, height=3)
     for ax, (title, panel) in zip(axes, panels.items(), strict=True):
         _curves(ax, epochs, panel, best_epoch)
         ax.set_title(title)
@@ -65,7 +65,7 @@ def learning_curves(rows: Sequence[dict], path: str | Path, best_epoch: int | No
         ax.set_xlabel("epoch")
     if left_out:
         figure.suptitle(f"{len(left_out)} more metrics are in metrics.csv", fontsize=9)
-    _save(figure, path)
+    save(figure, path)
 
 
 def _curves(ax: Axes, epochs: np.ndarray, curves: dict[str, np.ndarray], best_epoch: int | None) -> None:
@@ -75,7 +75,7 @@ def _curves(ax: Axes, epochs: np.ndarray, curves: dict[str, np.ndarray], best_ep
         colour, line, marker = styles.get(label) or next(others)
         # a line needs two points: without markers a run of one epoch would look empty
         marker = marker if np.isfinite(values).sum() <= 12 else None
-        ax.plot(epochs, values, color=colour, linestyle=line, marker=marker, markersize=4, label=_label(label, 20))
+        ax.plot(epochs, values, color=colour, linestyle=line, marker=marker, markersize=4, label=short_label(label, 20))
     finite = np.concatenate([v[np.isfinite(v)] for v in curves.values()])
     if len(finite) and finite.min() > 0 and finite.max() > 100 * finite.min() and "validation" in curves:
         ax.set_yscale("log")  # one diverging epoch would press all others onto the axis
@@ -110,7 +110,7 @@ def confusion_matrix(matrix: np.ndarray, classes: Sequence[str], path: str | Pat
     image = ax.imshow(np.ma.masked_invalid(shares), cmap=colours, norm=norm)
     figure.colorbar(image, ax=ax, shrink=0.8, label="share of the true class")
     shown = np.arange(0, size, -(-size // MAX_LABELLED_CLASSES))
-    labels = [_label(classes[k], 24) for k in shown]
+    labels = [short_label(classes[k], 24) for k in shown]
     fontsize = 9 if size <= 20 else 7
     # the upper end of a slanted name lies at its tick
     slant = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"} if size <= 20 else {"rotation": 90}
@@ -124,7 +124,7 @@ def confusion_matrix(matrix: np.ndarray, classes: Sequence[str], path: str | Pat
         dark = shares[row, column] > 0.55
         text = f"{matrix[row, column]:,}"
         ax.text(column, row, text, ha="center", va="center", color="white" if dark else "black", fontsize=8)
-    _save(figure, path)
+    save(figure, path)
 
 
 def predicted_vs_true(predictions: np.ndarray, targets: np.ndarray, names: Sequence[str], path: str | Path) -> None:
@@ -137,7 +137,7 @@ def predicted_vs_true(predictions: np.ndarray, targets: np.ndarray, names: Seque
     """
     predictions, targets = np.asarray(predictions, dtype=np.float64), np.asarray(targets, dtype=np.float64)
     scores = RegressionScores.of(predictions, targets, names, np.zeros(len(names))).scores()
-    figure, axes = _grid(len(names), columns=3, width=4.4, height=4.4)
+    figure, axes = grid(len(names), columns=3, width=4.4, height=4.4)
     for t, (ax, name) in enumerate(zip(axes, names, strict=True)):
         measured = ~np.isnan(targets[:, t])
         _scatter(ax, targets[measured, t], predictions[measured, t])
@@ -145,10 +145,10 @@ def predicted_vs_true(predictions: np.ndarray, targets: np.ndarray, names: Seque
         parts = [f"n = {measured.sum():,}"]
         parts += [] if mae is None else [f"MAE {mae:,.0f}" if mae >= 1000 else f"MAE {mae:.3g}"]
         parts += [] if r2 is None else [f"R² {r2:.2f}"]
-        ax.set_title(f"{_label(name, 40)}\n{', '.join(parts)}", fontsize=10)
+        ax.set_title(f"{short_label(name, 40)}\n{', '.join(parts)}", fontsize=10)
         ax.set_xlabel("true")
         ax.set_ylabel("predicted")
-    _save(figure, path)
+    save(figure, path)
 
 
 def _scatter(ax: Axes, true: np.ndarray, predicted: np.ndarray) -> None:
@@ -173,7 +173,7 @@ def _scatter(ax: Axes, true: np.ndarray, predicted: np.ndarray) -> None:
     ax.legend(fontsize=8, loc="upper left", framealpha=0.7)
 
 
-def _grid(panels: int, columns: int, width: float, height: float) -> tuple[Figure, list[Axes]]:
+def grid(panels: int, columns: int, width: float, height: float) -> tuple[Figure, list[Axes]]:
     """A figure with this many panels, row by row."""
     columns = min(columns, panels)
     rows = -(-panels // columns)
@@ -187,7 +187,7 @@ def _column(rows: Sequence[dict], name: str) -> np.ndarray:
     return np.array([np.nan if value in (None, "") else float(value) for value in values])
 
 
-def _label(name: str, length: int) -> str:
+def short_label(name: str, length: int) -> str:
     """A name as text that matplotlib can draw: cut in its middle, no formulas between $, nothing unprintable."""
     name = "".join(letter if letter.isprintable() else "�" for letter in str(name))
     if len(name) > length:
@@ -195,7 +195,7 @@ def _label(name: str, length: int) -> str:
     return name.replace("$", r"\$")
 
 
-def _save(figure: Figure, path: str | Path) -> None:
+def save(figure: Figure, path: str | Path) -> None:
     """Write beside and rename: a reader, or a kill, never meets half a picture."""
     path = Path(path)
     unfinished = path.with_name(f"{path.stem}.tmp.png")

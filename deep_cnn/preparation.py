@@ -50,6 +50,7 @@ class Decisions:
     threads: int
     pieces: int
     eval_batch: int
+    lr: float | None = None  # that --lr=auto found
 
 
 @dataclass(frozen=True)
@@ -262,10 +263,19 @@ def open_features(
 
 
 def parameter_groups(config: Config, model: nn.Module, head: list[str]) -> list[dict]:
+    lr = 1.0 if config.lr == "auto" else config.lr  # 1: until `settle_rate`
     backbone_lr = config.backbone_lr
     if backbone_lr is None:
-        backbone_lr = config.lr if config.weights == "none" else config.lr / 10
-    return optim.parameter_groups(model, head, lr=config.lr, backbone_lr=backbone_lr, weight_decay=config.weight_decay)
+        backbone_lr = lr if config.weights == "none" else lr / 10
+    return optim.parameter_groups(model, head, lr=lr, backbone_lr=backbone_lr, weight_decay=config.weight_decay)
+
+
+def settle_rate(plan: Plan, lr: float) -> None:
+    """Make `lr`, that a range test found, the rate of the run: in its groups, and recorded among its decisions."""
+    for group in plan.state.optimizer.param_groups:
+        if group["part"] == "head" or plan.materials.config.backbone_lr is None:  # else: given, as it stands
+            group["base_lr"] *= lr
+    plan.decisions = replace(plan.decisions, lr=lr)
 
 
 def decide(m: Materials, model: nn.Module, steps: int) -> Decisions:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from deep_cnn import checkpoint, engine, faults, logbook, machine, preparation, results, scoring, stopping, tracking
+from deep_cnn import checkpoint, engine, faults, learning_rate, logbook, machine, preparation, results, scoring, stopping, tracking
 from deep_cnn.config import Config, parse_duration
 from deep_cnn.data.split import save_splits
 from deep_cnn.errors import DataError, DeepCNNError
@@ -80,9 +80,20 @@ def _run(config: Config, files: RunFiles, lock: RunLock, status: Status, at_most
 
     plan = preparation.build(materials, saved)
     stopping.raise_if_requested()
+    if config.lr == "auto" and saved is None:
+        find_rate(plan, files)
     write_records(files, plan)
     with faults.explained(config.batch_size, plan.decisions.pieces), stopping.between_steps():
         return go_on(plan, files, lock, status, has_test)
+
+
+def find_rate(plan: Plan, files: RunFiles) -> None:
+    """--lr=auto: settle the learning rate by a range test, and draw it."""
+    log.info("--lr=auto: training %d steps with rising rates, which are then forgotten", learning_rate.STEPS)
+    test = learning_rate.range_test(plan, stopping.raise_if_requested)
+    learning_rate.plot(test, files.results / "lr_range.png")
+    preparation.settle_rate(plan, test.lr)
+    log.info("--lr=auto: %g", test.lr)
 
 
 def go_on(plan: Plan, files: RunFiles, lock: RunLock, status: Status, has_test: bool) -> dict[str, Any] | None:

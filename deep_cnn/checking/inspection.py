@@ -172,10 +172,11 @@ def memory_needed(plan: Plan) -> int:
 def time_of_image(plan: Plan) -> tuple[float, float]:
     """Seconds of training per image over the later of a few steps, reading included, and their last loss."""
     m, rows = plan.materials, min(plan.materials.config.batch_size, 32)
+    plan.prepare("train", lambda: None)
     engine.training_mode(plan.state.model, plan.frozen(0))
     settings = engine.StepSettings(seed=m.config.seed, autocast=machine.autocast(m.device, plan.decisions.precision))
     steps = engine.train_one_epoch(
-        plan.state.model, plan.feeds["train"].train_batches(0, 0, rows), m.task, plan.state.optimizer, settings,
+        plan.network(plan.state.model), plan.feeds["train"].train_batches(0, 0, rows), m.task, plan.state.optimizer, settings,
         lr_factor=lambda step: 0.0, first_step=0, sums=plan.state.sums, scaler=plan.state.scaler,
     )  # fmt: skip
     times, loss, begun = [], float("nan"), time.perf_counter()

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from deep_cnn.plots import BLUE, GREY, MAX_POINTS, ORANGE, _grid, _label, _save
+from deep_cnn.plots import BLUE, GREY, MAX_POINTS, ORANGE, grid, short_label, save
 
 
 def reliability(bins: Sequence[dict], path: str | Path) -> None:
@@ -14,7 +14,7 @@ def reliability(bins: Sequence[dict], path: str | Path) -> None:
     Args:
         bins: of `metrics.calibration`: low, high, count, confidence, accuracy; None in an empty bin.
     """
-    figure, (top, below) = _grid(2, columns=2, width=4.2, height=3.6)
+    figure, (top, below) = grid(2, columns=2, width=4.2, height=3.6)
     filled = [b for b in bins if b["count"]]
     confidence = np.array([b["confidence"] for b in filled])
     accuracy = np.array([b["accuracy"] for b in filled])
@@ -31,12 +31,12 @@ def reliability(bins: Sequence[dict], path: str | Path) -> None:
     below.set(xlim=(0, 1), xlabel="confidence", ylabel="images", title="How confident")
     for ax in (top, below):
         ax.grid(alpha=0.25)
-    _save(figure, path)
+    save(figure, path)
 
 
 def residuals(predictions: np.ndarray, targets: np.ndarray, names: Sequence[str], path: str | Path) -> None:
     """Predicted minus true against true, for each target: (N, T), targets NaN where missing."""
-    figure, axes = _grid(len(names), columns=3, width=4.2, height=3.4)
+    figure, axes = grid(len(names), columns=3, width=4.2, height=3.4)
     for t, (ax, name) in enumerate(zip(axes, names, strict=True)):
         known = ~np.isnan(targets[:, t])
         true, error = targets[known, t], predictions[known, t] - targets[known, t]
@@ -45,6 +45,6 @@ def residuals(predictions: np.ndarray, targets: np.ndarray, names: Sequence[str]
         else:
             ax.scatter(true, error, s=14, alpha=0.6, color=BLUE, edgecolors="none")
         ax.axhline(0, color=ORANGE, linestyle="--", linewidth=1)
-        ax.set(xlabel="true", ylabel="predicted - true", title=_label(name, 40))
+        ax.set(xlabel="true", ylabel="predicted - true", title=short_label(name, 40))
         ax.grid(alpha=0.25)
-    _save(figure, path)
+    save(figure, path)

@@ -1,0 +1,110 @@
+"""--lr=auto: the learning rate by a range test, which leaves no trace in the state of the run.
+
+Smith, "Cyclical learning rates for training neural networks", 2017, section 3.3: train a few steps with a rate that rises
+exponentially, and look where the loss falls and where it explodes.
+"""
+
+import copy
+import itertools
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from deep_cnn import engine, machine
+from deep_cnn.mixing import Mixer
+from deep_cnn.plots import BLUE, ORANGE, save
+from deep_cnn.preparation import Plan
+
+STEPS = 100
+LOWEST = 1e-6
+HIGHEST = {"sgd": 10.0}  # Adam's steps have the size of the rate itself: 1 is far beyond any use
+EXPLODED = 4.0  # times the lowest loss so far: nothing is learnt from going on
+SMOOTHING = 0.9  # decay of the mean of the losses: single batches differ more than neighbouring rates
+BELOW = 10.0  # the rate of the lowest loss is at the edge of stability; a tenth of it is the usual choice
+
+
+@dataclass(frozen=True)
+class RangeTest:
+    """rates, losses: float64 (n,), of each step, the losses smoothed; lr: what they suggest."""
+
+    rates: np.ndarray
+    losses: np.ndarray
+    lr: float
+
+
+def range_test(plan: Plan, between: Callable[[], None]) -> RangeTest:
+    """Train with rising rates from the state in which the plan is, and put that state back.
+
+    Args:
+        plan: whose parameter groups have rates relative to --lr. between: called after each step; may raise to stop.
+    """
+    state, m = plan.state, plan.materials
+    before = copy.deepcopy((state.model.state_dict(), state.optimizer.state_dict(), state.scaler.state_dict()))
+    highest = HIGHEST.get(m.config.optimizer, 1.0)
+    rates = LOWEST * (highest / LOWEST) ** (np.arange(STEPS) / (STEPS - 1))
+    try:
+        losses = _losses(plan, rates, between)
+    finally:
+        state.optimizer.zero_grad(set_to_none=True)
+        state.model.load_state_dict(before[0])
+        state.optimizer.load_state_dict(before[1])
+        state.scaler.load_state_dict(before[2])
+    losses = smoothed(np.array(losses))
+    return RangeTest(rates[: len(losses)], losses, suggest(rates[: len(losses)], losses))
+
+
+def _losses(plan: Plan, rates: np.ndarray, between: Callable[[], None]) -> list[float]:
+    """Of each step, until they explode."""
+    state, m, config = plan.state, plan.materials, plan.materials.config
+    plan.prepare("train", between)
+    engine.training_mode(state.model, plan.frozen(0))
+    settings = engine.StepSettings(
+        config.seed, plan.decisions.pieces, config.clip, config.l1, Mixer(config.mixup, config.cutmix),
+        machine.autocast(m.device, plan.decisions.precision),
+    )  # fmt: skip
+    feed, count = plan.feeds["train"], len(rates)
+    epochs = (feed.train_batches(0, 0, config.batch_size) for _ in itertools.count())  # the first, again and again
+    steps = engine.train_one_epoch(
+        plan.network(state.model), itertools.islice(itertools.chain.from_iterable(epochs), count), m.task,
+        state.optimizer, settings, lr_factor=lambda step: float(rates[step]), first_step=0,
+        sums=state.sums.new_zeros(2), scaler=state.scaler,
+    )  # fmt: skip
+    losses: list[float] = []
+    for step in steps:
+        losses.append(float(step.loss))
+        between()
+        if not np.isfinite(losses[-1]) or losses[-1] > EXPLODED * min(losses):
+            break
+    return losses
+
+
+def smoothed(losses: np.ndarray) -> np.ndarray:
+    """Exponential mean, float64 (n,), corrected for its start at 0; without a last value that is not finite."""
+    losses = losses[np.isfinite(losses)]
+    means, mean = [], 0.0
+    for step, loss in enumerate(losses, 1):
+        mean = SMOOTHING * mean + (1 - SMOOTHING) * loss
+        means.append(mean / (1 - SMOOTHING**step))
+    return np.array(means)
+
+
+def suggest(rates: np.ndarray, losses: np.ndarray) -> float:
+    """A tenth of the rate with the lowest smoothed loss, to two digits; 1e-3 where no rate lowered the loss."""
+    if len(losses) < 10 or losses.argmin() < 5:
+        return 1e-3
+    return float(f"{rates[losses.argmin()] / BELOW:.1e}")
+
+
+def plot(test: RangeTest, path: Path) -> None:
+    """Loss against learning rate, with the one that was chosen."""
+    figure = Figure(figsize=(6, 3.6), layout="constrained")
+    ax = figure.add_subplot()
+    ax.plot(test.rates, test.losses, color=BLUE)
+    ax.axvline(test.lr, color=ORANGE, linestyle="--", label=f"chosen: {test.lr:g}")
+    ax.set(xscale="log", xlabel="learning rate of the head", ylabel="training loss, smoothed")
+    ax.grid(alpha=0.25)
+    ax.legend()
+    save(figure, path)

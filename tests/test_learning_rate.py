@@ -1,0 +1,72 @@
+"""--lr=auto finds a rate that trains, and is then the very run that was given this rate."""
+
+import json
+
+import numpy as np
+import pytest
+
+from deep_cnn import checkpoint
+from deep_cnn.cli import parse_flags
+from deep_cnn.config import Config
+from deep_cnn.errors import ConfigError
+from deep_cnn.learning_rate import smoothed, suggest
+
+
+def test_suggestion_is_a_tenth_of_the_rate_with_the_lowest_loss():
+    rates = 10.0 ** np.linspace(-6, 0, 61)
+    losses = 2 - np.exp(-((np.log10(rates) + 2) ** 2))  # lowest at 1e-2
+    assert suggest(rates, losses) == pytest.approx(1e-3)
+    assert suggest(rates, np.linspace(2, 3, 61)) == 1e-3  # no rate helped
+
+
+def test_smoothing_has_no_bias_at_its_start():
+    assert smoothed(np.full(5, 2.3)) == pytest.approx(np.full(5, 2.3))
+    assert len(smoothed(np.array([1.0, 2.0, np.nan]))) == 2
+
+
+def test_flag_takes_a_number_or_auto():
+    assert parse_flags(["--lr=auto"], Config) == {"lr": "auto"} and parse_flags(["--lr=1e-2"], Config) == {"lr": 0.01}
+    assert Config(lr="auto").to_dict()["lr"] == "auto"
+    with pytest.raises(ConfigError, match="a number or auto"):
+        parse_flags(["--lr=automatic"], Config)
+    with pytest.raises(ConfigError, match="out of range"):
+        Config(lr=-1.0)
+
+
+def weights(files):
+    return checkpoint.load(files.last)["weights"]
+
+
+def test_the_test_leaves_no_trace_and_a_resumed_run_keeps_its_rate(train, monkeypatch):
+    monkeypatch.setattr("deep_cnn.learning_rate.STEPS", 24)
+    flags = {"epochs": 2, "precision": "fp32"}
+    code, auto = train(lr="auto", run_name="auto", **flags)
+    assert code == 0 and (auto.results / "lr_range.png").stat().st_size > 5000
+    found = json.loads((auto.results / "config.json").read_text())["decisions"]["lr"]
+    assert 1e-7 < found <= 0.1
+    code, given = train(lr=found, run_name="given", **flags)
+    ours, theirs = weights(auto), weights(given)
+    assert all((ours[name] == theirs[name]).all() for name in ours)
+    assert (auto.results / "metrics.csv").read_bytes() == (given.results / "metrics.csv").read_bytes()
+
+    from deep_cnn import run
+    from deep_cnn.stopping import Stopped
+
+    def stop_before_second_epoch(*args):
+        raise Stopped("here")
+
+    plain = run.validate_epoch
+
+    def validate(plan, keeper):
+        answer = plain(plan, keeper)
+        monkeypatch.setattr(run, "train_epoch", stop_before_second_epoch)
+        return answer
+
+    original = run.train_epoch
+    monkeypatch.setattr(run, "validate_epoch", validate)
+    assert train(lr="auto", run_name="again", **flags)[0] == 75
+    monkeypatch.setattr(run, "validate_epoch", plain)
+    monkeypatch.setattr(run, "train_epoch", original)
+    monkeypatch.setattr(run, "find_rate", lambda *args: 1 / 0)  # not a second time
+    code, again = train(lr="auto", run_name="again", **flags)
+    assert code == 0 and all((weights(again)[name] == ours[name]).all() for name in ours)
