@@ -62,7 +62,9 @@ class Config:
     batch_size: int = flag(128, "number of images in a batch, for one step of the optimizer", group="course", low=1)
     model: str = flag("resnet101", "name of the pre-trained network", group="course")
     pre: str = flag("auto", "pre-processing: auto = the one that belongs to the weights", group="course")
-    lr: float | str = flag(1e-3, "learning rate of the new head; auto = by a range test", group="course", kind=rate, above=0.0)
+    lr: float | str = flag(
+        1e-3, "learning rate of the new head; auto = by a range test", group="course", kind=rate, above=0.0
+    )
     run_name: str = flag("default", "name of this run: its files bear it", group="course", identity=False)
     root_dir: str = flag(".", "root directory of the project; outputs/ is made in it", group="course", identity=False)
     data_dir: str = flag(PLACES365, "folder of images, relative to the root directory", group="course", identity=False)

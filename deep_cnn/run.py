@@ -10,7 +10,19 @@ from typing import Any
 
 import numpy as np
 
-from deep_cnn import checkpoint, engine, faults, learning_rate, logbook, machine, preparation, results, scoring, stopping, tracking
+from deep_cnn import (
+    checkpoint,
+    engine,
+    faults,
+    learning_rate,
+    logbook,
+    machine,
+    preparation,
+    results,
+    scoring,
+    stopping,
+    tracking,
+)
 from deep_cnn.config import Config, parse_duration
 from deep_cnn.data.split import save_splits
 from deep_cnn.errors import DataError, DeepCNNError
