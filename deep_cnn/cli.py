@@ -25,6 +25,7 @@ VERBS = {
     "train": Verb("deep_cnn.verbs.training", "train, validate and test a network (the verb when none is given)"),
     "evaluate": Verb("deep_cnn.verbs.evaluation", "score a finished run again on one of its splits"),
     "predict": Verb("deep_cnn.verbs.predicting", "a table of predictions for any images"),
+    "search": Verb("deep_cnn.verbs.searching", "search hyper-parameters; takes the flags of training, fixed, and --space"),
     "check": Verb(
         "deep_cnn.verbs.checking", "look at data, network and machine before a run is queued; takes its flags"
     ),
@@ -90,8 +91,9 @@ def parse_flags(argv: list[str], options_class: type) -> dict[str, Any]:
             parser.add_argument(f"--{f.name}", nargs="?", const=True, type=_boolean, metavar="True|False", **meta)
             parser.add_argument(f"--no_{f.name}", action="store_false", **meta)
         else:
-            action = "append" if f.metadata["many"] else "store"
-            parser.add_argument(f"--{f.name}", type=_typed(f.metadata["kind"]), action=action, **meta)
+            action = {"": "store", "words": "extend"}.get(f.metadata["many"], "append")
+            several = {"nargs": "+"} if f.metadata["many"] == "words" else {}
+            parser.add_argument(f"--{f.name}", type=_typed(f.metadata["kind"]), action=action, **several, **meta)
     known = [f"--{f.name}" for f in fields]
     namespace, unknown = parser.parse_known_args([_underscored(word) for word in argv])
     if unknown:

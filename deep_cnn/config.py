@@ -39,7 +39,8 @@ def flag(
         low, high: bounds that are allowed; above, below: bounds that are not.
         usual: shown by -h, not only by --help_all.
         identity: whether another value makes another run.
-        many: may be given several times; "comma": also as a comma-separated list; "repeat": not so.
+        many: may be given several times; "comma": also as a comma-separated list; "repeat": not so; "words": also as
+            several words.
     """
     metadata = {
         "help": help, "group": group, "kind": kind or type(default), "choices": choices, "low": low, "high": high,

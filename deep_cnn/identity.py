@@ -9,7 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from deep_cnn.config import Config
+from deep_cnn.config import Config, with_recipe
 
 LIBRARIES = ("torch", "torchvision", "numpy", "pandas", "scikit-learn", "pillow", "timm")
 
@@ -77,10 +77,10 @@ def _git_commit() -> str | None:
 
 def command_line(config: Config) -> str:
     """The command that repeats a run: the flags that are not at their default."""
-    default = Config()
+    default = with_recipe({"recipe": config.recipe})  # what a recipe sets needs no flag, what differs from it does
     words = [f"{Path(sys.executable).stem}", "-m", "deep_cnn"]
     for name, value in config.to_dict().items():
-        if value != getattr(default, name):
+        if value != getattr(default, name) or (name == "recipe" and value != "finetune"):
             words.append(f"--{name}={','.join(value) if isinstance(value, (tuple, list)) else value}")
     return " ".join(word if word.replace("=", "").replace("-", "").isalnum() else _quoted(word) for word in words)
 

@@ -50,6 +50,19 @@ def console_only() -> None:
 
 
 @contextlib.contextmanager
+def quiet_console() -> Iterator[None]:
+    """Only warnings go to the console; the log file gets everything."""
+    consoles = [handler for handler in log.handlers if isinstance(handler, _Console)]
+    for handler in consoles:
+        handler.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        for handler in consoles:
+            handler.setLevel(logging.NOTSET)
+
+
+@contextlib.contextmanager
 def opened(path: Path) -> Iterator[None]:
     """Append everything said to `path`, each line with its time."""
     console_only()

@@ -57,33 +57,48 @@ def train(config: Config, *, at_most: int | None = None) -> dict[str, Any] | Non
     files = RunFiles(config.root / "outputs", config.run_name)
     files.make_folders()
     with logbook.opened(files.log), held(files, steal=config.steal_lock) as lock:
-        status = Status(files)
-        try:
-            with faults.explained(config.batch_size, 1):
-                result = _run(config, files, lock, status, at_most)
-            status.say("finished")
-            return result
-        except Stopped as stop:
-            log.debug("%s", stop)  # to the log file; the console gets it as the command's last line
-            status.say("stopped", str(stop))
-            raise
-        except KeyboardInterrupt:
-            status.say("stopped", "by a second SIGINT, at once; what was saved last is kept")
-            raise
-        except DeepCNNError as mistake:
-            log.debug("%s", mistake)
-            status.say("mistake", str(mistake))
-            raise
-        except BaseException as fault:
-            log.debug("%s", traceback.format_exc())
-            status.say("failed", f"{type(fault).__name__}: {fault}")
-            raise
+        return carry_out(config, files, lock, at_most=at_most)
 
 
-def _run(config: Config, files: RunFiles, lock: RunLock, status: Status, at_most: int | None) -> dict[str, Any] | None:
+def carry_out(
+    config: Config, files: RunFiles, lock: RunLock, *, at_most: int | None = None,
+    after_epoch: Callable[[dict[str, Any]], None] | None = None,
+) -> dict[str, Any] | None:
+    """A run whose name is held; see `train`.
+
+    Args:
+        after_epoch: given by a search, gets each epoch's row of metrics.csv before it is saved, and may raise to end the
+            run. Such a run has no test: nothing that is chosen by it may have seen the test set.
+    """
+    status = Status(files)
+    try:
+        with faults.explained(config.batch_size, 1):
+            result = _run(config, files, lock, status, at_most, after_epoch)
+        status.say("finished")
+        return result
+    except Stopped as stop:
+        log.debug("%s", stop)  # to the log file; the console gets it as the command's last line
+        status.say("stopped", str(stop))
+        raise
+    except KeyboardInterrupt:
+        status.say("stopped", "by a second SIGINT, at once; what was saved last is kept")
+        raise
+    except DeepCNNError as mistake:
+        log.debug("%s", mistake)
+        status.say("mistake", str(mistake))
+        raise
+    except BaseException as fault:
+        log.debug("%s", traceback.format_exc())
+        status.say("failed", f"{type(fault).__name__}: {fault}")
+        raise
+
+
+def _run(
+    config: Config, files: RunFiles, lock: RunLock, status: Status, at_most: int | None, after_epoch: Callable | None
+) -> dict[str, Any] | None:
     files.clear_leftovers()
     materials = preparation.gather(config, fresh=config.resume == "never" or not files.has_results(), at_most=at_most)
-    has_test = len(materials.dataset.splits.test) > 0
+    has_test = len(materials.dataset.splits.test) > 0 and after_epoch is None
     saved = find_saved(config.resume, files, status, materials.identity, has_test=has_test)
     if saved and is_finished(files, status, saved, has_test):
         log.info("This run is finished; its result again (--resume=never trains it afresh):")
@@ -96,7 +111,7 @@ def _run(config: Config, files: RunFiles, lock: RunLock, status: Status, at_most
         find_rate(plan, files)
     write_records(files, plan)
     with faults.explained(config.batch_size, plan.decisions.pieces), stopping.between_steps():
-        return go_on(plan, files, lock, status, has_test)
+        return go_on(plan, files, lock, status, has_test, after_epoch)
 
 
 def find_rate(plan: Plan, files: RunFiles) -> None:
@@ -108,7 +123,9 @@ def find_rate(plan: Plan, files: RunFiles) -> None:
     log.info("--lr=auto: %g", test.lr)
 
 
-def go_on(plan: Plan, files: RunFiles, lock: RunLock, status: Status, has_test: bool) -> dict[str, Any] | None:
+def go_on(
+    plan: Plan, files: RunFiles, lock: RunLock, status: Status, has_test: bool, after_epoch: Callable | None
+) -> dict[str, Any] | None:
     """From the state in which the plan is to the end of the run."""
     config, progress, profile = plan.materials.config, plan.state.progress, plan.profile
     watch = LossWatch(plan.materials.dataset.index.paths, plan.materials.device)
@@ -146,8 +163,12 @@ def go_on(plan: Plan, files: RunFiles, lock: RunLock, status: Status, has_test: 
             note_epoch(plan, files, row, time.monotonic() - begun, forecast, keeper.deadline)
             speed = plan.state.timing[-1]["images_per_second"]
             trackers.log(tracking.Epoch(row, speed, lambda outputs=outputs: plan.examples("validation", outputs)))
+            if after_epoch is not None:
+                after_epoch(row)
             keeper.after_epoch(fleeting=plan.features is not None and not progress.finished)
         keeper.flush_best()
+        if after_epoch is not None:
+            return None  # a trial of a search: neither test nor report
         with profile.phase("test"):
             keep_reference(plan, files, lambda: keeper.check(save=False))
             result = test(plan, keeper, files) if has_test else None

@@ -189,3 +189,15 @@ def _beat(lock: Path, me: dict, done: threading.Event) -> None:
         with contextlib.suppress(OSError):  # a server that is away for a moment: the next beat tells
             if read_json(lock) == me:
                 os.utime(lock)
+
+
+def vacant(files: RunFiles) -> bool:
+    """Whether nobody living holds the run's name, as far as that can be told at once."""
+    holder = read_json(files.lock)
+    if holder is None:
+        return not files.lock.exists() or _silent_for(files.lock) > 5
+    if holder.get("host") == socket.gethostname():
+        return _started(int(holder["pid"])) != holder.get("started")
+    with contextlib.suppress(FileNotFoundError):
+        return bool(holder.get("job") and _job_is_over(holder["job"])) or _silent_for(files.lock) > DEAD_AFTER
+    return True

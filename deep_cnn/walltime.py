@@ -15,6 +15,11 @@ FIRST_FORECAST = 60.0  # seconds of steps before the first estimate
 RECENT = 50  # steps of each kind that are looked back at: a slow first one (compilation) is forgotten
 
 
+def since_start() -> float:
+    """Seconds since the program started, which --max_time counts from."""
+    return time.monotonic() - _started
+
+
 class Deadline:
     """The end of the granted time, with room for one more step and one more save as they were measured in this run."""
 

@@ -1,0 +1,125 @@
+"""A search from start to end: check, join the study, train trials, show what was found, train and test the best."""
+
+import logging
+from typing import Any
+
+from deep_cnn import identity, logbook, preparation, run, stopping
+from deep_cnn.config import parse_duration, with_recipe
+from deep_cnn.errors import ConfigError, nearest
+from deep_cnn.search.space import Space, grid, parse_space
+from deep_cnn.search.study import Study, open_study
+from deep_cnn.search.summary import summarise
+from deep_cnn.search.trials import given_flags, trial_config, work
+from deep_cnn.stopping import Stopped
+from deep_cnn.tasks import Task
+from deep_cnn.walltime import since_start
+
+log = logging.getLogger(__name__)
+
+METRICS = {
+    "single": ("loss", "top1", "top5", "balanced_accuracy", "macro_f1"),
+    "multi": ("loss", "map", "macro_f1", "micro_f1"),
+    "scores": ("loss", "mae", "rmse", "r2", "pearson", "spearman"),
+}
+SPARE = 15.0  # seconds: less is left, and no other trial is begun
+
+
+def search(options: Any) -> None:
+    """`options`: of verbs/searching.py.
+
+    Raises:
+        Stopped: by a signal or --max_time; every trial goes on with the same command.
+    """
+    logbook.console_only()
+    space, fixed = parse_space(options.space), given_flags(options)
+    both = sorted(space.keys() & fixed.keys() - {"recipe"})
+    if both:
+        raise ConfigError(f"--{both[0]} is fixed and searched; leave one of the two out")
+    total = how_many(options, space)
+    with logbook.quiet_console():
+        materials = preparation.gather(with_recipe(fixed), fresh=False)  # mistakes in the data show before any trial
+    if not len(materials.dataset.splits.validation):
+        raise ConfigError("a search needs a validation set; see --val_split")
+    metric = choose_metric(options.metric, materials.task)
+    folder = options.root / "outputs" / "search" / options.run_name
+    about = {
+        "space": dict(sorted(word.split("=", 1) for word in options.space)), "metric": metric, "sampler": options.sampler,
+        "pruner": options.pruner, "seed": options.seed, "data": materials.identity["data"],
+        "flags": {k: v for k, v in sorted(materials.identity["flags"].items()) if k not in space},
+    }  # fmt: skip
+    epochs = space["epochs"].high if "epochs" in space and hasattr(space["epochs"], "high") else options.epochs
+    study = Study(
+        options.run_name, folder,
+        open_study(options.run_name, folder, options.storage, about, pruner=options.pruner, metric=metric, epochs=epochs),
+        space, options.sampler, options.seed, total, startup=min(10, max(4, total // 4)),
+    )  # fmt: skip
+    del materials
+    log.info("Study %s: %d of %d trials are finished; %s", study.name, len(study.finished()), total, folder)
+    try:
+        work(study, fixed, metric, time_limit(options))
+    except Stopped as stop:
+        summarise(study, fixed, metric, about)
+        if not budget_spent(options, stop):
+            raise
+        log.info("--budget=%s is spent; the same command goes on with what is open", options.budget)
+    else:
+        summarise(study, fixed, metric, about)
+    if options.final:
+        train_best(study, fixed)
+
+
+def how_many(options: Any, space: Space) -> int:
+    """--trials, but never more than a grid has points."""
+    if options.sampler != "grid":
+        return options.trials or 20
+    points = len(grid(space))
+    return min(options.trials or points, points)
+
+
+def choose_metric(wanted: str | None, task: Task) -> str:
+    known = METRICS[task.kind]
+    if task.kind == "scores" and len(task.names) > 1:
+        known = (*known, *(f"{name}/{metric}" for name in task.names for metric in known[1:]))
+    if wanted is not None and wanted not in known:
+        raise ConfigError(f"--metric={wanted}: unknown; choose one of {', '.join(known)}.{nearest(wanted, known)}")
+    return wanted or task.select
+
+
+def time_limit(options: Any):
+    """A function: when the next trial must stop, as --max_time has it, counted from the program's start."""
+    limits = [parse_duration("max_time", options.max_time), parse_duration("budget", options.budget)]
+    seconds = min((s for s in limits if s is not None), default=None)
+
+    def limit() -> str | None:
+        stopping.raise_if_requested()
+        if seconds is None:
+            return None
+        if since_start() > seconds - SPARE:
+            raise Stopped("no time is left for another trial; everything is saved, the same command goes on")
+        return f"{seconds}s"
+
+    return limit
+
+
+def budget_spent(options: Any, stop: Stopped) -> bool:
+    """Whether it was --budget that ended the search, and neither a signal nor --max_time."""
+    if options.budget is None or stopping.requested():
+        return False
+    budget, limit = parse_duration("budget", options.budget), parse_duration("max_time", options.max_time)
+    near_its_end = since_start() > 0.5 * budget
+    return near_its_end and (limit is None or budget <= limit)
+
+
+def train_best(study: Study, fixed: dict[str, Any]) -> None:
+    """--final: the best trial's flags as a run of its own, tested once."""
+    best, open_ones = study.best(), len(study.trials()) - len(study.finished())
+    if best is None:
+        log.warning("--final: no trial is finished yet")
+    elif open_ones:
+        log.info(
+            "--final: %d trials are still being trained by other processes; the last process trains the best", open_ones
+        )
+    else:
+        config = trial_config(fixed, best.params, run_name=f"{study.name}_best", resume="auto")
+        log.info("--final: trial %d, as %s", best.number, identity.command_line(config))
+        run.train(config)

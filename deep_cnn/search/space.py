@@ -1,0 +1,155 @@
+"""What is searched: '--space lr=1e-5..1e-1:log model=resnet18,resnet50', and points in it as functions of (seed, trial).
+
+Optuna's own RandomSampler repeats itself when it is started again with its seed, and several processes overrun its
+GridSampler; a point that depends on the trial's number alone can do neither.
+"""
+
+import dataclasses
+import itertools
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.samplers import BaseSampler
+
+from deep_cnn.config import Config
+from deep_cnn.draws import draws, permutation
+from deep_cnn.errors import ConfigError, nearest
+
+Space = dict[str, BaseDistribution]
+
+LARGEST_GRID = 100_000
+OURS = (
+    "run_name",
+    "root_dir",
+    "data_dir",
+    "resume",
+    "steal_lock",
+    "max_time",
+    "config",
+    "wandb",
+    "tensorboard",
+    "seed",
+)
+
+
+def parse_space(words: Sequence[str]) -> Space:
+    """'NAME=low..high', 'NAME=low..high:log' or 'NAME=a,b,c' ('a;b' where values have commas), each a flag of training.
+
+    Raises:
+        ConfigError: no such flag, or values that are none of it.
+    """
+    if not words:
+        raise ConfigError('--space: what is to be searched? E.g. --space "lr=1e-5..1e-1:log" "model=resnet18,resnet50"')
+    fields = {f.name: f for f in dataclasses.fields(Config) if f.name not in OURS}
+    space: Space = {}
+    for word in words:
+        name, equals, values = word.partition("=")
+        name = name.strip().lstrip("-").replace("-", "_")
+        if name not in fields:
+            raise ConfigError(f"--space {word}: {name} is no flag that can be searched.{nearest(name, fields)}")
+        if not equals or not values:
+            raise ConfigError(f"--space {word}: expected {name}=low..high, {name}=low..high:log or {name}=a,b,c")
+        if name in space:
+            raise ConfigError(f"--space {word}: {name} is given twice")
+        space[name] = _range(word, fields[name], values) if ".." in values else _choices(word, fields[name], values)
+    return space
+
+
+def _range(word: str, field: dataclasses.Field, values: str) -> BaseDistribution:
+    bounds, colon, scale = values.partition(":")
+    kind = int if field.metadata["kind"] is int else float
+    try:
+        low, high = (kind(text) if kind is float else int(float(text)) for text in bounds.split(".."))
+    except (ValueError, OverflowError):
+        raise ConfigError(f"--space {word}: expected two numbers, e.g. {field.name}=1e-5..1e-1:log") from None
+    if colon and scale != "log":
+        raise ConfigError(f"--space {word}: after ':' only log is known")
+    if not low < high or (colon and low <= 0):
+        raise ConfigError(f"--space {word}: the lower end must be below the higher one{', and above 0' * bool(colon)}")
+    for value in (low, high):
+        _valid(word, field, value)
+    return (IntDistribution if kind is int else FloatDistribution)(low, high, log=bool(colon))
+
+
+def _choices(word: str, field: dataclasses.Field, values: str) -> CategoricalDistribution:
+    texts = [text.strip() for text in values.split(";" if ";" in values else ",")]
+    return CategoricalDistribution([_valid(word, field, text) for text in dict.fromkeys(texts)])
+
+
+def _valid(word: str, field: dataclasses.Field, text: Any) -> Any:
+    """The value as its flag takes it; ConfigError where the flag itself would refuse it."""
+    kind = field.metadata["kind"]
+    if text == "none" and field.default is None:
+        return None
+    try:
+        value = {"true": True, "false": False}[str(text).lower()] if kind is bool else kind(text)
+    except (ValueError, KeyError):
+        raise ConfigError(f"--space {word}: {text} is no value of --{field.name}") from None
+    meta = field.metadata
+    out = (
+        (meta["choices"] and value not in meta["choices"])
+        or (meta["low"] is not None and value < meta["low"])
+        or (meta["high"] is not None and value > meta["high"])
+        or (meta["above"] is not None and value != "auto" and value <= meta["above"])
+        or (meta["below"] is not None and value >= meta["below"])
+    )
+    if out:
+        raise ConfigError(f"--space {word}: {text} is out of the range of --{field.name}")
+    return value
+
+
+def grid(space: Space) -> list[dict[str, Any]]:
+    """All combinations; ConfigError for a range without steps."""
+    columns = []
+    for name, distribution in space.items():
+        if isinstance(distribution, CategoricalDistribution):
+            columns.append(list(distribution.choices))
+        elif isinstance(distribution, IntDistribution) and not distribution.log:
+            columns.append(list(range(distribution.low, distribution.high + 1)))
+        else:
+            raise ConfigError(f"--sampler=grid: --space {name} is a range; list its values, e.g. {name}=1e-4,1e-3,1e-2")
+    if math.prod(map(len, columns)) > LARGEST_GRID:
+        raise ConfigError(f"--sampler=grid: {math.prod(map(len, columns)):,} combinations; list fewer values")
+    return [dict(zip(space, values, strict=True)) for values in itertools.product(*columns)]
+
+
+def grid_point(space: Space, seed: int, trial: int) -> dict[str, Any]:
+    """The trial's point of the grid, in a random order that the seed gives: a search that is cut short saw all corners."""
+    points = grid(space)
+    return points[int(permutation(seed, 0, len(points), "grid")[trial % len(points)])]
+
+
+def random_point(space: Space, seed: int, trial: int) -> dict[str, Any]:
+    """Uniform in each range (in its logarithm with :log) and over each list."""
+    uniform = draws(seed, "search", 0, np.array([trial]), len(space))[0]
+    return {name: _at(distribution, float(u)) for (name, distribution), u in zip(space.items(), uniform, strict=True)}
+
+
+def _at(distribution: BaseDistribution, u: float) -> Any:
+    if isinstance(distribution, CategoricalDistribution):
+        return distribution.choices[int(u * len(distribution.choices))]
+    low, high = distribution.low, distribution.high
+    if isinstance(distribution, IntDistribution):
+        if distribution.log:
+            return min(high, int(low * ((high + 1) / low) ** u))
+        return low + int(u * (high - low + 1))
+    return float(low * (high / low) ** u) if distribution.log else float(low + u * (high - low))
+
+
+class PointSampler(BaseSampler):
+    """Gives each trial the point that belongs to its number."""
+
+    def __init__(self, space: Space, point):
+        self.space, self.point = space, point
+
+    def infer_relative_search_space(self, study, trial):
+        return {}
+
+    def sample_relative(self, study, trial, search_space):
+        return {}
+
+    def sample_independent(self, study, trial, param_name, param_distribution):
+        return self.point(trial.number)[param_name]

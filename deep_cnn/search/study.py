@@ -1,0 +1,183 @@
+"""One study, any number of processes: who trains which trial, and what has been found so far."""
+
+import contextlib
+import functools
+import logging
+import time
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.storages import JournalStorage, get_storage
+from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
+from optuna.trial import FrozenTrial, TrialState
+
+from deep_cnn.draws import number
+from deep_cnn.errors import ConfigError, MachineError
+from deep_cnn.run_files import RunFiles
+from deep_cnn.run_lock import RunLock, held, vacant
+from deep_cnn.search.space import PointSampler, Space, grid_point, random_point
+
+log = logging.getLogger(__name__)
+
+LOCK_PATIENCE = 300.0  # seconds for a claim or a summary of another process to end; they take milliseconds and seconds
+FINISHED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
+LOWER_IS_BETTER = ("loss", "mae", "rmse")
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A trial that is ours as long as its run's name is held. reopened: a process that died had begun it."""
+
+    trial: optuna.Trial
+    files: RunFiles
+    lock: RunLock
+    reopened: bool
+
+
+@dataclass(frozen=True)
+class Study:
+    """folder: outputs/search/NAME; startup: random trials before TPE has something to learn from."""
+
+    name: str
+    folder: Path
+    study: optuna.Study
+    space: Space
+    sampler: str
+    seed: int
+    total: int
+    startup: int
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """One process at a time; a dead one is noticed."""
+        with contextlib.ExitStack() as stack:
+            end = time.monotonic() + LOCK_PATIENCE
+            while True:
+                try:
+                    stack.enter_context(held(RunFiles(self.folder, "study")))
+                    break
+                except MachineError:
+                    if time.monotonic() > end:
+                        raise
+                    time.sleep(0.1)
+            yield
+
+    def files(self, trial: int) -> RunFiles:
+        return RunFiles(self.folder, f"trial_{trial:04}")
+
+    def trials(self) -> list[FrozenTrial]:
+        return self.study.get_trials(deepcopy=False)
+
+    def finished(self) -> list[FrozenTrial]:
+        return [trial for trial in self.trials() if trial.state in FINISHED]
+
+    def best(self) -> FrozenTrial | None:
+        """The best that was trained to its end."""
+        done = [trial for trial in self.trials() if trial.state == TrialState.COMPLETE and trial.value is not None]
+        higher = self.study.direction == optuna.study.StudyDirection.MAXIMIZE
+        return max(done, key=lambda t: t.value if higher else -t.value, default=None)
+
+    def claim(self, stack: contextlib.ExitStack) -> Claim | None:
+        """A trial to train: first one that a dead process left, at its own step; then a new one; None when all are taken.
+
+        Args:
+            stack: holds the trial's name until it is closed.
+        """
+        with self.locked():
+            trials = self.trials()
+            for trial in trials:
+                files = self.files(trial.number)
+                if trial.state in FINISHED or not vacant(files):
+                    continue
+                claimed = self._hold(files, stack)
+                self._point_at(trial.number)
+                reopened = optuna.Trial(self.study, trial._trial_id)
+                for name, distribution in self.space.items():
+                    reopened._suggest(name, distribution)  # what it was given; killed in between: the rest of it
+                return Claim(reopened, files, claimed, reopened=True)
+            if len(trials) >= self.total:
+                return None
+            self._point_at(len(trials))
+            files = self.files(len(trials))
+            claimed = self._hold(files, stack)
+            trial = self.study.ask(self.space)
+            assert trial.number == len(trials), "a trial was made outside the study's lock"
+            return Claim(trial, files, claimed, reopened=False)
+
+    def _hold(self, files: RunFiles, stack: contextlib.ExitStack) -> RunLock:
+        files.make_folders()
+        return stack.enter_context(held(files))
+
+    def _point_at(self, trial: int) -> None:
+        """The sampler of a trial: what it draws depends on the seed and its number (and, for TPE, on what is known)."""
+        if self.sampler == "tpe":
+            seed = number(self.seed, "tpe", trial) % 2**32
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+                self.study.sampler = optuna.samplers.TPESampler(
+                    seed=seed, multivariate=True, constant_liar=True, n_startup_trials=self.startup
+                )
+        else:
+            point = {"random": random_point, "grid": grid_point}[self.sampler]
+            self.study.sampler = PointSampler(self.space, functools.partial(point, self.space, self.seed))
+
+
+def open_study(
+    name: str, folder: Path, storage: str | None, about: dict[str, Any], *, pruner: str, metric: str, epochs: int
+) -> optuna.Study:
+    """Make the study, or join it.
+
+    Args:
+        storage: None: a journal in the folder; or any URL that Optuna knows.
+        about: what the study is; one of this name that is about something else is not joined.
+    Raises:
+        ConfigError: there is such another study, or the storage cannot be opened.
+    """
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        opened = journal(folder / "journal.log") if storage is None else get_storage(storage)
+    except Exception as error:  # each kind of storage has its own
+        raise ConfigError(f"--storage={storage or folder}: cannot be opened ({error})") from None
+    lower = metric.rpartition("/")[2] in LOWER_IS_BETTER
+    study = optuna.create_study(
+        study_name=name, storage=opened, load_if_exists=True, direction="minimize" if lower else "maximize",
+        pruner=make_pruner(pruner, epochs),
+    )  # fmt: skip
+    known = study.user_attrs.get("about")
+    if known is None:
+        study.set_user_attr("about", about)
+    elif known != about:
+        different = [key for key in about if known.get(key) != about[key]]
+        raise ConfigError(
+            f"--run_name={name}: the study of this name differs in {', '.join(different)}; choose another --run_name"
+        )
+    return study
+
+
+def journal(path: Path) -> JournalStorage:
+    """Optuna's journal, for many processes and over NFS; a last line that a full disk or a power cut tore is cut off."""
+    lock = JournalFileOpenLock(str(path))  # not the symlink lock: Windows, and a relative path spins it for ever
+    if path.exists() and path.stat().st_size:
+        lock.acquire()
+        try:
+            with open(path, "r+b") as file:
+                whole = file.read()
+                if not whole.endswith(b"\n"):
+                    log.warning("%s: its last line was torn; it is cut off", path)
+                    file.truncate(whole.rfind(b"\n") + 1)
+        finally:
+            lock.release()
+    return JournalStorage(JournalFileBackend(str(path), lock_obj=lock))
+
+
+def make_pruner(name: str, epochs: int) -> optuna.pruners.BasePruner:
+    if name == "median":  # 5 trials to compare with, and a fifth of the epochs: first epochs say little
+        return optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=max(1, epochs // 5))
+    if name == "hyperband":
+        return optuna.pruners.HyperbandPruner(min_resource=1, max_resource=epochs)
+    return optuna.pruners.NopPruner()

@@ -1,0 +1,115 @@
+"""Trains trials of a study, one after the other, until the study is complete or the time is over."""
+
+import contextlib
+import logging
+import shutil
+from collections.abc import Callable
+from dataclasses import fields
+from typing import Any
+
+import optuna
+from optuna.trial import TrialState
+
+from deep_cnn import logbook, run
+from deep_cnn.config import Config, with_recipe
+from deep_cnn.errors import DeepCNNError, MachineError, NonFiniteLoss
+from deep_cnn.search.study import Claim, Study
+from deep_cnn.stopping import Stopped
+
+log = logging.getLogger(__name__)
+
+
+class Pruned(Stopped):
+    """The study's pruner has ended the trial."""
+
+
+def given_flags(options: Config) -> dict[str, Any]:
+    """The flags that are fixed in every trial: those that are not what the recipe would make them."""
+    default = with_recipe({"recipe": options.recipe})
+    names = [f.name for f in fields(Config)]
+    given = {name: getattr(options, name) for name in names if getattr(options, name) != getattr(default, name)}
+    return given | {"recipe": options.recipe}
+
+
+def trial_config(fixed: dict[str, Any], params: dict[str, Any], **where: Any) -> Config:
+    """The run of a trial. Raises ConfigError where its flags contradict each other."""
+    return with_recipe(fixed | params | where)
+
+
+def work(study: Study, fixed: dict[str, Any], metric: str, max_time: Callable[[], str | None]) -> None:
+    """Train trials until none is left to claim.
+
+    Args:
+        fixed: flags of every trial. metric: column of metrics.csv without val_. max_time: when a trial must stop, as
+            --max_time has it; called before each. Raises Stopped when there is no time left for another.
+    Raises:
+        Stopped: by a signal or by time, with everything saved: its trial is open, and goes on with the next process.
+        DeepCNNError: a mistake that meets the very first trial would meet every other.
+    """
+    while True:
+        with contextlib.ExitStack() as stack:
+            limit = max_time()
+            claim = study.claim(stack)
+            if claim is None:
+                return
+            params = ", ".join(f"{name}={_short(value)}" for name, value in claim.trial.params.items())
+            log.info("Trial %d%s: %s", claim.trial.number, " goes on" if claim.reopened else "", params)
+            try:
+                with logbook.opened(claim.files.log), logbook.quiet_console():
+                    train(claim, fixed, metric, limit)
+                _tell(study, claim, TrialState.COMPLETE)
+            except Pruned:
+                _tell(study, claim, TrialState.PRUNED)
+            except NonFiniteLoss as fault:
+                _tell(study, claim, TrialState.PRUNED, str(fault))  # the sampler takes it for the worst there is
+            except DeepCNNError as mistake:
+                first = not any(trial.intermediate_values for trial in study.trials())
+                if first or (isinstance(mistake, MachineError) and not str(mistake).startswith("out of")):
+                    raise  # left open: the same command goes on with it once the cause is mended
+                _tell(study, claim, TrialState.FAIL, str(mistake))
+
+
+def train(claim: Claim, fixed: dict[str, Any], metric: str, max_time: str | None) -> None:
+    """One trial: a run below the study's folder, without a test; each epoch is told to the study before it is saved."""
+    where = {"run_name": claim.files.name, "resume": "auto", "max_time": max_time, "config": None}
+    config = trial_config(fixed, claim.trial.params, **where)
+    known = set(_reported(claim.trial))
+
+    def after_epoch(row: dict[str, Any]) -> None:
+        value = row[f"val_{metric}"]
+        if value is None or row["epoch"] in known:  # scored again after a kill between telling and saving
+            return
+        claim.trial.report(value, row["epoch"])
+        if claim.trial.should_prune():
+            raise Pruned(f"pruned after epoch {row['epoch']}: other trials were better by then")
+
+    run.carry_out(config, claim.files, claim.lock, after_epoch)
+
+
+def _reported(trial: optuna.Trial) -> dict[int, float]:
+    return trial.study._storage.get_trial(trial._trial_id).intermediate_values
+
+
+def _tell(study: Study, claim: Claim, state: TrialState, reason: str = "") -> None:
+    """Finish the trial with the best of its epochs, and delete its weights: the same flags train them again bit for bit."""
+    values = list(_reported(claim.trial).values())
+    lower = study.study.direction == optuna.study.StudyDirection.MINIMIZE
+    best = (min if lower else max)(values, default=None)
+    if state == TrialState.COMPLETE and best is None:
+        state, reason = TrialState.FAIL, reason or "the metric was never defined"
+    if reason:
+        claim.trial.set_user_attr("reason", reason)
+    study.study.tell(claim.trial, best if state == TrialState.COMPLETE else None, state)
+    shutil.rmtree(claim.files.models, ignore_errors=True)
+    word = {TrialState.COMPLETE: "finished", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed"}[state]
+    log.info(
+        "Trial %d %s%s%s",
+        claim.trial.number,
+        word,
+        "" if best is None else f": {best:.5g}",
+        f" ({reason})" if reason else "",
+    )
+
+
+def _short(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
