@@ -83,7 +83,7 @@ def train(claim: Claim, fixed: dict[str, Any], metric: str, max_time: str | None
         if claim.trial.should_prune():
             raise Pruned(f"pruned after epoch {row['epoch']}: other trials were better by then")
 
-    run.carry_out(config, claim.files, claim.lock, after_epoch)
+    run.carry_out(config, claim.files, claim.lock, after_epoch=after_epoch)
 
 
 def _reported(trial: optuna.Trial) -> dict[int, float]:

@@ -1,0 +1,235 @@
+"""A search: points by (seed, trial), one study for several processes, dead processes' trials, and no look at the test set."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import optuna
+import pytest
+from conftest import PLACES, TINY
+from optuna.trial import TrialState
+
+from deep_cnn import run
+from deep_cnn.cli import parse_flags
+from deep_cnn.config import Config
+from deep_cnn.errors import ConfigError, NonFiniteLoss
+from deep_cnn.search.space import grid, grid_point, parse_space, random_point
+from deep_cnn.search.study import journal
+from deep_cnn.search.trials import given_flags
+from deep_cnn.verbs.searching import Options
+
+SPACE = parse_space(["lr=1e-5..1e-1:log", "epochs=5..8", "model=resnet18,resnet50", "class_weights=True,False"])
+
+
+# -- the space --------------------------------------------------------------------------------------------------------
+
+
+def test_space_has_the_flags_own_types():
+    floats, ints, names, flags = SPACE.values()
+    assert (floats.low, floats.high, floats.log) == (1e-5, 1e-1, True)
+    assert (ints.low, ints.high) == (5, 8) and isinstance(ints, optuna.distributions.IntDistribution)
+    assert names.choices == ("resnet18", "resnet50") and flags.choices == (True, False)
+    assert parse_space(["augment=rotation,flip;none"])["augment"].choices == ("rotation,flip", "none")
+    assert parse_space(["subset=none;100"])["subset"].choices == (None, "100")
+
+
+@pytest.mark.parametrize(("word", "said"), [
+    ("lrr=1..2", "Did you mean lr?"), ("lr", "expected lr=low..high"), ("lr=a..b", "two numbers"), ("lr=0..1:log", "above 0"),
+    ("lr=1e-1..1e-5", "below the higher"), ("lr=1..2:lin", "only log"), ("dropout=0.5,1.5", "out of the range"),
+    ("optimizer=adamw,adan", "out of the range"), ("batch_size=x", "no value of --batch_size"), ("seed=1,2", "no flag"),
+])  # fmt: skip
+def test_mistakes_in_the_space_are_named(word, said):
+    with pytest.raises(ConfigError, match=said):
+        parse_space([word])
+
+
+def test_space_takes_several_words():
+    given = parse_flags(["--space", "lr=1..2", "model=a,b", "--trials=3", "--space", "l1=0,1"], Options)
+    assert given == {"space": ("lr=1..2", "model=a,b", "l1=0,1"), "trials": 3}
+
+
+def test_grid_covers_each_point_once_in_an_order_of_the_seed():
+    space = parse_space(["epochs=5..8", "model=resnet18,resnet50", "dropout=0,0.5"])
+    points = [tuple(grid_point(space, 3, trial).values()) for trial in range(16)]
+    assert len(set(points)) == 16 and set(points) == {tuple(p.values()) for p in grid(space)}
+    assert points != [tuple(grid_point(space, 4, trial).values()) for trial in range(16)]
+    with pytest.raises(ConfigError, match="list its values"):
+        grid(SPACE)
+
+
+def test_random_points_are_uniform_and_depend_on_seed_and_trial_alone():
+    points = [random_point(SPACE, 7, trial) for trial in range(2000)]
+    assert points[5] == random_point(SPACE, 7, 5) != random_point(SPACE, 8, 5)
+    rates = np.log10([p["lr"] for p in points])
+    assert np.histogram(rates, bins=4, range=(-5, -1))[0] == pytest.approx([500] * 4, rel=0.15)
+    for name, values in (("epochs", (5, 6, 7, 8)), ("model", ("resnet18", "resnet50"))):
+        counts = [sum(p[name] == value for p in points) for value in values]
+        assert counts == pytest.approx([2000 / len(values)] * len(values), rel=0.15)
+    pairs = np.corrcoef(rates, [p["epochs"] for p in points])[0, 1]
+    assert abs(pairs) < 0.07
+
+
+def test_fixed_flags_are_those_that_were_given():
+    options = Options(epochs=3, recipe="scratch", lr=0.2, space=("dropout=0,0.5",))
+    assert given_flags(options)["epochs"] == 3 and given_flags(options)["lr"] == 0.2
+    assert "optimizer" not in given_flags(Options())
+
+
+def test_a_torn_last_line_of_the_journal_is_cut_off(tmp_path, caplog):
+    path = tmp_path / "journal.log"
+    study = optuna.create_study(storage=journal(path), study_name="s")
+    study.tell(study.ask(), 1.0)
+    whole = path.read_bytes()
+    path.write_bytes(whole + b'{"op_code":4,"wor')
+    again = optuna.load_study(storage=journal(path), study_name="s")
+    assert path.read_bytes() == whole and again.trials[0].value == 1.0
+    again.tell(again.ask(), 2.0)
+    assert len(optuna.load_study(storage=journal(path), study_name="s").trials) == 2
+
+
+# -- trials, with a training that costs nothing ------------------------------------------------------------------------
+
+
+@pytest.fixture
+def pretended(monkeypatch):
+    """Training is a formula: three epochs, and the best where lr is 1e-3. Returns the configs that were trained."""
+    trained: list[Config] = []
+
+    def carry_out(config, files, lock, after_epoch):
+        trained.append(config)
+        for epoch in range(3):
+            after_epoch({"epoch": epoch, "val_top1": 0.9 - 0.1 * abs(np.log10(config.lr) + 3) - 0.01 * (2 - epoch)})
+
+    monkeypatch.setattr(run, "carry_out", carry_out)
+    return trained
+
+
+FLAGS = TINY | {"data_dir": PLACES, "space": "lr=1e-5..1e-1:log", "pruner": "none"}
+
+
+def study_of(files, name="default"):
+    return optuna.load_study(storage=journal(files.outputs / "search" / name / "journal.log"), study_name=name)
+
+
+def test_search_finds_the_best_and_says_its_command(run_cli, pretended, capsys):
+    code, files = run_cli("search", **FLAGS, trials=30)
+    folder = files.outputs / "search" / "default"
+    assert code == 0 and len(pretended) == 30
+    best = json.loads((folder / "best.json").read_text())
+    assert abs(np.log10(best["params"]["lr"]) + 3) < 0.3 and best["command"] in capsys.readouterr().out
+    assert f"--lr={best['params']['lr']}" in best["command"] and "--run_name=default_best" in best["command"]
+    for name in ("history.png", "parallel.png", "report.html", "trials.csv"):
+        assert (folder / name).stat().st_size > 500
+    assert not files.results.exists()  # no run of the study's own name
+    assert run_cli("search", **FLAGS, trials=30)[0] == 0 and len(pretended) == 30  # --trials is the total
+    assert run_cli("search", **FLAGS, trials=32)[0] == 0 and len(pretended) == 32
+    assert run_cli("search", **FLAGS | {"space": "lr=1e-4..1e-1:log"}, trials=32)[0] == 2  # another study
+
+
+def test_random_is_the_same_however_the_study_was_cut(run_cli, pretended):
+    for name, parts in (("one", [6]), ("two", [2, 5, 6])):
+        for trials in parts:
+            assert run_cli("search", **FLAGS, sampler="random", run_name=name, trials=trials)[0] == 0
+    rates = [config.lr for config in pretended]
+    assert rates[:6] == rates[6:] and len(set(rates)) == 6
+    assert run_cli("search", **FLAGS | {"seed": 1}, sampler="random", run_name="three", trials=6)[0] == 0
+    assert not set(rates) & {config.lr for config in pretended[12:]}
+
+
+def test_grid_ends_when_it_is_covered(run_cli, pretended):
+    flags = FLAGS | {"space": "lr=1e-4,1e-3,1e-2", "sampler": "grid"}
+    assert run_cli("search", **flags, trials=100)[0] == 0
+    assert sorted(config.lr for config in pretended) == [1e-4, 1e-3, 1e-2]
+
+
+def test_a_dead_process_s_trial_goes_on_under_its_own_number(run_cli, pretended, monkeypatch):
+    told = run.carry_out
+
+    def dies(config, files, lock, after_epoch):
+        after_epoch({"epoch": 0, "val_top1": 0.5})
+        raise ZeroDivisionError  # as good as a kill: the trial is left RUNNING
+
+    monkeypatch.setattr(run, "carry_out", dies)
+    with pytest.raises(ZeroDivisionError):
+        run_cli("search", **FLAGS, trials=4)
+    monkeypatch.setattr(run, "carry_out", told)
+    code, files = run_cli("search", **FLAGS, trials=4)
+    trials = study_of(files).trials
+    assert code == 0 and [t.state for t in trials] == [TrialState.COMPLETE] * 4
+    assert trials[0].intermediate_values[0] == 0.5  # what it had told is kept
+    assert trials[0].params["lr"] == pretended[0].lr
+
+
+def test_a_loss_that_is_not_finite_ends_its_trial_alone(run_cli, pretended, monkeypatch):
+    told = run.carry_out
+
+    def sometimes(config, files, lock, after_epoch):
+        if config.lr > 1e-2:
+            raise NonFiniteLoss("the loss is nan at step 3")
+        told(config, files, lock, after_epoch)
+
+    monkeypatch.setattr(run, "carry_out", sometimes)
+    code, files = run_cli("search", **FLAGS, trials=12)
+    trials = study_of(files).trials
+    assert code == 0 and len(trials) == 12
+    lost = [t for t in trials if t.state == TrialState.PRUNED]
+    assert lost and all(t.params["lr"] > 1e-2 and "nan" in t.user_attrs["reason"] for t in lost)
+
+
+def test_pruner_ends_bad_trials(run_cli, pretended):
+    code, files = run_cli("search", **FLAGS | {"pruner": "median"}, trials=25)
+    states = [t.state for t in study_of(files).trials]
+    assert code == 0 and TrialState.PRUNED in states and states.count(TrialState.COMPLETE) >= 5
+
+
+def test_no_validation_set_and_a_wrong_metric(run_cli):
+    assert run_cli("search", **FLAGS | {"metric": "top2"})[0] == 2
+    assert run_cli("search", **FLAGS | {"lr": 0.01})[0] == 2  # fixed and searched
+    assert run_cli("search", **{k: v for k, v in FLAGS.items() if k != "space"})[0] == 2
+
+
+# -- real trainings ---------------------------------------------------------------------------------------------------
+
+
+def test_trials_never_read_the_test_set_and_the_final_run_does_once(run_cli):
+    code, files = run_cli("search", **FLAGS | {"epochs": 2}, trials=2, final=True)
+    folder = files.outputs / "search" / "default"
+    assert code == 0 and not list(folder.rglob("test.json")) and not list(folder.rglob("predictions_test.csv"))
+    assert not list((folder / "models").rglob("*.pt"))  # weights of finished trials are deleted
+    assert (files.outputs / "results/default_best/test.json").exists()
+    value = json.loads((folder / "best.json").read_text())["value"]
+    import pandas as pd
+
+    rows = pd.read_csv(files.outputs / "results/default_best/metrics.csv")
+    assert rows["val_top1"].max() == value  # the same flags are the same run, bit for bit
+
+
+@pytest.mark.slow
+def test_two_processes_one_killed_end_with_exactly_the_trials_asked_for(tmp_path):
+    flags = FLAGS | {"root_dir": tmp_path, "epochs": 3, "save_every": 1, "trials": 6}
+    command = [sys.executable, "-m", "deep_cnn", "search", *(f"--{name}={value}" for name, value in flags.items())]
+    environment = os.environ | {"NCPUS": "1"}
+
+    def start():
+        return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+    first, second = start(), start()
+    folder = tmp_path / "outputs/search/default"
+    end = time.monotonic() + 240
+    while not (list(folder.glob("models/trial_*/last.pt")) and len(list(folder.glob("models/.trial_*.lock"))) > 1):
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    with contextlib.suppress(ProcessLookupError):
+        first.send_signal(signal.SIGKILL)
+    first.wait()
+    third = start()
+    said = [process.communicate(timeout=400)[0] for process in (second, third)]
+    assert second.returncode == third.returncode == 0, said
+    trials = optuna.load_study(storage=journal(folder / "journal.log"), study_name="default").trials
+    assert len(trials) == 6 and all(t.state in (TrialState.COMPLETE, TrialState.PRUNED) for t in trials)
+    assert "goes on" in "".join(said)
