@@ -7,11 +7,13 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from conftest import PERCEPTION
+from conftest import PERCEPTION, PLACES, TINY
 
+from deep_cnn.config import Config
 from deep_cnn.errors import DataError
 from deep_cnn.report.page import write_report
 from deep_cnn.report.record import read_record
+from deep_cnn.run import train as train_run
 from deep_cnn.run_files import RunFiles
 
 CHROMIUM = next(
@@ -45,11 +47,19 @@ def assert_self_contained(page: str):
     assert "<script" not in page and "@import" not in page
 
 
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory) -> Path:
+    """The root of a finished run, trained once for all tests here."""
+    root = tmp_path_factory.mktemp("trained")
+    train_run(Config(**TINY | {"epochs": 2, "data_dir": str(PLACES), "root_dir": str(root)}))
+    return root
+
+
 @pytest.fixture
-def classified(train):
-    code, files = train(epochs=2)
-    assert code == 0
-    return files
+def classified(trained, tmp_path) -> RunFiles:
+    """A copy of it, to be spoilt."""
+    shutil.copytree(trained / "outputs", tmp_path / "outputs")
+    return RunFiles(tmp_path / "outputs", "default")
 
 
 def test_a_run_writes_its_page_and_a_browser_shows_it(classified):

@@ -117,18 +117,17 @@ def study_of(files, name="default"):
 
 
 def test_search_finds_the_best_and_says_its_command(run_cli, pretended, capsys):
-    code, files = run_cli("search", **FLAGS, trials=30)
+    code, files = run_cli("search", **FLAGS, trials=16)
     folder = files.outputs / "search" / "default"
-    assert code == 0 and len(pretended) == 30
+    assert code == 0 and len(pretended) == 16
     best = json.loads((folder / "best.json").read_text())
-    assert abs(np.log10(best["params"]["lr"]) + 3) < 0.3 and best["command"] in capsys.readouterr().out
+    assert abs(np.log10(best["params"]["lr"]) + 3) < 0.5 and best["command"] in capsys.readouterr().out
     assert f"--lr={best['params']['lr']}" in best["command"] and "--run_name=default_best" in best["command"]
     for name in ("history.png", "parallel.png", "report.html", "trials.csv"):
         assert (folder / name).stat().st_size > 500
     assert not files.results.exists()  # no run of the study's own name
-    assert run_cli("search", **FLAGS, trials=30)[0] == 0 and len(pretended) == 30  # --trials is the total
-    assert run_cli("search", **FLAGS, trials=32)[0] == 0 and len(pretended) == 32
-    assert run_cli("search", **FLAGS | {"space": "lr=1e-4..1e-1:log"}, trials=32)[0] == 2  # another study
+    assert run_cli("search", **FLAGS, trials=17)[0] == 0 and len(pretended) == 17  # --trials is the total
+    assert run_cli("search", **FLAGS | {"space": "lr=1e-4..1e-1:log"}, trials=17)[0] == 2  # another study
 
 
 def test_random_is_the_same_however_the_study_was_cut(run_cli, pretended):
