@@ -25,7 +25,9 @@ VERBS = {
     "train": Verb("deep_cnn.verbs.training", "train, validate and test a network (the verb when none is given)"),
     "evaluate": Verb("deep_cnn.verbs.evaluation", "score a finished run again on one of its splits"),
     "predict": Verb("deep_cnn.verbs.predicting", "a table of predictions for any images"),
-    "search": Verb("deep_cnn.verbs.searching", "search hyper-parameters; takes the flags of training, fixed, and --space"),
+    "search": Verb(
+        "deep_cnn.verbs.searching", "search hyper-parameters; takes the flags of training, fixed, and --space"
+    ),
     "check": Verb(
         "deep_cnn.verbs.checking", "look at data, network and machine before a run is queued; takes its flags"
     ),

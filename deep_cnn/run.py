@@ -61,7 +61,11 @@ def train(config: Config, *, at_most: int | None = None) -> dict[str, Any] | Non
 
 
 def carry_out(
-    config: Config, files: RunFiles, lock: RunLock, *, at_most: int | None = None,
+    config: Config,
+    files: RunFiles,
+    lock: RunLock,
+    *,
+    at_most: int | None = None,
     after_epoch: Callable[[dict[str, Any]], None] | None = None,
 ) -> dict[str, Any] | None:
     """A run whose name is held; see `train`.
