@@ -29,8 +29,11 @@ def table(measured: dict[str, list[float]], unit: str) -> None:
         print(f"{name:{width}}  {median(values):10.2f} {unit}  (from {min(values):.2f} to {max(values):.2f})")
 
 
-def claim(what: str, value: float, bound: float, at_least: bool = True) -> bool:
-    """Say whether a claim holds here."""
+def claim(what: str, value: float, bound: float | None, at_least: bool = True) -> bool:
+    """Say whether a claim holds here. bound: None where nothing is claimed."""
+    if bound is None:
+        print(f"{what}: {value:.2f}", flush=True)
+        return True
     holds = value >= bound if at_least else value <= bound
     word = "at least" if at_least else "at most"
     print(f"{what}: {value:.2f} ({word} {bound} is claimed: {'holds' if holds else 'DOES NOT HOLD'})", flush=True)

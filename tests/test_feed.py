@@ -2,6 +2,7 @@
 
 import threading
 import time
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -53,7 +54,7 @@ def test_batches_of_an_epoch(samples, batch_size, sizes):
     bounds = [batch_bounds(step, samples, batch_size) for step in range(steps)]
     assert [stop - start for start, stop in bounds] == sizes
     assert bounds[0][0] == 0 and bounds[-1][1] == samples
-    assert all(a[1] == b[0] for a, b in zip(bounds, bounds[1:], strict=False))
+    assert all(a[1] == b[0] for a, b in pairwise(bounds))
 
 
 def test_an_epoch_holds_every_sample_once_in_another_order(make):
