@@ -114,6 +114,7 @@ def choose_preprocessing(config: Config) -> Preprocessing:
 def read_dataset(config: Config, pre: Preprocessing, workers: int) -> Dataset:
     """Index the images, leave out what cannot be read where that was asked for, and split; each finding goes to the log."""
     folder = data_dir(config)
+    kept = cache_folder(config.cache, config.root)  # beside the decoded images: what is known of their files
     index = build_index(
         folder,
         task=config.task,
@@ -126,15 +127,18 @@ def read_dataset(config: Config, pre: Preprocessing, workers: int) -> Dataset:
         study_id=config.study_id,
         val_folder=config.val_folder,
         test_folder=config.test_folder,
+        cache_dir=kept,
     )
     for note in index.notes:
         log.info(note)
     log.info("Task: %s", index.reason)
-    pixels = Pixels(index.root, index.paths, pre, open_cache(cache_folder(config.cache, config.root), index, pre))
+    pixels = Pixels(index.root, index.paths, pre, open_cache(kept, index, pre))
     bad: tuple[str, ...] = ()
     if config.on_bad_image == "skip":
         index, pixels, bad = without_bad_images(index, pixels, workers)
-    splits = make_splits(index, val_split=config.val_split, test_split=config.test_split, seed=config.seed)
+    splits = make_splits(
+        index, val_split=config.val_split, test_split=config.test_split, seed=config.seed, cache_dir=kept
+    )
     for note in splits.notes:
         log.info(note)
     train = apply_subset(index, splits.train, parse_subset(config.subset), config.seed)

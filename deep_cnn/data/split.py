@@ -31,7 +31,9 @@ class Splits:
     duplicates: list[tuple[str, str, str, str]] = field(default_factory=list)  # (path, split, path, split): same bytes
 
 
-def make_splits(index: Index, *, val_split: float, test_split: float, seed: int) -> Splits:
+def make_splits(
+    index: Index, *, val_split: float, test_split: float, seed: int, cache_dir: Path | None = None
+) -> Splits:
     """Divide the samples; a pure function of the seed and of the index's relative paths, targets and groups.
 
     Splits that folders or a column give are kept. A missing one is carved out of train: stratified by class (the rarest
@@ -40,6 +42,7 @@ def make_splits(index: Index, *, val_split: float, test_split: float, seed: int)
 
     Args:
         val_split, test_split: shares of what they are carved from; 0 for none.
+        cache_dir: where it is kept which files hold the same bytes (`duplicate_groups`).
     Raises:
         ConfigError: shares that leave nothing to train on. DataError: nothing in train; a file deleted meanwhile.
     """
@@ -54,7 +57,7 @@ def make_splits(index: Index, *, val_split: float, test_split: float, seed: int)
             f"--val_split={val_split} and --test_split={test_split} leave nothing to train on; together below 1."
         )
     pool = np.flatnonzero((split == FREE) | (split == TRAIN))
-    same_bytes = duplicate_groups(index)
+    same_bytes = duplicate_groups(index, cache_dir)
     split[pool] = TRAIN
     wanted = {k: shares[k] for k in carved if shares[k] > 0}
     if wanted and len(pool):
@@ -202,16 +205,30 @@ def _place_units(
 # --- duplicates ------------------------------------------------------------------------------------------------------
 
 
-def duplicate_groups(index: Index) -> np.ndarray:
+def duplicate_groups(index: Index, cache_dir: Path | None = None) -> np.ndarray:
     """Which files hold the same bytes: the position of the first of them, int64 (N,).
 
     Files of equal size are compared by 4 kB of their middle, and where these agree, whole, once per inode.
+
+    Args:
+        cache_dir: where the answer is kept for the next start, under the files' names, sizes and times of change.
     Raises:
         DataError: a file that is gone or may not be read, by name.
     """
     groups = np.arange(len(index), dtype=np.int64)
     _, counts = _alike(index.sizes)
     rows = np.flatnonzero((counts > 1) & (index.sizes > 0))
+    kept = None if cache_dir is None or not len(rows) else Path(cache_dir) / f"same-{_files_key(index)}.npy"
+    twins = _load_twins(kept)
+    if twins is None:
+        twins = _twins(index, rows)
+        _keep_twins(kept, twins)
+    groups[twins[0]] = twins[1]
+    return groups
+
+
+def _twins(index: Index, rows: np.ndarray) -> np.ndarray:
+    """Among files whose size is not unique: those that may have a twin, and the first of each one's like, int64 (2, n)."""
     middles, inodes = _map(_peek, index, rows)
     _, counts = _alike(index.sizes[rows], middles)
     rows, inodes = rows[counts > 1], inodes[counts > 1]
@@ -220,8 +237,36 @@ def duplicate_groups(index: Index) -> np.ndarray:
     leaders, leader_of = np.unique(first, return_inverse=True)
     whole, _ = _map(lambda path: (_hash_file(path), 0), index, rows[leaders])
     first, _ = _alike(index.sizes[rows], whole[leader_of])
-    groups[rows] = rows[first]
-    return groups
+    return np.stack([rows, rows[first]])
+
+
+def _files_key(index: Index) -> str:
+    digest = blake2b(os.path.realpath(index.root).encode("utf-8", "surrogateescape"), digest_size=8)
+    for column in (index.paths.blob, index.paths.offsets, index.sizes, index.mtimes):
+        digest.update(column)
+    return digest.hexdigest()
+
+
+def _load_twins(kept: Path | None) -> np.ndarray | None:
+    """What `_keep_twins` wrote, or None where there is none, or not a whole one."""
+    try:
+        return None if kept is None else np.load(kept)
+    except (OSError, ValueError, EOFError):
+        return None
+
+
+def _keep_twins(kept: Path | None, twins: np.ndarray) -> None:
+    """A disk that is full or read-only only means that the next start reads the files again."""
+    if kept is None:
+        return
+    temporary = kept.with_name(f"{kept.name}.{os.getpid()}.tmp")
+    try:
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        with open(temporary, "wb") as file:
+            np.save(file, twins)
+        os.replace(temporary, kept)
+    except OSError:
+        temporary.unlink(missing_ok=True)
 
 
 def _alike(*columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

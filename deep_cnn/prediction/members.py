@@ -84,7 +84,9 @@ def _load(path: Path, device: torch.device, precision: str) -> Member:
     reference = Reference.from_dict(meta["reference"]) if "reference" in meta else None
     if reference:
         reference = replace(reference, bank=reference.bank.to(device, torch.float32))
-    return Member(model, spec, head, task, pre, decisions, reference, meta["config"]["data_dir"], file_digest(path), device)
+    return Member(
+        model, spec, head, task, pre, decisions, reference, meta["config"]["data_dir"], file_digest(path), device
+    )
 
 
 def rows_together(members: Sequence[Member]) -> int:
