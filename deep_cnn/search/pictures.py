@@ -7,6 +7,7 @@ from typing import Any
 import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 
 from deep_cnn.plots import BLUE, GREY, ORANGE, save, short_label
@@ -28,6 +29,7 @@ def history(
         best = (np.minimum if lower else np.maximum).accumulate(values[~pruned])
         ax.step(numbers[~pruned], best, where="post", color=ORANGE, label="best so far")
     ax.set(xlabel="trial", ylabel=f"validation {metric}")
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     ax.grid(alpha=0.25)
     ax.legend(fontsize=8)
     save(figure, path)

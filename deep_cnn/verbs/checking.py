@@ -11,10 +11,10 @@ def main(config: Config) -> int:
 
     logbook.console_only()
     found = list(inspect(config))
-    print(f"\n{'':6}{'what':<38}finding")
+    print(f"\n{'':6}{'what':<40}finding")
     for finding in found:
         level = {"ok": "", "look": "look", "stop": "STOP"}[finding.level]
-        print(f"{level:<6}{finding.what:<38}{finding.detail}")
+        print(f"{level:<6}{finding.what:<40}{finding.detail}")
     stops, looks = (sum(finding.level == level for finding in found) for level in ("stop", "look"))
     said = "nothing would stop this run" if not stops else f"{stops} finding{'s' * (stops > 1)} would stop this run"
     print(f"\n{said}; {looks} to look at")
