@@ -7,6 +7,7 @@ config, progress, versions; `last.pt` adds the optimizer, the scaler, the moving
 import errno
 import logging
 import os
+import zipfile
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -112,13 +113,16 @@ def _fresh(path: Path) -> Path:
 def load(path: Path) -> dict[str, Any]:
     """One of our checkpoints, tensors on the CPU. CheckpointError when missing, truncated, or not one of ours."""
     try:
+        with zipfile.ZipFile(path) as archive:  # torch itself loads a file with flipped bits without a word
+            if (part := archive.testzip()) is not None:
+                raise ValueError(f"the checksum of {part} is wrong")
         state = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise CheckpointError(f"{path}: no such checkpoint; train first, or check --run_name and --root_dir") from None
     except Exception as error:  # a damaged file raises whatever the unpickler stumbles over
         reason = str(error).strip().splitlines()[0][:120] if str(error).strip() else type(error).__name__
         raise CheckpointError(
-            f"{path}: cannot be read as a checkpoint ({reason}); it is truncated or no checkpoint"
+            f"{path}: cannot be read as a checkpoint ({reason}); it is damaged or no checkpoint"
         ) from None
     if not isinstance(state, dict) or state.get("format") != FORMAT:
         raise CheckpointError(

@@ -37,6 +37,7 @@ TRANSIENT = (
     errno.EIO,
     getattr(errno, "ESTALE", errno.EIO),
 )  # what a network file system says while its server restarts
+PAUSES = (0.5, 2.0, 5.0)  # seconds before the second, third and fourth try
 ADVICE = (
     "Replace or remove the file, or leave such files out with --on_bad_image=skip; "
     "`python -m deep_cnn check` lists all of them."
@@ -67,16 +68,16 @@ def image_size(path: str | Path) -> tuple[int, int]:
 
 
 def _read(path: str | Path) -> bytearray:
-    """All bytes of a file, tried twice where a network file system drops out for a moment."""
-    for attempt in (1, 2):
+    """All bytes of a file, tried again where a network file system drops out for a moment."""
+    for pause in (*PAUSES, None):
         try:
             with open(path, "rb") as file:
                 data = bytearray(file.read())  # bytearray: torch.frombuffer warns about memory it could not write to
             break
         except OSError as error:
-            if attempt == 2 or error.errno not in TRANSIENT:
+            if pause is None or error.errno not in TRANSIENT:
                 raise _unreadable(path, error) from error
-            time.sleep(0.5)
+            time.sleep(pause)  # opened again by its name: a stale handle never comes back
     if not data:
         raise DataError(f"{path}: the file is empty (0 bytes). {ADVICE}")
     return data

@@ -1,0 +1,199 @@
+"""Saving and loading the state: no moment of it leaves less than one whole state, no broken file ends a run."""
+
+import errno
+import os
+
+import pytest
+import torch
+
+from deep_cnn import checkpoint, storage
+from deep_cnn.errors import CheckpointError, MachineError, NonFiniteLoss
+from deep_cnn.keeper import Keeper
+from deep_cnn.run_files import RunFiles
+from deep_cnn.walltime import Deadline
+
+
+def state(step: int) -> dict:
+    return {"weights": {"w": torch.full((300,), float(step))}, "progress": {"global_step": step}}
+
+
+def step_of(saved: dict) -> int:
+    assert saved["weights"]["w"].eq(saved["progress"]["global_step"]).all()
+    return saved["progress"]["global_step"]
+
+
+class Died(BaseException):
+    """The process ends here: nothing after it happens."""
+
+
+def test_a_death_at_any_file_operation_leaves_the_newest_whole_state(tmp_path, monkeypatch):
+    """Two saves are done; the third dies before its 1st, 2nd, ... operation on a file."""
+    seen = set()
+    for fatal in range(1, 30):
+        path = tmp_path / str(fatal) / "last.pt"
+        path.parent.mkdir()
+        for step in (1, 2):
+            checkpoint.save_last(path, state(step))
+        count = 0
+
+        def operation(original):
+            def counted(*args, **kwargs):
+                nonlocal count
+                count += 1
+                if count >= fatal:  # noqa: B023
+                    raise Died
+                return original(*args, **kwargs)
+
+            return counted
+
+        with monkeypatch.context() as patch:
+            for name in ("replace", "fsync", "unlink", "open"):
+                patch.setattr(os, name, operation(getattr(os, name)))
+            patch.setattr(checkpoint, "_write", operation(checkpoint._write))
+            try:
+                checkpoint.save_last(path, state(3))
+                break
+            except Died:
+                pass
+        found = step_of(checkpoint.load_last(path))
+        seen.add(found)
+        assert found in (2, 3)
+        checkpoint.save_last(path, state(4))  # and saving goes on
+        assert step_of(checkpoint.load_last(path)) == 4 and step_of(checkpoint.load(path)) == 4
+        assert step_of(checkpoint.load(checkpoint.previous(path))) == found
+    assert seen == {2, 3} and fatal > 6
+
+
+def test_a_truncated_state_falls_back_to_the_one_before_it(tmp_path, caplog):
+    path = tmp_path / "last.pt"
+    for step in (1, 2):
+        checkpoint.save_last(path, state(step))
+    whole = path.read_bytes()
+    for length in (*range(0, len(whole), 97), len(whole) - 1):
+        path.write_bytes(whole[:length])
+        caplog.clear()
+        assert step_of(checkpoint.load_last(path)) == 1, length
+        assert "last.pt: cannot be read" in caplog.text and "last.previous.pt" in caplog.text
+    checkpoint.previous(path).write_bytes(b"")
+    with pytest.raises(CheckpointError, match="--resume=never"):
+        checkpoint.load_last(path)
+
+
+def test_a_flipped_bit_is_seen(tmp_path):
+    """torch.load takes such a file without a word."""
+    path = tmp_path / "last.pt"
+    for step in (1, 2):
+        checkpoint.save_last(path, state(step))
+    whole = path.read_bytes()
+    at = whole.index(torch.full((10,), 2.0).numpy().tobytes())
+    path.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
+    assert torch.load(path, weights_only=True)["weights"]["w"][0] != 2
+    assert step_of(checkpoint.load_last(path)) == 1
+
+
+def test_nothing_saved_is_no_mistake(tmp_path):
+    assert checkpoint.load_last(tmp_path / "last.pt") is None
+
+
+def test_what_is_no_checkpoint_of_ours_is_refused_by_name(tmp_path):
+    torch.save({"weights": {}}, tmp_path / "foreign.pt")
+    with pytest.raises(CheckpointError, match=r"foreign\.pt: is not a checkpoint of deep_cnn"):
+        checkpoint.load(tmp_path / "foreign.pt")
+    with pytest.raises(CheckpointError, match="no such checkpoint"):
+        checkpoint.load(tmp_path / "none.pt")
+
+
+@pytest.mark.parametrize("part", ["weights", "average"])
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_no_numbers_are_never_written(tmp_path, part, value):
+    bad = state(7) | {part: {"layer.w": torch.tensor([1.0, value])}}
+    with pytest.raises(NonFiniteLoss, match=r"layer\.w .* after step 6"):
+        checkpoint.save_last(tmp_path / "last.pt", bad)
+    assert not list(tmp_path.iterdir())
+
+
+def test_leftovers_are_cleared_and_nothing_else(tmp_path):
+    for name in ("last.fresh.pt.tmp", "metrics.csv.tmp", ".writable-12", "last.pt", "mine.tmp"):
+        (tmp_path / name).touch()
+    storage.clear_leftovers(tmp_path)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["last.pt", "mine.tmp"]
+
+
+class FullDisk:
+    """Refuses to write checkpoints while `full`; with `room_after`, until last.previous.pt is given up."""
+
+    def __init__(self, monkeypatch, code: int):
+        self.full, self.code, self.frees = False, code, None
+        self.write = checkpoint._write
+        monkeypatch.setattr(checkpoint, "_write", self)
+
+    def __call__(self, path, state):
+        if self.full and not (self.frees and not self.frees.exists()):
+            path.write_bytes(b"half of it")
+            raise OSError(self.code, os.strerror(self.code), str(path))
+        self.write(path, state)
+
+
+def test_on_a_full_disk_the_older_state_makes_room_for_the_new_one(tmp_path, monkeypatch):
+    path = tmp_path / "last.pt"
+    for step in (1, 2):
+        checkpoint.save_last(path, state(step))
+    disk = FullDisk(monkeypatch, errno.ENOSPC)
+    disk.full, disk.frees = True, checkpoint.previous(path)
+    checkpoint.save_last(path, state(3))
+    assert step_of(checkpoint.load(path)) == 3
+    assert not list(tmp_path.glob("*.tmp"))
+
+
+def test_a_disk_without_any_room_leaves_last_pt_whole(tmp_path, monkeypatch):
+    path = tmp_path / "last.pt"
+    for step in (1, 2):
+        checkpoint.save_last(path, state(step))
+    disk = FullDisk(monkeypatch, errno.ENOSPC)
+    disk.full = True
+    with pytest.raises(OSError, match="No space"):
+        checkpoint.save_last(path, state(3))
+    assert step_of(checkpoint.load_last(path)) == 2 and not list(tmp_path.glob("*.tmp"))
+
+
+def test_last_pt_never_gets_ahead_of_best_pt(tmp_path, monkeypatch):
+    """A best.pt that was refused is kept in memory; until it is on disk, last.pt stays at the state before it."""
+    files = RunFiles(tmp_path, "run")
+    files.make_folders()
+    now = [1]
+    keeper = Keeper(files, lambda: state(now[0]), "1000", Deadline(None))
+    assert keeper.save()
+    disk = FullDisk(monkeypatch, errno.EDQUOT)
+    disk.full = True
+    weights = torch.full((300,), 2.0)
+    keeper.save_best({"weights": {"w": weights}, "epoch": 0, "progress": {"global_step": 2}})
+    weights.fill_(99.0)  # training goes on, in place
+    now[0] = 3
+    assert not keeper.save()
+    assert step_of(checkpoint.load(files.last)) == 1 and not files.best.exists()
+    with pytest.raises(MachineError, match=r"best\.pt could not be written .* free some space"):
+        keeper.flush_best()
+    disk.full = False
+    assert keeper.save()
+    assert step_of(checkpoint.load(files.last)) == 3 and step_of(checkpoint.load(files.best)) == 2
+
+
+def test_a_real_full_disk_is_an_oserror_and_not_a_riddle(tmp_path):
+    """/dev/full takes nothing: torch reports that as 'unexpected pos 64 vs 0'."""
+    if not os.path.exists("/dev/full"):
+        pytest.skip("no /dev/full here")
+    with pytest.raises(OSError) as caught:
+        checkpoint._write("/dev/full", {"weights": {"w": torch.zeros(1_000_000)}})
+    assert caught.value.errno == errno.ENOSPC
+
+
+def test_a_reason_to_refuse_a_save_comes_before_the_file_is_touched(tmp_path):
+    files = RunFiles(tmp_path, "run")
+    files.make_folders()
+
+    def refuse():
+        raise MachineError("its lock was taken")
+
+    with pytest.raises(MachineError):
+        Keeper(files, lambda: state(1), "1", Deadline(None), before_save=refuse).after_step()
+    assert not files.last.exists()
