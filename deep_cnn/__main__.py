@@ -1,8 +1,18 @@
 """python -m deep_cnn"""
 
+import logging
+import os
 import sys
 
 from deep_cnn.cli import main
+from deep_cnn.stopping import Stopped
 
 if __name__ == "__main__":
-    sys.exit(main())
+    code = main()
+    if code == Stopped.exit_code:
+        # all is saved: a thread that still waits for a file server must not hold up the end until the scheduler kills
+        logging.shutdown()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)

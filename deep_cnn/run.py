@@ -37,7 +37,7 @@ from deep_cnn.report.record import read_record
 from deep_cnn.resume import find_saved, is_finished
 from deep_cnn.run_files import RunFiles, Status
 from deep_cnn.run_lock import RunLock, held
-from deep_cnn.stopping import Stopped
+from deep_cnn.stopping import Interrupted, Stopped
 from deep_cnn.storage import read_json, write_json
 from deep_cnn.walltime import Deadline, Forecast, duration, forecast_text, time_limit
 
@@ -107,7 +107,10 @@ def _run(
     if saved and is_finished(files, status, saved, has_test):
         log.info("This run is finished; its result again (--resume=never trains it afresh):")
         note_progress(status, saved["progress"], saved["progress"]["global_step"])
-        return _known_result(files)
+        result = _known_result(files)
+        if not (files.results / "report.html").exists():  # the process before this one died while it wrote it
+            conclude(files, materials.dataset.index.root)
+        return result
 
     plan = preparation.build(materials, saved)
     stopping.raise_if_requested()
@@ -164,6 +167,9 @@ def go_on(
             except DataError:  # a file that can no longer be read; the state is that between two steps
                 keeper.save()
                 raise
+            except Interrupted:
+                keeper.check()
+                raise
             note_epoch(plan, files, row, time.monotonic() - begun, forecast, keeper.deadline)
             speed = plan.state.timing[-1]["images_per_second"]
             trackers.log(tracking.Epoch(row, speed, lambda outputs=outputs: plan.examples("validation", outputs)))
@@ -173,9 +179,13 @@ def go_on(
         keeper.flush_best()
         if after_epoch is not None:
             return None  # a trial of a search: neither test nor report
-        with profile.phase("test"):
-            keep_reference(plan, files, lambda: keeper.check(save=False))
-            result = test(plan, keeper, files) if has_test else None
+        try:
+            with profile.phase("test"):
+                keep_reference(plan, files, lambda: keeper.check(save=False))
+                result = test(plan, keeper, files) if has_test else None
+        except Interrupted:
+            keeper.check(save=False)
+            raise
         trackers.close("finished", result)
     profile.report(plan.facts, files.results / "profile.json")
     conclude(files, plan.materials.dataset.index.root)

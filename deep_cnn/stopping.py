@@ -9,6 +9,8 @@ import os
 import signal
 import time
 from collections.abc import Iterator
+from concurrent.futures import Future
+from typing import Any
 
 
 class Stopped(BaseException):
@@ -18,6 +20,10 @@ class Stopped(BaseException):
     """
 
     exit_code = 75  # EX_TEMPFAIL of sysexits.h
+
+
+class Interrupted(BaseException):
+    """A signal came while a step waited for its data: the state is that between two steps, and can be saved."""
 
 
 INTERRUPTED = 130  # what shells say of a program that ended by Ctrl-C: 128 + SIGINT
@@ -58,6 +64,18 @@ def raise_if_requested() -> None:
     """For long work of threads before the first step, which the handler cannot reach: Stopped on a signal."""
     if _requests and not _between_steps:
         raise _before_the_first_step()
+
+
+def result_of(task: Future) -> Any:
+    """What a thread returns or raises; Interrupted on a signal, however long a file server keeps the thread waiting."""
+    while True:
+        try:
+            return task.result(timeout=0.5)
+        except TimeoutError:
+            if task.done():
+                raise  # the thread's own
+            if _requests and _between_steps:
+                raise Interrupted from None
 
 
 def _before_the_first_step() -> Stopped:

@@ -238,8 +238,8 @@ def test_missing_file_and_floating_point(tmp_path):
         decode(path, PRE)
 
 
-@pytest.mark.parametrize("failures, works", [(1, True), (2, False)])
-def test_a_network_file_system_gets_a_second_chance(failures, works, tmp_path, monkeypatch):
+@pytest.mark.parametrize("failures, works", [(3, True), (4, False)])
+def test_a_network_file_system_gets_three_more_chances(failures, works, tmp_path, monkeypatch):
     path = saved(tmp_path / "remote.jpg", picture())
     left = [failures]
 

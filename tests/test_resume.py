@@ -51,6 +51,9 @@ def whole(server, tmp_path_factory):
     return folder
 
 
+FEATURES = [*PLAIN, "--recipe=probe", "--views=2", "--epochs=6"]  # of a frozen backbone, computed once
+
+
 def linked(folder: Path, copies: int) -> Path:
     """The places, each image of the validation so many times, so that validation and reading take a while."""
     folder.mkdir(exist_ok=True)
@@ -85,7 +88,9 @@ def same(one: Path, other: Path) -> None:
         assert left == right
 
 
-@pytest.mark.parametrize(("flags", "seed"), [(PLAIN, 1), (EVERYTHING, 2)], ids=["plain", "everything"])
+@pytest.mark.parametrize(
+    ("flags", "seed"), [(PLAIN, 1), (EVERYTHING, 2), (FEATURES, 3)], ids=["plain", "everything", "features"]
+)
 def test_killed_at_random_moments_the_result_is_the_same(server, tmp_path, flags, seed):
     flags, whole = [*flags, f"--data_dir={linked(tmp_path / 'data', 8)}"], tmp_path / "whole"
     server.finish([*flags, f"--root_dir={whole}"], whole)
@@ -201,6 +206,28 @@ def test_a_file_that_vanishes_is_named_and_the_state_is_kept(server, whole, tmp_
     assert child.ended() == 2
     assert str(victim) in child.words() and "No such file" in child.words() and "Traceback" not in child.words()
     assert status_of(tmp_path)["state"] == "mistake" and status_of(tmp_path)["step"] == 10  # of two whole epochs
+    (tmp_path / victim.name).rename(victim)
+    server.finish(flags, tmp_path)
+    same(whole, tmp_path)
+
+
+def test_a_signal_while_a_file_server_hangs(server, whole, tmp_path):
+    """An image that cannot be read to its end, for now: a pipe that nobody writes to."""
+    data = tmp_path / "data"
+    shutil.copytree(PLACES, data)
+    flags = [*PLAIN, "--cache=off", f"--data_dir={data}", f"--root_dir={tmp_path}"]
+    child = crashes.Child(server, flags, tmp_path)
+    assert child.wait_until(lambda: child.steps >= 6)
+    victim = next(data.glob("val/*/*.jpg"))
+    victim.rename(tmp_path / victim.name)
+    os.mkfifo(victim)
+    assert child.wait_until(lambda: child.steps == 10 and child.phase == crashes.VALIDATION)
+    time.sleep(0.3)
+    begun = time.monotonic()
+    child.kill(signal.SIGTERM)
+    assert child.ended() == 75 and time.monotonic() - begun < 2
+    assert status_of(tmp_path)["step"] == 10 and "everything is saved" in status_of(tmp_path)["reason"]
+    victim.unlink()
     (tmp_path / victim.name).rename(victim)
     server.finish(flags, tmp_path)
     same(whole, tmp_path)

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from deep_cnn import stopping
 from deep_cnn.data.augment import Augmentation, center_crop
 from deep_cnn.data.cache import RowCache
 from deep_cnn.data.decode import decode
@@ -72,7 +73,7 @@ class Pending:
 
     def wait(self) -> torch.Tensor:
         for task in self.tasks:
-            task.result()  # raises what the thread raised: a DataError that names the file
+            stopping.result_of(task)  # raises what the thread raised: a DataError that names the file
         return self.buffer
 
     def cancel(self) -> None:
