@@ -108,7 +108,9 @@ def _run(
         log.info("This run is finished; its result again (--resume=never trains it afresh):")
         note_progress(status, saved["progress"], saved["progress"]["global_step"])
         result = _known_result(files)
-        if not (files.results / "report.html").exists():  # the process before this one died while it wrote it
+        if (
+            after_epoch is None and not (files.results / "report.html").exists()
+        ):  # the process before this one died while it wrote it
             conclude(files, materials.dataset.index.root)
         return result
 
