@@ -186,6 +186,21 @@ def test_pruner_ends_bad_trials(run_cli, pretended):
     assert code == 0 and TrialState.PRUNED in states and states.count(TrialState.COMPLETE) >= 5
 
 
+def test_budget_ends_the_search_and_max_time_stops_it(run_cli, pretended):
+    # this process is older than a second: no trial is begun
+    assert run_cli("search", **FLAGS, budget="1s")[0] == 0 and not pretended
+    assert run_cli("search", **FLAGS, max_time="1s")[0] == 75 and not pretended
+    assert run_cli("search", **FLAGS, budget="5h", trials=2)[0] == 0 and len(pretended) == 2
+    assert 0 < float(pretended[0].max_time[:-1]) <= 5 * 3600
+
+
+def test_study_in_a_database(run_cli, pretended, tmp_path):
+    url = f"sqlite:///{(tmp_path / 'study.db').as_posix()}"
+    code, files = run_cli("search", **FLAGS, storage=url, trials=3)
+    assert code == 0 and len(optuna.load_study(storage=url, study_name="default").trials) == 3
+    assert not (files.outputs / "search/default/journal.log").exists()
+
+
 def test_no_validation_set_and_a_wrong_metric(run_cli):
     assert run_cli("search", **FLAGS | {"metric": "top2"})[0] == 2
     assert run_cli("search", **FLAGS | {"lr": 0.01})[0] == 2  # fixed and searched

@@ -1,6 +1,7 @@
 """A search from start to end: check, join the study, train trials, show what was found, train and test the best."""
 
 import logging
+from collections.abc import Callable
 from typing import Any
 
 from deep_cnn import identity, logbook, preparation, run, stopping
@@ -12,7 +13,7 @@ from deep_cnn.search.summary import summarise
 from deep_cnn.search.trials import given_flags, trial_config, work
 from deep_cnn.stopping import Stopped
 from deep_cnn.tasks import Task
-from deep_cnn.walltime import since_start
+from deep_cnn.walltime import granted_time, since_start
 
 log = logging.getLogger(__name__)
 
@@ -55,11 +56,12 @@ def search(options: Any) -> None:
     )  # fmt: skip
     del materials
     log.info("Study %s: %d of %d trials are finished; %s", study.name, len(study.finished()), total, folder)
+    seconds, by_budget = shortest_limit(options)
     try:
-        work(study, fixed, metric, time_limit(options))
-    except Stopped as stop:
+        work(study, fixed, metric, before_each_trial(seconds))
+    except Stopped:
         summarise(study, fixed, metric, about)
-        if not budget_spent(options, stop):
+        if stopping.requested() or not by_budget:
             raise
         log.info("--budget=%s is spent; the same command goes on with what is open", options.budget)
     else:
@@ -85,29 +87,26 @@ def choose_metric(wanted: str | None, task: Task) -> str:
     return wanted or task.select
 
 
-def time_limit(options: Any):
-    """A function: when the next trial must stop, as --max_time has it, counted from the program's start."""
-    limits = [parse_duration("max_time", options.max_time), parse_duration("budget", options.budget)]
-    seconds = min((s for s in limits if s is not None), default=None)
+def shortest_limit(options: Any) -> tuple[float | None, bool]:
+    """Seconds from the program's start until it must end, and whether it is --budget that says so."""
+    budget, most = parse_duration("budget", options.budget), parse_duration("max_time", options.max_time)
+    granted = granted_time()
+    others = [seconds for seconds in (most, granted and granted[0]) if seconds is not None]
+    if budget is not None and budget <= min(others, default=budget):
+        return budget, True
+    return min(others, default=None), False
+
+
+def before_each_trial(seconds: float | None) -> Callable[[], str | None]:
+    """A function: when the next trial must stop, as --max_time has it. Raises Stopped when no other can be begun."""
 
     def limit() -> str | None:
         stopping.raise_if_requested()
-        if seconds is None:
-            return None
-        if since_start() > seconds - SPARE:
+        if seconds is not None and since_start() > seconds - SPARE:
             raise Stopped("no time is left for another trial; everything is saved, the same command goes on")
-        return f"{seconds}s"
+        return None if seconds is None else f"{seconds}s"
 
     return limit
-
-
-def budget_spent(options: Any, stop: Stopped) -> bool:
-    """Whether it was --budget that ended the search, and neither a signal nor --max_time."""
-    if options.budget is None or stopping.requested():
-        return False
-    budget, limit = parse_duration("budget", options.budget), parse_duration("max_time", options.max_time)
-    near_its_end = since_start() > 0.5 * budget
-    return near_its_end and (limit is None or budget <= limit)
 
 
 def train_best(study: Study, fixed: dict[str, Any]) -> None:
