@@ -33,15 +33,19 @@ def save_last(path: Path, state: dict[str, Any]) -> None:
     At any moment one of last.fresh.pt, last.pt and last.previous.pt is whole, and the first that is there is the newest.
     On a full disk the one before is given up for the new one.
     """
-    older, fresh = previous(path), _fresh(path)
-    try:
-        save(fresh, state)
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT) or not (older.exists() and readable(path)):
-            raise
-        older.unlink()
-        save(fresh, state)
+    save_making_room(_fresh(path), state, path)
     _put_in_place(path)
+
+
+def save_making_room(path: Path, state: dict[str, Any], last: Path) -> None:
+    """`save`; a full disk gets room by giving up the state before last.pt (`last`), while that one can be read."""
+    try:
+        save(path, state)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT) or not (previous(last).exists() and readable(last)):
+            raise
+        previous(last).unlink()
+        save(path, state)
 
 
 def _put_in_place(path: Path) -> None:

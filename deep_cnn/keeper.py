@@ -130,5 +130,5 @@ class Keeper:
 
     def _write_best(self, state: dict[str, Any]) -> None:
         with self.watch("saving"):
-            checkpoint.save(self.files.best, state)
+            checkpoint.save_making_room(self.files.best, state, self.files.last)
         self.unsaved_best = None

@@ -40,7 +40,7 @@ def keep_reference(plan: Plan, files: RunFiles, between: Callable[[], None]) -> 
         log.warning("The best network's features are not finite: predict will not tell unlike images")
         return
     try:
-        checkpoint.save(files.best, best | {"reference": reference.to_dict()})
+        checkpoint.save_making_room(files.best, best | {"reference": reference.to_dict()}, files.last)
     except OSError as error:
         log.warning("%s could not be written (%s): predict will not tell unlike images", files.best, error.strerror)
 

@@ -178,6 +178,9 @@ def go_on(
             if after_epoch is not None:
                 after_epoch(row)
             keeper.after_epoch(fleeting=plan.features is not None and not progress.finished)
+        note_progress(
+            status, asdict(progress), plan.steps * config.epochs
+        )  # though a full disk may have refused the state
         keeper.flush_best()
         if after_epoch is not None:
             return None  # a trial of a search: neither test nor report

@@ -143,6 +143,18 @@ def test_on_a_full_disk_the_older_state_makes_room_for_the_new_one(tmp_path, mon
     checkpoint.save_last(path, state(3))
     assert step_of(checkpoint.load(path)) == 3
     assert not list(tmp_path.glob("*.tmp"))
+    disk.full = False
+    checkpoint.save_last(path, state(4))
+    disk.full = True
+    checkpoint.save_making_room(tmp_path / "best.pt", state(5), path)
+    assert step_of(checkpoint.load(path)) == 4 and step_of(checkpoint.load(tmp_path / "best.pt")) == 5
+    disk.full, disk.frees = False, None
+    checkpoint.save_last(path, state(6))
+    path.write_bytes(b"")  # then the one before it is not given up
+    disk.full, disk.frees = True, checkpoint.previous(path)
+    with pytest.raises(OSError):
+        checkpoint.save_making_room(tmp_path / "best.pt", state(7), path)
+    assert step_of(checkpoint.load_last(path)) == 4
 
 
 def test_a_disk_without_any_room_leaves_last_pt_whole(tmp_path, monkeypatch):
