@@ -2,33 +2,15 @@
 
 import contextlib
 import logging
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Any, Protocol
+from collections.abc import Iterator
+from typing import Any
 
 from deep_cnn.config import Config
-from deep_cnn.examples import Example
 from deep_cnn.run_files import RunFiles
 from deep_cnn.stopping import Stopped
+from deep_cnn.trackers.interface import Epoch, Tracker
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Epoch:
-    """row: of metrics.csv; speed: images per second of training; examples: made only where a tracker shows them."""
-
-    row: dict[str, Any]
-    speed: float
-    examples: Callable[[], list[Example]]
-
-
-class Tracker(Protocol):
-    def log(self, epoch: Epoch) -> None:
-        """An epoch is validated."""
-
-    def close(self, state: str, result: dict[str, Any] | None) -> None:
-        """The run is 'finished', 'stopped' or 'failed'; result: what test.json holds, None where it was not tested."""
 
 
 class Trackers:
@@ -77,21 +59,13 @@ def open_trackers(config: Config, files: RunFiles, summary: str, epoch: int) -> 
     found: list[Tracker] = []
     if config.tensorboard:
         try:
-            from deep_cnn.tracking_tensorboard import TensorBoardTracker
+            from deep_cnn.trackers.to_tensorboard import TensorBoardTracker
 
             found.append(TensorBoardTracker(config.to_dict(), files.tensorboard, summary, epoch))
         except (ImportError, OSError) as error:
             log.warning("--tensorboard: cannot be started (%s); the run goes on without it", error)
     if config.wandb:
-        from deep_cnn.tracking_wandb import WandbTracker  # imports wandb itself in its own thread
+        from deep_cnn.trackers.to_wandb import WandbTracker  # imports wandb itself in its own thread
 
         found.append(WandbTracker(config.to_dict(), files))
     return found
-
-
-def flat_numbers(result: dict[str, Any]) -> dict[str, float]:
-    """The overall metrics of test.json and each target's, 'price/mae': what trackers show of a test."""
-    numbers = {k: v for k, v in result.items() if isinstance(v, (int, float)) and not isinstance(v, bool)}
-    for target, values in result.get("per_target", {}).items():
-        numbers |= {f"{target}/{k}": v for k, v in values.items() if isinstance(v, (int, float))}
-    return numbers

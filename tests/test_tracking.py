@@ -17,7 +17,7 @@ from conftest import PLACES, TINY
 from deep_cnn import tracking
 from deep_cnn.config import Config
 from deep_cnn.run_files import RunFiles
-from deep_cnn.tracking_wandb import WandbTracker
+from deep_cnn.trackers.to_wandb import WandbTracker
 
 KEY = "f00dfacef00dfacef00dfacef00dfacef00dface"
 
@@ -50,7 +50,7 @@ def test_tensorboard_reads_what_metrics_csv_says(train):
 
 def test_a_resumed_run_shows_each_epoch_once(tmp_path):
     config = {"epochs": 3}
-    from deep_cnn.tracking_tensorboard import TensorBoardTracker
+    from deep_cnn.trackers.to_tensorboard import TensorBoardTracker
 
     def epochs(numbers, start, value):
         tracker = TensorBoardTracker(config, tmp_path, "network", start)

@@ -18,7 +18,7 @@ from typing import Any
 from deep_cnn.examples import contact_sheet
 from deep_cnn.run_files import RunFiles
 from deep_cnn.storage import read_json, write_json
-from deep_cnn.tracking import Epoch, flat_numbers
+from deep_cnn.trackers.interface import Epoch, flat_numbers
 
 log = logging.getLogger(__name__)
 

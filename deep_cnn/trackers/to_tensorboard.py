@@ -7,7 +7,7 @@ from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams
 
 from deep_cnn.examples import contact_sheet
-from deep_cnn.tracking import Epoch, flat_numbers
+from deep_cnn.trackers.interface import Epoch, flat_numbers
 
 FOLDERS = {"train": "train", "val": "validation"}  # train_loss -> train/loss
 
