@@ -35,7 +35,8 @@ def main() -> None:
         process = subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         _, status, usage = os.wait4(process.pid, 0)
         seconds = time.perf_counter() - begun
-        rows = sum(1 for _ in open(given.out / f"{count}.csv", "rb")) - 1
+        with open(given.out / f"{count}.csv", "rb") as file:
+            rows = sum(1 for _ in file) - 1
         peaks.append(usage.ru_maxrss / 1024)
         print(f"{count} files: exit code {os.waitstatus_to_exitcode(status)}, {rows} rows, peak {peaks[-1]:.0f} MiB, "
               f"{seconds:.0f} s", flush=True)  # fmt: skip
