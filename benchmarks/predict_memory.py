@@ -12,6 +12,7 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 TESTS = HERE.parent / "tests"
+LINKS = 10_000  # of one file; ext4 allows 65,000
 
 
 def main() -> None:
@@ -48,10 +49,11 @@ def link(folder: Path, count: int) -> None:
     from scenes import street
 
     folder.mkdir(parents=True, exist_ok=True)
-    photo = folder.parent / "photo.jpg"
-    street(0, 0, 64, 48)[0].save(photo)
     for number in range(count):
         path = folder / f"{number:07d}.jpg"
+        photo = folder.parent / f"photo_{number // LINKS}.jpg"
+        if number % LINKS == 0:
+            street(0, number // LINKS, 64, 48)[0].save(photo)
         if not path.exists():
             os.link(photo, path)
 

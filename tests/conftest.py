@@ -58,6 +58,23 @@ def train(run_cli):
     return run
 
 
+@pytest.fixture(scope="session")
+def places_run(tmp_path_factory):
+    """A tiny finished classification, as `deep_cnn.train` gives it; for tests that only read it."""
+    from deep_cnn import train
+
+    return train(PLACES, root_dir=str(tmp_path_factory.mktemp("places")), **TINY)
+
+
+@pytest.fixture(scope="session")
+def scores_run(tmp_path_factory):
+    """A tiny finished regression of two scores of Place Pulse images, one of them missing here and there."""
+    from deep_cnn import train
+
+    flags = {"metadata": "meta", "study_id": "safety,wealthy", "root_dir": str(tmp_path_factory.mktemp("scores"))}
+    return train(PERCEPTION, **(TINY | flags))
+
+
 @pytest.fixture(autouse=True)
 def quiet_log():
     """Leave no handler of one test's log behind for the next."""

@@ -79,29 +79,39 @@ def signed_maps(model: nn.Module, layer: Layer, images: Tensor, outputs: list[in
 
 
 def _seen(model: nn.Module, names: list[str], size: int) -> list[Layer | None]:
-    """What each of the modules gives for one image, in the order of the names."""
-    seen: dict[str, Layer | None] = {}
+    """What each of the modules gives for one image, in the order of the names; None where that reaches no output.
 
-    def look(name: str):
+    Behind its last block a ViT reads its class token alone, and no other token has a gradient there.
+    """
+    kept: dict[str, Tensor] = {}
+
+    def keep(name: str):
         def hook(module, inputs, output):
-            seen[name] = _kind(name, output)
+            if isinstance(output, Tensor):
+                kept[name] = output
 
         return hook
 
-    hooks = [model.get_submodule(name).register_forward_hook(look(name)) for name in names]
+    hooks = [model.get_submodule(name).register_forward_hook(keep(name)) for name in names]
     weight = next(model.parameters())
+    image = torch.linspace(-1, 1, 3 * size * size, dtype=weight.dtype, device=weight.device).view(1, 3, size, size)
     try:
-        with torch.no_grad():
-            model.eval()(torch.zeros(1, 3, size, size, dtype=weight.dtype, device=weight.device))
+        with torch.enable_grad():
+            outputs = model.eval()(image.requires_grad_(True))
+            # squared: a sum of outputs has no gradient behind a softmax or a norm
+            gradients = torch.autograd.grad(outputs.square().sum(), list(kept.values()), allow_unused=True)
     finally:
         for hook in hooks:
             hook.remove()
-    return [seen.get(name) for name in names]
+    found = {}
+    for (name, output), gradient in zip(kept.items(), gradients, strict=True):
+        layer = _kind(name, output)
+        if layer is not None and gradient is not None and bool(gradient[:, layer.skipped :].any()):
+            found[name] = layer
+    return [found.get(name) for name in names]
 
 
-def _kind(name: str, output) -> Layer | None:
-    if not isinstance(output, Tensor):
-        return None
+def _kind(name: str, output: Tensor) -> Layer | None:
     shape = tuple(output.shape)
     if len(shape) == 4 and shape[2] == shape[3] and shape[2] > 1:
         return Layer(name, "channels first", shape[2])

@@ -112,7 +112,7 @@ def check_format(name: str, preprocessing: bool, output: str | None) -> Format:
         raise ConfigError(f"--format={name}: needs {', '.join(missing)}: pip install {' '.join(missing)}")
     if preprocessing and not chosen.carries_preprocessing:
         raise ConfigError(f"--preprocess: --format={name} holds weights alone; choose onnx, torchscript or pt2")
-    ending = Path(chosen.ending).suffix
+    ending = "." + chosen.ending.rsplit(".", 1)[-1]
     if output is not None and Path(output).suffix != ending:
         raise ConfigError(f"--output={output}: a file of --format={name} ends in {ending}")
     return chosen

@@ -54,9 +54,7 @@ def read_images(given: str, image_column: str | None, bases: Sequence[Path]) -> 
         if not len(files.paths):
             raise DataError(f"--images={given}: holds no images ({' '.join(sorted(IMAGE_ENDINGS))})")
         return Images(path, files.paths, None, tuple(files.notes()))
-    if given != "-" and not path.is_file():
-        beside = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
-        raise DataError(f"--images={given}: no such folder or file.{nearest(path.name, beside)}")
+    check_there(given)
     if path.suffix.lower() in IMAGE_ENDINGS:
         return Images(path.parent, Paths.from_list([path.name]))
     with ExitStack() as stack:
@@ -73,6 +71,14 @@ def read_images(given: str, image_column: str | None, bases: Sequence[Path]) -> 
     return Images(_base(given, paths, folders), paths, places, notes)
 
 
+def check_there(given: str) -> None:
+    """DataError where --images is nothing at all: to be asked before networks are loaded."""
+    path = Path(given).expanduser()
+    if given != "-" and not path.exists():
+        beside = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
+        raise DataError(f"--images={given}: no such folder or file.{nearest(path.name, beside)}")
+
+
 def images_from_list(files: Sequence[str], bases: Sequence[Path] = ()) -> Images:
     """The images of a list of paths, as Python gives them."""
     paths, _, _ = _collect((str(file), math.nan, math.nan) for file in files)
@@ -85,7 +91,7 @@ def _listed(lines: Iterator[str]) -> Iterator[tuple[str, float, float]]:
             yield name, math.nan, math.nan
 
 
-def _table_rows(stream, path: Path, image_column: str | None) -> Iterator[tuple[str, float, float]]:
+def _table_rows(stream, path: Path, wanted: str | None) -> Iterator[tuple[str, float, float]]:
     """(file, latitude, longitude) of each row; read row by row, so that a million rows take no memory."""
     header = stream.readline()
     separator = max(("\t" if path.suffix.lower() == ".tsv" else ",", ",", ";", "\t"), key=header.count)
@@ -94,7 +100,7 @@ def _table_rows(stream, path: Path, image_column: str | None) -> Iterator[tuple[
     first = next(reader, None)
     if first is None:
         return
-    file = _image_column(columns, first, image_column, path.name)
+    file = image_column(columns, first, wanted, path.name)
     lower = [name.lower() for name in columns]
     latitude, longitude = (
         next((lower.index(n) for n in names if n in lower), None) for names in (LATITUDES, LONGITUDES)
@@ -104,7 +110,8 @@ def _table_rows(stream, path: Path, image_column: str | None) -> Iterator[tuple[
             yield name.replace("\\", "/"), _number(row, latitude), _number(row, longitude)
 
 
-def _image_column(columns: list[str], first: list[str], wanted: str | None, table: str) -> int:
+def image_column(columns: list[str], first: list[str], wanted: str | None, table: str) -> int:
+    """The position of the column that names the images; `first`: a row of the table."""
     if wanted is not None:
         if wanted not in columns:
             raise DataError(f"--image_column={wanted}: {table} has no such column.{nearest(wanted, columns)} "

@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 from deep_cnn import logbook, machine, stopping
 from deep_cnn.config import parse_duration
-from deep_cnn.prediction.inputs import Images, read_images
+from deep_cnn.prediction.inputs import Images, check_there, read_images
 from deep_cnn.prediction.members import Member, load_members, rows_together
 from deep_cnn.prediction.predicted_rows import RowMaker
 from deep_cnn.prediction.shards import parse_shard, shard_bounds, shard_file
@@ -45,6 +45,7 @@ def run(asked: Asked, output: Path) -> dict[str, Any]:
     Raises:
         Stopped: by a signal or the time limit, with every row so far on the disk.
     """
+    check_there(asked.images)
     shard = parse_shard(asked.shard)
     root = Path(asked.root_dir).expanduser()
     checkpoints = [Path(c).expanduser() for c in asked.checkpoint] or [RunFiles(root / "outputs", asked.run_name).best]

@@ -81,9 +81,7 @@ def _load(path: Path, device: torch.device, precision: str) -> Member:
     spec = ModelSpec.from_dict(meta["model"])
     head = model_builder.head_modules(spec.name, model)[0]
     model = model.to(device, machine.dtype_of(decisions.precision), memory_format=machine.CHANNELS_LAST)
-    reference = Reference.from_dict(meta["reference"]) if "reference" in meta else None
-    if reference:
-        reference = replace(reference, bank=reference.bank.to(device, torch.float32))
+    reference = Reference.from_dict(meta["reference"]).to(device) if "reference" in meta else None
     return Member(
         model, spec, head, task, pre, decisions, reference, meta["config"]["data_dir"], file_digest(path), device
     )

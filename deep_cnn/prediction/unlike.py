@@ -7,7 +7,7 @@ set's distances, so one ordinary image in a hundred is flagged, too.
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -26,22 +26,29 @@ QUANTILE = 0.99  # of the validation distances
 
 @dataclass(frozen=True)
 class Reference:
-    """Features of training images, float16 (n, D) of length 1, and the distance from which an image counts as unlike them."""
+    """Features of training images, and the distance from which an image counts as unlike them.
+
+    centre: float32 (D,), the mean of the features of length 1; bank: float16 (n, D), what each differs from it. Differences,
+    since the features of a network may be nearly one direction, where float16 and 1 - cosine would lose all digits.
+    """
 
     bank: Tensor
+    centre: Tensor
     neighbours: int
     threshold: float
 
     def distances(self, features: Tensor) -> Tensor:
         """Float (B, D) -> float32 (B,), in units of the threshold: above 1 the image is unlike the training images."""
-        return self._raw(features) / self.threshold
+        bank = self.bank.float()
+        own = _unit(features) - self.centre
+        squared = own.square().sum(1, keepdim=True) + bank.square().sum(1) - 2 * own @ bank.T  # (B, n), 2 - 2 cosine
+        return squared.topk(self.neighbours, dim=1, largest=False).values[:, -1].clamp(min=0) / self.threshold
 
-    def _raw(self, features: Tensor) -> Tensor:
-        near = _unit(features) @ self.bank.to(features.device, torch.float32).T  # (B, n), cosines
-        return 1 - near.topk(self.neighbours, dim=1).values[:, -1]
+    def to(self, device: torch.device) -> "Reference":
+        return replace(self, bank=self.bank.to(device, torch.float32), centre=self.centre.to(device))
 
     def to_dict(self) -> dict[str, Any]:
-        return {"bank": self.bank, "neighbours": self.neighbours, "threshold": self.threshold}
+        return {f.name: getattr(self, f.name) for f in fields(self)}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "Reference":
@@ -61,11 +68,12 @@ def measure(training: Tensor, validation: Tensor) -> Reference:
     Args:
         training, validation: features of images, float32 (n, D), as the best network gives them.
     """
-    bank = _unit(training).half().cpu()
-    neighbours = max(1, min(NEIGHBOURS, len(bank) // 10))
-    distances = Reference(bank, neighbours, 1.0).distances(validation)
-    threshold = float(np.quantile(distances.cpu().double().numpy(), QUANTILE))
-    return Reference(bank, neighbours, max(threshold, 1e-6))  # identical images: rounding alone must not flag one
+    training = _unit(training).cpu()
+    centre = training.mean(0)
+    neighbours = max(1, min(NEIGHBOURS, len(training) // 10))
+    unscaled = Reference((training - centre).half(), centre, neighbours, 1.0)
+    threshold = float(np.quantile(unscaled.distances(validation.cpu()).double().numpy(), QUANTILE))
+    return replace(unscaled, threshold=max(threshold, 1e-9))  # identical images: rounding alone must not flag one
 
 
 def features_of(model: nn.Module, head: str, batches: Iterable[Batch], autocast) -> Iterator[Tensor]:

@@ -11,6 +11,7 @@ from deep_cnn.config import Config
 from deep_cnn.data.index import SPLITS
 from deep_cnn.data.preprocess import Preprocessing
 from deep_cnn.examples import score
+from deep_cnn.explanation.gallery import explanation_pictures
 from deep_cnn.metrics import ClassificationScores, calibration
 from deep_cnn.report import pictures
 from deep_cnn.report.images import Photographs, Shown, png
@@ -89,6 +90,7 @@ def contents(record: Record, photographs: Photographs) -> dict[str, Any]:
         "groups": group_table(record),
         "classes": class_table(record),
         "galleries": galleries(record, photographs),
+        "explanations": [(caption, png(path)) for caption, path in explanation_pictures(results)],
         "ece": expected_error(record),
         "cost": cost(record),
         "versions": record.config["versions"],

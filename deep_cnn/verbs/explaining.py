@@ -37,6 +37,7 @@ def main(options: Options) -> int:
     from deep_cnn.explanation import job
     from deep_cnn.explanation.gallery import folder_of
     from deep_cnn.finished import open_run
+    from deep_cnn.report.page import write_report
 
     logbook.console_only()
     # float32 on any machine: gradients in bf16 would blur small maps
@@ -47,5 +48,9 @@ def main(options: Options) -> int:
     chosen = job.choose(run, options.split, options.images, options.count, workers)
     title = "chosen images" if options.images else f"the most wrong of {options.split}"
     job.explain(run, chosen, options.target, options.layer, title)
-    logging.getLogger("deep_cnn").info("Everything is in %s", folder_of(run.files.results))
+    log = logging.getLogger("deep_cnn")
+    log.info("Everything is in %s", folder_of(run.files.results))
+    if (run.files.results / "report.html").exists():
+        data = next((folder for folder in run.bases if (folder / chosen.names[0]).exists()), None)
+        log.info("Added to the report: %s", write_report(run.files, data))
     return 0

@@ -1,0 +1,143 @@
+"""deep_cnn from Python: `from deep_cnn import train, load_model, predict`, with DataFrames in and out."""
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from deep_cnn import logbook, machine, run
+from deep_cnn.config import Config, with_recipe
+from deep_cnn.errors import ConfigError, nearest
+from deep_cnn.loading import load_model
+from deep_cnn.prediction.inputs import Images, images_from_list, read_images
+from deep_cnn.prediction.members import load_members
+from deep_cnn.prediction.predicted_rows import RowMaker
+from deep_cnn.prediction.stream import stream
+from deep_cnn.run_files import RunFiles
+
+__all__ = ["TrainedRun", "load_model", "predict", "train"]
+
+
+@dataclass(frozen=True)
+class TrainedRun:
+    """A finished training.
+
+    result: the held-out test, as in test.json (None without a test set); history: a row per epoch; predictions: a row per
+    test image; splits: which image was trained, validated and tested on.
+    """
+
+    files: RunFiles
+    result: dict[str, Any] | None
+
+    @property
+    def checkpoint(self) -> Path:
+        return self.files.best
+
+    @property
+    def history(self) -> pd.DataFrame:
+        return pd.read_csv(self.files.results / "metrics.csv")
+
+    @property
+    def predictions(self) -> pd.DataFrame:
+        return pd.read_csv(self.files.results / "predictions_test.csv")
+
+    @property
+    def splits(self) -> pd.DataFrame:
+        return pd.read_csv(self.files.results / "splits.csv")
+
+
+def train(data_dir: str | Path, table: pd.DataFrame | None = None, **flags: Any) -> TrainedRun:
+    """Train, validate and test a network, as `python -m deep_cnn` does; a run that was stopped goes on.
+
+    Args:
+        data_dir: folder of images. table: scores or labels, a row per image (--metadata takes a file).
+        flags: as on the command line, `epochs=5, target="safety"`.
+    Raises:
+        ConfigError, DataError: a mistake, told in one line. MachineError: what the machine cannot do.
+    """
+    given = {"data_dir": str(data_dir)} | {k: str(v) if isinstance(v, Path) else v for k, v in flags.items()}
+    fields = {f.name: f for f in dataclasses.fields(Config)}
+    for name, value in given.items():
+        if name not in fields:
+            raise ConfigError(f"{name}: no such flag.{nearest(name, fields)}")
+        if fields[name].metadata["many"] and isinstance(value, str):
+            given[name] = (value,)
+    config = with_recipe(given)
+    files = RunFiles(config.root / "outputs", config.run_name)
+    if table is not None:
+        if config.metadata:
+            raise ConfigError("metadata and table: give one of them")
+        config = dataclasses.replace(config, metadata=str(_kept(table, files)))
+    return TrainedRun(files, run.train(config))
+
+
+def predict(
+    images: str | Path | Sequence[str] | pd.DataFrame,
+    checkpoint: str | Path | Sequence[str | Path],
+    *,
+    image_column: str | None = None,
+    data_dir: str | Path | None = None,
+    top: int | None = None,
+    tta: bool = False,
+    device: str = "auto",
+) -> pd.DataFrame:
+    """Predictions, a row per image, as `python -m deep_cnn predict` writes them; unreadable images are in `.attrs["failed"]`.
+
+    Args:
+        images: a folder, a table's or list's file, a list of paths, or a DataFrame with a column of paths: its rows come
+            back with the predictions beside them (empty where an image cannot be read).
+        checkpoint: best.pt, or several for an ensemble. data_dir: where relative paths start.
+        top: so many most probable classes instead of all probabilities. tta: mirror images, too.
+    """
+    logbook.console_only()
+    several = checkpoint if isinstance(checkpoint, list | tuple) else [checkpoint]
+    members = load_members([Path(c).expanduser() for c in several], device=device, precision="auto")
+    bases = [Path(data_dir)] if data_dir else []
+    column = None
+    if isinstance(images, pd.DataFrame):
+        column = _image_column(images, image_column)
+        wanted = images_from_list(images[column].astype(str).tolist(), bases)
+    elif isinstance(images, str | Path):
+        wanted = read_images(str(images), image_column, bases)
+    else:
+        wanted = images_from_list([str(image) for image in images], bases)
+    predicted = _predicted(members, wanted, top, tta)
+    if column is None:
+        return predicted
+    joined = images.merge(predicted, how="left", left_on=images[column].astype(str).to_numpy(), right_on="file",
+                          suffixes=("", "_predicted"))  # fmt: skip
+    joined.index = images.index
+    joined.attrs["failed"] = predicted.attrs["failed"]
+    return joined.drop(columns="file") if column != "file" else joined
+
+
+def _predicted(members, images: Images, top: int | None, tta: bool) -> pd.DataFrame:
+    maker = RowMaker(members, top=top, flips=tta, places=images.places is not None)
+    rows, failed = [], {}
+    blocks = stream(members, images, 0, len(images.paths), workers=machine.granted_cores(), flips=tta)
+    for block in blocks:
+        made, failures = maker.rows(block, images, 0)
+        rows += made
+        failed |= dict(failures)
+    table = pd.DataFrame(rows, columns=maker.columns())
+    table.attrs["failed"] = failed
+    return table
+
+
+def _image_column(table: pd.DataFrame, wanted: str | None) -> str:
+    from deep_cnn.prediction.inputs import image_column
+
+    columns = [str(name) for name in table.columns]
+    first = [str(cell) for cell in table.iloc[0]] if len(table) else []
+    return table.columns[image_column(columns, first, wanted, "the DataFrame")]
+
+
+def _kept(table: pd.DataFrame, files: RunFiles) -> Path:
+    """The table as a file, by which a stopped run knows it again."""
+    path = files.outputs / "tables" / f"{files.name}.csv"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    table.to_csv(path, index=False)
+    return path

@@ -1,0 +1,59 @@
+"""deep_cnn from Python: three functions, DataFrames in and out."""
+
+import subprocess
+import sys
+
+import pandas as pd
+import pytest
+from conftest import PERCEPTION, PLACES, TINY
+
+import deep_cnn
+from deep_cnn import load_model, predict, train
+from deep_cnn.errors import ConfigError
+
+
+def test_importing_the_package_imports_no_torch():
+    code = "import sys, deep_cnn; assert 'torch' not in sys.modules; print(deep_cnn.__version__)"
+    assert (
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip()
+        == deep_cnn.__version__
+    )
+
+
+def test_training_gives_tables(places_run):
+    assert list(places_run.history["epoch"]) == [0]
+    assert len(places_run.predictions) == places_run.result["count"] == (places_run.splits["split"] == "test").sum()
+
+
+def test_the_network_alone(places_run):
+    import torch
+
+    network, about = load_model(places_run.checkpoint)
+    assert about["task"]["names"][0] == "alley" and not network.training
+    assert network(torch.zeros(2, 3, 32, 32)).shape == (2, 5)
+
+
+def test_a_data_frame_in_and_out(tmp_path):
+    files = sorted(p for p in (PERCEPTION / "test_images").iterdir())
+    table = pd.DataFrame({"image": [p.name for p in files], "score": range(len(files))})
+    run = train(PERCEPTION / "test_images", table, target="score", task="regression", root_dir=str(tmp_path), **TINY)
+    assert run.result["count"] > 0
+    shuffled = table.sample(frac=1, random_state=1).rename(columns={"image": "photo"})
+    missing = pd.concat([shuffled, pd.DataFrame({"photo": ["gone.jpg"], "score": [0]})])
+    answers = predict(missing, run.checkpoint, data_dir=PERCEPTION / "test_images")
+    assert list(answers["photo"]) == list(missing["photo"]) and list(answers.index) == list(missing.index)
+    assert answers["predicted_score"].isna().tolist() == [False] * len(files) + [True]
+    assert "gone.jpg" in answers.attrs["failed"] and "score_predicted" not in answers
+    known = run.predictions.set_index("file")["predicted_score"]
+    assert (answers.set_index("photo").loc[known.index, "predicted_score"] == known).all()
+
+
+@pytest.mark.parametrize("images", [str(PLACES / "test"), [str(p) for p in sorted((PLACES / "test").rglob("*.jpg"))]])
+def test_a_folder_and_a_list(places_run, images):
+    answers = predict(images, places_run.checkpoint, top=1)
+    assert len(answers) == 15 and list(answers.columns[1:3]) == ["class_1", "p_1"]
+
+
+def test_a_flag_that_does_not_exist():
+    with pytest.raises(ConfigError, match="Did you mean epochs"):
+        train(PLACES, epoch=3)
