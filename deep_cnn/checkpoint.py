@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 import torch
 
 from deep_cnn.errors import CheckpointError, NonFiniteLoss
-from deep_cnn.storage import write_atomically
+from deep_cnn.storage import FULL, write_atomically
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +42,7 @@ def save_making_room(path: Path, state: dict[str, Any], last: Path) -> None:
     try:
         save(path, state)
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT) or not (previous(last).exists() and readable(last)):
+        if error.errno not in FULL - {errno.EFBIG} or not (previous(last).exists() and readable(last)):
             raise
         previous(last).unlink()
         save(path, state)

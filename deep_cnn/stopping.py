@@ -26,6 +26,7 @@ class Interrupted(BaseException):
     """A signal came while a step waited for its data: the state is that between two steps, and can be saved."""
 
 
+STARTED = time.monotonic()  # this module is imported when the program starts, seconds before torch
 INTERRUPTED = 130  # what shells say of a program that ended by Ctrl-C: 128 + SIGINT
 SAME_KEY = 1.0  # seconds; torchrun passes on the SIGINT that the terminal has already sent to all processes
 

@@ -8,9 +8,11 @@ import time
 from collections import deque
 from collections.abc import Callable
 
+from deep_cnn import stopping
+
 log = logging.getLogger(__name__)
 
-_started = time.monotonic()  # this module is imported when the program starts
+_started = stopping.STARTED
 FIRST_FORECAST = 60.0  # seconds of steps before the first estimate
 RECENT = 50  # steps of each kind that are looked back at: a slow first one (compilation) is forgotten
 

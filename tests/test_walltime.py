@@ -1,5 +1,6 @@
 """The time limit, and when a run will be done."""
 
+import os
 import time
 
 import pytest
@@ -36,6 +37,7 @@ def test_slurm_time():
     assert seconds == [93784, 7384, 184, None, None]
 
 
+@pytest.mark.skipif(os.name != "posix", reason="the scheduler is a shell script here")
 def test_the_scheduler_is_asked_and_the_earlier_end_counts(tmp_path, monkeypatch):
     (tmp_path / "qstat").write_text("#!/bin/sh\n[ $1 = -f ] && echo '  Resource_List.walltime = 01:00:00'\n")
     (tmp_path / "qstat").chmod(0o755)
