@@ -5,10 +5,11 @@ import sys
 
 import pandas as pd
 import pytest
-from conftest import PERCEPTION, PLACES, TINY
+from conftest import HERE, PERCEPTION, PLACES, TINY
+from scenes import write_perception_set
 
 import deep_cnn
-from deep_cnn import load_model, predict, train
+from deep_cnn import load_model, notebook, predict, train
 from deep_cnn.errors import ConfigError
 
 
@@ -57,3 +58,25 @@ def test_a_folder_and_a_list(places_run, images):
 def test_a_flag_that_does_not_exist():
     with pytest.raises(ConfigError, match="Did you mean epochs"):
         train(PLACES, epoch=3)
+
+
+def test_what_the_readme_shows(tmp_path, monkeypatch):
+    """README's block of Python, word for word, with a small untrained network in place of the pretrained one."""
+    text = (HERE.parent / "README.md").read_text(encoding="utf-8")
+    blocks = [block.split("```")[0] for block in text.split("```python\n")[1:]]
+    shown = [block for block in blocks if "from deep_cnn import" in block]
+    if not shown:
+        pytest.skip("README has no block of Python")
+    write_perception_set(tmp_path / "input" / "streets", 40, 32)
+    write_perception_set(tmp_path / "input" / "london", 5, 32, seed=9)
+    scores = pd.read_csv(tmp_path / "input" / "streets" / "scores.csv").rename(columns={"score": "safety"})
+    (tmp_path / "input" / "streets" / "scores.csv").unlink()
+    names = {"scores": scores, "new_places": pd.DataFrame({"file": [f"images/street_{n:05d}.jpg" for n in range(5)]})}
+    monkeypatch.chdir(tmp_path)
+    small = {"weights": "none", "image_size": 32, "cache": "off"}
+    monkeypatch.setattr(
+        notebook, "train", lambda *given, _train=notebook.train, **flags: _train(*given, **(flags | small))
+    )
+    for block in shown:
+        exec(block, names)
+    assert names["answers"]["predicted_safety"].notna().all() and len(names["answers"]) == 5
