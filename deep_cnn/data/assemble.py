@@ -189,7 +189,7 @@ class DeviceAssembler:
         if residents is not None:
             samples = np.unique(samples[~residents.present[samples]])  # a padded batch repeats its last one
         # pinned, from torch's pool of such memory, which gives a piece out again only after the copy from it is done
-        buffer = torch.empty((len(samples), side, side, 3), dtype=torch.uint8, pin_memory=True)
+        buffer = torch.empty((len(samples), side, side, 3), dtype=torch.uint8, pin_memory=len(samples) > 0)
         chunks = range(0, len(samples), CHUNK)
         return Pending(buffer, [pool.submit(self.pixels.fill, buffer, samples, at) for at in chunks], samples)
 
