@@ -123,8 +123,7 @@ def _still_improving(rows: Sequence[dict], select: str, higher: bool) -> str | N
     last = max(1, len(rows) // 4)  # the last quarter
     before = values[:-last].max() if higher else values[:-last].min()
     gain = (values[best] - before) * (1 if higher else -1)
-    # the best of the last epochs, and better by more than a wobble
-    if best < len(rows) - last or gain <= GAIN * abs(before):
+    if gain <= GAIN * abs(before):
         return None
     return (
         f"Still improving at the end: {select} {_shown(select, before)} at best before the last "

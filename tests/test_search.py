@@ -13,6 +13,7 @@ import optuna
 import pytest
 from conftest import PLACES, TINY
 from optuna.trial import TrialState
+from test_report import assert_self_contained, opened
 
 from deep_cnn import run
 from deep_cnn.cli import parse_flags
@@ -125,6 +126,7 @@ def test_search_finds_the_best_and_says_its_command(run_cli, pretended, capsys):
     assert f"--lr={best['params']['lr']}" in best["command"] and "--run_name=default_best" in best["command"]
     for name in ("history.png", "parallel.png", "report.html", "trials.csv"):
         assert (folder / name).stat().st_size > 500
+    assert_self_contained((folder / "report.html").read_text(encoding="utf-8"))
     assert not files.results.exists()  # no run of the study's own name
     assert run_cli("search", **FLAGS, trials=17)[0] == 0 and len(pretended) == 17  # --trials is the total
     assert run_cli("search", **FLAGS | {"space": "lr=1e-4..1e-1:log"}, trials=17)[0] == 2  # another study
@@ -205,6 +207,12 @@ def test_no_validation_set_and_a_wrong_metric(run_cli):
     assert run_cli("search", **FLAGS | {"metric": "top2"})[0] == 2
     assert run_cli("search", **FLAGS | {"lr": 0.01})[0] == 2  # fixed and searched
     assert run_cli("search", **{k: v for k, v in FLAGS.items() if k != "space"})[0] == 2
+
+
+def test_a_browser_shows_the_page_of_a_study(run_cli, pretended):
+    code, files = run_cli("search", **FLAGS, trials=6)
+    said, console = opened(files.outputs / "search" / "default" / "report.html", 390)
+    assert code == 0 and console == "" and said["empty"] == [] and said["pictures"] == 3 and said["wide"] <= said["width"]
 
 
 # -- real trainings ---------------------------------------------------------------------------------------------------
