@@ -212,7 +212,9 @@ def test_no_validation_set_and_a_wrong_metric(run_cli):
 def test_a_browser_shows_the_page_of_a_study(run_cli, pretended):
     code, files = run_cli("search", **FLAGS, trials=6)
     said, console = opened(files.outputs / "search" / "default" / "report.html", 390)
-    assert code == 0 and console == "" and said["empty"] == [] and said["pictures"] == 3 and said["wide"] <= said["width"]
+    assert (
+        code == 0 and console == "" and said["empty"] == [] and said["pictures"] == 3 and said["wide"] <= said["width"]
+    )
 
 
 # -- real trainings ---------------------------------------------------------------------------------------------------
