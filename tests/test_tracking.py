@@ -93,12 +93,15 @@ def wandb_environment(monkeypatch):
 def test_wandb_offline_in_a_job_and_resumed(tmp_path, wandb_environment, caplog):
     caplog.set_level(logging.INFO, "deep_cnn")
     files = RunFiles(tmp_path / "outputs", "r")
+    files.make_folders()
+    (files.results / "metrics.csv").write_text("epoch,val_top1,val_r2\n0,0.25,\n1,0.5,\n")
     for start in (0, 2):
         tracker = WandbTracker({"lr": 1e-3}, files)
         for epoch in (start, start + 1):
             image = SimpleNamespace(image=np.zeros((8, 8, 3), np.uint8), caption="a: b, predicted c")
             tracker.log(tracking.Epoch({"epoch": epoch, "val_top1": 0.5}, 9.0, lambda shown=image: [shown]))
-        tracker.close("stopped" if start == 0 else "finished", {"top1": 0.75, "count": 4} if start else None)
+        tracker.close("stopped" if start == 0 else "finished", {"top1": 0.75, "best_epoch": 1} if start else None)
+    assert tracker._row(1) == {"epoch": 1.0, "val_top1": 0.5} and tracker._row(None) == {}
     state = json.loads((files.results / "wandb.json").read_text())
     assert len(state["offline"]) == 2
     for piece in state["offline"]:

@@ -3,6 +3,7 @@
 The key (WB_KEY) is given to the library in memory, online only; it is never logged in with, which would write it to ~/.netrc.
 """
 
+import csv
 import logging
 import netrc
 import os
@@ -124,9 +125,19 @@ class WandbTracker:
         run.summary["state"] = state
         if result is not None:
             run.summary.update({f"test/{name}": value for name, value in flat_numbers(result).items()})
+            run.summary.update({f"best/{name}": value for name, value in self._row(result.get("best_epoch")).items()})
             pictures = sorted(self.files.results.glob("*.png"))
             run.log({f"plots/{picture.stem}": wandb.Image(str(picture)) for picture in pictures})
         run.finish(exit_code=1 if state == "failed" else 0)
+
+    def _row(self, epoch: int | None) -> dict[str, float]:
+        """An epoch's numbers from metrics.csv: an earlier process may have trained it."""
+        table = self.files.results / "metrics.csv"
+        if epoch is None or not table.exists():
+            return {}
+        with open(table, encoding="utf-8", newline="") as file:
+            rows = [row for row in csv.DictReader(file) if int(row["epoch"]) == epoch]
+        return {name: float(value) for row in rows for name, value in row.items() if value}
 
 
 def _offline_reason(key: str | None, base_url: str) -> str | None:
