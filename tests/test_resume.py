@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -88,24 +89,40 @@ def same(one: Path, other: Path) -> None:
         assert left == right
 
 
-@pytest.mark.parametrize(
-    ("flags", "seed"), [(PLAIN, 1), (EVERYTHING, 2), (FEATURES, 3)], ids=["plain", "everything", "features"]
-)
-def test_killed_at_random_moments_the_result_is_the_same(server, tmp_path, flags, seed):
-    flags, whole = [*flags, f"--data_dir={linked(tmp_path / 'data', 8)}"], tmp_path / "whole"
-    server.finish([*flags, f"--root_dir={whole}"], whole)
+@pytest.fixture(scope="module")
+def torments(tmp_path_factory):
+    """Trainings of three kinds, killed, two at a time: their names -> what `crashes.torment` returns and the whole one."""
+
+    def killed(name: str, flags: list[str], kills: int, seed: int):
+        folder = tmp_path_factory.mktemp(name)
+        flags = [*flags, f"--data_dir={linked(folder / 'data', 8)}"]
+        with crashes.Server() as server:
+            server.finish([*flags, f"--root_dir={folder / 'whole'}"], folder / "whole")
+            return folder / "whole", *crashes.torment(server, flags, folder / "killed", kills, seed)
+
+    kinds = {
+        "plain": (PLAIN, KILLS, 1),
+        "everything": (EVERYTHING, KILLS, 2),
+        "features": (FEATURES, -(-KILLS // 4), 3),
+    }
+    with ThreadPoolExecutor(2) as pool:
+        jobs = {name: pool.submit(killed, name, *kind) for name, kind in kinds.items()}
+    return {name: job.result() for name, job in jobs.items()}
+
+
+@pytest.mark.parametrize("name", ["plain", "everything", "features"])
+def test_killed_at_random_moments_the_result_is_the_same(torments, name):
+    whole, hits, finished = torments[name]
     rows = list(csv.DictReader((files_of(whole).results / "metrics.csv").read_text(encoding="utf-8").splitlines()))
-    print(f"\nunbroken: {len(rows)} epochs,", *(f"lr {row['lr']} top-1 {float(row['val_top1']):.3f}," for row in rows))
-    hits, finished = crashes.torment(server, flags, tmp_path / "killed", KILLS, seed)
-    for root in finished:
-        same(whole, root)
+    print(f"\n{name}: {len(rows)} epochs, learning rates", *(f"{float(row['lr']):.2g}" for row in rows))
     phases = {phase: sum(n for (where, _), n in hits.items() if where == phase) for phase in crashes.PHASES}
     signals = {name: sum(n for (_, which), n in hits.items() if which == name) for name in ("SIGKILL", "SIGTERM")}
-    print(f"\n{sum(hits.values())} kills, {len(finished)} trainings finished: {phases}, {signals}")
-    assert sum(hits.values()) == KILLS
-    if KILLS >= 20:
-        assert all(phases[name] for name in ("training", "validation", "saving"))
+    print(f"{sum(hits.values())} kills, {len(finished)} trainings finished: {phases}, {signals}")
+    for root in finished:
+        same(whole, root)
     assert phases["starting"] == 0
+    if sum(hits.values()) >= 20:
+        assert all(phases[phase] for phase in ("training", "validation", "saving"))
 
 
 def test_the_comparison_sees_a_single_bit(whole, tmp_path):
