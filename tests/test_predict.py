@@ -191,25 +191,29 @@ def test_uncertainty_by_hand():
     assert uncertainty_cells(scores, np.array([[[1.0]]])).shape == (1, 0)
 
 
-def test_distance_is_that_of_the_nearest_neighbours_and_its_limit_that_of_validation(places_run, predict, tmp_path):
-    from sklearn.neighbors import NearestNeighbors
-
-    from deep_cnn import checkpoint
-
+def test_the_limit_is_that_of_validation(places_run, predict, tmp_path):
     splits = places_run.splits
     splits[splits["split"] == "validation"].to_csv(tmp_path / "validation.csv", index=False)
     rows = pd.read_csv(predict(tmp_path / "out.csv", images=tmp_path / "validation.csv", data_dir=PLACES)[1])
     assert (rows["unlike_training"] == (rows["distance"] > 1)).all()
     assert np.quantile(rows["distance"], 0.99) == pytest.approx(1.0, abs=1e-4)
-    kept = checkpoint.load(places_run.checkpoint)["reference"]
-    bank = (kept["bank"] + kept["centre"]).double().numpy()
-    assert len(bank) == (splits["split"] == "train").sum() and kept["neighbours"] == len(bank) // 10
-    splits[splits["split"] == "train"].to_csv(tmp_path / "train.csv", index=False)
-    ours = pd.read_csv(predict(tmp_path / "trained.csv", images=tmp_path / "train.csv", data_dir=PLACES)[1])
-    cosine, _ = NearestNeighbors(n_neighbors=kept["neighbours"], metric="cosine").fit(bank).kneighbors(bank)
-    np.testing.assert_allclose(
-        ours["distance"] * kept["threshold"], 2 * cosine[:, -1], rtol=0.02
-    )  # the bank is float16
+
+
+@pytest.mark.parametrize("images", [30, 300])  # fewer than features, and more
+def test_the_distance_is_that_of_ledoit_and_wolf(images):
+    import torch
+    from sklearn.covariance import LedoitWolf
+
+    from deep_cnn.prediction.unlike import measure
+
+    draws = np.random.default_rng(0)
+    mixing = draws.normal(size=(64, 64)) * np.linspace(0.1, 3, 64)
+    training, others = (draws.normal(size=(n, 64)) @ mixing + 5 for n in (images, 40))
+    reference = measure(torch.tensor(training).float(), torch.tensor(others).float())
+    theirs = np.sqrt(LedoitWolf().fit(training).mahalanobis(others))
+    ours = reference.distances(torch.tensor(others).float()).numpy() * reference.threshold
+    np.testing.assert_allclose(ours, theirs, rtol=1e-3)
+    assert reference.threshold == pytest.approx(np.quantile(theirs, 0.99), rel=1e-3)
 
 
 def test_features_of_another_direction_are_unlike():

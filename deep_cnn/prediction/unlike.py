@@ -1,9 +1,11 @@
 """Which images are unlike those that a network was trained on: the distance of their features to the training set's.
 
-The k-th nearest neighbour among L2-normalised features of the last layer but one (Sun, Ming, Zhu and Li, "Out-of-
-distribution detection with deep nearest neighbors", ICML 2022). It assumes nothing about classes, so scores have it too;
-a small part of the training set is enough (their table 4: 1% of ImageNet). The threshold is a quantile of the validation
-set's distances, so one ordinary image in a hundred is flagged, too.
+The Mahalanobis distance of the last layer but one (Lee, Lee, Lee and Shin, "A simple unified framework for detecting
+out-of-distribution samples", NeurIPS 2018), to one centre, so scores have it too; the covariance shrunk as Ledoit and Wolf
+(2004) do, since there may be more features than images. Measured with benchmarks/predict_unlike.py, street scenes against
+photographs of ants, AUC after 6 and after 14 epochs: 0.94 and 0.92; the 10th nearest neighbour's cosine: 0.89 and 0.60 (a
+trained score leaves few directions in which features vary, and what is unlike differs in the others). The threshold is a
+quantile of the validation set's distances, so one ordinary image in a hundred is flagged, too.
 """
 
 from collections.abc import Iterable, Iterator
@@ -18,34 +20,35 @@ from deep_cnn import engine
 from deep_cnn.data.feed import Batch
 from deep_cnn.draws import permutation
 
-BANK = 2000  # training images that are kept: 2 MB with the 512 features of a resnet18, 8 MB with 2,048
+BANK = 2000  # training images that are looked at
 CALIBRATION = 2000  # validation images that set the threshold
-NEIGHBOURS = 10
+DIRECTIONS = 512  # that are kept with a spread of their own, the others share one: 4 MB with 2,048 features
 QUANTILE = 0.99  # of the validation distances
 
 
 @dataclass(frozen=True)
 class Reference:
-    """Features of training images, and the distance from which an image counts as unlike them.
+    """How the features of training images are spread, and the distance from which an image counts as unlike them.
 
-    centre: float32 (D,), the mean of the features of length 1; bank: float16 (n, D), what each differs from it. Differences,
-    since the features of a network may be nearly one direction, where float16 and 1 - cosine would lose all digits.
+    centre: float32 (D,); directions: float32 (r, D), orthonormal, those of largest variance; variances: float32 (r,);
+    rest: the variance in every other direction.
     """
 
-    bank: Tensor
     centre: Tensor
-    neighbours: int
+    directions: Tensor
+    variances: Tensor
+    rest: float
     threshold: float
 
     def distances(self, features: Tensor) -> Tensor:
         """Float (B, D) -> float32 (B,), in units of the threshold: above 1 the image is unlike the training images."""
-        bank = self.bank.float()
-        own = _unit(features) - self.centre
-        squared = own.square().sum(1, keepdim=True) + bank.square().sum(1) - 2 * own @ bank.T  # (B, n), 2 - 2 cosine
-        return squared.topk(self.neighbours, dim=1, largest=False).values[:, -1].clamp(min=0) / self.threshold
+        own = features.float() - self.centre
+        along = (own @ self.directions.T).square()  # (B, r)
+        beside = (own.square().sum(1) - along.sum(1)).clamp(min=0)
+        return ((along / self.variances).sum(1) + beside / self.rest).sqrt() / self.threshold
 
     def to(self, device: torch.device) -> "Reference":
-        return replace(self, bank=self.bank.to(device, torch.float32), centre=self.centre.to(device))
+        return replace(self, **{name: getattr(self, name).to(device) for name in ("centre", "directions", "variances")})
 
     def to_dict(self) -> dict[str, Any]:
         return {f.name: getattr(self, f.name) for f in fields(self)}
@@ -68,12 +71,27 @@ def measure(training: Tensor, validation: Tensor) -> Reference:
     Args:
         training, validation: features of images, float32 (n, D), as the best network gives them.
     """
-    training = _unit(training).cpu()
+    from sklearn.covariance import ledoit_wolf_shrinkage
+
+    training = training.cpu().double()
     centre = training.mean(0)
-    neighbours = max(1, min(NEIGHBOURS, len(training) // 10))
-    unscaled = Reference((training - centre).half(), centre, neighbours, 1.0)
+    apart = training - centre  # (n, D)
+    _, spreads, directions = torch.linalg.svd(apart, full_matrices=False)
+    variances, width = spreads.square() / len(apart), apart.shape[1]
+    mean = float(variances.sum()) / width
+    shrinkage = float(ledoit_wolf_shrinkage(apart.numpy(), assume_centered=True)) if mean > 0 else 1.0
+    floor = 1e-12 + 1e-9 * float(
+        centre.square().mean()
+    )  # features that never vary: rounding alone must not flag an image
+    shrunk = (1 - shrinkage) * variances + shrinkage * mean + floor
+    kept = min(DIRECTIONS, len(shrunk))
+    others = width - kept  # of them `len(shrunk) - kept` have a variance, and the rest have the shrinkage's alone
+    total = float(shrunk[kept:].sum()) + (width - len(shrunk)) * (shrinkage * mean + floor)
+    unscaled = Reference(
+        centre.float(), directions[:kept].float(), shrunk[:kept].float(), total / max(others, 1) or 1.0, 1.0
+    )
     threshold = float(np.quantile(unscaled.distances(validation.cpu()).double().numpy(), QUANTILE))
-    return replace(unscaled, threshold=max(threshold, 1e-9))  # identical images: rounding alone must not flag one
+    return replace(unscaled, threshold=max(threshold, 1e-9))
 
 
 def features_of(model: nn.Module, head: str, batches: Iterable[Batch], autocast) -> Iterator[Tensor]:
@@ -102,7 +120,3 @@ class FeatureTap:
         if features.ndim == 4:  # SqueezeNet's head is a convolution
             features = features.mean((2, 3))
         self.features = features.flatten(1, -2).mean(1) if features.ndim == 3 else features
-
-
-def _unit(features: Tensor) -> Tensor:
-    return torch.nn.functional.normalize(features.float(), dim=1)
