@@ -91,6 +91,11 @@ class Plan:
         count = len(self.stages) if config.freeze == "backbone" else int(config.freeze)
         return [module for _, modules in self.stages[:count] for module in modules]
 
+    def close(self) -> None:
+        """Let go of the feeds' threads: a search or a notebook makes many plans in one process."""
+        for feed in self.feeds.values():
+            feed.close()
+
     def describe(self) -> dict[str, Any]:
         """What every checkpoint says of itself, beside the weights."""
         m = self.materials

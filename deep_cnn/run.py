@@ -1,5 +1,6 @@
 """One run from start to end: check, index, split, build, train, validate, test."""
 
+import contextlib
 import logging
 import time
 import traceback
@@ -108,19 +109,17 @@ def _run(
         log.info("This run is finished; its result again (--resume=never trains it afresh):")
         note_progress(status, saved["progress"], saved["progress"]["global_step"])
         result = _known_result(files)
-        if (
-            after_epoch is None and not (files.results / "report.html").exists()
-        ):  # the process before this one died while it wrote it
-            conclude(files, materials.dataset.index.root)
+        if after_epoch is None and not (files.results / "report.html").exists():
+            conclude(files, materials.dataset.index.root)  # the process before this one died while it wrote it
         return result
 
-    plan = preparation.build(materials, saved)
-    stopping.raise_if_requested()
-    if config.lr == "auto" and saved is None:
-        find_rate(plan, files)
-    write_records(files, plan)
-    with faults.explained(config.batch_size, plan.decisions.pieces), stopping.between_steps():
-        return go_on(plan, files, lock, status, has_test, after_epoch)
+    with contextlib.closing(preparation.build(materials, saved)) as plan:
+        stopping.raise_if_requested()
+        if config.lr == "auto" and saved is None:
+            find_rate(plan, files)
+        write_records(files, plan)
+        with faults.explained(config.batch_size, plan.decisions.pieces), stopping.between_steps():
+            return go_on(plan, files, lock, status, has_test, after_epoch)
 
 
 def find_rate(plan: Plan, files: RunFiles) -> None:

@@ -234,6 +234,7 @@ def test_features_of_another_direction_are_unlike():
 
 
 def test_geojson_and_parquet(run_cli, scores_run, tmp_path):
+    pytest.importorskip("pyarrow")
     images = scores_run.files.results / "predictions_test.csv"
     for ending in ("geojson", "parquet"):
         code, _ = run_cli("predict", checkpoint=scores_run.checkpoint, images=images, tta=True,

@@ -152,7 +152,8 @@ class Feed:
                 pending.cancel()
 
     def close(self) -> None:
-        self._pool.shutdown(cancel_futures=True)
+        """Let the reading threads go, without waiting for one that hangs on a file server."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
 
 
 def _one_thread_each() -> None:
