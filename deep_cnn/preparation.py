@@ -200,6 +200,7 @@ def build(materials: Materials, saved: dict[str, Any] | None) -> Plan:
     steps = steps_per_epoch(samples, config.batch_size)
     decisions = recorded(saved, m) if saved else decide(m, model, steps)
     machine.set_threads(decisions.threads)
+    machine.keep_freed_memory()
     log.info("Computing in %s on %d threads, %s; batches of %d%s", decisions.precision, decisions.threads,
              "compiled" if decisions.compile else "not compiled", config.batch_size,
              f" in {decisions.pieces} pieces" if decisions.pieces > 1 else "")  # fmt: skip

@@ -65,6 +65,7 @@ def load_members(paths: Sequence[Path], *, device: str, precision: str) -> list[
                               "an ensemble is of networks that predict the same")  # fmt: skip
     threads = {member.decisions.threads for member in members}
     machine.set_threads(max(threads))
+    machine.keep_freed_memory()
     return members
 
 

@@ -45,6 +45,7 @@ def main(options: Options) -> int:
     device = machine.pick_device(config.device)
     machine.set_determinism(config.deterministic, device)
     machine.set_threads(decisions.threads)
+    machine.keep_freed_memory()
     workers = machine.granted_cores() if config.workers == "auto" else max(1, int(config.workers))
     dataset = dataset_generator.read_dataset(config, pre, workers)
     names = dataset.index.classes or dataset.index.target_names
