@@ -71,6 +71,9 @@ class Config:
     data_dir: str = flag(PLACES365, "folder of images, relative to the root directory", group="course", identity=False)
     wandb: bool = flag(False, "log to Weights & Biases", group="course", identity=False)
 
+    dataset: str | None = flag(None, "a public data set, read by torchvision from DATA_DIR (input by default)", group="data", kind=str,
+                               choices=("cifar10", "cifar100"), usual=True, identity=False)  # fmt: skip
+    download: bool = flag(True, "fetch a --dataset that is missing", group="data", identity=False)
     metadata: str | None = flag(
         None, "table of scores or labels (.csv or .tsv, or a folder that holds one)",
         group="data", kind=str, usual=True, identity=False,
@@ -96,6 +99,8 @@ class Config:
     test_folder: str = flag("test", "folder of test images in the data folder", group="data")
     subset: str | None = flag(None, "train on so many images (5000) or such a share (0.1) of the training set, stratified",
                               group="data", kind=str, usual=True)  # fmt: skip
+    subset_order: str = flag("stratified", "which images --subset takes; lab = the first in the order of numpy.random.RandomState(2147483647)",
+                             group="data", choices=("stratified", "lab"))  # fmt: skip
     image_size: int | None = flag(None, "side of the network's input in pixels; by default the weights' own",
                                   group="data", kind=int, low=8, high=4096, usual=True)  # fmt: skip
     fit: str = flag("crop", "how a photograph becomes a square", group="data", choices=("crop", "squash", "pad"))
@@ -112,7 +117,9 @@ class Config:
     views: int = flag(0, "with a frozen backbone: keep the features of so many augmented views of each image (0: none)",
                       group="model", low=0)  # fmt: skip
 
-    recipe: str = flag("finetune", "a named set of defaults: finetune, probe or scratch", group="optimise", usual=True)
+    recipe: str = flag(
+        "finetune", "a named set of defaults: finetune, probe, scratch or tutorial", group="optimise", usual=True
+    )
     loss: str = flag("auto", "auto = cross_entropy, bce or mse, by the task", group="optimise",
                      choices=("auto", "cross_entropy", "bce", "mse", "huber"))  # fmt: skip
     optimizer: str = flag("adamw", "optimizer", group="optimise", choices=("adamw", "adam", "sgd"), usual=True)
@@ -162,6 +169,8 @@ class Config:
                             group="machine", identity=False)  # fmt: skip
     profile: bool = flag(False, "say at the end where the time went", group="machine", identity=False)
 
+    console: str = flag("standard", "tutorial: also the lines of PyTorch's classifier tutorial", group="track",
+                        choices=("standard", "tutorial"), identity=False)  # fmt: skip
     tensorboard: bool = flag(False, "log to TensorBoard, in outputs/tensorboard", group="track", identity=False)
     config: str | None = flag(
         None, "file of flags (.yaml); the command line wins", group="track", kind=str, identity=False
@@ -200,7 +209,13 @@ RECIPES: dict[str, dict[str, Any]] = {
     "probe": {"freeze": "backbone", "augment": "none", "weight_decay": 0.0},
     # He et al. 2016 for CIFAR-10, with Nesterov's momentum and cosine decay
     "scratch": {"weights": "none", "optimizer": "sgd", "nesterov": True, "lr": 0.1, "weight_decay": 5e-4},
-}
+    # PyTorch's tutorial "Training a classifier", on CIFAR-10
+    "tutorial": {
+        "model": "net", "weights": "none", "pre": "half", "augment": "none", "val_split": 0.0, "epochs": 2, "batch_size": 4,
+        "optimizer": "sgd", "lr": 1e-3, "momentum": 0.9, "weight_decay": 0.0, "schedule": "constant", "warmup": 0.0,
+        "precision": "fp32", "console": "tutorial",
+    },
+}  # fmt: skip
 
 
 def with_recipe(given: dict[str, Any], options_class: type[Config] = Config) -> Config:
@@ -209,6 +224,15 @@ def with_recipe(given: dict[str, Any], options_class: type[Config] = Config) -> 
     if recipe not in RECIPES:
         raise ConfigError(f"--recipe={recipe}: unknown; there are {', '.join(RECIPES)}.{nearest(recipe, RECIPES)}")
     return options_class(**(RECIPES[recipe] | given))
+
+
+def recipe_line(config: Config) -> str:
+    """What the recipe of a run sets, and which of that was given otherwise: a line for its log."""
+    recipe = RECIPES[config.recipe]
+    kept = [f"--{name}={value}" for name, value in recipe.items() if getattr(config, name) == value]
+    other = [f"--{name}={getattr(config, name)}" for name in recipe if getattr(config, name) != recipe[name]]
+    said = " ".join(kept) or "no default is changed"
+    return f"Recipe {config.recipe}: {said}" + (f"; given otherwise: {' '.join(other)}" if other else "")
 
 
 def check_ranges(options: Any) -> None:
@@ -254,6 +278,8 @@ def check_combinations(config: Config) -> None:
         raise ConfigError(f"--workers={config.workers}: expected auto or a whole number")
     if not config.run_name or set(config.run_name) & set('/\\:*?"<>|\n') or config.run_name in (".", ".."):
         raise ConfigError(f"--run_name={config.run_name}: it names files, so use letters, digits, '.', '_' and '-'")
+    if config.subset_order != "stratified" and config.subset is None:
+        raise ConfigError(f"--subset_order={config.subset_order}: orders what --subset takes; add --subset=15000")
     parse_subset(config.subset)
     parse_duration("max_time", config.max_time)
     if not positive_integer(config.save_every):

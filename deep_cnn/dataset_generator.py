@@ -17,9 +17,11 @@ from deep_cnn.data.augment import parse_augment
 from deep_cnn.data.balance import rarity
 from deep_cnn.data.cache import cache_folder, open_cache
 from deep_cnn.data.feed import Feed
-from deep_cnn.data.index import Index, build_index
+from deep_cnn.data.index import VALIDATION, Index, build_index
 from deep_cnn.data.preprocess import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
-from deep_cnn.data.split import Splits, apply_subset, make_splits
+from deep_cnn.data.split import Splits, make_splits
+from deep_cnn.data.statistics import pixel_statistics
+from deep_cnn.data.subset import apply_subset, lab_subset
 from deep_cnn.errors import ConfigError, DataError, nearest
 from deep_cnn.tasks import Task, make_task
 
@@ -37,6 +39,7 @@ PREPROCESSINGS: dict[str, Preprocessing] = {
     "cifar10": Preprocessing(32, 32, (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)),
 }
 
+SMALL = 64  # pixels: networks made for smaller images see them as they are, whatever the geometry of the table's rows
 SPLITS = ("train", "validation", "test")
 
 
@@ -103,12 +106,29 @@ def choose_preprocessing(config: Config) -> Preprocessing:
         pre = model_builder.weights_preprocessing(config.model, config.weights)
     elif config.pre in PREPROCESSINGS:
         pre = PREPROCESSINGS[config.pre]
+        own = model_builder.weights_preprocessing(config.model, "none")
+        if own.crop < SMALL:
+            pre = dataclasses.replace(pre, resize=own.resize, crop=own.crop)
     else:
         pre = model_builder.weights_preprocessing(config.pre, "pretrained")
     if config.image_size:
         pre = pre.with_crop(config.image_size)
     model_builder.check_image_size(config.model, pre.crop)
     return dataclasses.replace(pre, fit=config.fit)
+
+
+def own_normalisation(dataset: Dataset, workers: int) -> Preprocessing:
+    """The geometry of the data's preprocessing with mean and spread of its own training images."""
+    mean, std, count = pixel_statistics(dataset.pixels, dataset.splits.train, workers)
+    log.info("Normalising by mean %s and standard deviation %s of %d training images",
+             *(", ".join(f"{value:.4f}" for value in values) for values in (mean, std)), count)  # fmt: skip
+    return dataclasses.replace(dataset.pixels.pre, mean=mean, std=std)
+
+
+def renormalised(dataset: Dataset, pre: Preprocessing) -> Dataset:
+    """The same images with the mean and spread of `pre`, which has the same geometry."""
+    old = dataset.pixels
+    return dataclasses.replace(dataset, pixels=Pixels(old.root, old.paths, pre, old.cache, old.rows))
 
 
 def read_dataset(config: Config, pre: Preprocessing, workers: int) -> Dataset:
@@ -141,12 +161,30 @@ def read_dataset(config: Config, pre: Preprocessing, workers: int) -> Dataset:
     )
     for note in splits.notes:
         log.info(note)
-    train = apply_subset(index, splits.train, parse_subset(config.subset), config.seed)
-    if len(train) < len(splits.train):
-        log.info("--subset=%s: %d of %d training images, stratified", config.subset, len(train), len(splits.train))
-    if len(train) < 2:
-        raise DataError(f"--data_dir={config.data_dir}: {len(train)} training images; at least 2 are needed")
-    return Dataset(index, dataclasses.replace(splits, train=train), pixels, bad)
+    splits = part_of(splits, index, config)
+    if len(splits.train) < 2:
+        raise DataError(f"--data_dir={config.data_dir}: {len(splits.train)} training images; at least 2 are needed")
+    return Dataset(index, splits, pixels, bad)
+
+
+def part_of(splits: Splits, index: Index, config: Config) -> Splits:
+    """--subset and --subset_order: fewer training images; what of them had been carved out for validation leaves it."""
+    subset, validation = parse_subset(config.subset), splits.validation
+    if config.subset_order == "stratified":
+        train = apply_subset(index, splits.train, subset, config.seed)
+        if len(train) < len(splits.train):
+            log.info("--subset=%s: %d of %d training images, stratified", config.subset, len(train), len(splits.train))
+        return dataclasses.replace(splits, train=train)
+    given = validation[
+        index.given_split[validation] == VALIDATION
+    ]  # a folder of its own is no part of the training set
+    carved = np.setdiff1d(validation, given, assume_unique=True)
+    pool = np.concatenate([splits.train, carved])
+    train = lab_subset(index, pool, subset, numbered=config.dataset is not None)
+    left = np.setdiff1d(validation, train, assume_unique=True)
+    log.info("--subset=%s: %d of %d training images, in the labs' order; validation on %d others",
+             config.subset, len(train), len(pool), len(left))  # fmt: skip
+    return dataclasses.replace(splits, train=train, validation=left)
 
 
 def without_bad_images(index: Index, pixels: Pixels, workers: int) -> tuple[Index, Pixels, tuple[str, ...]]:

@@ -115,7 +115,7 @@ def weights_preprocessing(name: str, source: str) -> Preprocessing:
 
     Returns:
         A checkpoint of ours: as it was trained. "none": the geometry of the network's published weights, with ImageNet's
-        mean and spread. Otherwise (published weights, others' files) what the published weights were trained with.
+        mean and spread (a run takes its own images' instead: `preparation.normalised`). Otherwise (published weights, others' files) what the published weights were trained with.
     """
     published = models.find(name).published(name).preprocessing
     if source == "none":
@@ -210,7 +210,8 @@ def _locate(name: str, source: str) -> Path | None:
         published = models.find(name).published(name)
         if not published.file:
             raise CheckpointError(
-                f"--weights pretrained: {name} has no published weights; use --weights=none or a file"
+                f"--weights pretrained: {name} has no published weights; train it from scratch with --recipe=scratch "
+                "(or --weights=none and any other flags), or give a file of weights"
             )
         remedy = (
             f"On a computer with internet: python -m deep_cnn prefetch --model={name}; "

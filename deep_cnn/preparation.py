@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from deep_cnn import identity, machine, model_builder, models, optim, profiling
-from deep_cnn.config import Config
+from deep_cnn.config import Config, recipe_line
 from deep_cnn.data.augment import parse_augment
 from deep_cnn.data.cache import readable
 from deep_cnn.data.feed import Feed, steps_per_epoch
@@ -24,13 +24,16 @@ from deep_cnn.dataset_generator import (
     data_dir,
     find,
     open_feeds,
+    own_normalisation,
     read_dataset,
+    renormalised,
     task_of,
 )
 from deep_cnn.errors import ConfigError
 from deep_cnn.examples import Example, examples
 from deep_cnn.features import LARGEST_SHARE, Features, features_key, find_cut
 from deep_cnn.model_builder import ModelSpec
+from deep_cnn.public_data import with_dataset
 from deep_cnn.tasks import Task
 from deep_cnn.training_state import TrainingState
 
@@ -155,10 +158,12 @@ def gather(config: Config, *, fresh: bool, at_most: int | None = None) -> Materi
         at_most: take so many images of each split.
     """
     begun = time.monotonic()
+    config = with_dataset(config)
     check_names(config)
     config = with_weights_file(config)
     device = machine.pick_device(config.device)
     log.info("Running on %s device", device)  # in the words of the course's hand-out
+    log.info(recipe_line(config))
     machine.set_determinism(config.deterministic, device)
     if fresh:
         model_builder.check_weights_present(config.model, config.weights)
@@ -167,6 +172,7 @@ def gather(config: Config, *, fresh: bool, at_most: int | None = None) -> Materi
     dataset = read_dataset(config, pre, workers)
     if at_most is not None:
         dataset = dataset.at_most(at_most, config.seed)
+    check_validation(config, dataset)
     task = task_of(config, dataset)
     return Materials(
         config, device, workers, pre, dataset, task, identity.run_identity(config, dataset.digest()), begun
@@ -181,6 +187,13 @@ def check_names(config: Config) -> None:
     parse_augment(config.augment)
 
 
+def check_validation(config: Config, dataset: Dataset) -> None:
+    """ConfigError for what waits for a validation that there is none of."""
+    if len(dataset.splits.validation) == 0 and (config.schedule == "plateau" or config.patience):
+        waits = "--schedule=plateau" if config.schedule == "plateau" else f"--patience={config.patience}"
+        raise ConfigError(f"{waits}: needs a validation set, and there is none (--val_split={config.val_split:g})")
+
+
 def with_weights_file(config: Config) -> Config:
     """--weights=FILE may be relative to ROOT_DIR, the data folder or the current folder, as every file of the user's."""
     if config.weights in ("pretrained", "none") or "://" in config.weights:
@@ -190,7 +203,7 @@ def with_weights_file(config: Config) -> Config:
 
 def build(materials: Materials, saved: dict[str, Any] | None) -> Plan:
     """The network on its device, the optimizer and the feeds; with `saved`, in the very state that was saved."""
-    m, config = materials, materials.config
+    m, config = normalised(materials, saved), materials.config
     spec = ModelSpec(config.model, m.task.outputs, config.dropout, m.pre.crop)
     model = model_builder.build_model(spec, config.seed)
     if saved is None:
@@ -227,6 +240,14 @@ def build(materials: Materials, saved: dict[str, Any] | None) -> Plan:
         model.compile(dynamic=False)  # the last batch gets its own kernels; one set for any size is slower for all
     schedule = optim.make_schedule(config.schedule, steps * config.epochs, config.warmup)
     return Plan(m, spec, decisions, feeds, state, schedule, steps, head, stages, profile, features)
+
+
+def normalised(m: Materials, saved: dict[str, Any] | None) -> Materials:
+    """Without weights, --pre=auto normalises by the training images' own mean and spread; a run keeps those it began with."""
+    if m.config.pre != "auto" or m.config.weights != "none":
+        return m
+    pre = Preprocessing.from_dict(saved["preprocessing"]) if saved else own_normalisation(m.dataset, m.workers)
+    return replace(m, pre=pre, dataset=renormalised(m.dataset, pre))
 
 
 def open_features(

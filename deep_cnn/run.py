@@ -23,6 +23,7 @@ from deep_cnn import (
     scoring,
     stopping,
     tracking,
+    tutorial_lines,
 )
 from deep_cnn.config import Config, parse_duration
 from deep_cnn.data.split import save_splits
@@ -262,6 +263,8 @@ def train_epoch(plan: Plan, keeper: Keeper, watch: LossWatch, forecast: Forecast
             progress.step, progress.global_step = progress.step + 1, step.number + 1
             loss = watch.add(step, progress.epoch)
             bar.step(f"loss={loss:.3g}" if loss is not None else "")
+            if config.console == "tutorial" and progress.step % tutorial_lines.EVERY == 0:
+                log.info(tutorial_lines.loss_line(progress.epoch, progress.step, state.recent_loss()))
             now = time.monotonic()
             progress.train_seconds, then = progress.train_seconds + now - then, now
             if forecast.trained_step(now):
@@ -363,5 +366,7 @@ def test(plan: Plan, keeper: Keeper, files: RunFiles) -> dict[str, Any]:
     results.write_plots(files, m.task, m.dataset.index, state, (samples, outputs))
     results.write_test(files, m.task, m.dataset.index, samples, outputs, result)
     results.show_result(result)
+    for line in tutorial_lines.result_lines(result) if m.config.console == "tutorial" else ():
+        log.info(line)
     log.info("Everything is in %s", files.results)
     return result

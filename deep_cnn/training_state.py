@@ -22,6 +22,7 @@ class Progress:
     epochs_without_better: int = 0  # for --patience
     plateau_waited: int = 0  # for --schedule=plateau
     plateau_factor: float = 1.0
+    told: tuple[float, float] = (0.0, 0.0)  # the epoch's sums when `recent_loss` was last asked
     train_seconds: float = 0.0  # spent on this epoch's steps, by all processes that took them
     finished: bool = False  # no epoch is left to train: the test is next, or done
 
@@ -40,7 +41,7 @@ class Progress:
 
     def next_epoch(self, epochs: int, patience: int) -> None:
         self.finished = self.epoch + 1 >= epochs or (0 < patience <= self.epochs_without_better)
-        self.epoch, self.step, self.train_seconds = self.epoch + 1, 0, 0.0
+        self.epoch, self.step, self.train_seconds, self.told = self.epoch + 1, 0, 0.0, (0.0, 0.0)
 
 
 @dataclass
@@ -60,6 +61,12 @@ class TrainingState:
     def selected(self) -> nn.Module:
         """The network that is validated, saved as best and tested: the average where there is one."""
         return self.average.averaged if self.average else self.model
+
+    def recent_loss(self) -> float:
+        """Mean training loss of this epoch's steps since this was last asked; a resumed run remembers when that was."""
+        (loss, weight), (old_loss, old_weight) = self.sums.tolist(), self.progress.told
+        self.progress.told = (loss, weight)
+        return (loss - old_loss) / (weight - old_weight)
 
     def capture(self) -> dict[str, Any]:
         """As plain values and tensors (not copied: to be written before the next step)."""

@@ -13,11 +13,13 @@ import torch
 from torch import nn
 from torchvision import models as torchvision_models
 
-from deep_cnn.errors import ConfigError
+from deep_cnn.counting import multiply_adds
+from deep_cnn.errors import CheckpointError, ConfigError
 from deep_cnn.model_builder import (
     ModelSpec,
     build_model,
     check_image_size,
+    check_weights_present,
     empty_model,
     head_modules,
     main_and_auxiliary,
@@ -30,6 +32,20 @@ from deep_cnn.models import NETWORKS, find
 
 FOLDER = Path(__file__).parent
 
+# Trainable parameters with ten classes, as published: kuangliu/pytorch-cifar; He et al. 2016 (ResNet20 to ResNet110, with
+# shortcuts that have none); Zagoruyko and Komodakis 2016 (36.5 and 2.7 million); PyTorch's tutorial
+SMALL = {
+    "net": 62_006,
+    "cifar_vgg11": 9_231_114, "cifar_vgg13": 9_416_010, "cifar_vgg16": 14_728_266, "cifar_vgg19": 20_040_522,
+    "cifar_resnet18": 11_173_962, "cifar_resnet34": 21_282_122, "cifar_resnet50": 23_520_842, "cifar_resnet101": 42_512_970,
+    "cifar_resnet20": 269_722, "cifar_resnet32": 464_154, "cifar_resnet44": 658_586, "cifar_resnet56": 853_018,
+    "cifar_resnet110": 1_727_962,
+    "cifar_preact_resnet18": 11_171_146, "cifar_preact_resnet34": 21_279_306, "cifar_preact_resnet50": 23_509_066,
+    "cifar_densenet121": 6_956_298, "cifar_densenet169": 12_493_322, "cifar_densenet_small": 1_000_618,
+    "cifar_mobilenet_v2": 2_296_922,
+    "cifar_wide_resnet16_4": 2_748_890, "cifar_wide_resnet28_10": 36_479_194,
+}  # fmt: skip
+
 
 def digest(model: nn.Module) -> str:
     content = b"".join(name.encode() + t.numpy().tobytes() for name, t in sorted(model.state_dict().items()))
@@ -40,10 +56,12 @@ def all_stage_parameters(name: str, model: nn.Module) -> list[int]:
     return [id(p) for _, names in stages(name, model) for p in parts(model, names)[1]]
 
 
-def test_every_network_of_torchvision_takes_a_batch_and_its_stages_cover_it():
-    """On the meta device, which computes shapes only: 80 networks of up to 644 million weights in 20 seconds."""
+def test_every_network_takes_a_batch_and_its_stages_cover_it():
+    """On the meta device, which computes shapes only: 80 networks of torchvision of up to 644 million weights in 20 seconds."""
     names = torchvision_models.list_models(module=torchvision_models)
-    assert len(names) >= 80 and sorted(names) == model_names()
+    assert len(names) >= 80
+    names += SMALL
+    assert sorted(names) == model_names()
     for name in names:
         spec = ModelSpec(name, outputs=7, dropout=0.25)
         model = empty_model(spec).to("meta")
@@ -57,6 +75,55 @@ def test_every_network_of_torchvision_takes_a_batch_and_its_stages_cover_it():
         main, auxiliary = main_and_auxiliary(model.train()(images))
         assert main.shape == (2, 7) and len(auxiliary) == len(heads) - 1, name
         assert all(outputs.shape == (2, 7) for _, outputs in auxiliary), name
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_small_networks_have_the_published_number_of_parameters(name):
+    model = empty_model(ModelSpec(name, outputs=10))
+    assert sum(parameter.numel() for parameter in model.parameters()) == SMALL[name]
+    pre = weights_preprocessing(name, "none")
+    assert (pre.resize, pre.crop) == (32, 32)  # CIFAR-10's images as they are
+
+
+# Published multiply-adds of one 32x32 image, in millions: ResNet18 0.56 G and ResNet20 to ResNet110 of He et al.'s table
+@pytest.mark.parametrize(("name", "millions"), [("cifar_resnet18", 556), ("cifar_resnet20", 40.6), ("cifar_resnet56", 125.5)])  # fmt: skip
+def test_small_networks_keep_their_maps_as_wide_as_published(name, millions):
+    """Parameters do not tell an early pooling or a stride at the wrong place; the multiply-adds do."""
+    model = empty_model(ModelSpec(name, outputs=10))
+    assert multiply_adds(model, 32) / 1e6 == pytest.approx(millions, rel=0.01)
+
+
+def test_shortcuts_without_parameters_subsample_and_pad():
+    """Option A of He et al. 2016: with a block whose convolutions are zero, every second cell and zeros come through."""
+    block = build_model(ModelSpec("cifar_resnet20", 10), 0).body.layer2[0].eval()
+    with torch.no_grad():
+        block.bn2.weight.zero_()
+        x = torch.rand(2, 16, 8, 8)
+        y = block(x)
+    assert torch.equal(y[:, :16], x[:, :, ::2, ::2]) and y.shape == (2, 32, 4, 4) and not y[:, 16:].any()
+
+
+@pytest.mark.parametrize("name", ["net", "cifar_densenet_small", "cifar_preact_resnet18", "cifar_wide_resnet16_4"])
+def test_small_networks_learn(name):
+    """Eight images by heart: every part is connected."""
+    torch.manual_seed(0)
+    model = build_model(ModelSpec(name, 3), seed=0).train()
+    images, targets = torch.randn(8, 3, 32, 32), torch.arange(8) % 3
+    optimizer = torch.optim.Adam(model.parameters(), 1e-3)
+    losses = []
+    for _ in range(12):
+        optimizer.zero_grad()
+        loss = nn.functional.cross_entropy(model(images), targets)
+        loss.backward()
+        assert all(p.grad is not None and p.grad.any() for p in model.parameters())
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < 0.95 * losses[0]
+
+
+def test_small_networks_have_no_published_weights_and_say_what_to_do():
+    with pytest.raises(CheckpointError, match=r"cifar_resnet18 has no published weights.*--recipe=scratch"):
+        check_weights_present("cifar_resnet18", "pretrained")
 
 
 @pytest.mark.parametrize(
@@ -187,6 +254,10 @@ def test_the_smallest_size_of_the_table_is_taken(source):
     [
         ("resnet18", ["stem", "layer1", "layer2", "layer3", "layer4"]),
         ("vgg11_bn", ["block1", "block2", "block3", "block4", "block5", "linear1", "linear2"]),
+        ("cifar_resnet20", ["stem", "layer1", "layer2", "layer3"]),
+        ("cifar_vgg11", ["block1", "block2", "block3", "block4", "block5"]),
+        ("cifar_wide_resnet16_4", ["stem", "layer1", "layer2", "layer3", "norm"]),
+        ("net", ["conv1", "conv2", "linear1", "linear2"]),
         ("swin_t", ["stem", "stage1", "stage2", "stage3", "stage4"]),
         ("inception_v3", ["stem", "mixed5", "mixed6", "mixed7"]),
         ("timm/test_convnext", [f"stage{number}" for number in range(6)]),

@@ -11,7 +11,6 @@ from deep_cnn.data.files import Paths
 from deep_cnn.data.index import FREE, TEST, TRAIN, VALIDATION, Index, build_index
 from deep_cnn.data.split import (
     Splits,
-    apply_subset,
     duplicate_groups,
     load_splits,
     make_splits,
@@ -243,36 +242,6 @@ def test_a_file_deleted_meanwhile_is_named(tmp_path):
     (tmp_path / "b/2.jpg").unlink()
     with pytest.raises(DataError, match=r"2\.jpg: cannot be read .*removed or renamed"):
         make_splits(index, val_split=0.1, test_split=0.1, seed=0)
-
-
-# --- subset ----------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    "subset, size", [(100, 100), (0.25, 200), (7, 7), (3, 3), (1.0, 800), (5000, 800), (None, 800)]
-)
-def test_subset_is_stratified_and_exact(subset, size):
-    targets = np.random.default_rng(0).choice(5, 1000, p=[0.5, 0.3, 0.1, 0.09, 0.01])
-    index, train = index_of(targets), np.arange(0, 800)
-    chosen = apply_subset(index, train, subset, seed=0)
-    assert (
-        len(chosen) == size
-        and len(set(chosen.tolist())) == size
-        and set(chosen) <= set(train)
-        and (np.diff(chosen) > 0).all()
-    )
-    if size >= 5:
-        counts, expected = (
-            np.bincount(targets[chosen], minlength=5),
-            np.bincount(targets[:800], minlength=5) * size / 800,
-        )
-        assert counts.min() >= 1 and np.abs(counts - expected).max() <= (1 if size > 7 else 2)
-    assert np.array_equal(chosen, apply_subset(index, train, subset, seed=0))
-
-
-def test_subset_of_nothing():
-    with pytest.raises(ConfigError, match="--subset=0"):
-        apply_subset(index_of([0, 1]), np.arange(2), 0, seed=0)
 
 
 # --- the file --------------------------------------------------------------------------------------------------------

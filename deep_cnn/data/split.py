@@ -343,42 +343,6 @@ def _duplicates(index: Index, same_bytes: np.ndarray, split: np.ndarray) -> list
     return found
 
 
-# --- subset ----------------------------------------------------------------------------------------------------------
-
-
-def apply_subset(index: Index, train_indices: np.ndarray, subset: float | int | None, seed: int) -> np.ndarray:
-    """A part of the training set, stratified: a number of images (int) or a share of them (float up to 1).
-
-    Returns:
-        int64 ascending positions in the index.
-    """
-    train = np.asarray(train_indices, dtype=np.int64)
-    if subset is None:
-        return train
-    share = isinstance(subset, float) and subset <= 1
-    count = round(subset * len(train)) if share else int(subset)
-    if count < 1:
-        raise ConfigError(
-            f"--subset={subset}: leaves no image of {len(train):,}; expected a number of images, or a share up to 1."
-        )
-    if count >= len(train):
-        return train
-    stratum = np.unique(strata(index)[train], return_inverse=True)[1]
-    sizes = np.bincount(stratum)
-    counts = allocate(
-        sizes,
-        count / len(train),
-        (sizes > 0).astype(np.int64) * (count >= len(sizes)),
-        permutation(seed, 0, len(sizes), "ties"),
-    )
-    while counts.sum() > count:  # at least one of each class was more than the share of the rare ones
-        counts[counts.argmax()] -= 1
-    order = permutation(seed, 0, len(train), "subset")
-    order = order[np.argsort(stratum[order], kind="stable")]
-    rank = np.arange(len(order)) - np.repeat(np.cumsum(sizes) - sizes, sizes)  # within its stratum
-    return np.sort(train[order[rank < np.repeat(counts, sizes)]])
-
-
 # --- the file --------------------------------------------------------------------------------------------------------
 
 

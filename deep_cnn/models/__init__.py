@@ -5,11 +5,30 @@ constructors; then add that value to NETWORKS. Nothing else knows networks by na
 """
 
 from deep_cnn.errors import ConfigError, nearest
+from deep_cnn.models import (
+    cifar_densenet,
+    cifar_mobilenet_v2,
+    cifar_preact_resnet,
+    cifar_resnet,
+    cifar_vgg,
+    cifar_wide_resnet,
+    torchvision_families,
+    tutorial_net,
+)
 from deep_cnn.models.family import Family
 from deep_cnn.models.timm_models import TimmModels
-from deep_cnn.models.torchvision_families import FAMILIES
 
-NETWORKS: tuple[Family | TimmModels, ...] = (*FAMILIES, TimmModels())
+NETWORKS: tuple[Family | TimmModels, ...] = (
+    *torchvision_families.FAMILIES,
+    cifar_densenet.FAMILY,
+    cifar_mobilenet_v2.FAMILY,
+    cifar_preact_resnet.FAMILY,
+    cifar_resnet.FAMILY,
+    cifar_vgg.FAMILY,
+    cifar_wide_resnet.FAMILY,
+    tutorial_net.FAMILY,
+    TimmModels(),
+)
 
 
 def names() -> list[str]:
@@ -22,5 +41,6 @@ def find(name: str) -> Family | TimmModels:
         if source.knows(name):
             return source
     raise ConfigError(
-        f"--model {name}: unknown.{nearest(name, names())} Expected one of torchvision's classification networks or timm/NAME"
+        f"--model {name}: unknown.{nearest(name, names())} Expected one of those that `python -m deep_cnn summary --list` "
+        "shows, or timm/NAME"
     )

@@ -1,16 +1,31 @@
-"""python -m deep_cnn prefetch: weights ahead of time, on a machine that has internet."""
+"""python -m deep_cnn prefetch: weights, or a public data set, ahead of time, on a machine that has internet."""
 
 from dataclasses import dataclass
 
-from deep_cnn.config import flag
+from deep_cnn.config import check_ranges, flag
 
 
 @dataclass(frozen=True)
 class Options:
     model: str = flag("resnet101", "name of the pre-trained network", group="verb")
+    dataset: str | None = flag(None, "instead of weights, a public data set", group="verb", kind=str,
+                               choices=("cifar10", "cifar100"))  # fmt: skip
+    data_dir: str = flag("input", "folder that the data set is put in", group="verb")
+
+    def __post_init__(self):
+        check_ranges(self)
 
 
 def main(options: Options) -> int:
+    from pathlib import Path
+
+    if options.dataset:
+        from deep_cnn.public_data import fetch
+
+        folder = Path(options.data_dir).expanduser()
+        fetch(options.dataset, folder)
+        print(f"{options.dataset} is in {folder}")
+        return 0
     from deep_cnn.model_builder import prefetch
 
     print(f"Weights of {options.model}: {prefetch(options.model)}")

@@ -17,9 +17,10 @@ def main(options: Options) -> int:
     from pathlib import Path
 
     from deep_cnn import dataset_generator, logbook, machine, verification
+    from deep_cnn.public_data import with_dataset
 
     logbook.console_only()
-    config = Config.from_dict(options.to_dict())
+    config = with_dataset(Config.from_dict(options.to_dict()))
     if machine.pick_device(config.device).type == "cuda" and not config.deterministic:
         print("On a GPU only --deterministic repeats every bit: it is added")
         config = replace(config, deterministic=True)

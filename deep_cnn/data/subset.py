@@ -1,0 +1,66 @@
+"""--subset: a part of the training set."""
+
+import numpy as np
+
+from deep_cnn.data.index import Index
+from deep_cnn.data.split import allocate, strata
+from deep_cnn.draws import permutation
+from deep_cnn.errors import ConfigError
+
+LAB_SEED = 2147483647  # that the labs' notebooks give to numpy.random.RandomState
+
+
+def subset_size(total: int, subset: float | int | None) -> int:
+    """How many of `total` images a number of them (int) or a share up to 1 (float) is; ConfigError for none."""
+    if subset is None:
+        return total
+    count = round(subset * total) if isinstance(subset, float) and subset <= 1 else int(subset)
+    if count < 1:
+        raise ConfigError(
+            f"--subset={subset}: leaves no image of {total:,}; expected a number of images, or a share up to 1."
+        )
+    return min(count, total)
+
+
+def apply_subset(index: Index, train_indices: np.ndarray, subset: float | int | None, seed: int) -> np.ndarray:
+    """A part of the training set, stratified: a number of images (int) or a share of them (float up to 1).
+
+    Returns:
+        int64 ascending positions in the index.
+    """
+    train = np.asarray(train_indices, dtype=np.int64)
+    count = subset_size(len(train), subset)
+    if count == len(train):
+        return train
+    stratum = np.unique(strata(index)[train], return_inverse=True)[1]
+    sizes = np.bincount(stratum)
+    counts = allocate(
+        sizes,
+        count / len(train),
+        (sizes > 0).astype(np.int64) * (count >= len(sizes)),
+        permutation(seed, 0, len(sizes), "ties"),
+    )
+    while counts.sum() > count:  # at least one of each class was more than the share of the rare ones
+        counts[counts.argmax()] -= 1
+    order = permutation(seed, 0, len(train), "subset")
+    order = order[np.argsort(stratum[order], kind="stable")]
+    rank = np.arange(len(order)) - np.repeat(np.cumsum(sizes) - sizes, sizes)  # within its stratum
+    return np.sort(train[order[rank < np.repeat(counts, sizes)]])
+
+
+def lab_subset(index: Index, pool: np.ndarray, subset: float | int | None, numbered: bool) -> np.ndarray:
+    """The labs' own part of a training set: the first of its images, shuffled as their notebooks do, in torchvision's order.
+
+    Args:
+        pool: int64 (n,), the whole training set, before anything was carved out of it.
+        numbered: file names are places in torchvision's order (`public_data.unpack`); otherwise that order is ImageFolder's,
+            by class and name, which is the index's own.
+    Returns:
+        int64 ascending positions in the index.
+    """
+    pool = np.sort(np.asarray(pool, dtype=np.int64))
+    if numbered:
+        names = [index.paths[i].rpartition("/")[2] for i in pool.tolist()]
+        pool = pool[np.argsort(np.array(names), kind="stable")]
+    shuffled = np.random.RandomState(LAB_SEED).permutation(len(pool))
+    return np.sort(pool[shuffled[: subset_size(len(pool), subset)]])
