@@ -28,6 +28,7 @@ VERBS = {
     "search": Verb(
         "deep_cnn.verbs.searching", "search hyper-parameters; takes the flags of training, fixed, and --space"
     ),
+    "summary": Verb("deep_cnn.verbs.summarising", "a network's layers, shapes, parameters, multiply-adds and memory"),
     "check": Verb(
         "deep_cnn.verbs.checking", "look at data, network and machine before a run is queued; takes its flags"
     ),

@@ -52,13 +52,22 @@ def multiply_adds(model: nn.Module, image_size: int) -> int:
     Args:
         model: any network, on any device, of any precision, in train or eval mode; it is left as it is.
     """
-    shapes = _shapes_of(model)
+    return multiply_adds_of_modules(model, image_size)[""]
+
+
+def multiply_adds_of_modules(model: nn.Module, image_size: int) -> dict[str, int]:
+    """The same of each module by its name, "" for the whole network; modules without any are left out."""
+    shapes = shapes_of(model)
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         shapes(torch.empty(1, 3, image_size, image_size, device="meta"))
-    return counter.get_total_flops() // 2
+    found = {"": counter.get_total_flops() // 2}
+    for name, operations in counter.get_flop_counts().items():  # "ResNet.layer1.0.conv1", and "Global"
+        if "." in name:
+            found[name.partition(".")[2]] = sum(operations.values()) // 2
+    return found
 
 
-def _shapes_of(model: nn.Module) -> nn.Module:
+def shapes_of(model: nn.Module) -> nn.Module:
     """A float32 copy in eval mode whose parameters and buffers are on the meta device; the numbers are never copied."""
     memo = {id(p): nn.Parameter(p.detach().to("meta"), p.requires_grad) for p in model.parameters()}
     memo |= {id(buffer): buffer.detach().to("meta") for buffer in model.buffers()}

@@ -1,0 +1,33 @@
+"""python -m deep_cnn summary: a network before it is trained, or the names of all of them."""
+
+from dataclasses import dataclass
+
+from deep_cnn.config import check_ranges, flag
+
+
+@dataclass(frozen=True)
+class Options:
+    model: str = flag("resnet101", "name of the network", group="verb")
+    classes: int = flag(10, "number of its outputs", group="verb", low=1)
+    image_size: int | None = flag(None, "side of its input in pixels; by default its own", group="verb", kind=int,
+                                  low=8, high=4096)  # fmt: skip
+    batch_size: int = flag(1, "number of images, for shapes and memory", group="verb", low=1)
+    depth: int = flag(3, "how far down modules within modules are shown", group="verb", low=0)
+    list: bool = flag(False, "instead, the names that --model takes", group="verb")
+
+    def __post_init__(self):
+        check_ranges(self)
+
+
+def main(options: Options) -> int:
+    from deep_cnn import layer_table
+    from deep_cnn.model_builder import ModelSpec, model_names
+
+    if options.list:
+        print("\n".join(model_names()))
+        print("timm/NAME: any network of timm")
+        return 0
+    spec = ModelSpec(options.model, options.classes, image_size=options.image_size)
+    for line in layer_table.lines(layer_table.look_at(spec, options.batch_size, options.depth)):
+        print(line)
+    return 0
