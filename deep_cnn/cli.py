@@ -32,6 +32,7 @@ VERBS = {
     "check": Verb(
         "deep_cnn.verbs.checking", "look at data, network and machine before a run is queued; takes its flags"
     ),
+    "compare": Verb("deep_cnn.verbs.comparing", "finished runs side by side, and their metric against their size"),
     "report": Verb("deep_cnn.verbs.reporting", "write a run's report.html again"),
     "verify_resume": Verb(
         "deep_cnn.verbs.verifying",

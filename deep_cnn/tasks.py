@@ -159,7 +159,11 @@ def validation_loss(task: Task, outputs: np.ndarray, targets: np.ndarray) -> flo
 
 def sample_scores(task: Task, outputs: np.ndarray, targets: np.ndarray) -> metrics.SampleScores:
     """A split's raw outputs (N, K) and targets, ready to be scored as the task is scored."""
-    decoded = task.decode(outputs)
+    return scores_of_decoded(task, task.decode(outputs), targets)
+
+
+def scores_of_decoded(task: Task, decoded: np.ndarray, targets: np.ndarray) -> metrics.SampleScores:
+    """The same from what `Task.decode` gave, which is what predictions_test.csv holds: float64 (N, K)."""
     if task.kind == "single":
         return metrics.ClassificationScores.of(decoded, targets, task.names)
     if task.kind == "multi":

@@ -1,0 +1,20 @@
+#!/usr/bin/env bash
+# README's figure of compare: some networks on a part of CIFAR-10 (class folders train/ and test/), each with several seeds.
+#     bash benchmarks/compare_networks.sh DATA_DIR [ROOT_DIR]
+# Interrupted, the same command goes on. NETWORKS, SEEDS and FLAGS (of each training) may be set, for example
+#     NETWORKS="cifar_vgg11 cifar_resnet18" SEEDS="0 1 2" FLAGS="--recipe=scratch --epochs=10 --subset=15000" bash ...
+set -euo pipefail
+data=$(realpath "$1")
+root=${2:-.}
+cd "$(dirname "$0")/.."
+python=${PYTHON:-python}
+networks=${NETWORKS:-squeezenet1_1 shufflenet_v2_x1_0 densenet121 resnet18}
+flags=${FLAGS:---weights=none --image_size=32 --subset=5000 --epochs=3 --batch_size=64}
+for seed in ${SEEDS:-0 1}; do
+    for network in $networks; do
+        # shellcheck disable=SC2086  # flags are words
+        "$python" -m deep_cnn --data_dir="$data" --root_dir="$root" --model="$network" $flags --seed="$seed" \
+            --run_name="compare_${network}_$seed"
+    done
+done
+"$python" -m deep_cnn compare --root_dir="$root" --runs='compare_*' --reference

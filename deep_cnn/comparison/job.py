@@ -1,0 +1,250 @@
+"""Compare finished runs, from their files to the table and the figure. Reads no image and loads no weights."""
+
+import logging
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from deep_cnn.comparison import picture, published, table
+from deep_cnn.comparison.paired import Difference, difference_of_rows
+from deep_cnn.comparison.picture import Point
+from deep_cnn.comparison.runs import Row, Run, read_runs, rows_of, value
+from deep_cnn.counting import Size, count
+from deep_cnn.errors import ConfigError, nearest
+from deep_cnn.model_builder import ModelSpec
+from deep_cnn.report.record import Record
+from deep_cnn.storage import write_rows, write_text
+
+log = logging.getLogger(__name__)
+
+DEFAULTS = ("top1", "map", "r2", "mae", "loss")  # the first that a run has
+LOWER_IS_BETTER = {"loss", "mae", "rmse"}
+SEED = 0  # of the paired resamples: the same command says the same
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the user wants compared: patterns of run names, and --metric, --baseline and --reference."""
+
+    patterns: tuple[str, ...]
+    metric: str | None
+    baseline: str | None
+    reference: bool
+
+
+@dataclass(frozen=True)
+class Section:
+    """The rows of runs on the same data, with the metric they are compared by."""
+
+    title: str
+    rows: list[Row]
+    metric: str
+
+    @property
+    def lower_is_better(self) -> bool:
+        return self.metric.rpartition("/")[2] in LOWER_IS_BETTER
+
+    @property
+    def split(self) -> str:
+        """The test, or the validation where nothing was tested."""
+        return "test" if any(value(row, "test", self.metric) for row in self.rows) else "validation"
+
+
+def compare(outputs: Path, folder: Path, asked: Asked) -> list[Section]:
+    """Show the table; write table.txt, table.csv and a figure for each set of data below `folder`.
+
+    Args:
+        outputs: ROOT_DIR/outputs.
+    Raises:
+        DataError: no such run, or none that is finished.
+        ConfigError: a metric that no run has, a baseline that is not among the runs, a reference that does not fit.
+    """
+    records, left_out = read_runs(outputs, asked.patterns)
+    notes = [f"left out: {reason}" for reason in left_out]
+    runs = sized(records, notes)
+    rows, repeated = rows_of(runs)
+    notes += repeated
+    sections = sections_of(rows, asked.metric, notes)
+    baseline = find_baseline(rows, asked.baseline)
+    if asked.reference and not any(references(section) for section in sections):
+        raise ConfigError("--reference: the published values are top1 on CIFAR-10's ten classes; these runs have "
+                          + "; ".join(f"{table.metric_label(s.metric)} on {s.title}" for s in sections))  # fmt: skip
+    if len(sections) > 1:
+        notes.append(f"The runs were trained on {len(sections)} different sets of data: a table and a figure for each, "
+                     "since their numbers cannot be compared; --runs chooses among them")  # fmt: skip
+
+    lines: list[str] = []
+    cells = []
+    folder.mkdir(parents=True, exist_ok=True)
+    for number, section in enumerate(sections, 1):
+        found = differences(section, baseline) if baseline else {}
+        cells += table.csv_rows(section.rows, section.metric, section.title, found)
+        lines += [*section_lines(section, baseline, found), ""]
+        draw(section, folder / figure_name(section, number if len(sections) > 1 else None), asked.reference)
+    lines += [f"Note: {note}" for note in dict.fromkeys(notes)]
+    for line in lines:
+        log.info("%s", line)
+    write_rows(folder / "table.csv", cells)
+    write_text(folder / "table.txt", "\n".join(lines) + "\n")
+    log.info("The table as text and CSV, and the figure: %s", folder)
+    return sections
+
+
+def sized(records: Sequence[Record], notes: list[str]) -> list[Run]:
+    """The runs with the sizes of their networks, each network counted once; `notes` gets those that cannot be built."""
+    sizes: dict[ModelSpec, Size | None] = {}
+    runs = []
+    for record in records:
+        spec = ModelSpec.from_dict(record.config["model"])
+        if spec not in sizes:
+            try:
+                sizes[spec] = count(spec)
+            except ConfigError as error:
+                sizes[spec] = None
+                notes.append(f"{record.files.name}: its network cannot be built, so its size is not known ({error})")
+        runs.append(Run(record, sizes[spec]))
+    return runs
+
+
+def sections_of(rows: Sequence[Row], metric: str | None, notes: list[str]) -> list[Section]:
+    """Rows on the same data together, the best first, and left out where none of them has the metric, with a note."""
+    by_data: dict[tuple, list[Row]] = {}
+    for row in rows:
+        by_data.setdefault(row.first.data, []).append(row)
+    titles = distinct([title_of(group[0].first) for group in by_data.values()])
+    sections = []
+    for title, group in zip(titles, by_data.values(), strict=True):
+        known = list(dict.fromkeys(name for row in group for name in row.first.metrics()))
+        chosen = metric or next(name for name in DEFAULTS if name in known)
+        if chosen not in known:
+            names = ", ".join(row.name for row in group)
+            notes.append(
+                f"--metric={chosen}: there is none on {title} ({names}), left out; there is {', '.join(known)}"
+            )
+            continue
+        sections.append(sorted_section(Section(title, group, chosen), notes))
+    if not sections:
+        known = list(dict.fromkeys(name for row in rows for name in row.first.metrics()))
+        raise ConfigError(
+            f"--metric={metric}: none of these runs has it; there is {', '.join(known)}.{nearest(metric, known)}"
+        )
+    return sections
+
+
+def sorted_section(section: Section, notes: list[str]) -> Section:
+    """The best row first, those without a value last and told."""
+    sign = 1 if section.lower_is_better else -1
+    values = {row.name: value(row, section.split, section.metric) for row in section.rows}
+    label = table.metric_label(section.metric)
+    for row in section.rows:
+        if values[row.name] is None:
+            notes.append(f"{row.name}: has no {section.split} {label} and is not in the figure")
+    known = [row for row in section.rows if values[row.name] is not None]
+    missing = [row for row in section.rows if values[row.name] is None]
+    known.sort(key=lambda row: sign * values[row.name].mean)
+    return Section(section.title, known + missing, section.metric)
+
+
+def section_lines(section: Section, baseline: Row | None, found: dict[str, Difference | str]) -> list[str]:
+    """A section's heading, its table, and what a reader must know of it."""
+    rows = section.rows
+    runs = [run for row in rows for run in row.runs]
+    sets = list(dict.fromkeys(run.test_set for run in runs if run.test_set))
+    letters = {name: chr(ord("A") + k % 26) for k, name in enumerate(sets)} | {"": "?"} if len(sets) > 1 else {}
+    lines = [f"{section.title}:", *table.text_table(rows, section.metric, differences=found, test_sets=letters)]
+    if any(len(row.runs) > 1 for row in rows):
+        lines.append(
+            "  ±: standard deviation between runs that differ only in the seed, n of them; their time is the mean"
+        )
+    if letters:
+        lines.append("  Not all were tested on the same images (equal letters: the same), as when each seed carves its own test "
+                     "set; part of the differences is luck of the split")  # fmt: skip
+    if found:
+        lines.append(f"  difference: to {baseline.name}; both scored on the same 1,000 resamples of the test images, the networks as "
+                     "they are. An interval without 0 is more than luck of these images")  # fmt: skip
+    machines = list(dict.fromkeys(run.machine for run in runs))
+    if len(machines) > 1:
+        lines.append(f"  time: on different machines ({'; '.join(machines)}), so not to be compared")
+    if len(rows) == 1:
+        lines.append("  One row only: train other networks on this data, and they stand beside it")
+    return lines
+
+
+def differences(section: Section, baseline: Row) -> dict[str, Difference | str]:
+    """Row's name -> its paired difference to the baseline, or why there is none."""
+    return {row.name: "baseline" if row is baseline else difference_of_rows(row, baseline, section.metric, SEED)
+            for row in section.rows}  # fmt: skip
+
+
+def find_baseline(rows: Sequence[Row], name: str | None) -> Row | None:
+    """The row of the run --baseline names."""
+    if name is None:
+        return None
+    for row in rows:
+        if name in (row.name, *(run.name for run in row.runs)):
+            return row
+    known = [run.name for row in rows for run in row.runs]
+    raise ConfigError(f"--baseline={name}: is not one of the runs compared: {', '.join(known)}.{nearest(name, known)}")
+
+
+def references(section: Section) -> tuple[published.Published, ...]:
+    task = section.rows[0].first.record.config["task"]
+    return published.published_for(task["kind"], tuple(task["names"]), section.metric)
+
+
+def draw(section: Section, path: Path, reference: bool) -> None:
+    """The figure of a section; none where no row has both a size and a value."""
+    points = points_of(section)
+    if not points:
+        path.unlink(missing_ok=True)
+        return
+    scale = 100 if table.is_share(section.metric) else 1
+    others = [Point(p.name, p.parameters, scale * p.top1) for p in references(section)] if reference else []
+    several = any(len(row.runs) > 1 for row in section.rows)
+    alone = any(len(row.runs) == 1 for row in section.rows)
+    kinds = ["95% interval"] * alone + ["± standard deviation between seeds"] * several
+    label = f"{section.split} {table.metric_label(section.metric)}" + (" (%)" if scale == 100 else "")
+    picture.against_parameters(points, others, path, label=label + (", lower is better" if section.lower_is_better else ""),
+                               title=section.title, bars=" or ".join(kinds), source=published.SOURCE,
+                               lower_is_better=section.lower_is_better)  # fmt: skip
+
+
+def points_of(section: Section) -> list[Point]:
+    """Rows as points in the units of the axis: named after the network, or after the run where networks come twice."""
+    scale = 100 if table.is_share(section.metric) else 1
+    models = [row.first.model for row in section.rows]
+    points = []
+    for row in section.rows:
+        measured = value(row, section.split, section.metric)
+        if measured is None or row.first.size is None:
+            continue
+        ends = row.first.interval(section.metric) if len(row.runs) == 1 and section.split == "test" else None
+        if measured.spread is not None:
+            ends = measured.mean - measured.spread, measured.mean + measured.spread
+        low, high = (scale * end for end in ends) if ends else (None, None)
+        name = row.first.model if models.count(row.first.model) == 1 else row.name
+        points.append(Point(name, row.first.size.parameters, scale * measured.mean, low, high))
+    return points
+
+
+def figure_name(section: Section, number: int | None) -> str:
+    metric = re.sub(r"[^\w.-]", "_", section.metric)
+    return f"{metric}_by_parameters{'' if number is None else f'_{number}'}.png"
+
+
+def title_of(run: Run) -> str:
+    """The data of a run in words: folder or table, and what is learnt from it."""
+    config, task = run.record.config["config"], run.record.config["task"]
+    # an older run has no --dataset
+    where = config.get("dataset") or Path(config["metadata"] or config["data_dir"]).name or config["data_dir"]
+    names = len(task["names"])
+    if task["kind"] == "scores":
+        return f"{where}, scores of {', '.join(task['names'][:4])}{'...' if names > 4 else ''}"
+    return f"{where}, {names} {'classes' if task['kind'] == 'single' else 'labels'}"
+
+
+def distinct(titles: Sequence[str]) -> list[str]:
+    """Equal titles numbered: a folder whose images have changed is other data under the same name."""
+    return [title if titles.count(title) == 1 else f"{title} (data {titles[: k + 1].count(title)})"
+            for k, title in enumerate(titles)]  # fmt: skip

@@ -1,0 +1,236 @@
+"""Which runs there are to compare, each read back from its files; and which of them differ only in the seed."""
+
+import fnmatch
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from deep_cnn.counting import Size
+from deep_cnn.errors import DataError, nearest
+from deep_cnn.metrics import SampleScores
+from deep_cnn.report.record import Record, read_record
+from deep_cnn.run_files import RunFiles
+from deep_cnn.storage import read_json
+from deep_cnn.tasks import scores_of_decoded
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run. size: None where its network can no longer be built."""
+
+    record: Record
+    size: Size | None
+
+    @property
+    def name(self) -> str:
+        return self.record.files.name
+
+    @property
+    def model(self) -> str:
+        return self.record.config["model"]["name"]
+
+    @property
+    def flags(self) -> dict[str, Any]:
+        """The flags that change numbers."""
+        return self.record.config["identity"]["flags"]
+
+    @property
+    def seed(self) -> int:
+        return self.flags["seed"]
+
+    @property
+    def data(self) -> tuple:
+        """Equal where two runs saw the same images, with the same truths; their splits may differ all the same."""
+        task = self.record.config["task"]
+        return self.record.config["identity"]["data"], task["kind"], tuple(task["names"])
+
+    @property
+    def seconds(self) -> float:
+        """Of training and validating, on whatever machine it was."""
+        return sum((row["train_seconds"] or 0) + (row["validation_seconds"] or 0) for row in self.record.timing)
+
+    @property
+    def machine(self) -> str:
+        decisions = self.record.config["decisions"]
+        return decisions["device"] + (f", {decisions['threads']} threads" if decisions["device"] == "cpu" else "")
+
+    def validation(self, metric: str) -> float | None:
+        """A metric of the epoch whose weights were kept; None where there was no validation, or no such metric."""
+        best = next((row for row in self.record.history if row["epoch"] == self.record.best_epoch), {})
+        return best.get(f"val_{metric}")
+
+    def test(self, metric: str) -> float | None:
+        """A metric of test.json; that of one target is 'price/mae'."""
+        return None if self.record.test is None else _looked_up(self.record.test, metric)
+
+    def interval(self, metric: str) -> tuple[float, float] | None:
+        """The 95% interval of a metric of the test."""
+        found = None if self.record.test is None else _looked_up(self.record.test["intervals"], metric)
+        return None if found is None else (found[0], found[1])
+
+    def metrics(self) -> list[str]:
+        """The names of all its metrics, of the test or the validation, in the order of its files."""
+        validated = [name.removeprefix("val_") for name in self.record.history[-1] if name.startswith("val_")]
+        intervals = (self.record.test or {}).get("intervals", {})
+        tested = [name for name in intervals if name != "per_target"]
+        tested += [f"{target}/{name}" for target, values in intervals.get("per_target", {}).items() for name in values]
+        return list(dict.fromkeys(tested + validated))
+
+    @cached_property
+    def tested_rows(self) -> list[tuple[str, ...]]:
+        """(file, truth...) of each test image as predictions_test.csv has them; [] where there are none."""
+        if self.record.test is None:
+            return []
+        path = self.record.files.results / "predictions_test.csv"
+        task = self.record.config["task"]
+        truths = [f"target_{name}" for name in task["names"]] if task["kind"] == "scores" else ["target"]
+        try:
+            # of a thousand classes only these columns are kept
+            table = pd.read_csv(path, usecols=["file", *truths], dtype=str, keep_default_na=False,
+                                encoding_errors="surrogateescape")  # fmt: skip
+        except (OSError, ValueError):
+            return []  # the run is compared by its test.json; a paired comparison says that it needs the file
+        return list(table[["file", *truths]].itertuples(index=False, name=None))
+
+    @cached_property
+    def test_set(self) -> str:
+        """Names the images that it was tested on, with their truths, in whatever order; "" where they are not known."""
+        if not self.tested_rows:
+            return ""
+        lines = "\n".join("\t".join(row) for row in sorted(self.tested_rows))
+        return hashlib.sha256(lines.encode("utf-8", "surrogateescape")).hexdigest()
+
+    @cached_property
+    def samples(self) -> SampleScores:
+        """Its predictions, ready to be scored in any selection, in the order of the sorted test rows."""
+        order = sorted(range(len(self.tested_rows)), key=self.tested_rows.__getitem__)
+        said, true = self.record.tested
+        return scores_of_decoded(self.record.task, said[order], np.asarray(true)[order])
+
+
+@dataclass(frozen=True)
+class Row:
+    """Runs that differ only in the seed."""
+
+    runs: tuple[Run, ...]
+
+    @property
+    def name(self) -> str:
+        """Of one run its name; of several what their names begin with, and a star."""
+        names = [run.name for run in self.runs]
+        if len(names) == 1:
+            return names[0]
+        shared = next((n for n in range(len(names[0])) if len({name[: n + 1] for name in names}) > 1), len(names[0]))
+        return names[0][:shared] + "*" if shared else f"{names[0]} (+{len(names) - 1})"
+
+    @property
+    def first(self) -> Run:
+        return self.runs[0]
+
+    @property
+    def test_set(self) -> str:
+        """That of all its runs, or "" where they were not tested on the same images."""
+        sets = {run.test_set for run in self.runs}
+        return sets.pop() if len(sets) == 1 else ""
+
+
+@dataclass(frozen=True)
+class Value:
+    """A metric of a row: the mean over its n runs that have it; spread: their standard deviation (n - 1), None for one."""
+
+    mean: float
+    spread: float | None
+    n: int
+
+
+def value(row: Row, split: str, metric: str) -> Value | None:
+    """None where no run of the row has it. split: "validation" or "test"."""
+    found = [getattr(run, split)(metric) for run in row.runs]
+    known = [number for number in found if number is not None]
+    if not known:
+        return None
+    spread = float(np.std(known, ddof=1)) if len(known) > 1 else None
+    return Value(float(np.mean(known)), spread, len(known))
+
+
+def read_runs(outputs: Path, patterns: Sequence[str]) -> tuple[list[Record], list[str]]:
+    """The finished runs whose names match one of the patterns, by name; and for each other match why it is left out.
+
+    Raises:
+        DataError: no run matches, or none of them is finished.
+    """
+    there = sorted(path.parent.name for path in (outputs / "results").glob("*/config.json"))
+    if not there:
+        raise DataError(f"no run below {outputs / 'results'}: train some first, or check --root_dir")
+    chosen = [name for name in there if any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)]
+    for pattern in patterns:
+        if not any(fnmatch.fnmatchcase(name, pattern) for name in there):
+            raise DataError(f"--runs={pattern}: no such run; there are {', '.join(there)}.{nearest(pattern, there)}")
+    records, left_out = [], []
+    for name in chosen:
+        files = RunFiles(outputs, name)
+        reason = unfinished(read_json(files.status))
+        if reason is None:
+            try:
+                records.append(read_record(files))
+            except DataError as error:
+                reason = str(error)
+        if reason is not None:
+            left_out.append(f"{name}: {reason}")
+    if not records:
+        raise DataError(f"no finished run to compare: {'; '.join(left_out)}")
+    return records, left_out
+
+
+def unfinished(status: dict[str, Any] | None) -> str | None:
+    """Why a run is not to be compared, by its status.json; None where it is finished."""
+    state = (status or {}).get("state")
+    if state == "finished":
+        return None
+    if state is None:
+        return "has no status.json, so it is not known to be finished"
+    done = f"{status['step']} of {status['steps']} steps" if status.get("steps") else "not a step taken"
+    hint = {"running": "still running, or killed", "stopped": "stopped; its command goes on"}.get(state, state)
+    return f"{hint} ({done})" + (f": {status['reason']}" if state in ("mistake", "failed") else "")
+
+
+def rows_of(runs: Sequence[Run]) -> tuple[list[Row], list[str]]:
+    """Runs that differ only in the seed as one row; and notes on what a reader could take for that and is not.
+
+    A run that is there twice under two names is counted once. Another state of the program may train otherwise under the same
+    flags, so its runs are rows of their own.
+    """
+    groups: dict[tuple, dict[str, dict[int, Run]]] = {}  # (data, flags) -> digest of the program -> seed -> run
+    notes = []
+    for run in runs:
+        others = tuple(sorted((name, repr(flag)) for name, flag in run.flags.items() if name != "seed"))
+        programs = groups.setdefault((run.data, others), {})
+        seeds = programs.setdefault(run.record.config["identity"]["sources"], {})
+        if run.seed in seeds:
+            notes.append(
+                f"{run.name} is the same run as {seeds[run.seed].name} (flags, data and program): counted once"
+            )
+        else:
+            seeds[run.seed] = run
+    rows = []
+    for programs in groups.values():
+        found = [Row(tuple(seeds[seed] for seed in sorted(seeds))) for seeds in programs.values()]
+        if len(found) > 1:
+            names = " and ".join(row.name for row in found)
+            notes.append(f"{names} differ in no flag but --seed; they are not one row, since the program's own sources have changed "
+                         "between them")  # fmt: skip
+        rows += found
+    return rows, notes
+
+
+def _looked_up(values: dict[str, Any], metric: str) -> Any:
+    target, slash, name = metric.rpartition("/")  # a column's name may have a slash, a metric's has none
+    place = values.get("per_target", {}).get(target, {}) if slash else values
+    found = place.get(name)
+    return None if isinstance(found, dict) else found

@@ -1,0 +1,137 @@
+"""The table of a comparison: as text for the console, and as a CSV with every metric."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from deep_cnn.comparison.paired import Difference
+from deep_cnn.comparison.picture import counted
+from deep_cnn.comparison.runs import Row, Value, value
+from deep_cnn.identity import shown as shown_flag
+from deep_cnn.results import LABELS, SHARES, shown
+from deep_cnn.walltime import duration
+
+TOLD_APART = {"seed", "model", "epochs"}  # flags that have a column of their own
+
+
+def text_table(
+    rows: Sequence[Row], metric: str, *, differences: dict[str, Difference | str], test_sets: dict[str, str]
+) -> list[str]:
+    """Lines with aligned columns.
+
+    Args:
+        differences: row's name -> what its paired comparison found; {} where none was asked for.
+        test_sets: `Row.test_set` -> a letter, where not all rows were tested on the same images; else {}.
+    """
+    flags = differing_flags(rows)
+    header = ["run", "model", "parameters", "multiply-adds", "epochs", "time", f"validation {metric_label(metric)}",
+              f"test {metric_label(metric)}"]  # fmt: skip
+    header += ["difference"] * bool(differences) + ["test images"] * bool(test_sets) + ["flags"] * bool(flags)
+    lines = [header]
+    for row in rows:
+        size = row.first.size
+        cells = [
+            row.name,
+            row.first.model,
+            f"{size.parameters:,}" if size else "-",
+            counted(size.multiply_adds) if size else "-",
+            _range([len(run.record.history) for run in row.runs]),
+            duration(sum(run.seconds for run in row.runs) / len(row.runs)),
+            with_spread(metric, value(row, "validation", metric)),
+            _tested(row, metric),
+        ]
+        cells += [_difference(metric, differences[row.name])] if differences else []
+        cells += [",".join(sorted({test_sets[run.test_set] for run in row.runs}))] if test_sets else []
+        cells += [flags[row.name]] if flags else []
+        lines.append(cells)
+    widths = [max(len(line[k]) for line in lines) for k in range(len(header))]
+    right = {2, 3, 4, 5}  # numbers of one kind
+    return ["  ".join(cell.rjust(w) if k in right else cell.ljust(w) for k, (cell, w) in enumerate(zip(line, widths, strict=True)))
+            .rstrip() for line in lines]  # fmt: skip
+
+
+def csv_rows(
+    rows: Sequence[Row], metric: str, data: str, differences: dict[str, Difference | str]
+) -> list[dict[str, Any]]:
+    """The same with plain numbers: metrics as fractions or in their own units, times in seconds, all metrics."""
+    found = []
+    flags = differing_flags(rows)
+    for row in rows:
+        run, tested = row.first, row.first.record.test or {}
+        cells = {"data": data, "run": row.name, "n": len(row.runs), "seeds": " ".join(str(r.seed) for r in row.runs),
+                 "model": run.model, "parameters": run.size.parameters if run.size else None,
+                 "multiply_adds": run.size.multiply_adds if run.size else None,
+                 "epochs": _mean([len(r.record.history) for r in row.runs]), "seconds": _mean([r.seconds for r in row.runs]),
+                 "machine": run.machine, "test_images": tested.get("count"), "flags": flags.get(row.name)}  # fmt: skip
+        for split, short in (("validation", "val"), ("test", "test")):
+            for name in run.metrics():
+                measured = value(row, split, name)
+                cells[f"{short}_{name}"] = measured.mean if measured else None
+                cells[f"{short}_{name}_sd"] = measured.spread if measured else None
+                if split == "test":
+                    interval = run.interval(name) if len(row.runs) == 1 else None
+                    cells[f"test_{name}_low"], cells[f"test_{name}_high"] = interval or (None, None)
+        if differences:
+            against = differences[row.name]
+            known = isinstance(against, Difference)
+            cells[f"difference_{metric}"] = against.value if known else None
+            low, high = against.interval or (None, None) if known else (None, None)
+            cells |= {f"difference_{metric}_low": low, f"difference_{metric}_high": high}
+        found.append(cells)
+    return found
+
+
+def differing_flags(rows: Sequence[Row]) -> dict[str, str]:
+    """Row's name -> the flags in which it differs from other rows, 'lr=0.01 ema=0.999'; {} where none differs."""
+    names = dict.fromkeys(name for row in rows for name in row.first.flags if name not in TOLD_APART)
+    differing = [name for name in names if len({repr(row.first.flags.get(name)) for row in rows}) > 1]
+    return (
+        {row.name: " ".join(f"{n}={shown_flag(row.first.flags.get(n))}" for n in differing) for row in rows}
+        if differing
+        else {}
+    )
+
+
+def metric_label(metric: str) -> str:
+    """'top1' -> 'top-1', 'safety/mae' -> 'safety MAE'."""
+    target, _, name = metric.rpartition("/")
+    return f"{target} {LABELS.get(name, name)}".strip()
+
+
+def with_spread(metric: str, measured: Value | None) -> str:
+    """'46.43%', or of several seeds 'mean ± standard deviation (n=3)'."""
+    if measured is None:
+        return "-"
+    text = _number(metric, measured.mean)
+    return text if measured.spread is None else f"{text} ± {_number(metric, measured.spread)} (n={measured.n})"
+
+
+def _tested(row: Row, metric: str) -> str:
+    interval = row.first.interval(metric) if len(row.runs) == 1 else None
+    between = f" [{_number(metric, interval[0])}, {_number(metric, interval[1])}]" if interval else ""
+    return with_spread(metric, value(row, "test", metric)) + between
+
+
+def _difference(metric: str, found: Difference | str) -> str:
+    if isinstance(found, str):
+        return found
+    ends = [f"{'+' if v > 0 else ''}{_number(metric, v)}" for v in (found.value, *(found.interval or ()))]
+    return f"{ends[0]} [{ends[1]}, {ends[2]}]" if found.interval else ends[0]
+
+
+def _number(metric: str, number: float) -> str:
+    return shown(metric.rpartition("/")[2], number)
+
+
+def is_share(metric: str) -> bool:
+    """Whether a metric is a fraction, shown in percent."""
+    return metric.rpartition("/")[2] in SHARES
+
+
+def _range(numbers: Sequence[int]) -> str:
+    low, high = min(numbers), max(numbers)
+    return str(low) if low == high else f"{low}-{high}"
+
+
+def _mean(numbers: Sequence[float]) -> float:
+    mean = sum(numbers) / len(numbers)
+    return int(mean) if mean == int(mean) else mean

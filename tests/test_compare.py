@@ -1,0 +1,389 @@
+"""Runs side by side: what is one row, what may not be mixed, and whether the numbers are those of an independent calculation."""
+
+import csv
+import json
+import re
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import PERCEPTION, TINY
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+from PIL import Image
+from scipy import stats
+
+from deep_cnn.cli import main
+from deep_cnn.comparison import picture, published
+from deep_cnn.comparison.front import pareto_front
+from deep_cnn.comparison.labels import place_labels
+from deep_cnn.comparison.paired import paired_difference
+from deep_cnn.comparison.picture import Point, against_parameters, counted
+from deep_cnn.counting import count
+from deep_cnn.intervals import held_out_result
+from deep_cnn.metrics import ClassificationScores, RegressionScores
+from deep_cnn.model_builder import ModelSpec
+from deep_cnn.storage import write_json, write_rows
+
+ANIMALS = ("bee", "cat", "dog")
+
+
+@pytest.fixture
+def made(tmp_path):
+    """A function that writes a finished run's files as training leaves them, its hits drawn, and gives its top-1."""
+
+    def make(name: str, model: str = "resnet18", *, right: float = 0.6, seed: int = 0, names=ANIMALS, n: int = 300, data: str = "one", program: str = "x",
+             files: str = "image", state: str = "finished", tested: bool = True, resampled: str = "images", **flags) -> float:  # fmt: skip
+        rng = np.random.default_rng(seed)  # what is hard for one network is hard for the others
+        truth = np.arange(n) % len(names)
+        said = np.where(rng.random(n) < right, truth, (truth + 1) % len(names))
+        chances = np.full((n, len(names)), 0.1 / len(names)) + 0.9 * np.eye(len(names))[said]
+        folder = tmp_path / "outputs" / "results" / name
+        identity = {
+            "flags": {"model": model, "seed": seed, "lr": 0.001, "epochs": 2} | flags,
+            "data": data,
+            "sources": program,
+        }
+        task = {"kind": "single", "names": list(names), "loss": "cross_entropy", "label_smoothing": 0.0}
+        write_json(folder / "config.json", {
+            "model": {"name": model, "outputs": len(names), "dropout": 0.0, "image_size": 64}, "task": task,
+            "config": {"data_dir": f"input/{data}", "metadata": None}, "identity": identity,
+            "decisions": {"device": "cpu", "threads": 2}})  # fmt: skip
+        write_json(folder / "status.json", {"state": state, "reason": "why", "step": 5, "steps": 20})
+        write_rows(folder / "metrics.csv", [{"epoch": e, "val_loss": 1.0, "val_top1": right - 0.1 * e} for e in (0, 1)])
+        write_rows(folder / "timing.csv", [{"epoch": e, "train_seconds": 30, "validation_seconds": 5.5, "images_per_second": 9}
+                                           for e in (0, 1)])  # fmt: skip
+        scores = ClassificationScores.of(chances, truth, names)
+        if tested:
+            result = held_out_result(scores, seed, repeats=50) | {"split": "test", "task": "single", "best_epoch": 0}
+            result["bootstrap"]["resampled"] = resampled
+            write_json(folder / "test.json", result)
+            shuffled = np.random.default_rng(len(name)).permutation(n)  # the order of the rows says nothing
+            write_rows(folder / "predictions_test.csv", [
+                {"file": f"{files}{i}.jpg", "target": names[truth[i]]} | {f"p_{c}": float(p) for c, p in zip(names, chances[i], strict=True)}
+                for i in shuffled])  # fmt: skip
+        return scores.scores()["top1"]
+
+    return make
+
+
+@pytest.fixture
+def compared(tmp_path, capsys):
+    """A function: flags of compare -> (exit code, what the console says, rows of table.csv)."""
+
+    def run(**flags):
+        capsys.readouterr()
+        code = main(["compare", f"--root_dir={tmp_path}", *(f"--{name}={value}" for name, value in flags.items())])
+        said = capsys.readouterr()
+        table = tmp_path / "outputs/compare/table.csv"
+        rows = list(csv.DictReader(table.open(encoding="utf-8"))) if table.exists() else []
+        return code, said.out + said.err, rows
+
+    return run
+
+
+# -- the whole command ------------------------------------------------------------------------------------------------
+
+
+def test_the_table_says_what_the_runs_files_say(made, compared, tmp_path):
+    small = made("small", "shufflenet_v2_x0_5", right=0.5)
+    large = made("large", "resnet18", right=0.8)
+    code, said, rows = compared()
+    assert code == 0
+    assert [row["run"] for row in rows] == ["large", "small"]  # the best first
+    assert [float(row["test_top1"]) for row in rows] == [large, small]
+    size = count(ModelSpec("resnet18", 3, image_size=64))
+    assert (int(rows[0]["parameters"]), int(rows[0]["multiply_adds"])) == (size.parameters, size.multiply_adds)
+    assert (rows[0]["epochs"], float(rows[0]["seconds"]), rows[0]["n"]) == ("2", 71, "1")
+    assert float(rows[0]["val_top1"]) == 0.8  # of the best epoch, not of the last
+    test = json.loads((tmp_path / "outputs/results/large/test.json").read_text())
+    assert [float(rows[0][f"test_top1_{end}"]) for end in ("low", "high")] == test["intervals"]["top1"]
+    line = next(line for line in said.splitlines() if line.startswith("large"))
+    assert f"{size.parameters:,}" in line and "1m 11s" in line and f"{100 * large:.2f}%" in line and "80.00%" in line
+    assert (tmp_path / "outputs/compare/table.txt").read_text(encoding="utf-8").splitlines()[0] == "one, 3 classes:"
+    assert_picture(tmp_path / "outputs/compare/top1_by_parameters.png")
+
+
+def test_seeds_are_one_row_with_mean_spread_and_n(made, compared):
+    values = [made(f"net_{seed}", seed=seed) for seed in (0, 1, 2)]
+    made("other_lr", lr=0.1)
+    code, said, rows = compared()
+    row = next(row for row in rows if row["n"] == "3")
+    assert code == 0 and row["run"] == "net_*" and row["seeds"] == "0 1 2"
+    assert float(row["test_top1"]) == pytest.approx(np.mean(values))
+    assert float(row["test_top1_sd"]) == pytest.approx(stats.tstd(values))
+    assert row["test_top1_low"] == ""  # the interval of one of them would not be that of the mean
+    assert f"{100 * np.mean(values):.2f}% ± {100 * stats.tstd(values):.2f}% (n=3)" in said
+    assert row["flags"] == "lr=0.001" and next(r for r in rows if r["run"] == "other_lr")["flags"] == "lr=0.1"
+
+
+def test_the_same_run_twice_is_no_second_seed(made, compared):
+    made("net_0", seed=0)
+    made("net_1", seed=1)
+    made("copy_of_1", seed=1)
+    _, said, rows = compared()
+    assert [row["n"] for row in rows] == ["2"] and "is the same run as" in said
+
+
+def test_another_state_of_the_program_is_another_row(made, compared):
+    made("net_0", seed=0)
+    made("net_1", seed=1, program="edited")
+    _, said, rows = compared()
+    assert len(rows) == 2 and "net_0 and net_1 differ in no flag but --seed" in said
+
+
+def test_other_data_is_told_and_kept_apart(made, compared, tmp_path):
+    made("bees", data="meadow")
+    made("cats", data="house")
+    code, said, rows = compared()
+    assert code == 0 and "2 different sets of data" in said
+    assert {row["data"] for row in rows} == {"meadow, 3 classes", "house, 3 classes"}
+    assert len(list((tmp_path / "outputs/compare").glob("top1_by_parameters_?.png"))) == 2
+    assert compared(runs="bees,dogs")[0] == 2
+    _, said, rows = compared(runs="bees")
+    assert "different" not in said and len(rows) == 1
+
+
+def test_other_test_images_of_the_same_data_are_told(made, compared):
+    made("one", files="image")
+    made("two", files="picture", test_split=0.3)
+    _, said, _ = compared(baseline="one")
+    assert "Not all were tested on the same images" in said and "test images" in said
+    assert re.search(r"^two .*not tested on the same images", said, re.MULTILINE)
+
+
+def test_a_changed_truth_is_another_test_set(made, compared, tmp_path):
+    made("one")
+    made("two", lr=0.1)
+    table = tmp_path / "outputs/results/two/predictions_test.csv"
+    table.write_text(table.read_text().replace("image7.jpg,cat", "image7.jpg,dog"))
+    assert "Not all were tested on the same images" in compared()[1]
+
+
+@pytest.mark.parametrize("state", ["running", "stopped", "failed", "mistake"])
+def test_an_unfinished_run_is_left_out_and_named(made, compared, state):
+    made("done")
+    made("half", state=state, tested=False)
+    code, said, rows = compared()
+    assert code == 0 and [row["run"] for row in rows] == ["done"]
+    assert re.search(r"left out: half: .*5 of 20 steps", said)
+    code, said, _ = compared(runs="half")
+    assert code == 2 and "no finished run to compare: half: " in said
+
+
+def test_no_run_one_run_and_a_misspelt_one(made, compared):
+    code, said, _ = compared()
+    assert code == 2 and said.count("\n") == 1 and "train some first" in said
+    made("forest")
+    code, said, _ = compared()
+    assert code == 0 and "One row only" in said
+    code, said, _ = compared(runs="florest")
+    assert code == 2 and "Did you mean forest?" in said
+    code, said, _ = compared(baseline="florest")
+    assert code == 2 and "Did you mean forest?" in said
+
+
+def test_a_metric_that_runs_lack(made, compared, tmp_path):
+    made("one")
+    code, said, _ = compared(metric="macro_f2")
+    assert code == 2 and "none of these runs has it" in said and "Did you mean macro_f1?" in said
+    made("untested", lr=0.1, tested=False)
+    code, said, rows = compared(metric="macro_f1")
+    assert code == 0 and "untested: has no test macro F1 and is not in the figure" in said
+    assert [row["test_macro_f1"] == "" for row in rows] == [False, True]
+    code, said, _ = compared(runs="untested")  # nothing tested: the validation is drawn, and the axis says so
+    assert code == 0 and "-" in said
+
+
+def test_a_network_that_can_no_longer_be_built(made, compared):
+    made("one")
+    made("two", "my_network")
+    code, said, rows = compared()
+    assert code == 0 and "two: its network cannot be built" in said
+    assert [row["parameters"] for row in rows if row["run"] == "two"] == [""]
+
+
+def test_published_values_stand_beside_cifar10_only(made, compared, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(picture, "against_parameters", lambda points, others, path, **words: drawn.append(others))
+    made("mine", names=published.CLASSES, data="cifar10")
+    code, _, _ = compared(reference=True)
+    assert code == 0 and len(drawn[0]) == 7
+    assert {(p.name, round(p.value, 2)) for p in drawn[0]} >= {("VGG16", 92.64), ("PreActResNet18", 95.11)}
+    assert compared()[0] == 0 and drawn[1] == []
+    code, said, _ = compared(reference=True, metric="macro_f1")
+    assert code == 2 and "--reference" in said
+    made("other", data="meadow")
+    code, said, _ = compared(reference=True, runs="other")
+    assert code == 2 and "CIFAR-10" in said
+
+
+def test_the_published_sizes_are_those_of_our_networks_of_that_name():
+    for network in published.ACCURACIES:
+        name = network.name.lower().replace("preactresnet", "preact_resnet").replace("netv2", "net_v2")
+        assert count(ModelSpec(f"cifar_{name}", 10)).parameters == network.parameters
+
+
+def test_scores_are_compared_by_r2_or_any_metric_of_a_target(run_cli, compared):
+    for model in ("shufflenet_v2_x0_5", "squeezenet1_1"):
+        flags = TINY | {"model": model, "data_dir": PERCEPTION, "metadata": "meta", "study_id": "safety,wealthy"}
+        assert run_cli(run_name=model, **flags)[0] == 0
+    code, said, rows = compared()
+    assert code == 0 and "scores of safety, wealthy" in said and "test R2" in said and len(rows) == 2
+    code, said, rows = compared(metric="safety/mae", baseline="squeezenet1_1")
+    assert code == 0 and "test safety MAE" in said
+    values = [float(row["test_safety/mae"]) for row in rows]
+    assert values == sorted(values)  # the smaller error first
+    other = next(row for row in rows if row["run"] != "squeezenet1_1")
+    (base,) = (row for row in rows if row["run"] == "squeezenet1_1")
+    found = float(other["difference_safety/mae"])
+    assert found == pytest.approx(float(other["test_safety/mae"]) - float(base["test_safety/mae"]))
+    assert float(other["difference_safety/mae_low"]) <= found <= float(other["difference_safety/mae_high"])
+    code, said, _ = compared(metric="loss", baseline="squeezenet1_1")  # the loss is not in the predictions' own units
+    assert code == 2 and "a paired comparison has mae" in said
+
+
+# -- paired bootstrap -------------------------------------------------------------------------------------------------
+
+
+def two_networks(n: int = 500) -> list[ClassificationScores]:
+    """The second is right where the first is, but for a few images: far apart for the pair, near each other alone."""
+    rng = np.random.default_rng(0)
+    truth = rng.integers(3, size=n)
+    first = np.where(rng.random(n) < 0.6, truth, (truth + 1) % 3)
+    second = np.where(rng.random(n) < 0.08, truth, first)
+    return [ClassificationScores.of(np.eye(3)[said], truth, ANIMALS) for said in (second, first)]
+
+
+def test_paired_difference_is_that_of_scipy_and_of_theory():
+    ours, theirs = two_networks()
+    found = paired_difference([ours], [theirs], "top1", 0, repeats=4000)
+    hits = [(each.predicted == each.targets).astype(float) for each in (ours, theirs)]
+    assert found.value == pytest.approx(hits[0].mean() - hits[1].mean(), abs=1e-12)
+    reference = stats.bootstrap(hits, lambda a, b, axis=-1: a.mean(axis) - b.mean(axis), paired=True, method="percentile",
+                                n_resamples=4000, rng=1).confidence_interval  # fmt: skip
+    assert found.interval == pytest.approx((reference.low, reference.high), abs=0.003)
+    spread = (hits[0] - hits[1]).std() / np.sqrt(500)
+    assert found.interval == pytest.approx((found.value - 1.96 * spread, found.value + 1.96 * spread), abs=0.004)
+    alone = np.hypot(*(h.std() / np.sqrt(500) for h in hits))
+    assert spread < 0.5 * alone  # what resampling each by itself would have claimed
+
+
+def test_paired_difference_of_a_metric_that_is_no_mean():
+    rng = np.random.default_rng(1)
+    true = rng.normal(size=(200, 1))
+    said = [true + rng.normal(scale=scale, size=true.shape) for scale in (0.5, 0.7)]
+    found = paired_difference(
+        *([RegressionScores.of(s, true, ["safety"], np.zeros(1))] for s in said), "r2", 0, repeats=2000
+    )
+
+    def difference(t, a, b):
+        return float(
+            1
+            - ((a - t) ** 2).sum() / ((t - t.mean()) ** 2).sum()
+            - 1
+            + ((b - t) ** 2).sum() / ((t - t.mean()) ** 2).sum()
+        )
+
+    columns = tuple(array[:, 0] for array in (true, *said))
+    reference = stats.bootstrap(
+        columns, difference, paired=True, vectorized=False, method="percentile", n_resamples=2000, rng=1
+    )
+    assert found.value == pytest.approx(difference(*columns))
+    ends = reference.confidence_interval
+    assert found.interval == pytest.approx((ends.low, ends.high), abs=0.02)
+
+
+def test_seeds_are_averaged_before_the_difference():
+    ours, theirs = two_networks()
+    found = paired_difference([ours, theirs], [theirs], "top1", 0)
+    assert found.value == pytest.approx(paired_difference([ours], [theirs], "top1", 0).value / 2)
+    same = paired_difference([ours, theirs], [theirs, ours], "top1", 0)
+    assert same.value == 0 and same.interval == (0, 0)
+
+
+def test_rows_in_another_order_are_the_same_images(made, compared, tmp_path):
+    first, second = made("first", right=0.5), made("second", right=0.7, lr=0.1)
+    _, said, rows = compared(baseline="first")
+    row = next(row for row in rows if row["run"] == "second")
+    assert float(row["difference_top1"]) == pytest.approx(second - first)
+
+    def hits(name):
+        table = csv.DictReader((tmp_path / f"outputs/results/{name}/predictions_test.csv").open())
+        return {r["file"]: r["target"] == max(ANIMALS, key=lambda c: float(r[f"p_{c}"])) for r in table}
+
+    one, two = hits("first"), hits("second")
+    changes = np.array([two[file] - 1.0 * one[file] for file in one])
+    half = 1.96 * changes.std() / np.sqrt(len(changes))
+    ends = float(row["difference_top1_low"]), float(row["difference_top1_high"])
+    assert ends == pytest.approx((changes.mean() - half, changes.mean() + half), abs=0.01)
+    assert re.search(r"^first .*baseline", said, re.MULTILINE) and f"+{100 * (second - first):.2f}%" in said
+
+
+def test_groups_are_not_resampled_as_if_they_were_images(made, compared):
+    made("one", resampled="groups")
+    made("two", lr=0.1, resampled="groups")
+    code, said, _ = compared(baseline="one")
+    assert code == 0 and "tested with --group" in said
+
+
+# -- front and figure -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("lower", [False, True])
+def test_the_front_is_what_nothing_beats(lower):
+    rng = np.random.default_rng(3)
+    sizes, values = rng.integers(1, 12, 60), rng.integers(1, 12, 60)  # many equal ones
+    better = values[:, None] < values if lower else values[:, None] > values
+    no_worse = better | (values[:, None] == values)
+    beats = ((sizes[:, None] < sizes) & no_worse) | ((sizes[:, None] <= sizes) & better)  # (winner, loser)
+    front = pareto_front(sizes, values, lower)
+    assert sorted(front) == np.flatnonzero(~beats.any(axis=0)).tolist()
+    assert (np.diff(sizes[front]) >= 0).all()
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("crowded", [False, True])
+def test_no_name_is_over_another_or_over_a_point(crowded):
+    rng = np.random.default_rng(0)
+    n = 24
+    points = np.stack([10 ** rng.uniform(5, 8, n), rng.uniform(60, 95, n)], axis=1)
+    if crowded:  # half of them within a tenth of each side, two at one place
+        points[:12] = np.stack([10 ** rng.uniform(6.4, 6.7, 12), rng.uniform(78, 82, 12)], axis=1)
+        points[1] = points[0]
+    figure = Figure(figsize=(8, 5.4), dpi=picture.DPI, layout="constrained")
+    ax = figure.add_subplot(xscale="log", xlim=(5e4, 2e8), ylim=(55, 100))
+    figure.draw_without_rendering()
+    centres = ax.transData.transform(points)
+    names = [f"network_{i}_{'x' * (i % 9)}" for i in range(n)]
+    labels = place_labels(ax, names, points, np.concatenate([centres - 6, centres + 6], axis=1), colours=["black"] * n)
+    figure.draw_without_rendering()
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    texts = [
+        Text.get_window_extent(label, renderer) for label in labels
+    ]  # an annotation's own extent holds its line, too
+    assert [label.get_text() for label in labels] == names
+    for one, other in combinations(texts, 2):
+        assert not one.overlaps(other)
+    for box in texts:
+        assert not any(box.x0 < x < box.x1 and box.y0 < y < box.y1 for x, y in centres)
+        assert ax.bbox.x0 <= box.x0 and box.x1 <= ax.bbox.x1 and ax.bbox.y0 <= box.y0 and box.y1 <= ax.bbox.y1
+
+
+@pytest.mark.parametrize("n", [1, 2, 12])
+def test_any_number_of_points_is_drawn(tmp_path, n):
+    points = [Point(f"$net_{i}", 10**6, 0.5, 0.4, 0.6) for i in range(n)]  # all alike: axes of no width
+    against_parameters(points, [], tmp_path / "figure.png", label="R2", title="t", bars="95% interval", source="",
+                       lower_is_better=False)  # fmt: skip
+    assert_picture(tmp_path / "figure.png")
+
+
+def test_numbers_in_words():
+    assert [counted(n) for n in (62_006, 11_173_962, 1_814_073_344, 12)] == ["62 k", "11.2 M", "1.81 G", "12"]
+
+
+def assert_picture(path: Path):
+    with Image.open(path) as image:
+        assert min(image.size) > 500 and np.asarray(image.convert("L")).std() > 5
