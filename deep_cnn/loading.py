@@ -1,22 +1,38 @@
 """A checkpoint of ours as a network, ready to be used."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from deep_cnn import checkpoint, model_builder
+from deep_cnn.data.augment import center_crop
+from deep_cnn.data.decode import decode
+from deep_cnn.data.normalise import Normaliser
 from deep_cnn.data.preprocess import Preprocessing
 from deep_cnn.model_builder import ModelSpec
 from deep_cnn.tasks import Task, task_from_dict
+
+
+@dataclass(frozen=True)
+class Transform:
+    """An image's file -> what the network is given of it in validation."""
+
+    preprocessing: Preprocessing
+
+    def __call__(self, path: str | Path) -> Tensor:
+        """float32 (3, S, S), normalised; DataError for a file that cannot be read."""
+        pre = self.preprocessing
+        return Normaliser(pre.mean, pre.std)(center_crop(decode(path, pre), pre.crop)[None])[0]
 
 
 def load_model(path: str | Path) -> tuple[nn.Module, dict[str, Any]]:
     """The network of a best.pt or last.pt, in eval mode on the CPU, and what the checkpoint says of it.
 
     Returns:
-        The network: float32 images (B, 3, S, S), normalised -> outputs (B, K); and a dict with, among others, `task`,
-        `preprocessing`, `config` and `validation`.
+        The network: float32 images (B, 3, S, S), normalised -> outputs (B, K); and a dict with, among others, `model` (how it
+        was built), `task`, `preprocessing`, `transform` (a function: file -> image (3, S, S)), `config` and `validation`.
     Raises:
         CheckpointError: no such file, or not a checkpoint of ours.
     """
@@ -26,7 +42,7 @@ def load_model(path: str | Path) -> tuple[nn.Module, dict[str, Any]]:
     model.load_state_dict(average or weights)  # a last.pt with --ema: the average is what was validated
     for name in ("optimizer", "scaler", "sums"):
         meta.pop(name, None)
-    return model.eval(), meta
+    return model.eval(), meta | {"transform": Transform(Preprocessing.from_dict(meta["preprocessing"]))}
 
 
 def task_and_preprocessing(meta: dict[str, Any]) -> tuple[Task, Preprocessing]:

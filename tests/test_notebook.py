@@ -1,11 +1,14 @@
 """deep_cnn from Python: three functions, DataFrames in and out."""
 
+import shutil
 import subprocess
 import sys
 
 import pandas as pd
 import pytest
+import torch
 from conftest import HERE, PERCEPTION, PLACES, TINY
+from PIL import Image
 from scenes import write_perception_set
 
 import deep_cnn
@@ -64,7 +67,7 @@ def test_what_the_readme_shows(tmp_path, monkeypatch):
     """README's block of Python, word for word, with a small untrained network in place of the pretrained one."""
     text = (HERE.parent / "README.md").read_text(encoding="utf-8")
     blocks = [block.split("```")[0] for block in text.split("```python\n")[1:]]
-    shown = [block for block in blocks if "from deep_cnn import" in block]
+    shown = [block for block in blocks if "run = train(" in block]
     if not shown:
         pytest.skip("README has no block of Python")
     write_perception_set(tmp_path / "input" / "streets", 40, 32)
@@ -80,3 +83,22 @@ def test_what_the_readme_shows(tmp_path, monkeypatch):
     for block in shown:
         exec(block, names)
     assert names["answers"]["predicted_safety"].notna().all() and len(names["answers"]) == 5
+
+
+def test_a_checkpoint_in_five_lines(places_run, tmp_path, monkeypatch):
+    """README's other block: the file of a network, and images through its own preprocessing, give what `predict` gives."""
+    text = (HERE.parent / "README.md").read_text(encoding="utf-8")
+    blocks = [part.split("```")[0] for part in text.split("```python\n")[1:]]
+    (block,) = [block for block in blocks if "torch.stack" in block]
+    assert len([line for line in block.splitlines() if line]) == 5
+    monkeypatch.chdir(tmp_path)
+    for name, image in zip(("a.png", "b.png"), sorted((PLACES / "test").rglob("*.jpg"))[::8], strict=True):
+        Image.open(image).save(name)
+    (tmp_path / "outputs" / "models" / "RUN").mkdir(parents=True)
+    shutil.copy(places_run.checkpoint, tmp_path / "outputs" / "models" / "RUN" / "best.pt")
+    names = {"torch": torch}
+    exec(block, names)
+    answers = predict(["a.png", "b.png"], places_run.checkpoint)
+    columns = [f"p_{name}" for name in names["meta"]["task"]["names"]]
+    # in float32 here; predict computes in the run's own precision
+    assert names["probabilities"].detach().numpy() == pytest.approx(answers[columns].to_numpy(), abs=5e-3)
