@@ -11,7 +11,8 @@ project=$(cd "$(dirname "$0")/../.." && pwd -P)
 cd "$project"
 skip() { echo "$1: submit.pbs was not tried in a real queue."; exit 0; }
 command -v qsub >/dev/null || skip "No qsub on this machine"
-qstat >/dev/null 2>&1 || skip "qsub is installed, but no queue answers (qstat fails)"
+# -Q: about the queues; about an empty list of jobs some systems give an error (153)
+qstat -Q >/dev/null 2>&1 || skip "qsub is installed, but no queue answers (qstat -Q fails)"
 limit=${CLUSTER_WAIT:-3600}
 
 say() { echo "$(date +%T) $*"; }
