@@ -5,12 +5,14 @@ import os
 import sys
 
 from deep_cnn.cli import main
+from deep_cnn.errors import LostPeer
 from deep_cnn.stopping import Stopped
 
 if __name__ == "__main__":
     code = main()
-    if code == Stopped.exit_code:
-        # all is saved: a thread that still waits for a file server must not hold up the end until the scheduler kills
+    if code in (Stopped.exit_code, LostPeer.exit_code):
+        # all is saved: a thread that still waits for a file server, or a GPU that waits for a process that is gone, must
+        # not hold up the end until the scheduler kills
         logging.shutdown()
         sys.stdout.flush()
         sys.stderr.flush()

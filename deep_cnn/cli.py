@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 
 from deep_cnn.config import Config, rate, with_recipe
 from deep_cnn.errors import ConfigError, DeepCNNError, nearest
+from deep_cnn.launch import tell
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         return _dispatch(argv)
     except DeepCNNError as mistake:
-        print(f"deep_cnn: {mistake}", file=sys.stderr)
+        tell(mistake, heard=getattr(mistake, "heard", False))
         return mistake.exit_code
 
 

@@ -157,6 +157,10 @@ class Config:
     cache: str = flag(
         "auto", "keep decoded images: auto, off, or a folder", group="machine", identity=False, usual=True
     )
+    sync_batchnorm: bool = flag(False, "under torchrun: BatchNorm's statistics from all processes' images (GPUs only)",
+                                group="machine")  # fmt: skip
+    peer_timeout: str = flag("5m", "under torchrun: without a word from another process for so long, it is lost",
+                             group="machine", identity=False)  # fmt: skip
     deterministic: bool = flag(False, "bit-identical repeats on a GPU, too; slower there", group="machine")
     seed: int = flag(0, "seed of every random draw", group="machine", low=0, high=2**63 - 1, usual=True)
     max_time: str | None = flag(None, "stop, with everything saved, before HH:MM:SS are over",
@@ -282,6 +286,7 @@ def check_combinations(config: Config) -> None:
         raise ConfigError(f"--subset_order={config.subset_order}: orders what --subset takes; add --subset=15000")
     parse_subset(config.subset)
     parse_duration("max_time", config.max_time)
+    parse_duration("peer_timeout", config.peer_timeout)
     if not positive_integer(config.save_every):
         parse_duration("save_every", config.save_every)
 

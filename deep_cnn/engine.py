@@ -21,6 +21,8 @@ class StepSettings:
     """How one optimizer step is computed.
 
     pieces: a batch is computed in so many parts, whose gradients add up; autocast: opens the reduced precision.
+    Where a batch is shared: stream: numbers the draws of dropout, which differ between the parts; held: within it a
+    backward pass keeps its gradients, to be summed by the next one outside of it; summed: adds a value over all parts.
     """
 
     seed: int = 0
@@ -29,6 +31,9 @@ class StepSettings:
     l1: float = 0.0
     mixer: Mixer = field(default_factory=Mixer)
     autocast: Callable[[], contextlib.AbstractContextManager] = contextlib.nullcontext
+    stream: int = 0
+    held: Callable[[], contextlib.AbstractContextManager] = contextlib.nullcontext
+    summed: Callable[[torch.Tensor], torch.Tensor] = lambda loss: loss
 
 
 @dataclass(frozen=True)
@@ -63,21 +68,26 @@ def train_one_epoch(
     """
     for step, batch in enumerate(batches, first_step):
         # dropout and stochastic depth draw from torch's generator: seeded by the step, so a resumed run draws the same
-        torch.manual_seed(number(settings.seed, "step", step))
+        stream = ("part", settings.stream) if settings.stream and batch.parts > 1 else ()
+        torch.manual_seed(number(settings.seed, "step", step, *stream))
         optim.set_lr(optimizer, lr_factor(step))
         images, targets = settings.mixer(
-            batch.images, batch.targets, task, settings.seed, step
-        )  # (B, 3, S, S), (B, ...)
+            batch.images, batch.targets, task, settings.seed, step, shared=batch.parts > 1
+        )  # (b, 3, S, S), (B, ...); b = B where the batch is not shared
 
-        pieces = min(settings.pieces, max(1, len(images) // 2))  # BatchNorm cannot train on a piece of one
-        total = batch_weight(task, targets, batch.weights)
+        rows = len(targets) // batch.parts  # of the smallest part
+        pieces = min(settings.pieces, max(1, rows // 2))  # BatchNorm cannot train on a piece of one
+        total = batch_weight(task, targets, batch.weights)  # of the whole batch, so that the parts' gradients add up
         loss = torch.zeros((), device=images.device)
-        for x, t, w in zip(*(v.tensor_split(pieces) for v in (images, targets, batch.weights)), strict=True):
-            with settings.autocast():
-                outputs = model(x)
-            part = loss_sum(outputs, t, w, task) / total
-            scaler.scale(part).backward()
+        mine = (images, targets[batch.mine], batch.weights[batch.mine])
+        for piece, (x, t, w) in enumerate(zip(*(v.tensor_split(pieces) for v in mine), strict=True), 1):
+            with settings.held() if piece < pieces else contextlib.nullcontext():
+                with settings.autocast():
+                    outputs = model(x)
+                part = loss_sum(outputs, t, w, task) / (total * batch.copies)
+                scaler.scale(part).backward()
             loss += part.detach()
+        loss = settings.summed(loss)
 
         scaler.unscale_(optimizer)
         if settings.l1:

@@ -30,6 +30,18 @@ class MachineError(DeepCNNError):
     """The machine cannot do what was asked: no usable GPU, out of memory, no space for the state of the run."""
 
 
+class LostPeer(DeepCNNError):
+    """Another process of this run has died, or cannot be reached."""
+
+    exit_code = 1
+
+    def __init__(self, reason: str):
+        super().__init__(
+            f"lost another process of this run ({reason}); its own message stands above, or in torchrun's summary. What was "
+            "saved last is whole, and the same command goes on from there"
+        )
+
+
 def nearest(word: str, known: Iterable[str]) -> str:
     """ " Did you mean X?" for the known word most like `word`, or "" when none is near."""
     close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)

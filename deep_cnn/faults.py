@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import torch
 
-from deep_cnn.errors import MachineError
+from deep_cnn.errors import LostPeer, MachineError
 from deep_cnn.storage import FULL
 
 KEPT = "what was saved last is whole, and the same command goes on from there"
@@ -17,6 +17,8 @@ def explained(batch_size: int, pieces: int) -> Iterator[None]:
     try:
         yield
     except (RuntimeError, MemoryError, OSError) as fault:
+        if (reason := lost_peer(fault)) is not None:
+            raise LostPeer(reason) from fault
         text = out_of_memory(fault, batch_size, pieces) or lost_gpu(fault) or full_disk(fault)
         if text is None:
             raise
@@ -48,6 +50,12 @@ def lost_gpu(fault: BaseException) -> str | None:
         f"the GPU failed ({_first_line(fault)}); {KEPT}. If it happens again, see `nvidia-smi`, tell the administrators "
         "the node's name, and ask for another node"
     )
+
+
+def lost_peer(fault: BaseException) -> str | None:
+    """What the exchange of gradients says when another process is gone."""
+    said = str(fault)
+    return _first_line(fault) if isinstance(fault, torch.distributed.DistError) or "/gloo/" in said else None
 
 
 def full_disk(fault: BaseException) -> str | None:

@@ -11,6 +11,7 @@ import hashlib
 import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +21,10 @@ from torch import nn
 
 from deep_cnn import engine, logbook
 from deep_cnn.data.cache import RowCache, cache_key, readable
-from deep_cnn.data.feed import Batch, Feed, eval_rows, padded, train_rows
+from deep_cnn.data.feed import WHOLE, Batch, Feed, Part, Wanted, eval_rows, padded, train_rows
 from deep_cnn.data.index import Index
 from deep_cnn.data.preprocess import Preprocessing
+from deep_cnn.processes import ALONE, Processes
 
 log = logging.getLogger(__name__)
 
@@ -161,13 +163,17 @@ class Features:
         assert there == view, (split, there, view)
         return table
 
-    def fill(self, split: str, epoch: int, between: Callable[[], None]) -> None:
-        """Make sure that the features are there; `between` is called after each batch and may end the work by raising."""
+    def fill(self, split: str, epoch: int, between: Callable[[], None], everyone: Processes = ALONE) -> None:
+        """Make sure that the features are there; `between` is called after each batch and may end the work by raising.
+
+        everyone: the processes among which the batches are dealt out; the first one reads and writes the cache.
+        """
         view = self.view_of(split, epoch)
         if self._tables.get(split, (None,))[0] == view:
             return
         feed = self.images[split]
-        cache, table = self._cache(view), np.empty((len(feed), self.cut.width), np.float32)
+        cache = self._cache(view) if everyone.first else None
+        table = np.zeros((len(feed), self.cut.width), np.float32)
         missing = []
         for position, sample in enumerate(feed.indices.tolist()):
             stored = cache.read(sample) if cache else None
@@ -175,25 +181,37 @@ class Features:
                 missing.append(position)
             else:
                 table[position] = stored
-        if missing:
-            self._compute(split, view, np.array(missing), table, cache, between)
+        missing = everyone.share(np.array(missing, np.int64))
+        if len(missing):
+            self._compute(split, view, missing, table, cache, between, everyone)
         if cache:
             cache.close()
+        everyone.spread(torch.from_numpy(table))
         self._tables[split] = (view, torch.from_numpy(table).to(feed.device))
 
-    def _compute(self, split: str, view: int, missing: np.ndarray, table: np.ndarray, cache, between) -> None:
-        feed, done = self.images[split], 0
-        bar = logbook.Bar(f"Features {split}", -(-len(missing) // self.eval_batch))
-        batches = feed.view_batches(feed.indices[missing], self.eval_batch, max(view, 0))
+    def _compute(
+        self, split: str, view: int, missing: np.ndarray, table: np.ndarray, cache: RowCache | None,
+        between: Callable[[], None], everyone: Processes,
+    ) -> None:  # fmt: skip
+        feed = self.images[split]
+        rounds = -(-len(missing) // (self.eval_batch * everyone.count))
+        bar = logbook.Bar(f"Features {split}", rounds)
+        batches = feed.view_batches(feed.indices[missing], self.eval_batch, max(view, 0), everyone.part())
         try:
             with _capture(self.model.get_submodule(self.cut.tail[0])) as captured:
-                for samples, _ in engine.evaluate(self.model, batches, self.autocast):
-                    rows = captured[0][: len(samples)].float().cpu().numpy()  # (n, D)
-                    table[missing[done : done + len(samples)]] = rows
-                    done += len(samples)
-                    if cache:
-                        for sample, row in zip(samples.tolist(), rows, strict=True):
-                            cache.write(sample, row)
+                scored = engine.evaluate(self.model, batches, self.autocast)
+                for start in range(0, len(missing), self.eval_batch * everyone.count):
+                    mine = None
+                    if (batch := next(scored, None)) is not None:  # the last round may have none for this process
+                        mine = captured[0][: len(batch[0])].float().cpu().numpy()  # (n, D)
+                    for rows in everyone.gathered(mine) or ():
+                        if rows is None:
+                            continue
+                        positions, start = missing[start : start + len(rows)], start + len(rows)
+                        table[positions] = rows
+                        if cache:
+                            for sample, row in zip(feed.indices[positions].tolist(), rows, strict=True):
+                                cache.write(sample, row)
                     bar.step()
                     between()
         finally:
@@ -236,24 +254,26 @@ class FeatureFeed:
     def __len__(self) -> int:
         return len(self.indices)
 
-    def train_batches(self, epoch: int, first_step: int, batch_size: int) -> Iterator[Batch]:
+    def train_batches(self, epoch: int, first_step: int, batch_size: int, part: Part = WHOLE) -> Iterator[Batch]:
         source = self.source
         positions = train_rows(np.arange(len(self)), source.seed, epoch, first_step, batch_size, source.rarity)
-        return self._batches(((rows, rows) for rows in positions), self.features.view_of(self.split, epoch))
+        wanted = (part.of(rows, step) for step, rows in enumerate(positions, first_step))
+        return self._batches(wanted, self.features.view_of(self.split, epoch))
 
-    def eval_batches(self, rows: int) -> Iterator[Batch]:
-        positions = eval_rows(np.arange(len(self)), rows)
-        return self._batches(((real, padded(real, rows)) for real in positions), CENTRE)
+    def eval_batches(self, rows: int, part: Part = WHOLE) -> Iterator[Batch]:
+        positions = islice(eval_rows(np.arange(len(self)), rows), part.number, None, part.count)
+        return self._batches((Wanted(real, *[padded(real, rows)] * 2) for real in positions), CENTRE)
 
-    def _batches(self, wanted: Iterator[tuple[np.ndarray, np.ndarray]], view: int) -> Iterator[Batch]:
+    def _batches(self, wanted: Iterator[Wanted], view: int) -> Iterator[Batch]:
+        """`wanted`: by positions in the split."""
         table = self.features.table(self.split, view)
-        for real, rows in wanted:
-            samples = torch.from_numpy(self.indices[rows]).to(self.device)
-            features = table.index_select(0, torch.from_numpy(rows).to(self.device))  # (B, D)
+        for batch in wanted:
+            samples = torch.from_numpy(self.indices[batch.rows]).to(self.device)
+            features = table.index_select(0, torch.from_numpy(batch.images).to(self.device))  # (b, D)
             targets, weights = (
                 column.index_select(0, samples) for column in (self.source.targets, self.source.weights)
             )
-            yield Batch(features, targets, weights, self.indices[real])
+            yield Batch(features, targets, weights, self.indices[batch.real], batch.mine, batch.parts, batch.copies)
 
     def close(self) -> None:
         self.source.close()

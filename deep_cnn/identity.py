@@ -77,12 +77,18 @@ def _git_commit() -> str | None:
 
 def command_line(config: Config) -> str:
     """The command that repeats a run: the flags that are not at their default."""
+    words = [f"{Path(sys.executable).stem}", "-m", "deep_cnn", *flags_of(config)]
+    return " ".join(word if word.replace("=", "").replace("-", "").isalnum() else _quoted(word) for word in words)
+
+
+def flags_of(config: Config) -> list[str]:
+    """Those that are not at their default, as words of a command line."""
     default = with_recipe({"recipe": config.recipe})  # what a recipe sets needs no flag, what differs from it does
-    words = [f"{Path(sys.executable).stem}", "-m", "deep_cnn"]
+    words = []
     for name, value in config.to_dict().items():
         if value != getattr(default, name) or (name == "recipe" and value != "finetune"):
             words.append(f"--{name}={','.join(value) if isinstance(value, (tuple, list)) else value}")
-    return " ".join(word if word.replace("=", "").replace("-", "").isalnum() else _quoted(word) for word in words)
+    return words
 
 
 def _quoted(word: str) -> str:

@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import signal
 import time
 from collections.abc import Callable
 from typing import Any
@@ -15,6 +16,7 @@ from deep_cnn.walltime import Deadline
 
 log = logging.getLogger(__name__)
 
+TIME_IS_UP = 1000  # among the numbers of signals
 FLEETING_SECONDS = 20.0  # a save takes some tenths of a second, 20 epochs of features less than one
 
 
@@ -25,14 +27,17 @@ class Keeper:
 
     capture: gives the whole state as it is now. save_every: '10m' or a number of steps, as --save_every. before_save: may
     refuse a save by raising (the name was taken, the loss is no number). after_save: told that the state is on disk.
-    watch: takes note of the time spent on "saving".
+    watch: takes note of the time spent on "saving". agreed: the largest number of all processes, so that all stop at the
+    same step; writes: False in every process but the first.
     """
 
     def __init__(
         self, files: RunFiles, capture: Callable[[], dict[str, Any]], save_every: str, deadline: Deadline,
         *, before_save: Callable[[], None] = lambda: None, after_save: Callable[[], None] = lambda: None,
         watch: Callable[[str], contextlib.AbstractContextManager] = contextlib.nullcontext,
+        agreed: Callable[[int], int] = lambda number: number, writes: bool = True,
     ):  # fmt: skip
+        self.agreed, self.writes = agreed, writes
         self.watch = watch
         self.files, self.capture, self.deadline = files, capture, deadline
         self.before_save, self.after_save = before_save, after_save
@@ -55,27 +60,33 @@ class Keeper:
         if due:
             self.save()
 
-    def check(self, kind: str = "scoring", save: bool = True) -> None:
+    def check(self, kind: str = "scoring", save: bool = True, alone: bool = False) -> None:
         """Call between any two pieces of work: Stopped, after saving, on a signal or when time runs out.
 
         Args:
             kind: of work, whose longest recent piece must still fit into the time that is left.
             save: False where the state on disk is the one to keep (the test works with other weights than the last).
+            alone: the other processes wait for this work, and are not asked.
         """
         now = time.monotonic()
         self.deadline.note_step(kind, now - self.asked_at)
         self.asked_at = now
-        signal = stopping.requested()
-        if signal or self.deadline.near():
+        wish = signal.Signals[name] if (name := stopping.requested()) else TIME_IS_UP if self.deadline.near() else 0
+        wish = wish if alone else self.agreed(int(wish))
+        if wish:
             saved = self.save() if save else not self.refused
             raise Stopped(
-                ("stopped by " + signal if signal else "stopped before the time limit")
+                ("stopped before the time limit" if wish == TIME_IS_UP else f"stopped by {signal.Signals(wish).name}")
                 + ("; everything is saved, the same command goes on" if saved else
                    "; the last steps could NOT be saved, the same command goes on from before them")
             )  # fmt: skip
 
     def save(self) -> bool:
         """Write last.pt. A disk that refuses is said, and the run goes on: it may have room again at the next time."""
+        if not self.writes:
+            self.saved_at = self.asked_at = time.monotonic()
+            self.steps_since = 0
+            return True
         self.before_save()
         begun = time.monotonic()
         try:
@@ -103,6 +114,8 @@ class Keeper:
 
     def save_best(self, state: dict[str, Any], *, at_once: bool = True) -> None:
         """Write best.pt, at once or before the next save; where the disk refuses, keep it in memory and try again then."""
+        if not self.writes:
+            return
         self.before_save()
         if not at_once:
             self._remember(state)

@@ -13,8 +13,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from deep_cnn import engine, machine
-from deep_cnn.mixing import Mixer
+from deep_cnn import engine
 from deep_cnn.plots import BLUE, ORANGE, save
 from deep_cnn.preparation import Plan
 
@@ -58,19 +57,14 @@ def range_test(plan: Plan, between: Callable[[], None]) -> RangeTest:
 
 def _losses(plan: Plan, rates: np.ndarray, between: Callable[[], None]) -> list[float]:
     """Of each step, until they explode."""
-    state, m, config = plan.state, plan.materials, plan.materials.config
+    state, m = plan.state, plan.materials
     plan.prepare("train", between)
-    engine.training_mode(state.model, plan.frozen(0))
-    settings = engine.StepSettings(
-        config.seed, plan.decisions.pieces, config.clip, config.l1, Mixer(config.mixup, config.cutmix),
-        machine.autocast(m.device, plan.decisions.precision),
-    )  # fmt: skip
-    feed, count = plan.feeds["train"], len(rates)
-    epochs = (feed.train_batches(0, 0, config.batch_size) for _ in itertools.count())  # the first, again and again
+    network, count = plan.trained(0), len(rates)
+    repeats = range(0, count, plan.steps)  # the first epoch, again and again
+    batches = itertools.chain.from_iterable(plan.train_batches(0, 0, first) for first in repeats)
     steps = engine.train_one_epoch(
-        plan.network(state.model), itertools.islice(itertools.chain.from_iterable(epochs), count), m.task,
-        state.optimizer, settings, lr_factor=lambda step: float(rates[step]), first_step=0,
-        sums=state.sums.new_zeros(2), scaler=state.scaler,
+        network, itertools.islice(batches, count), m.task, state.optimizer, plan.step_settings(network),
+        lr_factor=lambda step: float(rates[step]), first_step=0, sums=state.sums.new_zeros(2), scaler=state.scaler,
     )  # fmt: skip
     losses: list[float] = []
     for step in steps:

@@ -44,9 +44,30 @@ class _File(logging.FileHandler):
 
 def console_only() -> None:
     """For verbs that keep no log."""
-    log.setLevel(logging.INFO)
+    if not Bar.hidden:
+        log.setLevel(logging.INFO)
     if not any(isinstance(handler, _Console) for handler in log.handlers):
         log.addHandler(_Console())
+
+
+def warnings_only(process: int) -> None:
+    """For every process but the first of several: no bar, and of what it says only warnings, with its number."""
+    console_only()
+    log.setLevel(logging.WARNING)
+    for handler in log.handlers:
+        handler.setFormatter(logging.Formatter(f"process {process}: %(message)s"))
+    Bar.hidden = True
+
+
+@contextlib.contextmanager
+def silence() -> Iterator[None]:
+    """Nothing is said at all: by a process that does what another one has just done."""
+    before = log.level
+    log.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        log.setLevel(before)
 
 
 @contextlib.contextmanager
@@ -93,6 +114,8 @@ def keep_old_lines(path: Path, other: Path) -> None:
 class Bar:
     """A tqdm bar on a terminal; elsewhere a line of the same form every 30 seconds."""
 
+    hidden = False  # in every process but the first
+
     def __init__(self, title: str, total: int, done: int = 0, *, unit: str = "batch"):
         from tqdm import tqdm
 
@@ -101,7 +124,7 @@ class Bar:
         self._format_meter = tqdm.format_meter
         self._start = self._said = time.monotonic()
         self._first = done
-        shown = sys.stderr.isatty()
+        shown = sys.stderr.isatty() and not self.hidden
         self._bar = (
             tqdm(total=total, initial=done, desc=title, unit=unit, leave=False, dynamic_ncols=True) if shown else None
         )
@@ -113,7 +136,7 @@ class Bar:
             if note:
                 self._bar.set_postfix_str(note, refresh=False)
             self._bar.update(count)
-        elif time.monotonic() - self._said >= QUIET_INTERVAL:
+        elif not self.hidden and time.monotonic() - self._said >= QUIET_INTERVAL:
             self._said = time.monotonic()
             print(self.line(), file=sys.stderr, flush=True)
 

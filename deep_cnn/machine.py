@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from deep_cnn.errors import ConfigError, MachineError
+from deep_cnn.launch import place
 
 log = logging.getLogger(__name__)
 
@@ -23,7 +24,10 @@ CHANNELS_LAST = torch.channels_last  # convolutions are 1.3 to 3 times faster on
 
 
 def granted_cores() -> int:
-    """Cores this process may use: its affinity, its control group's quota and the scheduler's grant; never all of the node."""
+    """Cores this process may use: its affinity, its control group's quota and the scheduler's grant; never all of the node.
+
+    Processes that torchrun started on this machine share them (its own OMP_NUM_THREADS=1 would leave most idle).
+    """
     counts = [len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1]
     quota = _cgroup_numbers("cpu.max", "cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us")
     if len(quota) == 2 and quota[0] > 0:
@@ -31,11 +35,11 @@ def granted_cores() -> int:
     for variable in ("NCPUS", "SLURM_CPUS_PER_TASK"):
         if os.environ.get(variable, "").isdigit():
             counts.append(int(os.environ[variable]))
-    return max(1, min(counts))
+    return max(1, min(counts) // place().local_count)
 
 
 def total_memory() -> int:
-    """Bytes this process may use: the machine's, its control group's or its own limit; not what happens to be free."""
+    """Bytes this process may use: its share of the machine's, its control group's or its own limit; not what is free."""
     limits = []
     if hasattr(os, "sysconf"):
         limits.append(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
@@ -44,6 +48,7 @@ def total_memory() -> int:
 
         limits.append(psutil.virtual_memory().total)
     limits += _cgroup_numbers("memory.max", "memory/memory.limit_in_bytes")
+    limits = [limit // place().local_count for limit in limits]
     with contextlib.suppress(ImportError):  # Windows has no such limits
         import resource
 
@@ -79,7 +84,7 @@ def pick_device(flag: str) -> torch.device:
             log.info(
                 "This Mac has a GPU: --device=mps uses it (faster, but its results are not bit-identical to a CPU's)"
             )
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        flag = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         device = torch.device(flag)
     except RuntimeError:
@@ -92,6 +97,8 @@ def pick_device(flag: str) -> torch.device:
             f"{torch.version.cuda or 'none: a CPU build'}); ask the scheduler for one, install a build that fits the "
             "driver (TORCH_INDEX of environment.sh), or use --device=cpu"
         )
+    if device.type == "cuda" and device.index is None and place().count > 1:
+        device = torch.device("cuda", place().local_rank)
     if device.type == "mps" and not torch.backends.mps.is_available():
         raise MachineError("--device=mps: this machine has no such GPU; use --device=cpu")
     return device

@@ -20,27 +20,45 @@ class Mixer:
     mixup: float = 0.0
     cutmix: float = 0.0
 
+    @property
+    def is_on(self) -> bool:
+        return bool(self.mixup or self.cutmix)
+
     def __call__(
-        self, images: torch.Tensor, targets: torch.Tensor, task: Task, seed: int, step: int
+        self, images: torch.Tensor, targets: torch.Tensor, task: Task, seed: int, step: int, *, shared: bool = False
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Images (B, 3, S, S) and encoded targets -> the blended ones, or the same when neither is on."""
-        if not (self.mixup or self.cutmix):
+        """Images (B, 3, S, S) and encoded targets -> the blended ones, or the same when neither is on.
+
+        shared: of a batch that several processes share: images (2b, 3, S, S), this process's rows and behind them their partners
+        -> the blended rows (b, 3, S, S), and the targets of the whole batch.
+        """
+        if not self.is_on:
             return images, targets
-        generator = np.random.default_rng(number(seed, "mix", step))
-        cut = self.cutmix > 0 and (self.mixup == 0 or generator.random() < 0.5)
-        alpha = self.cutmix if cut else self.mixup
-        share = float(generator.beta(alpha, alpha))  # what remains of each image itself
-        partner = torch.from_numpy(generator.permutation(len(images))).to(images.device)
+        generator, cut, share, partner = self._drawn(len(targets), seed, step)
+        partner = torch.from_numpy(partner).to(images.device)
+        others = images[len(images) // 2 :] if shared else images[partner]
+        images = images[: len(others)]
         if cut:
             top, bottom, left, right = cut_box(share, images.shape[-1], generator)
             images = images.clone()
-            images[..., top:bottom, left:right] = images[partner][..., top:bottom, left:right]
+            images[..., top:bottom, left:right] = others[..., top:bottom, left:right]
             share = 1 - (bottom - top) * (right - left) / images.shape[-1] ** 2  # the box may reach over the edge
         else:
-            images = images * share + images[partner] * (1 - share)
+            images = images * share + others * (1 - share)
         soft = task.soft(targets)
         # a score that is missing in either of the two stays missing: NaN spreads through the sum
         return images, soft * share + soft[partner] * (1 - share)
+
+    def partners(self, size: int, seed: int, step: int) -> np.ndarray:
+        """Which row of a batch of `size` each row is blended with, int64 (size,)."""
+        return self._drawn(size, seed, step)[3]
+
+    def _drawn(self, size: int, seed: int, step: int) -> tuple[np.random.Generator, bool, float, np.ndarray]:
+        """The generator, for what is still to be drawn; whether to cut; what remains of each image itself; the partners."""
+        generator = np.random.default_rng(number(seed, "mix", step))
+        cut = self.cutmix > 0 and (self.mixup == 0 or generator.random() < 0.5)
+        alpha = self.cutmix if cut else self.mixup
+        return generator, cut, float(generator.beta(alpha, alpha)), generator.permutation(size)
 
 
 def cut_box(share: float, side: int, generator: np.random.Generator) -> tuple[int, int, int, int]:

@@ -1,9 +1,11 @@
 """All that happens before the first step: the machine, the data, the network, and the state to begin or go on with."""
 
+import contextlib
 import copy
 import logging
+import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -15,7 +17,7 @@ from deep_cnn import identity, machine, model_builder, models, optim, profiling
 from deep_cnn.config import Config, recipe_line
 from deep_cnn.data.augment import parse_augment
 from deep_cnn.data.cache import readable
-from deep_cnn.data.feed import Feed, steps_per_epoch
+from deep_cnn.data.feed import Batch, Feed, steps_per_epoch
 from deep_cnn.data.preprocess import Preprocessing
 from deep_cnn.dataset_generator import (
     Dataset,
@@ -29,10 +31,13 @@ from deep_cnn.dataset_generator import (
     renormalised,
     task_of,
 )
-from deep_cnn.errors import ConfigError
+from deep_cnn.engine import StepSettings, training_mode
+from deep_cnn.errors import ConfigError, DataError
 from deep_cnn.examples import Example, examples
 from deep_cnn.features import LARGEST_SHARE, Features, features_key, find_cut
+from deep_cnn.mixing import Mixer
 from deep_cnn.model_builder import ModelSpec
+from deep_cnn.processes import ALONE, Processes
 from deep_cnn.public_data import with_dataset
 from deep_cnn.tasks import Task
 from deep_cnn.training_state import TrainingState
@@ -54,6 +59,7 @@ class Decisions:
     pieces: int
     eval_batch: int
     lr: float | None = None  # that --lr=auto found
+    processes: int = 1  # of torchrun; threads and pieces are those of each
 
 
 @dataclass(frozen=True)
@@ -68,6 +74,7 @@ class Materials:
     task: Task
     identity: dict[str, Any]
     begun: float  # time.monotonic()
+    everyone: Processes = ALONE
 
 
 @dataclass
@@ -85,6 +92,7 @@ class Plan:
     stages: list[tuple[str, list[str]]]  # the backbone's, from the input on
     profile: profiling.Silent = profiling.SILENT
     features: Features | None = None  # of a frozen backbone; then the feeds are made of them
+    exchanging: tuple[list[str], nn.Module] | None = None  # see `trained`
 
     def frozen(self, epoch: int) -> list[str]:
         """The modules that are frozen in an epoch: a function of the epoch, so no resumed run forgets it."""
@@ -116,11 +124,44 @@ class Plan:
         """Compute the features that the split's next batches are made of, where they are and are not there yet."""
         if self.features:
             with self.profile.phase("features"):
-                self.features.fill(split, self.state.progress.epoch, between)
+                self.features.fill(split, self.state.progress.epoch, between, self.materials.everyone)
 
     def network(self, model: nn.Module) -> nn.Module:
         """What the feeds' batches go through: the whole network, or what follows its frozen backbone."""
         return self.features.cut.tail_of(model) if self.features else model
+
+    def trained(self, epoch: int) -> nn.Module:
+        """The network as an epoch's steps call it, in training mode; of several processes, with gradients that are summed."""
+        model, frozen, m = self.state.model, self.frozen(epoch), self.materials
+        training_mode(model, frozen)
+        network = self.network(model)
+        if m.everyone.count == 1:
+            return network
+        # when parts thaw, there are more gradients to sum
+        if self.exchanging is None or self.exchanging[0] != frozen:
+            shape = (2, self.features.cut.width) if self.features else (2, 3, m.pre.crop, m.pre.crop)
+            example = torch.zeros(shape, device=m.device, dtype=machine.dtype_of(self.decisions.precision))
+            autocast = machine.autocast(m.device, self.decisions.precision)
+            self.exchanging = None  # lets go of the parameters
+            self.exchanging = (frozen, m.everyone.exchanging(network, example, autocast))
+        return self.exchanging[1]
+
+    def step_settings(self, network: nn.Module) -> StepSettings:
+        """How a step of this run is computed. network: from `trained`."""
+        m, config = self.materials, self.materials.config
+        return StepSettings(
+            seed=config.seed, pieces=self.decisions.pieces, clip=config.clip, l1=config.l1,
+            mixer=Mixer(config.mixup, config.cutmix), autocast=machine.autocast(m.device, self.decisions.precision),
+            stream=m.everyone.here.rank, held=getattr(network, "no_sync", contextlib.nullcontext), summed=m.everyone.summed,
+        )  # fmt: skip
+
+    def train_batches(self, epoch: int, first_step: int, global_step: int) -> Iterator[Batch]:
+        """The batches of an epoch from `first_step` on, which is the run's `global_step`; of each, this process's part."""
+        config = self.materials.config
+        mixer, before = Mixer(config.mixup, config.cutmix), global_step - first_step
+        blends = (lambda step, size: mixer.partners(size, config.seed, before + step)) if mixer.is_on else None
+        part = self.materials.everyone.part(blends)
+        return self.feeds["train"].train_batches(epoch, first_step, config.batch_size, part)
 
     @property
     def facts(self) -> profiling.Facts:
@@ -150,19 +191,39 @@ class Plan:
         )
 
 
-def gather(config: Config, *, fresh: bool, at_most: int | None = None) -> Materials:
-    """Check the flags against machine and network, index and split the data.
+def gather(config: Config, *, fresh: bool, at_most: int | None = None, everyone: Processes = ALONE) -> Materials:
+    """Check the flags against machine and network, index and split the data: one process after the other.
 
     Args:
         fresh: nothing has been saved under this name, so the weights will be needed; asked for before the data is read.
         at_most: take so many images of each split.
     """
+    materials = everyone.in_turn(lambda: _gather(config, fresh, at_most, everyone))
+    if everyone.share(data := materials.identity["data"]) != data:
+        raise DataError(
+            f"--data_dir={config.data_dir}: {socket.gethostname()} sees other images than the first process; give all "
+            "machines the same ones"
+        )
+    return materials
+
+
+def _gather(config: Config, fresh: bool, at_most: int | None, everyone: Processes) -> Materials:
     begun = time.monotonic()
     config = with_dataset(config)
     check_names(config)
     config = with_weights_file(config)
     device = machine.pick_device(config.device)
-    log.info("Running on %s device", device)  # in the words of the course's hand-out
+    # in the words of the course's hand-out
+    log.info("Running on %s device", device.type if everyone.count > 1 else device)
+    if everyone.count > 1:
+        log.info("%d processes share each batch of %d images", everyone.count, config.batch_size)
+        if config.batch_size < 2 * everyone.count:
+            log.warning("--batch_size=%d is less than two images for each of %d processes: every one computes all of it, "
+                        "and nothing is gained", config.batch_size, everyone.count)  # fmt: skip
+    if config.sync_batchnorm and device.type != "cuda":
+        raise ConfigError(
+            "--sync_batchnorm: torch has it for GPUs only; leave it out, and each process normalises its part"
+        )
     log.info(recipe_line(config))
     machine.set_determinism(config.deterministic, device)
     if fresh:
@@ -175,7 +236,7 @@ def gather(config: Config, *, fresh: bool, at_most: int | None = None) -> Materi
     check_validation(config, dataset)
     task = task_of(config, dataset)
     return Materials(
-        config, device, workers, pre, dataset, task, identity.run_identity(config, dataset.digest()), begun
+        config, device, workers, pre, dataset, task, identity.run_identity(config, dataset.digest()), begun, everyone
     )
 
 
@@ -207,11 +268,16 @@ def build(materials: Materials, saved: dict[str, Any] | None) -> Plan:
     spec = ModelSpec(config.model, m.task.outputs, config.dropout, m.pre.crop)
     model = model_builder.build_model(spec, config.seed)
     if saved is None:
-        for line in model_builder.load_weights(model, spec, config.weights, m.task.names):
+        for line in m.everyone.in_turn(lambda: model_builder.load_weights(model, spec, config.weights, m.task.names)):
             log.info(line)
+    if config.sync_batchnorm and m.everyone.count > 1:
+        model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
     samples = len(m.dataset.splits.train)
     steps = steps_per_epoch(samples, config.batch_size)
-    decisions = recorded(saved, m) if saved else decide(m, model, steps)
+    decisions = None
+    if m.everyone.first:  # hosts may differ, the numbers must not
+        decisions = recorded(saved, m, model, steps) if saved else decide(m, model, steps)
+    decisions = m.everyone.share(decisions)
     machine.set_threads(decisions.threads)
     machine.keep_freed_memory()
     log.info("Computing in %s on %d threads, %s; batches of %d%s", decisions.precision, decisions.threads,
@@ -246,7 +312,10 @@ def normalised(m: Materials, saved: dict[str, Any] | None) -> Materials:
     """Without weights, --pre=auto normalises by the training images' own mean and spread; a run keeps those it began with."""
     if m.config.pre != "auto" or m.config.weights != "none":
         return m
-    pre = Preprocessing.from_dict(saved["preprocessing"]) if saved else own_normalisation(m.dataset, m.workers)
+    if saved:
+        pre = Preprocessing.from_dict(saved["preprocessing"])
+    else:
+        pre = m.everyone.first_does(lambda: own_normalisation(m.dataset, m.workers))
     return replace(m, pre=pre, dataset=renormalised(m.dataset, pre))
 
 
@@ -313,21 +382,30 @@ def decide(m: Materials, model: nn.Module, steps: int) -> Decisions:
         per_image = machine.saved_bytes_per_image(model, m.pre.crop, precision)
         weights = sum(p.numel() for p in model.parameters())
         memory = machine.memory_for_training(device)
-        pieces = machine.pieces_for(config.batch_size, per_image, weights, memory)
+        images = -(-config.batch_size // m.everyone.count)
+        pieces = machine.pieces_for(images, per_image, weights, memory)
         if pieces > 1:
             log.info("A batch of %d needs about %.1f GB in one piece, and %.1f GB are granted: --grad_accumulation=%d",
-                     config.batch_size, 1.5 * per_image * config.batch_size / 1e9, memory / 1e9, pieces)  # fmt: skip
+                     images, 1.5 * per_image * images / 1e9, memory / 1e9, pieces)  # fmt: skip
     else:
         pieces = int(config.grad_accumulation)
     largest = max(len(m.dataset.splits.validation), len(m.dataset.splits.test), 1)
     eval_batch = min(EVAL_BATCH.get(device.type, GPU_EVAL_BATCH), largest)
     compiled = machine.compiles(config.compile, device, steps * config.epochs, config.deterministic)
-    return Decisions(device.type, precision, compiled, machine.granted_cores(), pieces, eval_batch)
+    return Decisions(
+        device.type, precision, compiled, machine.granted_cores(), pieces, eval_batch, processes=m.everyone.count
+    )
 
 
-def recorded(saved: dict[str, Any], m: Materials) -> Decisions:
+def recorded(saved: dict[str, Any], m: Materials, model: nn.Module, steps: int) -> Decisions:
     """What was decided when the run began; says so where this machine would have decided otherwise."""
     decisions = Decisions(**saved["decisions"])
+    if decisions.processes != m.everyone.count:
+        log.warning("The run began on %d process%s and goes on on %d: dropout is drawn anew, BatchNorm sees other parts, and "
+                    "the last digits are not those of an unbroken run", decisions.processes,
+                    "es" if decisions.processes > 1 else "", m.everyone.count)  # fmt: skip
+        here = decide(m, model, steps)
+        decisions = replace(decisions, processes=here.processes, threads=here.threads, pieces=here.pieces)
     if decisions.device != m.device.type:
         log.warning("The run began on %s and goes on on %s: its last digits will not be those of an unbroken run",
                     decisions.device, m.device.type)  # fmt: skip

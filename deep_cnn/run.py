@@ -4,7 +4,7 @@ import contextlib
 import logging
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from deep_cnn import (
     logbook,
     machine,
     preparation,
+    processes,
     results,
     scoring,
     stopping,
@@ -27,13 +28,13 @@ from deep_cnn import (
 )
 from deep_cnn.config import Config, parse_duration
 from deep_cnn.data.split import save_splits
-from deep_cnn.errors import DataError, DeepCNNError
+from deep_cnn.errors import DataError, DeepCNNError, LostPeer
 from deep_cnn.identity import command_line
 from deep_cnn.keeper import Keeper
 from deep_cnn.likeness import keep_reference
 from deep_cnn.loss_watch import LossWatch
-from deep_cnn.mixing import Mixer
 from deep_cnn.preparation import Plan
+from deep_cnn.processes import ALONE, Processes
 from deep_cnn.report.page import write_report
 from deep_cnn.report.record import read_record
 from deep_cnn.resume import find_saved, is_finished
@@ -57,29 +58,41 @@ def train(config: Config, *, at_most: int | None = None) -> dict[str, Any] | Non
         Stopped: by a signal or the time limit, with everything saved. DeepCNNError: a mistake of the user.
     """
     files = RunFiles(config.root / "outputs", config.run_name)
+    with (
+        processes.joined(config.device, parse_duration("peer_timeout", config.peer_timeout)) as everyone,
+        everyone.first_holds(lambda: opened_and_held(config, files)) as lock,
+    ):
+        return carry_out(config, files, lock, at_most=at_most, everyone=everyone)
+
+
+@contextlib.contextmanager
+def opened_and_held(config: Config, files: RunFiles) -> Iterator[RunLock]:
+    """The run's folders and log, and its name, which no other program may take meanwhile."""
     files.make_folders()
     with logbook.opened(files.log), held(files, steal=config.steal_lock) as lock:
-        return carry_out(config, files, lock, at_most=at_most)
+        yield lock
 
 
 def carry_out(
     config: Config,
     files: RunFiles,
-    lock: RunLock,
+    lock: RunLock | None,
     *,
     at_most: int | None = None,
     after_epoch: Callable[[dict[str, Any]], None] | None = None,
+    everyone: Processes = ALONE,
 ) -> dict[str, Any] | None:
     """A run whose name is held; see `train`.
 
     Args:
+        lock: None in every process but the first, which alone writes files.
         after_epoch: given by a search, gets each epoch's row of metrics.csv before it is saved, and may raise to end the
             run. Such a run has no test: nothing that is chosen by it may have seen the test set.
     """
-    status = Status(files)
+    status = Status(files, writes=everyone.first)
     try:
         with faults.explained(config.batch_size, 1):
-            result = _run(config, files, lock, status, at_most, after_epoch)
+            result = _run(config, files, lock, status, at_most, after_epoch, everyone)
         status.say("finished")
         return result
     except Stopped as stop:
@@ -91,7 +104,7 @@ def carry_out(
         raise
     except DeepCNNError as mistake:
         log.debug("%s", mistake)
-        status.say("mistake", str(mistake))
+        status.say("failed" if isinstance(mistake, LostPeer) else "mistake", str(mistake))
         raise
     except BaseException as fault:
         log.debug("%s", traceback.format_exc())
@@ -100,43 +113,76 @@ def carry_out(
 
 
 def _run(
-    config: Config, files: RunFiles, lock: RunLock, status: Status, at_most: int | None, after_epoch: Callable | None
-) -> dict[str, Any] | None:
-    files.clear_leftovers()
-    materials = preparation.gather(config, fresh=config.resume == "never" or not files.has_results(), at_most=at_most)
+    config: Config, files: RunFiles, lock: RunLock | None, status: Status, at_most: int | None,
+    after_epoch: Callable | None, everyone: Processes,
+) -> dict[str, Any] | None:  # fmt: skip
+    fresh = everyone.first_does(lambda: look_around(config, files))
+    materials = preparation.gather(config, fresh=fresh, at_most=at_most, everyone=everyone)
     has_test = len(materials.dataset.splits.test) > 0 and after_epoch is None
-    saved = find_saved(config.resume, files, status, materials.identity, has_test=has_test)
-    if saved and is_finished(files, status, saved, has_test):
-        log.info("This run is finished; its result again (--resume=never trains it afresh):")
-        note_progress(status, saved["progress"], saved["progress"]["global_step"])
-        result = _known_result(files)
-        if after_epoch is None and not (files.results / "report.html").exists():
-            conclude(files, materials.dataset.index.root)  # the process before this one died while it wrote it
-        return result
+    saved = everyone.first_does(lambda: find_saved(config.resume, files, status, materials.identity, has_test=has_test))
+    if saved and everyone.first_does(lambda: is_finished(files, status, saved, has_test)):
+        return everyone.first_does(lambda: known_result(materials, files, status, saved, after_epoch))
 
     with contextlib.closing(preparation.build(materials, saved)) as plan:
         stopping.raise_if_requested()
         if config.lr == "auto" and saved is None:
             find_rate(plan, files)
-        write_records(files, plan)
-        with faults.explained(config.batch_size, plan.decisions.pieces), stopping.between_steps():
+        if everyone.first:
+            write_records(files, plan)
+        pieces = plan.decisions.pieces
+        with faults.explained(config.batch_size, pieces), stopping.between_steps(alone=everyone.count == 1):
             return go_on(plan, files, lock, status, has_test, after_epoch)
+
+
+def look_around(config: Config, files: RunFiles) -> bool:
+    """Clear what a process left that died while it wrote; returns whether nothing was saved, so that weights are needed."""
+    files.clear_leftovers()
+    return config.resume == "never" or not files.has_results()
+
+
+def known_result(
+    materials: preparation.Materials,
+    files: RunFiles,
+    status: Status,
+    saved: dict[str, Any],
+    after_epoch: Callable | None,
+) -> dict[str, Any] | None:
+    """Of a run that is finished: say it again."""
+    log.info("This run is finished; its result again (--resume=never trains it afresh):")
+    note_progress(status, saved["progress"], saved["progress"]["global_step"])
+    result = read_json(files.results / "test.json")
+    if result is not None:
+        results.show_result(result)
+    if after_epoch is None and not (files.results / "report.html").exists():
+        conclude(files, materials.dataset.index.root)  # the process before this one died while it wrote it
+    return result
 
 
 def find_rate(plan: Plan, files: RunFiles) -> None:
     """--lr=auto: settle the learning rate by a range test, and draw it."""
+    everyone = plan.materials.everyone
     log.info("--lr=auto: training %d steps with rising rates, which are then forgotten", learning_rate.STEPS)
-    test = learning_rate.range_test(plan, stopping.raise_if_requested)
-    learning_rate.plot(test, files.results / "lr_range.png")
-    preparation.settle_rate(plan, test.lr)
-    log.info("--lr=auto: %g", test.lr)
+    if everyone.count == 1:
+        test = learning_rate.range_test(plan, stopping.raise_if_requested)
+    else:
+        with stopping.between_steps(alone=False):
+            test = learning_rate.range_test(plan, everyone.stop_if_requested)
+    if everyone.first:
+        learning_rate.plot(test, files.results / "lr_range.png")
+    preparation.settle_rate(plan, everyone.share(test.lr))
+    log.info("--lr=auto: %g", plan.decisions.lr)
 
 
 def go_on(
-    plan: Plan, files: RunFiles, lock: RunLock, status: Status, has_test: bool, after_epoch: Callable | None
+    plan: Plan, files: RunFiles, lock: RunLock | None, status: Status, has_test: bool, after_epoch: Callable | None
 ) -> dict[str, Any] | None:
     """From the state in which the plan is to the end of the run."""
-    config, progress, profile = plan.materials.config, plan.state.progress, plan.profile
+    config, progress, profile, everyone = (
+        plan.materials.config,
+        plan.state.progress,
+        plan.profile,
+        plan.materials.everyone,
+    )
     watch = LossWatch(plan.materials.dataset.index.paths, plan.materials.device)
 
     def before_save() -> None:
@@ -149,15 +195,16 @@ def go_on(
 
     keeper = Keeper(
         files, lambda: plan.describe() | plan.state.capture(), config.save_every,
-        time_limit(parse_duration("max_time", config.max_time)),
+        time_limit(parse_duration("max_time", config.max_time)) if everyone.first else Deadline(None),
         before_save=before_save, after_save=after_save, watch=profile.phase,
+        agreed=everyone.largest, writes=everyone.first,
     )  # fmt: skip
     forecast = Forecast(plan.steps, config.epochs)
     after_save()
     if progress.global_step:
         log.info("Going on at epoch %d, step %d of %d", progress.epoch, progress.step, plan.steps)
         write_epochs(plan, files)  # the process before this one may have died just after its last save
-    with tracking.opened(config, files, plan.summary(), progress.epoch) as trackers:
+    with tracking.opened(config, files, plan.summary(), progress.epoch, writes=everyone.first) as trackers:
         while not progress.finished:
             try:
                 with profile.phase("step"):
@@ -176,7 +223,7 @@ def go_on(
             speed = plan.state.timing[-1]["images_per_second"]
             trackers.log(tracking.Epoch(row, speed, lambda outputs=outputs: plan.examples("validation", outputs)))
             if after_epoch is not None:
-                after_epoch(row)
+                everyone.first_does(lambda row=row: after_epoch(row))
             keeper.after_epoch(fleeting=plan.features is not None and not progress.finished)
         note_progress(
             status, asdict(progress), plan.steps * config.epochs
@@ -186,14 +233,15 @@ def go_on(
             return None  # a trial of a search: neither test nor report
         try:
             with profile.phase("test"):
-                keep_reference(plan, files, lambda: keeper.check(save=False))
+                everyone.first_does(lambda: keep_reference(plan, files, lambda: keeper.check(save=False, alone=True)))
                 result = test(plan, keeper, files) if has_test else None
         except Interrupted:
             keeper.check(save=False)
             raise
         trackers.close("finished", result)
-    profile.report(plan.facts, files.results / "profile.json")
-    conclude(files, plan.materials.dataset.index.root)
+    if everyone.first:
+        profile.report(plan.facts, files.results / "profile.json")
+        conclude(files, plan.materials.dataset.index.root)
     return result
 
 
@@ -221,36 +269,20 @@ def write_records(files: RunFiles, plan: Plan) -> None:
     save_splits(files.results / "splits.csv", m.dataset.index, m.dataset.splits)
 
 
-def _known_result(files: RunFiles) -> dict[str, Any] | None:
-    result = read_json(files.results / "test.json")
-    if result is not None:
-        results.show_result(result)
-    return result
-
-
 def train_epoch(plan: Plan, keeper: Keeper, watch: LossWatch, forecast: Forecast) -> None:
     """The rest of the epoch at which the state is; the whole of it in an unbroken run."""
     m, state, progress = plan.materials, plan.state, plan.state.progress
     if progress.step >= plan.steps:
         return  # stopped during this epoch's validation
-    config = m.config
     plan.prepare("train", keeper.check)
-    settings = engine.StepSettings(
-        seed=config.seed,
-        pieces=plan.decisions.pieces,
-        clip=config.clip,
-        l1=config.l1,
-        mixer=Mixer(config.mixup, config.cutmix),
-        autocast=machine.autocast(m.device, plan.decisions.precision),
-    )
-    engine.training_mode(state.model, plan.frozen(progress.epoch))
+    network = plan.trained(progress.epoch)
     bar = logbook.Bar(f"Epoch {progress.epoch}", plan.steps, progress.step)
     steps = engine.train_one_epoch(
-        plan.network(state.model),
-        plan.profile.batches(plan.feeds["train"].train_batches(progress.epoch, progress.step, config.batch_size)),
+        network,
+        plan.profile.batches(plan.train_batches(progress.epoch, progress.step, progress.global_step)),
         m.task,
         state.optimizer,
-        settings,
+        plan.step_settings(network),
         lr_factor=lambda step: plan.schedule.factor(step) * progress.plateau_factor,
         first_step=progress.global_step,
         sums=state.sums,
@@ -263,7 +295,7 @@ def train_epoch(plan: Plan, keeper: Keeper, watch: LossWatch, forecast: Forecast
             progress.step, progress.global_step = progress.step + 1, step.number + 1
             loss = watch.add(step, progress.epoch)
             bar.step(f"loss={loss:.3g}" if loss is not None else "")
-            if config.console == "tutorial" and progress.step % tutorial_lines.EVERY == 0:
+            if m.config.console == "tutorial" and progress.step % tutorial_lines.EVERY == 0:
                 log.info(tutorial_lines.loss_line(progress.epoch, progress.step, state.recent_loss()))
             now = time.monotonic()
             progress.train_seconds, then = progress.train_seconds + now - then, now
@@ -281,7 +313,8 @@ def validate_epoch(plan: Plan, keeper: Keeper) -> tuple[dict[str, Any], np.ndarr
     """Score the validation set, keep the best weights, and move the state to the next epoch.
 
     Returns:
-        The epoch's row of metrics.csv, and the validation's raw outputs (n, K); None without a validation set.
+        The epoch's row of metrics.csv, and the validation's raw outputs (n, K); None without a validation set, and on
+        every process but the first.
     """
     m, state, progress = plan.materials, plan.state, plan.state.progress
     loss_sum, weight = state.sums.tolist()
@@ -297,7 +330,7 @@ def validate_epoch(plan: Plan, keeper: Keeper) -> tuple[dict[str, Any], np.ndarr
     if "validation" in plan.feeds:
         outputs = score_split(plan, "validation", keeper.check)
         targets = m.dataset.index.targets[m.dataset.splits.validation]
-        scores = results.flat_scores(m.task, outputs, targets)
+        scores = m.everyone.share(outputs is not None and results.flat_scores(m.task, outputs, targets))
         row |= {f"val_{name}": value for name, value in scores.items()}
         selected = scores[m.task.select]
         better = progress.validated(float("nan") if selected is None else selected, m.task.higher_is_better)
@@ -339,34 +372,43 @@ def note_epoch(
 
 def write_epochs(plan: Plan, files: RunFiles) -> None:
     """metrics.csv and timing.csv; what a full disk refuses is in the state, and is written with the next epoch."""
+    if not plan.materials.everyone.first:
+        return
     try:
         results.write_epochs(files, plan.state)
     except OSError as error:
         log.warning("%s could not be written (%s); the run goes on", files.results / "metrics.csv", error.strerror)
 
 
-def score_split(plan: Plan, split: str, between: Callable[[], None]) -> np.ndarray:
-    """Raw outputs of every sample of a split, in its order, float32 (n, K)."""
+def score_split(plan: Plan, split: str, between: Callable[[], None]) -> np.ndarray | None:
+    """Raw outputs of every sample of a split, in its order, float32 (n, K); on every process but the first, None."""
     plan.prepare(split, between)
-    feed, rows = plan.feeds[split], plan.decisions.eval_batch
-    autocast = machine.autocast(plan.materials.device, plan.decisions.precision)
-    return scoring.collect(plan.network(plan.state.selected), feed, rows, autocast, split.capitalize(), between)
+    m, network = plan.materials, plan.network(plan.state.selected)
+    m.everyone.spread_buffers(network)
+    autocast = machine.autocast(m.device, plan.decisions.precision)
+    return scoring.collect(
+        network, plan.feeds[split], plan.decisions.eval_batch, autocast, split.capitalize(), between, m.everyone
+    )
 
 
 def test(plan: Plan, keeper: Keeper, files: RunFiles) -> dict[str, Any]:
     """Read the test set, once, with the best weights; write everything that a run leaves behind."""
     m, state = plan.materials, plan.state
-    best = checkpoint.load(files.best)
+    best = m.everyone.first_does(lambda: checkpoint.load(files.best))
     state.selected.load_state_dict(best["weights"])
-    samples = m.dataset.splits.test
     outputs = score_split(plan, "test", lambda: keeper.check(save=False))
-    result = results.held_out(m.task, m.dataset.index, samples, outputs, "test", m.config.seed)
-    result["best_epoch"] = best["epoch"]
-    keeper.check(save=False)
-    results.write_plots(files, m.task, m.dataset.index, state, (samples, outputs))
-    results.write_test(files, m.task, m.dataset.index, samples, outputs, result)
-    results.show_result(result)
-    for line in tutorial_lines.result_lines(result) if m.config.console == "tutorial" else ():
-        log.info(line)
-    log.info("Everything is in %s", files.results)
-    return result
+
+    def held_out() -> dict[str, Any]:
+        samples = m.dataset.splits.test
+        result = results.held_out(m.task, m.dataset.index, samples, outputs, "test", m.config.seed)
+        result["best_epoch"] = best["epoch"]
+        keeper.check(save=False, alone=True)
+        results.write_plots(files, m.task, m.dataset.index, state, (samples, outputs))
+        results.write_test(files, m.task, m.dataset.index, samples, outputs, result)
+        results.show_result(result)
+        for line in tutorial_lines.result_lines(result) if m.config.console == "tutorial" else ():
+            log.info(line)
+        log.info("Everything is in %s", files.results)
+        return result
+
+    return m.everyone.first_does(held_out)

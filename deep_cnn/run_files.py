@@ -97,8 +97,9 @@ class RunFiles:
 class Status:
     """status.json, which job scripts read: the state of the run, why, and how far it is."""
 
-    def __init__(self, files: RunFiles):
-        self.files = files
+    def __init__(self, files: RunFiles, writes: bool = True):
+        """writes: False in every process but the first."""
+        self.files, self.writes = files, writes
         self.progress: dict[str, Any] = {}
 
     def before(self) -> str | None:
@@ -117,6 +118,8 @@ class Status:
 
     def say(self, state: str, reason: str = "") -> None:
         """state: running, stopped, finished, mistake or failed."""
+        if not self.writes:
+            return
         now = time.strftime("%Y-%m-%dT%H:%M:%S%z")
         with contextlib.suppress(OSError):  # a full disk must not stop a run that can still compute
             write_json(self.files.status, {"state": state, "reason": reason, **self.progress, "time": now})

@@ -31,7 +31,9 @@ INTERRUPTED = 130  # what shells say of a program that ended by Ctrl-C: 128 + SI
 SAME_KEY = 1.0  # seconds; torchrun passes on the SIGINT that the terminal has already sent to all processes
 
 _requests: list[tuple[str, float]] = []  # signals are the process's own: there is one list of them
-_between_steps: list[bool] = []  # not empty: the loop that runs asks for requests itself
+_between_steps: list[
+    bool
+] = []  # not empty: the loop that runs asks for requests itself. True: and waiting may be broken off
 
 
 def catch_signals() -> None:
@@ -47,9 +49,13 @@ def catch_signals() -> None:
 
 
 @contextlib.contextmanager
-def between_steps() -> Iterator[None]:
-    """Within this a signal is only noted, and whoever trains asks `requested` between two steps: there is state to save."""
-    _between_steps.append(True)
+def between_steps(*, alone: bool = True) -> Iterator[None]:
+    """Within this a signal is only noted, and whoever trains asks `requested` between two steps: there is state to save.
+
+    alone: waiting for data may be broken off (`Interrupted`). Of several processes none may leave a step that the others
+    are in: they would wait for it.
+    """
+    _between_steps.append(alone)
     try:
         yield
     finally:
@@ -64,7 +70,7 @@ def requested() -> str | None:
 def raise_if_requested() -> None:
     """For long work of threads before the first step, which the handler cannot reach: Stopped on a signal."""
     if _requests and not _between_steps:
-        raise _before_the_first_step()
+        raise before_the_first_step(requested())
 
 
 def result_of(task: Future) -> Any:
@@ -75,14 +81,12 @@ def result_of(task: Future) -> Any:
         except TimeoutError:
             if task.done():
                 raise  # the thread's own
-            if _requests and _between_steps:
+            if _requests and _between_steps and _between_steps[-1]:
                 raise Interrupted from None
 
 
-def _before_the_first_step() -> Stopped:
-    return Stopped(
-        f"stopped by {requested()} before the first step: there was nothing to save, the same command begins"
-    )
+def before_the_first_step(reason: str) -> Stopped:
+    return Stopped(f"stopped by {reason} before the first step: there was nothing to save, the same command begins")
 
 
 def _note(number: int, frame) -> None:
@@ -92,7 +96,7 @@ def _note(number: int, frame) -> None:
         raise KeyboardInterrupt
     _requests.append((name, now))
     if len(_requests) == 1 and not _between_steps:  # a second SIGTERM must not break the end that the first one began
-        raise _before_the_first_step()
+        raise before_the_first_step(requested())
 
 
 def under_torchrun() -> bool:

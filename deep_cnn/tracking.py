@@ -37,13 +37,14 @@ class Trackers:
 
 
 @contextlib.contextmanager
-def opened(config: Config, files: RunFiles, summary: str, epoch: int) -> Iterator[Trackers]:
+def opened(config: Config, files: RunFiles, summary: str, epoch: int, writes: bool = True) -> Iterator[Trackers]:
     """The trackers that were asked for; closed with the state in which the run ends, if the caller has not done it.
 
     Args:
         summary: the network in words. epoch: the first that will be logged, above 0 in a run that goes on.
+        writes: False in every process but the first, which have none.
     """
-    trackers = Trackers(open_trackers(config, files, summary, epoch))
+    trackers = Trackers(open_trackers(config, files, summary, epoch) if writes else [])
     try:
         yield trackers
     except Stopped:

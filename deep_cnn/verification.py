@@ -3,9 +3,12 @@
 `python -m deep_cnn.verification CONFIG.json` is the process that gets killed.
 """
 
+import contextlib
 import json
+import os
 import random
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -17,6 +20,7 @@ from typing import Any
 from deep_cnn import checkpoint
 from deep_cnn.config import Config
 from deep_cnn.errors import DeepCNNError
+from deep_cnn.launch import plain_environment, tell
 from deep_cnn.run_files import RunFiles
 from deep_cnn.storage import read_json, write_text
 
@@ -40,11 +44,12 @@ def short_version(config: Config, root: Path) -> Config:
     )  # fmt: skip
 
 
-def verify(config: Config, kills: int, seed: int | None, say: Callable[[str], None]) -> list[str]:
+def verify(config: Config, kills: int, seed: int | None, say: Callable[[str], None], processes: int = 1) -> list[str]:
     """Run it whole, run it killed `kills` times, compare.
 
     Args:
         config: the short version; its root's outputs are made and, where all is identical, removed.
+        processes: that train together; one of them is killed, and the others have to end by themselves.
     Returns:
         What differs, in words; nothing when all is identical.
     Raises:
@@ -54,7 +59,7 @@ def verify(config: Config, kills: int, seed: int | None, say: Callable[[str], No
     whole, killed = (RunFiles(config.root / "outputs", name) for name in ("whole", "killed"))
     shutil.rmtree(config.root, ignore_errors=True)
     say("Training a short version without a break...")
-    process = _Training(replace(config, run_name=whole.name))
+    process = _Training(replace(config, run_name=whole.name), processes)
     process.await_first_step()
     begun = time.monotonic()
     process.finish()
@@ -63,9 +68,9 @@ def verify(config: Config, kills: int, seed: int | None, say: Callable[[str], No
 
     done = 0
     while done < kills:
-        process = _Training(replace(config, run_name=killed.name))
+        process = _Training(replace(config, run_name=killed.name), processes)
         process.await_first_step()
-        if process.kill_after(rng.uniform(0, 2 * seconds / (kills + 1))):
+        if process.kill_after(rng.uniform(0, 2 * seconds / (kills + 1)), rng):
             done += 1
             say(f"  killed {done} of {kills}: {_where(killed)}")
         else:  # it was done before: again from the start
@@ -73,7 +78,7 @@ def verify(config: Config, kills: int, seed: int | None, say: Callable[[str], No
                 return found
             killed.last.unlink()
             killed.move_aside()
-    process = _Training(replace(config, run_name=killed.name))
+    process = _Training(replace(config, run_name=killed.name), processes)
     process.finish()
     found = differences(whole, killed)
     if not found:
@@ -87,17 +92,23 @@ def _where(files: RunFiles) -> str:
 
 
 class _Training:
-    """A process that trains, its words in a file."""
+    """One process that trains, or several under a torchrun of their own; their words in a file."""
 
-    def __init__(self, config: Config):
+    def __init__(self, config: Config, processes: int):
         self.files = RunFiles(config.root / "outputs", config.run_name)
         self.said = config.root / f"{config.run_name}.txt"
+        self.pids = config.root / "pids"
+        shutil.rmtree(self.pids, ignore_errors=True)
+        self.pids.mkdir(parents=True)
         settings = config.root / f"{config.run_name}.json"
         write_text(settings, config.to_json())
         self.begun = time.time()
+        launch = (
+            ["torch.distributed.run", "--standalone", f"--nproc-per-node={processes}", "-m"] if processes > 1 else []
+        )
         with open(self.said, "w", encoding="utf-8") as stream:
-            command = [sys.executable, "-m", "deep_cnn.verification", str(settings)]
-            self.process = subprocess.Popen(command, stdout=stream, stderr=stream)
+            command = [sys.executable, "-m", *launch, "deep_cnn.verification", str(settings)]
+            self.process = subprocess.Popen(command, stdout=stream, stderr=stream, env=plain_environment())
 
     def await_first_step(self) -> None:
         """Until status.json says that this very process trains, or it has ended."""
@@ -106,12 +117,17 @@ class _Training:
                 return
             time.sleep(0.01)
 
-    def kill_after(self, seconds: float) -> bool:
-        """SIGKILL it then; False when it had finished before."""
+    def kill_after(self, seconds: float, rng: random.Random) -> bool:
+        """SIGKILL it, or one of its processes, then; False when it had finished before."""
         try:
             self.process.wait(timeout=seconds)
         except subprocess.TimeoutExpired:
-            self.process.kill()
+            training = sorted(self.pids.iterdir())
+            if len(training) > 1:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(int(rng.choice(training).name), signal.SIGKILL)
+            else:
+                self.process.kill()
             self.process.wait()
             return True
         self.finish()
@@ -120,7 +136,8 @@ class _Training:
     def finish(self) -> None:
         if self.process.wait():
             lines = self.said.read_text(encoding="utf-8", errors="replace").strip().splitlines() or ["no word"]
-            raise DeepCNNError(f"the short training ended with code {self.process.returncode}: {lines[-1]}")
+            ours = [line for line in lines if line.startswith("deep_cnn: ")]  # torchrun says much behind them
+            raise DeepCNNError(f"the short training ended with code {self.process.returncode}: {(ours or lines)[-1]}")
 
 
 def differences(one: RunFiles, other: RunFiles) -> list[str]:
@@ -171,11 +188,12 @@ def main(settings: str) -> int:
     """Train what a file of flags says, on a few images."""
     from deep_cnn.run import train
 
+    (Path(settings).parent / "pids" / str(os.getpid())).touch()
     config = Config.from_dict(json.loads(Path(settings).read_text(encoding="utf-8")))
     try:
         train(config, at_most=STEPS * config.batch_size)
     except DeepCNNError as mistake:
-        print(f"deep_cnn: {mistake}", file=sys.stderr)
+        tell(mistake, heard=getattr(mistake, "heard", False))
         return mistake.exit_code
     return 0
 

@@ -7,9 +7,10 @@ no shared memory to run out of, no process for a signal to kill, and start-up is
 
 import math
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import islice
 
 import numpy as np
 import torch
@@ -24,12 +25,61 @@ LOOKAHEAD = 3  # batches being read while one is trained on: enough to ride over
 @dataclass(frozen=True)
 class Batch:
     """images: float (B, 3, S, S), normalised; targets: (B, ...) encoded; weights: float32 (B,), mean about 1;
-    indices: int64 (n,) the samples' numbers in the index, n < B where the batch is padded."""
+    indices: int64 (n,) the samples' numbers in the index, n < B where the batch is padded.
+
+    Of a batch that several processes share, targets, weights and indices are those of the whole of it. images: the rows
+    `mine`, and behind them those that they are blended with, if any. parts: in how many it is cut; copies: how many
+    processes compute the same rows.
+    """
 
     images: torch.Tensor
     targets: torch.Tensor
     weights: torch.Tensor
     indices: np.ndarray
+    mine: slice = field(default_factory=lambda: slice(None))
+    parts: int = 1
+    copies: int = 1
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A batch before it is read, as sample numbers, int64: the real ones; `rows` of the targets; `images` to be read."""
+
+    real: np.ndarray
+    rows: np.ndarray
+    images: np.ndarray
+    mine: slice = field(default_factory=lambda: slice(None))
+    parts: int = 1
+    copies: int = 1
+
+
+@dataclass(frozen=True)
+class Part:
+    """What one of `count` processes computes of each batch: the number-th of `count` contiguous parts.
+
+    A batch with fewer than two samples for each process (BatchNorm cannot train on one) is computed whole by every one.
+
+    partners: of mixup: (step of the epoch, B) -> which row each row is blended with, int64 (B,). They come from the whole
+    batch, so a process reads its rows' partners as well: one process or several, the blended images are the same.
+    """
+
+    number: int = 0
+    count: int = 1
+    partners: Callable[[int, int], np.ndarray] | None = None
+
+    def of(self, samples: np.ndarray, step: int) -> Wanted:
+        """samples: of the whole batch of this step of the epoch."""
+        size = len(samples)
+        if self.count == 1 or size < 2 * self.count:
+            return Wanted(samples, samples, samples, copies=self.count)
+        mine = slice(size * self.number // self.count, size * (self.number + 1) // self.count)
+        images = samples[mine]
+        if self.partners is not None:
+            images = np.concatenate([images, samples[self.partners(step, size)[mine]]])
+        return Wanted(samples, samples, images, mine, parts=self.count)
+
+
+WHOLE = Part()
 
 
 def steps_per_epoch(samples: int, batch_size: int) -> int:
@@ -121,34 +171,38 @@ class Feed:
     def __len__(self) -> int:
         return len(self.indices)
 
-    def train_batches(self, epoch: int, first_step: int, batch_size: int) -> Iterator[Batch]:
-        """The batches of an epoch from `first_step` on."""
+    def train_batches(self, epoch: int, first_step: int, batch_size: int, part: Part = WHOLE) -> Iterator[Batch]:
+        """The batches of an epoch from `first_step` on, and of each the part that this process computes."""
         batches = train_rows(self.indices, self.seed, epoch, first_step, batch_size, self.rarity)
-        return self._batches(((rows, rows) for rows in batches), epoch)
+        return self._batches((part.of(rows, step) for step, rows in enumerate(batches, first_step)), epoch)
 
-    def eval_batches(self, rows: int) -> Iterator[Batch]:
-        """Every sample once, in order, in batches of exactly `rows`, the last one padded with its own last sample."""
-        return self._batches(((real, padded(real, rows)) for real in eval_rows(self.indices, rows)), epoch=0)
+    def eval_batches(self, rows: int, part: Part = WHOLE) -> Iterator[Batch]:
+        """Every sample once, in order, in batches of exactly `rows`, the last one padded with its own last sample.
 
-    def view_batches(self, samples: np.ndarray, rows: int, epoch: int) -> Iterator[Batch]:
+        With a part: every count-th of these batches.
+        """
+        return self.view_batches(self.indices, rows, 0, part)
+
+    def view_batches(self, samples: np.ndarray, rows: int, epoch: int, part: Part = WHOLE) -> Iterator[Batch]:
         """Some samples, in the given order, as `eval_batches` gives them, augmented as in `epoch`."""
-        return self._batches(((real, padded(real, rows)) for real in eval_rows(samples, rows)), epoch)
+        batches = islice(eval_rows(samples, rows), part.number, None, part.count)
+        return self._batches((Wanted(real, *[padded(real, rows)] * 2) for real in batches), epoch)
 
-    def _batches(self, wanted: Iterator[tuple[np.ndarray, np.ndarray]], epoch: int) -> Iterator[Batch]:
-        """Read ahead in the pool; hand over in order. `wanted`: the real samples and the padded ones, batch by batch."""
+    def _batches(self, wanted: Iterator[Wanted], epoch: int) -> Iterator[Batch]:
+        """Read ahead in the pool; hand over in order."""
         ahead = deque()
         try:
             while True:
-                while len(ahead) < LOOKAHEAD and (pair := next(wanted, None)) is not None:
-                    ahead.append((*pair, self._assembler.start(self._pool, pair[1], epoch)))
+                while len(ahead) < LOOKAHEAD and (batch := next(wanted, None)) is not None:
+                    ahead.append((batch, self._assembler.start(self._pool, batch.images, epoch)))
                 if not ahead:
                     return
-                real, rows, pending = ahead.popleft()
-                images = self._assembler.finish(pending, rows, epoch)
-                targets, weights = (self._assembler.rows(table, rows) for table in (self.targets, self.weights))
-                yield Batch(images, targets, weights, real)
+                batch, pending = ahead.popleft()
+                images = self._assembler.finish(pending, batch.images, epoch)
+                targets, weights = (self._assembler.rows(table, batch.rows) for table in (self.targets, self.weights))
+                yield Batch(images, targets, weights, batch.real, batch.mine, batch.parts, batch.copies)
         finally:
-            for _, _, pending in ahead:
+            for _, pending in ahead:
                 pending.cancel()
 
     def close(self) -> None:

@@ -6,14 +6,17 @@ from typing import Any, Protocol
 
 from deep_cnn import logbook, machine, stopping
 from deep_cnn.config import parse_duration
+from deep_cnn.errors import ConfigError
 from deep_cnn.prediction.inputs import Images, check_there, read_images
 from deep_cnn.prediction.members import Member, load_members, rows_together
 from deep_cnn.prediction.predicted_rows import RowMaker
-from deep_cnn.prediction.shards import parse_shard, shard_bounds, shard_file
+from deep_cnn.prediction.shards import merge, parse_shard, part_of, remove, shard_bounds, shard_file
 from deep_cnn.prediction.stream import stream
 from deep_cnn.prediction.table import Table, TableFiles
+from deep_cnn.processes import ALONE, Processes
 from deep_cnn.run_files import RunFiles
 from deep_cnn.stopping import Stopped
+from deep_cnn.storage import read_json
 from deep_cnn.walltime import Deadline, time_limit
 
 log = logging.getLogger(__name__)
@@ -37,8 +40,10 @@ class Asked(Protocol):
     max_time: str | None
 
 
-def run(asked: Asked, output: Path) -> dict[str, Any]:
+def run(asked: Asked, output: Path, everyone: Processes = ALONE) -> dict[str, Any]:
     """Predict the images of this shard into `output` (or its shard's file), from where an earlier start came to.
+
+    Several processes each predict a part of the shard; of the whole list, the first one puts the parts together.
 
     Returns:
         what the table's .json says: rows, failed, shard...
@@ -46,7 +51,12 @@ def run(asked: Asked, output: Path) -> dict[str, Any]:
         Stopped: by a signal or the time limit, with every row so far on the disk.
     """
     check_there(asked.images)
-    shard = parse_shard(asked.shard)
+    whole = parse_shard(asked.shard)
+    shard = part_of(whole, everyone.here.rank, everyone.count)
+    if everyone.count > 1 and asked.images == "-":
+        raise ConfigError(
+            "--images=-: several processes cannot read one standard input; put the list into a file (.txt)"
+        )
     root = Path(asked.root_dir).expanduser()
     checkpoints = [Path(c).expanduser() for c in asked.checkpoint] or [RunFiles(root / "outputs", asked.run_name).best]
     members = load_members(checkpoints, device=asked.device, precision=asked.precision)
@@ -68,18 +78,50 @@ def run(asked: Asked, output: Path) -> dict[str, Any]:
         "images": len(images.paths),
         "shard": f"{shard[0]}/{shard[1]}",
     }
-    with Table(files, maker.columns(), about) as table:
-        if (known := table.finished()) is not None:
-            log.info("It was finished before")
-            return known
-        position = table.resume(images.paths, first, last)
-        if position > first:
-            log.info("Going on after %d of %d images", position - first, last - first)
-        workers = machine.granted_cores() if asked.workers == "auto" else max(1, int(asked.workers))
-        deadline = time_limit(parse_duration("max_time", asked.max_time))
-        with stopping.between_steps():
-            append(table, maker, members, images, position, last, block, workers, deadline)
-        return table.finish(last - first)
+
+    def this_shard() -> dict[str, Any]:
+        with Table(files, maker.columns(), about) as table:
+            if (known := table.finished()) is not None:
+                log.info("It was finished before")
+                return known
+            position = table.resume(images.paths, first, last)
+            if position > first:
+                log.info("Going on after %d of %d images", position - first, last - first)
+            workers = machine.granted_cores() if asked.workers == "auto" else max(1, int(asked.workers))
+            deadline = time_limit(parse_duration("max_time", asked.max_time))
+            with stopping.between_steps():
+                append(table, maker, members, images, position, last, block, workers, deadline)
+            return table.finish(last - first)
+
+    if everyone.count == 1 or whole != (1, 1):
+        return everyone.together(this_shard)
+    if (known := finished_before(output, about | {"columns": maker.columns()})) is not None:
+        log.info("It was finished before")
+        return known
+    everyone.together(this_shard)
+    return everyone.first_does(lambda: put_together(output, everyone.count))
+
+
+def finished_before(output: Path, about: dict[str, Any]) -> dict[str, Any] | None:
+    """What the whole table says of itself when it is there, complete and of the same making; ConfigError when of another."""
+    known = read_json(TableFiles(output).about)
+    if known is None and output.exists():
+        raise ConfigError(
+            f"--output={output}: exists, and is no table that predict began; choose another name or remove it"
+        )
+    if known is None:
+        return None
+    if different := [k for k, v in about.items() if k != "shard" and known.get(k) != v]:
+        raise ConfigError(
+            f"--output={output}: exists and was made with other {', '.join(different)}; choose another name"
+        )
+    return known if known["complete"] else None
+
+
+def put_together(output: Path, count: int) -> dict[str, Any]:
+    about = merge(output, count)
+    remove(output, count)
+    return about
 
 
 def append(

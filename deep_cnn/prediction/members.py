@@ -15,6 +15,7 @@ from deep_cnn import engine, loading, machine, model_builder
 from deep_cnn.data.feed import Batch
 from deep_cnn.data.preprocess import Preprocessing
 from deep_cnn.errors import ConfigError
+from deep_cnn.launch import place
 from deep_cnn.model_builder import ModelSpec
 from deep_cnn.prediction.unlike import FeatureTap, Reference
 from deep_cnn.preparation import Decisions
@@ -63,8 +64,8 @@ def load_members(paths: Sequence[Path], *, device: str, precision: str) -> list[
         if (member.task.kind, member.task.names) != (first.kind, first.names):
             raise ConfigError(f"--checkpoint: {path} predicts {_named(member.task)}, {paths[0]} {_named(first)}; "
                               "an ensemble is of networks that predict the same")  # fmt: skip
-    threads = {member.decisions.threads for member in members}
-    machine.set_threads(max(threads))
+    threads = max(member.decisions.threads for member in members)
+    machine.set_threads(threads if place().count == 1 else machine.granted_cores())
     machine.keep_freed_memory()
     return members
 

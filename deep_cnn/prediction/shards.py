@@ -66,14 +66,25 @@ def shard_file(output: Path, shard: tuple[int, int]) -> Path:
     return output if count == 1 else output.with_name(f"{output.stem}.shard-{number}-of-{count}{output.suffix}")
 
 
-def merge(output: Path) -> dict:
+def part_of(shard: tuple[int, int], number: int, count: int) -> tuple[int, int]:
+    """The number-th (from 0) of `count` equal parts of a shard, as a shard of all images."""
+    return (shard[0] - 1) * count + number + 1, shard[1] * count
+
+
+def merge(output: Path, count: int | None = None) -> dict:
     """Put the shards of FILE.csv together, failures likewise; what the table's .json then says.
 
+    Args:
+        count: how many there are; by default as many as their names say.
     Raises:
         DataError: no shards, one missing or unfinished, or of different networks or images; names it.
     """
     pattern = re.compile(re.escape(output.stem) + r"\.shard-(\d+)-of-(\d+)" + re.escape(output.suffix))
-    counts = {int(m[2]) for p in output.parent.glob("*.csv") if (m := pattern.fullmatch(p.name))}
+    counts = (
+        {int(m[2]) for p in output.parent.glob("*.csv") if (m := pattern.fullmatch(p.name))}
+        if count is None
+        else {count}
+    )
     if len(counts) != 1:
         found = "no shards" if not counts else f"shards of {' and of '.join(map(str, sorted(counts)))}"
         raise DataError(
@@ -104,6 +115,14 @@ def merge(output: Path) -> dict:
     about = abouts[0] | {"shard": "1/1", "rows": rows, "failed": failed}
     write_json(whole.about, about, durable=True)
     return about
+
+
+def remove(output: Path, count: int) -> None:
+    """The shards, after they were put together."""
+    for number in range(1, count + 1):
+        part = TableFiles(shard_file(output, (number, count)))
+        for path in (part.rows, part.failed, part.about):
+            path.unlink(missing_ok=True)
 
 
 def _number(part: TableFiles) -> str:

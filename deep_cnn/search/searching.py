@@ -6,7 +6,9 @@ from typing import Any
 
 from deep_cnn import identity, logbook, preparation, run, stopping
 from deep_cnn.config import parse_duration, with_recipe
-from deep_cnn.errors import ConfigError, nearest
+from deep_cnn.errors import ConfigError, MachineError, nearest
+from deep_cnn.launch import place
+from deep_cnn.search.several import Launch
 from deep_cnn.search.space import Space, grid, parse_space
 from deep_cnn.search.study import Study, open_study
 from deep_cnn.search.summary import summarise
@@ -32,6 +34,10 @@ def search(options: Any) -> None:
         Stopped: by a signal or --max_time; every trial goes on with the same command.
     """
     logbook.console_only()
+    if place().count > 1:
+        raise ConfigError(
+            "search: starts the processes of its trials itself; give --processes_per_trial, without torchrun"
+        )
     space, fixed = parse_space(options.space), given_flags(options)
     both = sorted(space.keys() & fixed.keys() - {"recipe"})
     if both:
@@ -57,8 +63,13 @@ def search(options: Any) -> None:
     del materials
     log.info("Study %s: %d of %d trials are finished; %s", study.name, len(study.finished()), total, folder)
     seconds, by_budget = shortest_limit(options)
+    together = None
+    if options.processes_per_trial > 1:
+        together = Launch(
+            options.processes_per_trial, study.name, str(folder), options.storage, options.pruner, epochs, metric
+        )
     try:
-        work(study, fixed, metric, before_each_trial(seconds))
+        work(study, fixed, metric, before_each_trial(seconds), together and together.train)
     except Stopped:
         summarise(study, fixed, metric, about)
         if stopping.requested() or not by_budget:
@@ -67,7 +78,7 @@ def search(options: Any) -> None:
     else:
         summarise(study, fixed, metric, about)
     if options.final:
-        train_best(study, fixed)
+        train_best(study, fixed, together)
 
 
 def how_many(options: Any, space: Space) -> int:
@@ -109,7 +120,7 @@ def before_each_trial(seconds: float | None) -> Callable[[], str | None]:
     return limit
 
 
-def train_best(study: Study, fixed: dict[str, Any]) -> None:
+def train_best(study: Study, fixed: dict[str, Any], together: Launch | None) -> None:
     """--final: the best trial's flags as a run of its own, tested once."""
     best, open_ones = study.best(), len(study.trials()) - len(study.finished())
     if best is None:
@@ -121,4 +132,7 @@ def train_best(study: Study, fixed: dict[str, Any]) -> None:
     else:
         config = trial_config(fixed, best.params, run_name=f"{study.name}_best", resume="auto")
         log.info("--final: trial %d, as %s", best.number, identity.command_line(config))
-        run.train(config)
+        if together is None:
+            run.train(config)
+        elif code := together.final(identity.flags_of(config)):
+            raise MachineError(f"--final: the processes ended with code {code}; what they said stands above")

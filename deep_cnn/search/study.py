@@ -140,7 +140,7 @@ def open_study(
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     folder.mkdir(parents=True, exist_ok=True)
     try:
-        opened = journal(folder / "journal.log") if storage is None else get_storage(storage)
+        opened = storage_of(folder, storage)
     except Exception as error:  # each kind of storage has its own
         raise ConfigError(f"--storage={storage or folder}: cannot be opened ({error})") from None
     lower = metric.rpartition("/")[2] in LOWER_IS_BETTER
@@ -157,6 +157,10 @@ def open_study(
             f"--run_name={name}: the study of this name differs in {', '.join(different)}; choose another --run_name"
         )
     return study
+
+
+def storage_of(folder: Path, storage: str | None) -> optuna.storages.BaseStorage:
+    return journal(folder / "journal.log") if storage is None else get_storage(storage)
 
 
 def journal(path: Path) -> JournalStorage:

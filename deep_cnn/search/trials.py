@@ -1,6 +1,7 @@
 """Trains trials of a study, one after the other, until the study is complete or the time is over."""
 
 import contextlib
+import functools
 import logging
 import shutil
 from collections.abc import Callable
@@ -36,10 +37,14 @@ def trial_config(fixed: dict[str, Any], params: dict[str, Any], **where: Any) ->
     return with_recipe(fixed | params | where)
 
 
-def work(study: Study, fixed: dict[str, Any], metric: str, max_time: Callable[[], str | None]) -> None:
+def work(
+    study: Study, fixed: dict[str, Any], metric: str, max_time: Callable[[], str | None],
+    train: Callable[[Claim, Config], None] | None = None,
+) -> None:  # fmt: skip
     """Train trials until none is left to claim.
 
     Args:
+        train: trains one elsewhere (several.py) and reports its epochs; by default it is trained in this process.
         fixed: flags of every trial. metric: column of metrics.csv without val_. max_time: when a trial must stop, as
             --max_time has it; called before each. Raises Stopped when there is no time left for another.
     Raises:
@@ -56,7 +61,9 @@ def work(study: Study, fixed: dict[str, Any], metric: str, max_time: Callable[[]
             log.info("Trial %d%s: %s", claim.trial.number, " goes on" if claim.reopened else "", params)
             try:
                 with logbook.opened(claim.files.log), logbook.quiet_console():
-                    train(claim, fixed, metric, limit)
+                    where = {"run_name": claim.files.name, "resume": "auto", "max_time": limit, "config": None}
+                    config = trial_config(fixed, claim.trial.params, **where)
+                    (train or functools.partial(train_here, metric=metric))(claim, config)
                 _tell(study, claim, TrialState.COMPLETE)
             except Pruned:
                 _tell(study, claim, TrialState.PRUNED)
@@ -69,21 +76,24 @@ def work(study: Study, fixed: dict[str, Any], metric: str, max_time: Callable[[]
                 _tell(study, claim, TrialState.FAIL, str(mistake))
 
 
-def train(claim: Claim, fixed: dict[str, Any], metric: str, max_time: str | None) -> None:
+def train_here(claim: Claim, config: Config, metric: str) -> None:
     """One trial: a run below the study's folder, without a test; each epoch is told to the study before it is saved."""
-    where = {"run_name": claim.files.name, "resume": "auto", "max_time": max_time, "config": None}
-    config = trial_config(fixed, claim.trial.params, **where)
-    known = set(_reported(claim.trial))
+    run.carry_out(config, claim.files, claim.lock, after_epoch=reporter(claim.trial, metric))
+
+
+def reporter(trial: optuna.Trial, metric: str) -> Callable[[dict[str, Any]], None]:
+    """What tells the study each epoch's row of metrics.csv; Pruned when it has seen enough."""
+    known = set(_reported(trial))
 
     def after_epoch(row: dict[str, Any]) -> None:
         value = row[f"val_{metric}"]
         if value is None or row["epoch"] in known:  # scored again after a kill between telling and saving
             return
-        claim.trial.report(value, row["epoch"])
-        if claim.trial.should_prune():
+        trial.report(value, row["epoch"])
+        if trial.should_prune():
             raise Pruned(f"pruned after epoch {row['epoch']}: other trials were better by then")
 
-    run.carry_out(config, claim.files, claim.lock, after_epoch=after_epoch)
+    return after_epoch
 
 
 def _reported(trial: optuna.Trial) -> dict[int, float]:

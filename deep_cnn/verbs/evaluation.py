@@ -1,8 +1,12 @@
 """python -m deep_cnn evaluate: score a run again, by its name alone."""
 
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from deep_cnn.config import check_ranges, flag
+
+if TYPE_CHECKING:
+    from deep_cnn.processes import Processes
 
 
 @dataclass(frozen=True)
@@ -20,16 +24,25 @@ class Options:
 
 
 def main(options: Options) -> int:
+    from deep_cnn import logbook, processes
+
+    logbook.console_only()
+    with processes.joined(options.device) as everyone:
+        score(options, everyone)
+    return 0
+
+
+def score(options: Options, everyone: "Processes") -> None:
+    """Each process scores every so manieth batch; the first one shows the result of all."""
     from pathlib import Path
 
-    from deep_cnn import dataset_generator, loading, logbook, machine, results, scoring
+    from deep_cnn import dataset_generator, loading, machine, results, scoring
     from deep_cnn.config import Config
     from deep_cnn.data.split import load_splits
     from deep_cnn.errors import CheckpointError, DataError
     from deep_cnn.preparation import Decisions
     from deep_cnn.run_files import RunFiles
 
-    logbook.console_only()
     files = RunFiles(Path(options.root_dir).expanduser() / "outputs", options.run_name)
     model, meta = loading.load_model(files.best)
     task, pre = loading.task_and_preprocessing(meta)
@@ -44,10 +57,10 @@ def main(options: Options) -> int:
     )
     device = machine.pick_device(config.device)
     machine.set_determinism(config.deterministic, device)
-    machine.set_threads(decisions.threads)
+    machine.set_threads(decisions.threads if decisions.processes == everyone.count else machine.granted_cores())
     machine.keep_freed_memory()
     workers = machine.granted_cores() if config.workers == "auto" else max(1, int(config.workers))
-    dataset = dataset_generator.read_dataset(config, pre, workers)
+    dataset = everyone.in_turn(lambda: dataset_generator.read_dataset(config, pre, workers))
     names = dataset.index.classes or dataset.index.target_names
     if tuple(names) != task.names:
         raise CheckpointError(
@@ -61,6 +74,8 @@ def main(options: Options) -> int:
     model = model.to(device, dtype, memory_format=machine.CHANNELS_LAST)
     feed = dataset_generator.eval_feed(dataset, task, options.split, device=device, dtype=dtype, workers=workers)
     autocast = machine.autocast(device, decisions.precision)
-    outputs = scoring.collect(model, feed, decisions.eval_batch, autocast, options.split.capitalize())
-    results.show_result(results.held_out(task, dataset.index, samples, outputs, options.split, config.seed))
-    return 0
+    outputs = scoring.collect(
+        model, feed, decisions.eval_batch, autocast, options.split.capitalize(), everyone=everyone
+    )
+    if everyone.first:
+        results.show_result(results.held_out(task, dataset.index, samples, outputs, options.split, config.seed))

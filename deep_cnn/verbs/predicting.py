@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from deep_cnn import stopping
 from deep_cnn.config import check_ranges, flag
 from deep_cnn.errors import ConfigError
+from deep_cnn.launch import tell
 
 SOME_FAILED = 3  # exit code: everything is done, but some images could not be read
 
@@ -42,16 +43,14 @@ class Options:
 
 
 def main(options: Options) -> int:
-    import sys
-
     stopping.catch_signals()  # before torch is imported, which takes seconds
     try:
         return predicted(options)
     except stopping.Stopped as stop:
-        print(f"deep_cnn: {stop}", file=sys.stderr)
-        return stop.exit_code
+        tell(stop, heard=True)
+        return 0 if stopping.under_torchrun() else stop.exit_code
     except KeyboardInterrupt:
-        print("deep_cnn: stopped at once; the rows so far are kept, the same command goes on", file=sys.stderr)
+        tell("stopped at once; the rows so far are kept, the same command goes on", heard=True)
         return stopping.INTERRUPTED
 
 
@@ -59,7 +58,7 @@ def predicted(options: Options) -> int:
     import logging
     from pathlib import Path
 
-    from deep_cnn import logbook
+    from deep_cnn import logbook, processes
     from deep_cnn.prediction import convert, job, shards
     from deep_cnn.prediction.table import TableFiles
 
@@ -68,7 +67,13 @@ def predicted(options: Options) -> int:
     output = Path(options.output).expanduser()
     convert.check_output(output)
     table = output.with_suffix(".csv")
-    about = shards.merge(table) if options.merge else job.run(options, table)
+    if options.merge:
+        about = shards.merge(table)
+    else:
+        with processes.joined(options.device) as everyone:
+            about = job.run(options, table, everyone)
+            if not everyone.first:
+                return 0
     files = TableFiles(shards.shard_file(table, shards.parse_shard(about["shard"])))
     whole = files.rows == table
     if whole:
@@ -77,5 +82,5 @@ def predicted(options: Options) -> int:
     if about["failed"]:
         log.warning("%d images could not be read; %s lists them with the reasons (exit code %d)", about["failed"],
                     files.failed, SOME_FAILED)  # fmt: skip
-        return SOME_FAILED
+        return 0 if stopping.under_torchrun() else SOME_FAILED
     return 0

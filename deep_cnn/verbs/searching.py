@@ -25,6 +25,8 @@ class Options(Config):
                               group="verb", kind=str)  # fmt: skip
     storage: str | None = flag(None, "any storage of Optuna, by its URL; by default a journal in outputs/search",
                                group="verb", kind=str)  # fmt: skip
+    processes_per_trial: int = flag(1, "train each trial in so many processes, by torchrun: one for each GPU",
+                                    group="verb", low=1)  # fmt: skip
     final: bool = flag(False, "at the end train the best once more, and test it", group="verb")
 
     def __post_init__(self):

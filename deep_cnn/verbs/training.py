@@ -1,9 +1,8 @@
 """python -m deep_cnn [train]: the run itself is in run.py."""
 
-import sys
-
 from deep_cnn import stopping
 from deep_cnn.config import Config
+from deep_cnn.launch import tell
 
 Options = Config
 
@@ -15,9 +14,9 @@ def main(config: Config) -> int:
 
         train(config)
     except stopping.Stopped as stop:
-        print(f"deep_cnn: {stop}", file=sys.stderr)
+        tell(stop, heard=True)
         return 0 if stopping.under_torchrun() else stop.exit_code
     except KeyboardInterrupt:
-        print("deep_cnn: stopped at once; what was saved last is kept, the same command goes on", file=sys.stderr)
+        tell("stopped at once; what was saved last is kept, the same command goes on", heard=True)
         return stopping.INTERRUPTED
     return 0

@@ -13,13 +13,25 @@ class Options(Config):
 
 
 def main(options: Options) -> int:
+    from deep_cnn import logbook, processes
+    from deep_cnn.errors import ConfigError
+    from deep_cnn.launch import place
+
+    logbook.console_only()
+    here = place()
+    if here.count > here.local_count:
+        raise ConfigError("verify_resume: kills processes of one machine; start it with torchrun --standalone")
+    with processes.joined() as everyone:  # the first of them starts as many anew, again and again
+        return everyone.first_does(lambda: verified(options, here.count))
+
+
+def verified(options: Options, count: int) -> int:
     from dataclasses import replace
     from pathlib import Path
 
-    from deep_cnn import dataset_generator, logbook, machine, verification
+    from deep_cnn import dataset_generator, machine, verification
     from deep_cnn.public_data import with_dataset
 
-    logbook.console_only()
     config = with_dataset(Config.from_dict(options.to_dict()))
     if machine.pick_device(config.device).type == "cuda" and not config.deterministic:
         print("On a GPU only --deterministic repeats every bit: it is added")
@@ -34,7 +46,7 @@ def main(options: Options) -> int:
         places["cache"] = str((config.root / "outputs" / "cache").resolve())
     root = Path(config.root / "outputs" / "verify_resume").resolve()
     short = verification.short_version(replace(config, **places), root)
-    found = verification.verify(short, options.kills, options.kill_seed, lambda text: print(text, flush=True))
+    found = verification.verify(short, options.kills, options.kill_seed, lambda text: print(text, flush=True), count)
     if not found:
         print("identical: weights, metrics.csv, test.json and predictions_test.csv")
         return 0

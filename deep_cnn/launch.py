@@ -1,0 +1,57 @@
+"""Which of torchrun's processes this is, read from the environment. Imports no torch."""
+
+import os
+import socket
+import sys
+import time
+from dataclasses import dataclass
+
+HEARD = 3.0  # seconds in which torchrun ends the other processes after one of them has told its mistake
+
+
+@dataclass(frozen=True)
+class Place:
+    """rank: of this process among all `count`; local_rank: among the local_count on this machine, the machine-th of all."""
+
+    rank: int = 0
+    count: int = 1
+    local_rank: int = 0
+    local_count: int = 1
+    machine: int = 0
+
+    @property
+    def first(self) -> bool:
+        return self.rank == 0
+
+
+def place() -> Place:
+    """This process's place under torchrun; that of a process of its own elsewhere."""
+    names = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "GROUP_RANK")
+    if "TORCHELASTIC_RUN_ID" not in os.environ or not all(os.environ.get(name, "").isdigit() for name in names):
+        return Place()
+    return Place(*(int(os.environ[name]) for name in names))
+
+
+def plain_environment() -> dict[str, str]:
+    """The environment without torchrun's variables, for a program that is started anew from within one of its processes."""
+    ours = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT", "OMP_NUM_THREADS")
+    begins = ("TORCHELASTIC_", "LOCAL_", "GROUP_", "ROLE_")
+    return {k: v for k, v in os.environ.items() if k not in ours and not k.startswith(begins)}
+
+
+def tell(sentence: object, *, heard: bool = False) -> None:
+    """Print the program's last sentence once, whichever of the processes meets its reason.
+
+    What all of them meet (a flag that cannot be) the first one says, and torchrun ends the others while they wait here;
+    what one alone meets (a file that this host cannot read) it says itself.
+
+    Args:
+        heard: the first process has said it.
+    """
+    here = place()
+    if not here.first:
+        if heard:
+            return
+        time.sleep(HEARD)  # a signal ends the wait, by an exception
+    name = "" if here.first else f"process {here.rank} on {socket.gethostname()}: "
+    print(f"deep_cnn: {name}{sentence}", file=sys.stderr, flush=True)

@@ -1,0 +1,153 @@
+"""A trial that several processes train together: torchrun starts them, and the first of them reports to the study.
+
+`python -m deep_cnn.search.several SETTINGS.json` is one of these processes.
+"""
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import time
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import optuna
+
+from deep_cnn import errors, logbook, processes, run, stopping
+from deep_cnn.config import Config, parse_duration
+from deep_cnn.errors import MachineError
+from deep_cnn.launch import plain_environment, tell
+from deep_cnn.processes import Processes
+from deep_cnn.run_files import RunFiles
+from deep_cnn.run_lock import RunLock
+from deep_cnn.search.study import Claim, make_pruner, storage_of
+from deep_cnn.search.trials import Pruned, reporter
+from deep_cnn.stopping import Stopped
+from deep_cnn.storage import read_json, write_json
+from deep_cnn.walltime import since_start
+
+POLL = 0.2  # seconds between two looks whether the trial is done, or a signal has come
+
+
+@dataclass(frozen=True)
+class Launch:
+    """What a trial's processes need beside its flags. storage: as --storage; epochs: of the longest trial, for the pruner."""
+
+    processes: int
+    study: str
+    folder: str
+    storage: str | None
+    pruner: str
+    epochs: int
+    metric: str
+
+    def train(self, claim: Claim, config: Config) -> None:
+        """The trial, to its end, in processes of its own; raises what its first process would have raised here."""
+        settings, outcome = (claim.files.results / name for name in ("processes.json", "outcome.json"))
+        outcome.unlink(missing_ok=True)
+        if config.max_time:  # which they count from their own start
+            left = parse_duration("max_time", config.max_time) - since_start()
+            config = replace(config, max_time=f"{max(1.0, left)}s")
+        values = {
+            "launch": asdict(self),
+            "config": config.to_dict(),
+            "trial": claim.trial._trial_id,
+            "lock": claim.lock.me,
+        }
+        write_json(settings, values)
+        launch_and_wait(self.processes, ["deep_cnn.search.several", str(settings)])
+        found = read_json(outcome)
+        if found is None and stopping.requested():
+            raise stopping.before_the_first_step(stopping.requested())
+        if found is None:
+            raise MachineError(f"the processes of trial {claim.trial.number} died; what they said stands above")
+        raise_again(**found)
+
+    def final(self, words: list[str]) -> int:
+        """A training of its own, by its flags; its exit code."""
+        return launch_and_wait(self.processes, ["deep_cnn", *words])
+
+
+def launch_and_wait(count: int, module: list[str]) -> int:
+    """torchrun with so many processes of a module, to its end; a signal is passed on. Returns its exit code."""
+    command = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        f"--nproc-per-node={count}",
+        "-m",
+        *module,
+    ]
+    with stopping.between_steps(), contextlib.ExitStack() as stack:
+        child = subprocess.Popen(command, env=plain_environment())
+        stack.callback(child.wait)
+        stack.callback(child.terminate)  # if this process ends first
+        asked = False
+        while child.poll() is None:
+            if stopping.requested() and not asked:
+                asked = True
+                child.terminate()  # torchrun tells its processes, which save and end
+            time.sleep(POLL)
+    return child.returncode
+
+
+def raise_again(kind: str, said: str) -> None:
+    """The end of a trial, by the name of the exception that it was in another process; nothing when it was no exception."""
+    if kind == "done":
+        return
+    if kind in ("Pruned", "Stopped"):
+        raise {"Pruned": Pruned, "Stopped": Stopped}[kind](said)
+    raise getattr(errors, kind, MachineError)(said)
+
+
+def main(settings: str) -> int:
+    stopping.catch_signals()
+    values = json.loads(Path(settings).read_text(encoding="utf-8"))
+    launch, config = Launch(**values["launch"]), Config.from_dict(values["config"])
+    logbook.console_only()
+    try:
+        with processes.joined(config.device, parse_duration("peer_timeout", config.peer_timeout)) as everyone:
+            train(launch, config, values, everyone)
+    except Stopped:  # before the trial began
+        return 0
+    except errors.LostPeer as lost:
+        tell(lost)
+        os._exit(lost.exit_code)  # what still waits for that process must not hold up the end
+    return 0
+
+
+def train(launch: Launch, config: Config, values: dict[str, Any], everyone: Processes) -> None:
+    """The trial, by one of its processes; how it ended goes into outcome.json."""
+    files = RunFiles(Path(launch.folder), config.run_name)
+    lock = RunLock(files.lock, values["lock"])  # held by the process that started these
+    after_epoch = reporter(open_trial(launch, values["trial"]), launch.metric) if everyone.first else _never
+    with logbook.quiet_console(), everyone.first_holds(lambda: logbook.opened(files.log)):
+        kind, said = "done", ""
+        try:
+            run.carry_out(config, files, lock, after_epoch=after_epoch, everyone=everyone)
+        except errors.LostPeer:
+            raise
+        except (Stopped, errors.DeepCNNError) as end:
+            kind, said = type(end).__name__, str(end)
+        if everyone.first:
+            write_json(files.results / "outcome.json", {"kind": kind, "said": said})
+
+
+def _never(row: dict[str, Any]) -> None:
+    raise AssertionError("the first process alone reports")
+
+
+def open_trial(launch: Launch, trial: int) -> optuna.Trial:
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    study = optuna.load_study(
+        study_name=launch.study, storage=storage_of(Path(launch.folder), launch.storage),
+        pruner=make_pruner(launch.pruner, launch.epochs),
+    )  # fmt: skip
+    return optuna.Trial(study, trial)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))
