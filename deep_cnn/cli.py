@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 
 from deep_cnn.config import Config, rate, with_recipe
 from deep_cnn.errors import ConfigError, DeepCNNError, nearest
-from deep_cnn.launch import tell
+from deep_cnn.launch import place, tell
 
 
 @dataclass(frozen=True)
@@ -20,12 +20,13 @@ class Verb:
 
     module: str
     help: str
+    several: bool = False  # whether torchrun's processes share its work
 
 
 VERBS = {
-    "train": Verb("deep_cnn.verbs.training", "train, validate and test a network (the verb when none is given)"),
-    "evaluate": Verb("deep_cnn.verbs.evaluation", "score a finished run again on one of its splits"),
-    "predict": Verb("deep_cnn.verbs.predicting", "a table of predictions for any images"),
+    "train": Verb("deep_cnn.verbs.training", "train, validate and test a network (the verb when none is given)", True),
+    "evaluate": Verb("deep_cnn.verbs.evaluation", "score a finished run again on one of its splits", True),
+    "predict": Verb("deep_cnn.verbs.predicting", "a table of predictions for any images", True),
     "search": Verb(
         "deep_cnn.verbs.searching", "search hyper-parameters; takes the flags of training, fixed, and --space"
     ),
@@ -38,6 +39,7 @@ VERBS = {
     "verify_resume": Verb(
         "deep_cnn.verbs.verifying",
         "prove on this machine that a killed run goes on bit by bit (takes training's flags)",
+        True,
     ),
     "explain": Verb("deep_cnn.verbs.explaining", "pictures of what raises or lowers a score or a class"),
     "export": Verb("deep_cnn.verbs.exporting", "the network as ONNX, TorchScript, PT2 or safetensors, checked"),
@@ -80,6 +82,9 @@ def _dispatch(argv: list[str]) -> int:
     if any(word in ("-h", "--help", "--help_all", "--help-all") for word in argv):
         print(help_text(verb, options_class, everything=any("all" in word for word in argv)))
         return 0
+    if place().count > 1 and not VERBS[verb].several:
+        instead = "give --processes_per_trial, and " if verb == "search" else ""
+        raise ConfigError(f"{verb}: is one process's work; {instead}start it without torchrun")
     given = parse_flags(argv, options_class)
     if issubclass(options_class, Config):
         return module.main(with_recipe(given, options_class))

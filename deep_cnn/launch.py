@@ -6,6 +6,8 @@ import sys
 import time
 from dataclasses import dataclass
 
+from deep_cnn.stopping import Stopped
+
 HEARD = 3.0  # seconds in which torchrun ends the other processes after one of them has told its mistake
 
 
@@ -52,6 +54,9 @@ def tell(sentence: object, *, heard: bool = False) -> None:
     if not here.first:
         if heard:
             return
-        time.sleep(HEARD)  # a signal ends the wait, by an exception
+        try:
+            time.sleep(HEARD)
+        except Stopped:
+            return  # by torchrun: another process has said it
     name = "" if here.first else f"process {here.rank} on {socket.gethostname()}: "
     print(f"deep_cnn: {name}{sentence}", file=sys.stderr, flush=True)

@@ -139,8 +139,12 @@ class Plan:
             return network
         # when parts thaw, there are more gradients to sum
         if self.exchanging is None or self.exchanging[0] != frozen:
-            shape = (2, self.features.cut.width) if self.features else (2, 3, m.pre.crop, m.pre.crop)
-            example = torch.zeros(shape, device=m.device, dtype=machine.dtype_of(self.decisions.precision))
+            # compiled, for the shape of the steps to come: a compilation takes a minute
+            part = m.config.batch_size // m.everyone.count // self.decisions.pieces if self.decisions.compile else 2
+            shape = (self.features.cut.width,) if self.features else (3, m.pre.crop, m.pre.crop)
+            example = torch.zeros(
+                (max(2, part), *shape), device=m.device, dtype=machine.dtype_of(self.decisions.precision)
+            )
             autocast = machine.autocast(m.device, self.decisions.precision)
             self.exchanging = None  # lets go of the parameters
             self.exchanging = (frozen, m.everyone.exchanging(network, example, autocast))
@@ -270,14 +274,14 @@ def build(materials: Materials, saved: dict[str, Any] | None) -> Plan:
     if saved is None:
         for line in m.everyone.in_turn(lambda: model_builder.load_weights(model, spec, config.weights, m.task.names)):
             log.info(line)
-    if config.sync_batchnorm and m.everyone.count > 1:
-        model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
     samples = len(m.dataset.splits.train)
     steps = steps_per_epoch(samples, config.batch_size)
     decisions = None
     if m.everyone.first:  # hosts may differ, the numbers must not
         decisions = recorded(saved, m, model, steps) if saved else decide(m, model, steps)
     decisions = m.everyone.share(decisions)
+    if config.sync_batchnorm and m.everyone.count > 1:
+        model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
     machine.set_threads(decisions.threads)
     machine.keep_freed_memory()
     log.info("Computing in %s on %d threads, %s; batches of %d%s", decisions.precision, decisions.threads,

@@ -125,7 +125,8 @@ class Processes:
         except (DeepCNNError, Stopped) as error:
             mistake = error
         self._store.set(done, "")
-        self.share((result, mistake))
+        with contextlib.suppress(LostPeer) if mistake is not None else contextlib.nullcontext():
+            self.share((result, mistake))  # the signal that stopped this process may have ended others already
         if mistake is not None:
             raise mistake
         return result
@@ -200,7 +201,7 @@ class Processes:
         """The network, whose backward pass now sums the gradients over all processes; it is called in its place.
 
         Args:
-            network: in its training mode, on its device, the same bits on all processes. example: an input of two rows.
+            network: in its training mode, on its device, the same bits on all processes. example: an input of a few rows.
         """
         if self.count == 1:
             return network
@@ -239,10 +240,11 @@ def _sum(_, bucket: dist.GradBucket) -> torch.futures.Future[torch.Tensor]:
 
 @contextlib.contextmanager
 def _told() -> Iterator[None]:
-    """What torch raises when another process is gone, as LostPeer."""
+    """What torch raises when another process is gone, as LostPeer; as Stopped before the first step, if all were to stop."""
     try:
         yield
     except RuntimeError as fault:
+        stopping.raise_if_requested()
         raise LostPeer(str(fault).strip().splitlines()[0][:160]) from fault
 
 

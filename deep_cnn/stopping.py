@@ -62,6 +62,11 @@ def between_steps(*, alone: bool = True) -> Iterator[None]:
         _between_steps.pop()
 
 
+def agreed(processes: int) -> contextlib.AbstractContextManager[None]:
+    """Of several processes: no signal ends one of them alone; each looks between two pieces of work, and all end together."""
+    return between_steps(alone=False) if processes > 1 else contextlib.nullcontext()
+
+
 def requested() -> str | None:
     """The name of the first signal that came, or None."""
     return _requests[0][0] if _requests else None

@@ -1,6 +1,9 @@
 """What only a GPU can show; skipped where there is none."""
 
 import json
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -208,3 +211,23 @@ def test_frozen_features_on_the_gpu(run_cli, tmp_path):
     assert code == again == 0
     ours, theirs = last_weights(files), last_weights(other)
     assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+
+
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two GPUs")
+def test_two_gpus_with_sync_batchnorm_train_what_one_trains(tmp_path):
+    flags = [
+        "-m", "deep_cnn", f"--data_dir={PLACES}", "--model=resnet18", "--weights=none", "--image_size=64", "--batch_size=16",
+        "--epochs=2", "--precision=fp64", "--device=cuda", "--sync_batchnorm", "--cache=off",
+    ]  # fmt: skip
+    found = []
+    for count in (1, 2):
+        launch = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={count}"] if count > 1 else []
+        command = [sys.executable, *launch, *flags, f"--root_dir={tmp_path / str(count)}"]
+        done = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parent.parent, timeout=300)
+        assert done.returncode == 0, done.stdout + done.stderr
+        state = torch.load(tmp_path / str(count) / "outputs/models/default/last.pt", weights_only=True)
+        found.append(state["weights"])
+    for name, tensor in found[0].items():
+        assert (tensor.double() - found[1][name].double()).norm() <= 1e-9 * tensor.double().norm().clamp(min=1e-12), (
+            name
+        )

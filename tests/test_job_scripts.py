@@ -219,3 +219,33 @@ def test_a_chain_without_progress_stops(jobs):
     stopped = jobs.submit(CHAIN="c")
     assert stopped.returncode == 0 and "the chain stops here" in stopped.stdout
     assert len(jobs.calls()) == 4
+
+
+FAKE_MPIEXEC = """#!/bin/sh
+if [ "$1" = --version ]; then echo "$MPI"; exit; fi
+echo "mpiexec $*" | head -n 1 | sed 's/ bash .*//' >>"$CALLS"
+while [ "$1" != bash ]; do shift; done
+cd / && exec "$@"
+"""
+
+
+@pytest.mark.parametrize(("mpi", "words"), [
+    ("HYDRA build details", "-n 2 --ppn 1"), ("mpiexec (Open MPI) 4.1", "-n 2 --map-by ppr:1:node --bind-to none"),
+])  # fmt: skip
+def test_several_nodes(jobs, tmp_path, mpi, words):
+    shutil.copy(ROOT / "submit_multinode.pbs", jobs.folder)
+    jobs.fake("mpiexec", FAKE_MPIEXEC)
+    jobs.fake("torchrun", FAKE_PROGRAM)
+    (tmp_path / "nodes").write_text("node-b\nnode-a\nnode-b\n", encoding="utf-8")
+    jobs.plan("stopped 0")
+    done = jobs.submit("submit_multinode.pbs", PBS_NODEFILE=str(tmp_path / "nodes"), MPI=mpi, GPUS="8", EPOCHS="3",
+                       ARGS="--note='two words'", STAGE="1")  # fmt: skip
+    assert done.returncode == 75, done.stdout + done.stderr
+    start, program, qsub = jobs.calls()
+    assert start == f"mpiexec {words}"
+    assert program == (
+        "--nnodes=2 --nproc-per-node=8 --rdzv-backend=c10d --rdzv-id=123[4].pbs-7 --rdzv-endpoint=node-b:20123 "
+        "-m deep_cnn --note=two words --epochs=3 --device=cuda"
+    )
+    assert qsub.split(" [")[0].endswith(" submit_multinode.pbs") and "GPUS" in qsub
+    assert "not staged: the nodes would see different images" in done.stdout

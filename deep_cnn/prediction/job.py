@@ -149,6 +149,9 @@ def append(
             if (signal := stopping.requested()) or deadline.near():
                 why = f"by {signal}" if signal else "before the time limit"
                 raise Stopped(f"stopped {why} after {position} images; all of them are saved, the same command goes on")
+    except stopping.Interrupted:  # by a signal, while an image was waited for
+        raise Stopped(f"stopped by {stopping.requested()} after {position} images; all of them are saved, the same command "
+                      "goes on") from None  # fmt: skip
     finally:
         bar.close()
 

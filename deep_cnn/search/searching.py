@@ -7,7 +7,6 @@ from typing import Any
 from deep_cnn import identity, logbook, preparation, run, stopping
 from deep_cnn.config import parse_duration, with_recipe
 from deep_cnn.errors import ConfigError, MachineError, nearest
-from deep_cnn.launch import place
 from deep_cnn.search.several import Launch
 from deep_cnn.search.space import Space, grid, parse_space
 from deep_cnn.search.study import Study, open_study
@@ -34,10 +33,6 @@ def search(options: Any) -> None:
         Stopped: by a signal or --max_time; every trial goes on with the same command.
     """
     logbook.console_only()
-    if place().count > 1:
-        raise ConfigError(
-            "search: starts the processes of its trials itself; give --processes_per_trial, without torchrun"
-        )
     space, fixed = parse_space(options.space), given_flags(options)
     both = sorted(space.keys() & fixed.keys() - {"recipe"})
     if both:

@@ -70,7 +70,7 @@ def predicted(options: Options) -> int:
     if options.merge:
         about = shards.merge(table)
     else:
-        with processes.joined(options.device) as everyone:
+        with processes.joined(options.device) as everyone, stopping.agreed(everyone.count):
             about = job.run(options, table, everyone)
             if not everyone.first:
                 return 0
