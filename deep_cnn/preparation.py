@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from deep_cnn import identity, machine, model_builder, models, optim, profiling
+from deep_cnn import identity, machine, model_builder, models, optim, profiling, small_maps
 from deep_cnn.config import Config, recipe_line
 from deep_cnn.data.augment import parse_augment
 from deep_cnn.data.cache import readable
@@ -290,6 +290,8 @@ def build(materials: Materials, saved: dict[str, Any] | None) -> Plan:
 
     dtype = machine.dtype_of(decisions.precision)
     model = model.to(m.device, dtype, memory_format=machine.CHANNELS_LAST)
+    if decisions.precision == "bf16" and m.device.type == "cpu" and not decisions.compile:
+        small_maps.use_matrix_products(model)
     head, stages = model_builder.head_modules(spec.name, model), model_builder.stages(spec.name, model)
     if config.freeze not in ("none", "backbone") and int(config.freeze) > len(stages):
         names = ", ".join(name for name, _ in stages)
