@@ -212,14 +212,20 @@ def test_a_disk_that_fills_loses_nothing(server, whole, tmp_path):
     same(whole, tmp_path)
 
 
-def test_a_file_that_vanishes_is_named_and_the_state_is_kept(server, whole, tmp_path):
-    data = tmp_path / "data"
+def training_that_lost_an_image(server, folder):
+    """A training in its second epoch, its flags, and the validation image that has been moved to the folder meanwhile."""
+    data = folder / "data"
     shutil.copytree(PLACES, data)
-    flags = [*PLAIN, "--cache=off", f"--data_dir={data}", f"--root_dir={tmp_path}"]
-    child = crashes.Child(server, flags, tmp_path)
+    flags = [*PLAIN, "--cache=off", f"--data_dir={data}", f"--root_dir={folder}"]
+    child = crashes.Child(server, flags, folder)
     assert child.wait_until(lambda: child.steps >= 6)
     victim = next(data.glob("val/*/*.jpg"))
-    victim.rename(tmp_path / victim.name)
+    victim.rename(folder / victim.name)
+    return flags, child, victim
+
+
+def test_a_file_that_vanishes_is_named_and_the_state_is_kept(server, whole, tmp_path):
+    flags, child, victim = training_that_lost_an_image(server, tmp_path)
     assert child.ended() == 2
     assert str(victim) in child.words() and "No such file" in child.words() and "Traceback" not in child.words()
     assert status_of(tmp_path)["state"] == "mistake" and status_of(tmp_path)["step"] == 10  # of two whole epochs
@@ -230,13 +236,7 @@ def test_a_file_that_vanishes_is_named_and_the_state_is_kept(server, whole, tmp_
 
 def test_a_signal_while_a_file_server_hangs(server, whole, tmp_path):
     """An image that cannot be read to its end, for now: a pipe that nobody writes to."""
-    data = tmp_path / "data"
-    shutil.copytree(PLACES, data)
-    flags = [*PLAIN, "--cache=off", f"--data_dir={data}", f"--root_dir={tmp_path}"]
-    child = crashes.Child(server, flags, tmp_path)
-    assert child.wait_until(lambda: child.steps >= 6)
-    victim = next(data.glob("val/*/*.jpg"))
-    victim.rename(tmp_path / victim.name)
+    flags, child, victim = training_that_lost_an_image(server, tmp_path)
     os.mkfifo(victim)
     assert child.wait_until(lambda: child.steps == 10 and child.phase == crashes.VALIDATION)
     time.sleep(0.3)
