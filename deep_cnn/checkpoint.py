@@ -122,7 +122,11 @@ def load(path: Path) -> dict[str, Any]:
                 raise ValueError(f"the checksum of {part} is wrong")
         state = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
-        raise CheckpointError(f"{path}: no such checkpoint; train first, or check --run_name and --root_dir") from None
+        runs = sorted(other.parent.name for other in path.parent.parent.glob(f"*/{path.name}"))
+        there = f"; beside it there are {', '.join(runs)}" if runs else ""
+        raise CheckpointError(
+            f"{path}: no such checkpoint{there}; train first, or check --run_name and --root_dir"
+        ) from None
     except Exception as error:  # a damaged file raises whatever the unpickler stumbles over
         reason = str(error).strip().splitlines()[0][:120] if str(error).strip() else type(error).__name__
         raise CheckpointError(

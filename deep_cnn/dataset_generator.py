@@ -73,19 +73,22 @@ class Dataset:
         return digest.hexdigest()
 
 
-def find(flag: str, given: str, config: Config, *others: Path) -> Path:
+def find(flag: str, given: str, config: Config, *others: Path, advice: str = "check the path") -> Path:
     """A file or folder of the user's: as it stands, or below ROOT_DIR, the data folder, or the current folder."""
     path = Path(given).expanduser()
     places = [path] if path.is_absolute() else [folder / path for folder in (config.root, *others, Path())]
     for place in places:
         if place.exists():
             return place
-    looked = ", ".join(dict.fromkeys(str(place.parent) for place in places))
-    raise DataError(f"--{flag}={given}: no such file or folder; looked in {looked}")
+    looked = ", ".join(dict.fromkeys(str(place.absolute()) for place in places))
+    raise DataError(f"--{flag}={given}: no such file or folder; looked for {looked}: {advice}")
 
 
 def data_dir(config: Config) -> Path:
-    folder = find("data_dir", config.data_dir, config)
+    advice = "give the folder of your images"
+    if config.data_dir == Config.data_dir:
+        advice += ", or fetch Places365 by `sh data_download.sh`"
+    folder = find("data_dir", config.data_dir, config, advice=advice)
     if not folder.is_dir():
         raise DataError(f"--data_dir={config.data_dir}: is a file; give the folder that holds the images")
     return folder

@@ -7,6 +7,10 @@ import pytest
 from conftest import PERCEPTION, PLACES
 from PIL import Image
 
+from deep_cnn.config import Config
+from deep_cnn.dataset_generator import data_dir
+from deep_cnn.errors import DataError
+
 
 @pytest.fixture
 def fails(train, capsys):
@@ -49,6 +53,15 @@ def test_an_empty_data_folder(fails, tmp_path):
 def test_one_class_only(fails, tmp_path):
     shutil.copytree(PLACES / "train" / "beach", tmp_path / "one" / "beach")
     assert "beach" in fails(data_dir=tmp_path / "one")
+
+
+def test_a_missing_data_folder_says_where_it_was_looked_for_and_what_to_do(fails, tmp_path, monkeypatch):
+    said = fails(data_dir=tmp_path / "photos")
+    assert f"looked for {tmp_path / 'photos'}: give the folder of your images" in said
+    assert "data_download" not in said, "only who gave no folder is told of Places365"
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(DataError, match="or fetch Places365 by `sh data_download"):
+        data_dir(Config(root_dir=str(tmp_path)))
 
 
 def test_a_file_as_data_folder(fails):

@@ -101,6 +101,11 @@ def test_what_is_no_checkpoint_of_ours_is_refused_by_name(tmp_path):
         checkpoint.load(tmp_path / "foreign.pt")
     with pytest.raises(CheckpointError, match="no such checkpoint"):
         checkpoint.load(tmp_path / "none.pt")
+    for run in ("streets", "ants"):
+        (tmp_path / run).mkdir()
+        (tmp_path / run / "best.pt").touch()
+    with pytest.raises(CheckpointError, match="no such checkpoint; beside it there are ants, streets; train first"):
+        checkpoint.load(tmp_path / "ant" / "best.pt")
 
 
 @pytest.mark.parametrize("part", ["weights", "average"])
