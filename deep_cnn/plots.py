@@ -6,8 +6,9 @@ are Okabe and Ito's (2008) and cividis, which colour-blind readers can tell apar
 
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 import matplotlib
 import numpy as np
@@ -36,7 +37,12 @@ MAX_LABELLED_CLASSES = 50  # more, and the names of neighbouring rows overlap
 MAX_POINTS = 2000  # more, and points hide how many lie below them
 
 
-def learning_curves(rows: Sequence[dict], path: str | Path, best_epoch: int | None = None) -> None:
+def learning_curves(
+    rows: Sequence[dict],
+    path: str | Path,
+    best_epoch: int | None = None,
+    labels: Mapping[str, str] = MappingProxyType({}),
+) -> None:
     """Loss, metrics and learning rate by epoch, training and validation in one panel.
 
     Args:
@@ -44,6 +50,7 @@ def learning_curves(rows: Sequence[dict], path: str | Path, best_epoch: int | No
             where there is no value. Columns of one name below train_ and val_ share a panel; lr... all share one.
         path: the PNG to write.
         best_epoch: the epoch whose weights were kept; None: not marked.
+        labels: METRIC -> its name in a title; without one, METRIC itself.
     """
     epochs = _column(rows, "epoch")
     names = list(dict.fromkeys(name for row in rows for name in row))
@@ -51,7 +58,7 @@ def learning_curves(rows: Sequence[dict], path: str | Path, best_epoch: int | No
     for name in names:
         split, _, metric = name.partition("_")
         if split in SPLIT_LABELS:
-            title = short_label(metric.replace("_", " "), 40)
+            title = short_label(labels.get(metric, metric.replace("_", " ")), 40)
             panels.setdefault(title, {})[SPLIT_LABELS[split]] = _column(rows, name)
     left_out = list(panels)[MAX_PANELS - 1 :]
     panels = {title: panel for title, panel in panels.items() if title not in left_out}

@@ -83,7 +83,7 @@ def write_plots(files: RunFiles, task: Task, index: Index, state: TrainingState,
         test: (sample numbers, raw outputs) of the test set, or None.
     """
     best = state.progress.best_epoch if state.progress.best_epoch >= 0 else None
-    plots.learning_curves(state.history, files.results / "learning_curves.png", best)
+    plots.learning_curves(state.history, files.results / "learning_curves.png", best, LABELS)
     if test is None:
         return
     samples, outputs = test

@@ -65,6 +65,11 @@ def test_learning_curves(tmp_path, drawn, n):
     assert ticks and all(tick == int(tick) for tick in ticks)
 
 
+def test_learning_curves_are_called_as_on_the_console(tmp_path, drawn):
+    plots.learning_curves(epochs(2), tmp_path / "c.png", labels={"top1": "top-1"})
+    assert [ax.get_title() for ax in drawn[0].axes][:3] == ["loss", "top-1", "macro f1"]
+
+
 def test_learning_curves_with_gaps_divergence_and_many_targets(tmp_path, drawn):
     rows = epochs(4)
     rows[0] |= {"val_top1": "", "val_macro_f1": None}

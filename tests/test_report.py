@@ -1,5 +1,6 @@
 """The page of a run: made by the run itself, complete, self-contained, and opened in a real browser where there is one."""
 
+import csv
 import json
 import re
 import shutil
@@ -79,6 +80,10 @@ def test_a_run_writes_its_page_and_a_browser_shows_it(classified):
     test = json.loads((classified.results / "test.json").read_text())
     assert f"top-1 {100 * test['top1']:.2f}%" in page
     assert re.search(r"<td>all images</td><td>40</td><td>15</td><td>15</td>", page)
+    with (classified.results / "metrics.csv").open(newline="") as file:
+        first = next(csv.DictReader(file))
+    assert "<th>training loss</th>" in page and "<th>validation top-1</th>" in page, "the words of the test's table"
+    assert f"<td>{100 * float(first['val_top1']):.2f}%</td>" in page
     for width in (390, 1200):
         said, console = opened(path, width)
         assert console == "" and said["empty"] == []

@@ -21,7 +21,7 @@ from deep_cnn.run_files import RunFiles
 from deep_cnn.storage import write_atomically
 from deep_cnn.walltime import duration
 
-MAX_CLASSES = 60  # more, and a table is longer than anybody reads: the best and worst of them then
+MAX_CLASSES = 60  # more, and a table is longer than anybody reads
 EXAMPLE_CLASSES, EXAMPLES_EACH = 24, 4
 GALLERY = 12
 SPLIT_NAMES = {"train": "training", "validation": "validation", "test": "test"}
@@ -102,7 +102,7 @@ def draw_pictures(record: Record) -> None:
     """Those that the run itself has not drawn."""
     task, results = record.task, record.files.results
     if not (results / "learning_curves.png").exists():
-        plots.learning_curves(record.history, results / "learning_curves.png", record.best_epoch)
+        plots.learning_curves(record.history, results / "learning_curves.png", record.best_epoch, LABELS)
     if record.tested is None:
         return
     said, true = record.tested
@@ -192,13 +192,13 @@ def galleries(record: Record, photographs: Photographs) -> list[tuple[str, list[
         confidence = np.where(chosen != true, said.max(1), -1)
         worst = [i for i in np.argsort(-confidence, kind="stable")[:GALLERY] if confidence[i] >= 0]
         found.append(("The most confident mistakes", [
-            photographs(files[i], f"{task.names[chosen[i]]} ({confidence[i]:.0%})", f"is {task.names[true[i]]}; {files[i]}")
+            photographs(files[i], f"{task.names[chosen[i]]} ({confidence[i]:.0%})", f"true: {task.names[true[i]]}; {files[i]}")
             for i in worst]))  # fmt: skip
     elif task.kind == "multi":
         error = np.abs(said - true)
         worst = np.argsort(-error.max(1), kind="stable")[:GALLERY]
         found.append(("The most confident mistakes", [
-            photographs(files[i], f"{task.names[k]} ({said[i, k]:.0%})", f"{'has it' if true[i, k] else 'has it not'}; {files[i]}")
+            photographs(files[i], f"{task.names[k]} ({said[i, k]:.0%})", f"{'it has it' if true[i, k] else 'it does not'}; {files[i]}")
             for i in worst if error[i, k := int(error[i].argmax())] > 0.5]))  # fmt: skip
     else:
         for t, name in enumerate(task.names[:4]):
@@ -207,7 +207,7 @@ def galleries(record: Record, photographs: Photographs) -> list[tuple[str, list[
                      if np.isfinite(error[i])]  # fmt: skip
             found.append((f"The largest errors of {name}", [
                 photographs(files[i], f"{score(said[i, t])} ({'+' if error[i] > 0 else '-'}{score(abs(error[i]))})",
-                            f"is {score(true[i, t])}; {files[i]}") for i in worst]))  # fmt: skip
+                            f"true: {score(true[i, t])}; {files[i]}") for i in worst]))  # fmt: skip
     shown_ones = [(title, [image for image in images if image is not None]) for title, images in found]
     return [gallery for gallery in shown_ones if gallery[1]]
 
@@ -259,10 +259,23 @@ def group_table(record: Record) -> dict[str, Any] | None:
 
 
 def epoch_table(record: Record) -> dict[str, Any]:
+    """metrics.csv in the words and units of the test's table; a target's own columns stay in the file."""
     names = [n for n in record.history[-1] if "/" not in n]
-    rows = [["" if row.get(n) is None else str(int(row[n])) if n in ("epoch", "step") else f"{row[n]:.4g}" for n in names]
-            for row in record.history]  # fmt: skip
-    return {"columns": [n.replace("_", " ") for n in names], "rows": rows}
+    splits = {"train": "training", "val": "validation"}
+
+    def title(name: str) -> str:
+        split, _, metric = name.partition("_")
+        return f"{splits[split]} {LABELS.get(metric, metric)}" if split in splits else name.replace("_", " ")
+
+    def cell(name: str, value: float | None) -> str:
+        if value is None:
+            return ""
+        if name in ("epoch", "step"):
+            return str(int(value))
+        return shown(name.removeprefix("val_"), value) if name.startswith("val_") else f"{value:.4g}"
+
+    rows = [[cell(name, row.get(name)) for name in names] for row in record.history]
+    return {"columns": [title(name) for name in names], "rows": rows}
 
 
 def expected_error(record: Record) -> str | None:
@@ -277,11 +290,15 @@ def cost(record: Record) -> dict[str, str]:
     seconds = sum((row["train_seconds"] or 0) + (row["validation_seconds"] or 0) for row in timing)
     speed = float(np.median([row["images_per_second"] for row in timing])) if timing else 0.0
     return {
-        "training and validation": f"{duration(seconds)} in {len(timing)} epochs",
+        "training and validation": f"{duration(seconds)} in {_count(len(timing), 'epoch')}",
         "speed": f"{speed:,.0f} images per second in training (median of the epochs)",
-        "device": f"{decisions['device']}, {decisions['threads']} threads",
+        "device": f"{decisions['device']}, {_count(decisions['threads'], 'thread')}",
         "precision": decisions["precision"] + (", compiled" if decisions["compile"] else ""),
     }
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def _flag(value: Any) -> str:
