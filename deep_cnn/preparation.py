@@ -284,8 +284,8 @@ def build(materials: Materials, saved: dict[str, Any] | None) -> Plan:
         model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
     machine.set_threads(decisions.threads)
     machine.keep_freed_memory()
-    log.info("Computing in %s on %d threads, %s; batches of %d%s", decisions.precision, decisions.threads,
-             "compiled" if decisions.compile else "not compiled", config.batch_size,
+    log.info("Computing in %s on %d thread%s, %s; batches of %d%s", decisions.precision, decisions.threads,
+             "s" if decisions.threads > 1 else "", "compiled" if decisions.compile else "not compiled", config.batch_size,
              f" in {decisions.pieces} pieces" if decisions.pieces > 1 else "")  # fmt: skip
 
     dtype = machine.dtype_of(decisions.precision)
