@@ -4,7 +4,11 @@ import numpy as np
 import pytest
 from test_split import index_of
 
+from deep_cnn.config import Config
+from deep_cnn.data.index import TEST, TRAIN, VALIDATION
+from deep_cnn.data.split import make_splits
 from deep_cnn.data.subset import apply_subset, lab_subset
+from deep_cnn.dataset_generator import part_of
 from deep_cnn.errors import ConfigError
 
 
@@ -58,3 +62,19 @@ def test_numbered_files_are_in_torchvisions_order():
     object.__setattr__(index, "paths", type(index.paths).from_list(paths))
     chosen = lab_subset(index, np.arange(40), 12, numbered=True)
     assert sorted(names[chosen].tolist()) == sorted(notebook(12, 40))
+
+
+@pytest.mark.parametrize("own_validation", [False, True])
+def test_the_labs_subset_leaves_validation_and_test_apart(own_validation):
+    """Training is on exactly the labs' images; what was carved out keeps the others, a folder of its own stays whole."""
+    given = np.repeat([TRAIN, TEST], [200, 50])
+    given[180:200] = VALIDATION if own_validation else TRAIN
+    index = index_of(np.arange(250) % 5, given=given)
+    before = make_splits(index, val_split=0.25, test_split=0.25, seed=0)
+    parts = part_of(before, index, Config(subset="60", subset_order="lab"))
+    total = 180 if own_validation else 200
+    assert parts.train.tolist() == sorted(notebook(60, total))
+    assert not set(parts.train) & set(parts.validation)
+    assert set(parts.validation) == set(before.validation) - set(parts.train)
+    assert len(parts.validation) == 20 if own_validation else 20 < len(parts.validation) < 50
+    assert np.array_equal(parts.test, before.test)
