@@ -91,6 +91,14 @@ def test_a_killed_table_goes_on_to_the_same_bytes(predict, scenes, tmp_path, cut
     assert (tmp_path / "killed.failed.csv").read_bytes() == (tmp_path / "whole.failed.csv").read_bytes()
 
 
+def test_a_finished_table_that_was_removed_is_made_anew(predict, scenes, tmp_path):
+    predict(tmp_path / "out.csv", images=scenes)
+    rows, failed = ((tmp_path / name).read_bytes() for name in ("out.csv", "out.failed.csv"))
+    (tmp_path / "out.csv").unlink()
+    assert predict(tmp_path / "out.csv", images=scenes)[0] == 3
+    assert (tmp_path / "out.csv").read_bytes() == rows and (tmp_path / "out.failed.csv").read_bytes() == failed
+
+
 def test_what_belongs_to_other_images_or_networks_is_not_gone_on_with(
     predict, scores_run, run_cli, tmp_path, scenes, capsys
 ):

@@ -104,13 +104,13 @@ def run(asked: Asked, output: Path, everyone: Processes = ALONE) -> dict[str, An
 
 def finished_before(output: Path, about: dict[str, Any]) -> dict[str, Any] | None:
     """What the whole table says of itself when it is there, complete and of the same making; ConfigError when of another."""
+    if not output.exists():
+        return None
     known = read_json(TableFiles(output).about)
-    if known is None and output.exists():
+    if known is None:
         raise ConfigError(
             f"--output={output}: exists, and is no table that predict began; choose another name or remove it"
         )
-    if known is None:
-        return None
     if different := [k for k, v in about.items() if k != "shard" and known.get(k) != v]:
         raise ConfigError(
             f"--output={output}: exists and was made with other {', '.join(different)}; choose another name"

@@ -51,8 +51,9 @@ class Table:
         self.failed = 0
 
     def __enter__(self) -> "Table":
-        known = read_json(self.files.about)
-        if known is None and self.files.rows.exists():
+        begun = self.files.rows.exists()  # else the user removed it, to have it made anew
+        known = read_json(self.files.about) if begun else None
+        if begun and known is None:
             raise ConfigError(f"--output={self.files.rows}: exists, and is no table that predict began; choose another "
                               "name or remove it")  # fmt: skip
         if known is not None:
