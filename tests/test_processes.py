@@ -60,7 +60,10 @@ def metrics(files) -> list[dict]:
         return list(csv.DictReader(stream))
 
 
-@pytest.mark.parametrize(("case", "counts"), [(case, (2,)) for case in CASES] + [("mixed", (4,)), ("plain", (3, 4))])
+@pytest.mark.parametrize(
+    ("case", "counts"),
+    [*((case, (2,)) for case in CASES), ("mixed", (4,)), pytest.param("plain", (3, 4), marks=pytest.mark.slow)],
+)
 def test_several_train_what_one_trains(server, tmp_path, case, counts):
     """30 steps in float64: the weights agree within 1e-9, the metrics of each epoch, too."""
     flags = [*EXACT, "--epochs=8", *CASES[case]]

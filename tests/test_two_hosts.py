@@ -1,4 +1,4 @@
-"""Two hosts, as two network namespaces with an address each and a cable between them. Needs root, on Linux."""
+"""Two hosts, as two network namespaces with an address each and a cable between them. Needs root, on Linux; slow, run with `pytest -m slow`."""
 
 import contextlib
 import os
@@ -72,6 +72,7 @@ def hosts():
     made.remove()
 
 
+@pytest.mark.slow
 def test_two_hosts_train_lose_each_other_and_go_on(hosts, tmp_path):
     one, two = tmp_path / "one", tmp_path / "two"
     for folder in (one, two):
