@@ -7,14 +7,13 @@ either side: importing torch, reading the list of files, pictures and the report
 """
 
 import argparse
-import json
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
-from benchmarks import photographs, timing
+from benchmarks import photographs, program, timing
 
 ROOT = Path(__file__).resolve().parent.parent
 COUNTED = ("features", "waiting", "step", "validation", "saving", "rest")
@@ -22,16 +21,16 @@ COUNTED = ("features", "waiting", "step", "validation", "saving", "rest")
 
 def probe(data: Path, folder: Path, epochs: int) -> tuple[float, float]:
     """Seconds counted, and the others."""
-    name = f"probe{time.monotonic_ns()}"
-    command = [
-        sys.executable, "-m", "deep_cnn", "--recipe=probe", f"--epochs={epochs}", "--model=resnet18", "--weights=none",
-        "--profile", f"--data_dir={data}", f"--root_dir={folder / name}", f"--run_name={name}",
-    ]  # fmt: skip
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    if done.returncode:
-        sys.exit(f"the program failed:\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}")
-    path = folder / name / "outputs" / "results" / name / "profile.json"
-    seconds = json.loads(path.read_text(encoding="utf-8"))["seconds"]
+    results = program.finished(
+        folder,
+        "--recipe=probe",
+        f"--epochs={epochs}",
+        "--model=resnet18",
+        "--weights=none",
+        "--profile",
+        f"--data_dir={data}",
+    )
+    seconds = program.content(results, "profile.json")["seconds"]
     counted = sum(seconds[phase] for phase in COUNTED)
     return counted, sum(seconds.values()) - counted
 

@@ -7,18 +7,13 @@ for each; on a CPU two, each with one core, against one that is pinned to one co
 """
 
 import argparse
-import csv
-import os
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
 import torch
 
-from benchmarks import photographs, timing
+from benchmarks import photographs, program, timing
 
-ROOT = Path(__file__).resolve().parent.parent
 EPOCHS = 3
 TORCHRUN = ["-m", "torch.distributed.run", "--standalone"]
 
@@ -29,19 +24,12 @@ def speed(launch: list[str], cores: int, batch_size: int, data: Path, folder: Pa
     Args:
         launch: python's arguments in front of `-m deep_cnn`. cores: how many the command as a whole may use; 0: all.
     """
-    name = f"run{len(list(folder.glob('run*')))}"
-    command = [
-        sys.executable, *launch, "-m", "deep_cnn", f"--epochs={EPOCHS}", f"--batch_size={batch_size}", "--model=resnet18",
-        "--weights=none", "--val_split=0", "--test_split=0", "--augment=zoom,flip", f"--data_dir={data}",
-        f"--root_dir={folder / name}", f"--run_name={name}", f"--cache={folder / 'cache'}", *flags,
-    ]  # fmt: skip
-    mine = sorted(os.sched_getaffinity(0))
-    pin = (lambda: os.sched_setaffinity(0, mine[:cores])) if cores else None
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, preexec_fn=pin)
-    if done.returncode:
-        sys.exit(f"{' '.join(command)} failed:\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}")
-    with open(folder / name / "outputs" / "results" / name / "timing.csv", encoding="utf-8") as file:
-        return timing.median([float(row["images_per_second"]) for row in csv.DictReader(file)][1:])
+    results = program.finished(
+        folder, f"--epochs={EPOCHS}", f"--batch_size={batch_size}", "--model=resnet18", "--weights=none", "--val_split=0",
+        "--test_split=0", "--augment=zoom,flip", f"--data_dir={data}", f"--cache={folder / 'cache'}", *flags,
+        launch=tuple(launch), cores=cores,
+    )  # fmt: skip
+    return timing.median(program.speeds(results)[1:])
 
 
 def main() -> None:

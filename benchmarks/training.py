@@ -6,15 +6,13 @@ Each side runs in a process of its own, all in turn. resnet18 from scratch, batc
 """
 
 import argparse
-import csv
 import re
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
-from benchmarks import photographs, timing
+from benchmarks import photographs, program, timing
 
 ROOT = Path(__file__).resolve().parent.parent
 CLAIMS = (  # side, share of it that the later epochs reach, and that the first one reaches
@@ -33,19 +31,13 @@ def rates(command: list[str]) -> list[float]:
     return [float(rate) for rate in re.findall(r"([\d.]+) images/s", done.stdout)]
 
 
-def program(data: Path, folder: Path, epochs: int, *flags: str) -> list[float]:
+def whole_program(data: Path, folder: Path, epochs: int, *flags: str) -> list[float]:
     """The program's images/s, epoch by epoch, with a cache that is empty when it starts."""
-    name = f"run{time.monotonic_ns()}"
-    command = [
-        sys.executable, "-m", "deep_cnn", f"--epochs={epochs}", "--batch_size=32", "--model=resnet18", "--weights=none",
-        "--val_split=0", "--test_split=0", "--augment=zoom,flip", f"--data_dir={data}", f"--root_dir={folder / name}",
-        f"--run_name={name}", *flags,
-    ]  # fmt: skip
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    if done.returncode:
-        sys.exit(f"the program failed:\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}")
-    with open(folder / name / "outputs" / "results" / name / "timing.csv", encoding="utf-8") as file:
-        return [float(row["images_per_second"]) for row in csv.DictReader(file)]
+    results = program.finished(
+        folder, f"--epochs={epochs}", "--batch_size=32", "--model=resnet18", "--weights=none", "--val_split=0",
+        "--test_split=0", "--augment=zoom,flip", f"--data_dir={data}", *flags,
+    )  # fmt: skip
+    return program.speeds(results)
 
 
 def main() -> None:
@@ -66,7 +58,7 @@ def main() -> None:
         first: list[float] = []
 
         def ours() -> float:
-            found = program(data, folder, options.epochs, *options.flags)
+            found = whole_program(data, folder, options.epochs, *options.flags)
             first.append(found[0])
             return timing.median(found[1:])
 

@@ -68,23 +68,23 @@ def train_one_epoch(
     """
     for step, batch in enumerate(batches, first_step):
         # dropout and stochastic depth draw from torch's generator: seeded by the step, so a resumed run draws the same
-        stream = ("part", settings.stream) if settings.stream and batch.parts > 1 else ()
+        stream = ("part", settings.stream) if settings.stream and batch.cut.parts > 1 else ()
         torch.manual_seed(number(settings.seed, "step", step, *stream))
         optim.set_lr(optimizer, lr_factor(step))
         images, targets = settings.mixer(
-            batch.images, batch.targets, task, settings.seed, step, shared=batch.parts > 1
+            batch.images, batch.targets, task, settings.seed, step, shared=batch.cut.parts > 1
         )  # (b, 3, S, S), (B, ...); b = B where the batch is not shared
 
-        rows = len(targets) // batch.parts  # of the smallest part
+        rows = len(targets) // batch.cut.parts  # of the smallest part
         pieces = min(settings.pieces, max(1, rows // 2))  # BatchNorm cannot train on a piece of one
         total = batch_weight(task, targets, batch.weights)  # of the whole batch, so that the parts' gradients add up
         loss = torch.zeros((), device=images.device)
-        mine = (images, targets[batch.mine], batch.weights[batch.mine])
+        mine = (images, targets[batch.cut.mine], batch.weights[batch.cut.mine])
         for piece, (x, t, w) in enumerate(zip(*(v.tensor_split(pieces) for v in mine), strict=True), 1):
             with settings.held() if piece < pieces else contextlib.nullcontext():
                 with settings.autocast():
                     outputs = model(x)
-                part = loss_sum(outputs, t, w, task) / (total * batch.copies)
+                part = loss_sum(outputs, t, w, task) / (total * batch.cut.copies)
                 scaler.scale(part).backward()
             loss += part.detach()
         loss = settings.summed(loss)

@@ -11,7 +11,6 @@ import hashlib
 import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,7 @@ from torch import nn
 
 from deep_cnn import engine, logbook
 from deep_cnn.data.cache import RowCache, cache_key, readable
-from deep_cnn.data.feed import WHOLE, Batch, Feed, Part, Wanted, eval_rows, padded, train_rows
+from deep_cnn.data.feed import WHOLE, Batch, Feed, Part, Wanted, eval_wanted, train_rows
 from deep_cnn.data.index import Index
 from deep_cnn.data.preprocess import Preprocessing
 from deep_cnn.processes import ALONE, Processes
@@ -261,8 +260,7 @@ class FeatureFeed:
         return self._batches(wanted, self.features.view_of(self.split, epoch))
 
     def eval_batches(self, rows: int, part: Part = WHOLE) -> Iterator[Batch]:
-        positions = islice(eval_rows(np.arange(len(self)), rows), part.number, None, part.count)
-        return self._batches((Wanted(real, *[padded(real, rows)] * 2) for real in positions), CENTRE)
+        return self._batches(eval_wanted(np.arange(len(self)), rows, part), CENTRE)
 
     def _batches(self, wanted: Iterator[Wanted], view: int) -> Iterator[Batch]:
         """`wanted`: by positions in the split."""
@@ -273,7 +271,7 @@ class FeatureFeed:
             targets, weights = (
                 column.index_select(0, samples) for column in (self.source.targets, self.source.weights)
             )
-            yield Batch(features, targets, weights, self.indices[batch.real], batch.mine, batch.parts, batch.copies)
+            yield Batch(features, targets, weights, self.indices[batch.real], batch.cut)
 
     def close(self) -> None:
         self.source.close()

@@ -3,7 +3,7 @@
 Each task has a class that reduces the predictions, once, to a few numbers per sample. Its `scores(indices)` then turns
 any selection of samples into metrics in about a millisecond: all of them, one group, or a bootstrap resample.
 
-    classification_metrics(probabilities, targets, classes)                          # each epoch, on validation
+    ClassificationScores.of(probabilities, targets, classes).metrics()                # each epoch, on validation
     held_out_result(ClassificationScores.of(probabilities, targets, classes), seed)  # once, on test: intervals.py
 
 Sums avoid BLAS: its results depend on the number of threads, and test.json is compared bit for bit.
@@ -47,7 +47,19 @@ class ClassificationScores:
 
     @classmethod
     def of(cls, probabilities: np.ndarray, targets: np.ndarray, classes: Sequence[str]) -> "ClassificationScores":
-        """See `classification_metrics` for the arguments."""
+        """Metrics of one class per image.
+
+        Args:
+            probabilities: (N, K), rows that sum to 1.
+            targets: class numbers, integers (N,).
+            classes: the K names.
+        Its metrics:
+            loss in nats per image, not smoothed and not weighted; fractions top1, top5 (the target is among the min(5, K)
+            most probable), balanced_accuracy (mean recall of the classes that have images), macro_f1 (mean over the classes
+            that have images or predictions, as in scikit-learn); per_class: {name: {precision, recall, f1, count}}.
+        Raises:
+            DataError: no images. NonFiniteLoss: a probability is NaN or infinite.
+        """
         probabilities, targets = np.asarray(probabilities), np.asarray(targets, dtype=np.int64)
         _check(probabilities, (len(targets), len(classes)))
         assert targets.min() >= 0 and targets.max() < len(classes), "a target is not one of the classes"
@@ -91,23 +103,6 @@ class ClassificationScores:
         size, targets, predicted = len(self.classes), self.targets[indices], self.predicted[indices]
         right = targets[targets == predicted]
         return tuple(np.bincount(labels, minlength=size) for labels in (right, targets, predicted))
-
-
-def classification_metrics(probabilities: np.ndarray, targets: np.ndarray, classes: Sequence[str]) -> dict:
-    """Metrics of one class per image.
-
-    Args:
-        probabilities: (N, K), rows that sum to 1.
-        targets: class numbers, integers (N,).
-        classes: the K names.
-    Returns:
-        loss in nats per image, not smoothed and not weighted; fractions top1, top5 (the target is among the min(5, K)
-        most probable), balanced_accuracy (mean recall of the classes that have images), macro_f1 (mean over the classes
-        that have images or predictions, as in scikit-learn); per_class: {name: {precision, recall, f1, count}}.
-    Raises:
-        DataError: no images. NonFiniteLoss: a probability is NaN or infinite.
-    """
-    return ClassificationScores.of(probabilities, targets, classes).metrics()
 
 
 def calibration(probabilities: np.ndarray, targets: np.ndarray, bins: int = 15) -> dict:
@@ -156,7 +151,19 @@ class MultilabelScores:
 
     @classmethod
     def of(cls, probabilities: np.ndarray, targets: np.ndarray, classes: Sequence[str]) -> "MultilabelScores":
-        """See `multilabel_metrics` for the arguments."""
+        """Metrics of several labels per image.
+
+        Args:
+            probabilities: (N, K), each in [0, 1] by itself.
+            targets: 0 or 1, (N, K).
+            classes: the K names.
+        Its metrics:
+            loss in nats per label; map, the mean average precision of the labels that occur; macro_f1 and micro_f1 of
+            probabilities >= 0.5 (macro: mean over the labels that occur or are predicted);
+            per_class: {name: {precision, recall, f1, count, average_precision}}.
+        Raises:
+            DataError: no images. NonFiniteLoss: a probability is NaN or infinite.
+        """
         probabilities, targets = np.asarray(probabilities, dtype=np.float64), np.asarray(targets)
         _check(probabilities, (len(targets), len(classes)))
         assert np.isin(targets, (0, 1)).all(), "labels are 0 or 1"
@@ -224,23 +231,6 @@ def _precision_blocks(scores: np.ndarray, positive: np.ndarray) -> tuple[np.ndar
     return (np.cumsum(has_positive) - has_positive)[from_highest], int(has_positive.sum()) + 1
 
 
-def multilabel_metrics(probabilities: np.ndarray, targets: np.ndarray, classes: Sequence[str]) -> dict:
-    """Metrics of several labels per image.
-
-    Args:
-        probabilities: (N, K), each in [0, 1] by itself.
-        targets: 0 or 1, (N, K).
-        classes: the K names.
-    Returns:
-        loss in nats per label; map, the mean average precision of the labels that occur; macro_f1 and micro_f1 of
-        probabilities >= 0.5 (macro: mean over the labels that occur or are predicted);
-        per_class: {name: {precision, recall, f1, count, average_precision}}.
-    Raises:
-        DataError: no images. NonFiniteLoss: a probability is NaN or infinite.
-    """
-    return MultilabelScores.of(probabilities, targets, classes).metrics()
-
-
 # -- regression -------------------------------------------------------------------------------------------------------
 
 
@@ -257,7 +247,18 @@ class RegressionScores:
     def of(
         cls, predictions: np.ndarray, targets: np.ndarray, names: Sequence[str], train_mean: np.ndarray
     ) -> "RegressionScores":
-        """See `regression_metrics` for the arguments."""
+        """Metrics of one or several numbers per image, in the targets' own units.
+
+        Args:
+            predictions: (N, T). targets: (N, T), NaN where missing: those are left out, target by target.
+            names: the T names. train_mean: (T,), what the mean predictor says: the mean of the TRAINING set.
+        Its metrics:
+            mae, rmse, r2, pearson, spearman: means over the targets that have values; None when undefined for one of
+            these, e.g. the correlation of constant predictions, so that a collapsed target cannot hide in an average;
+            mean_predictor: {mae, rmse}; per_target: {name: {the five, count, mean_predictor: {mae, rmse}}}.
+        Raises:
+            DataError: no images. NonFiniteLoss: a prediction is NaN or infinite.
+        """
         predictions, targets = np.asarray(predictions, dtype=np.float64), np.asarray(targets, dtype=np.float64)
         train_mean = np.asarray(train_mean, dtype=np.float64)
         # (N,) against (N, 1) would broadcast to (N, N) further down
@@ -322,24 +323,6 @@ class RegressionScores:
             "spearman": _plain(_correlation(*ranks)),
         }
         return scores, len(measured)
-
-
-def regression_metrics(
-    predictions: np.ndarray, targets: np.ndarray, names: Sequence[str], train_mean: np.ndarray
-) -> dict:
-    """Metrics of one or several numbers per image, in the targets' own units.
-
-    Args:
-        predictions: (N, T). targets: (N, T), NaN where missing: those are left out, target by target.
-        names: the T names. train_mean: (T,), what the mean predictor says: the mean of the TRAINING set.
-    Returns:
-        mae, rmse, r2, pearson, spearman: means over the targets that have values; None when undefined for one of
-        these, e.g. the correlation of constant predictions, so that a collapsed target cannot hide in an average;
-        mean_predictor: {mae, rmse}; per_target: {name: {the five, count, mean_predictor: {mae, rmse}}}.
-    Raises:
-        DataError: no images. NonFiniteLoss: a prediction is NaN or infinite.
-    """
-    return RegressionScores.of(predictions, targets, names, train_mean).metrics()
 
 
 def _mean_over_targets(per_target: list[tuple[Scores, int]], metric: str) -> float | None:

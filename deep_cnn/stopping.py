@@ -31,9 +31,8 @@ INTERRUPTED = 130  # what shells say of a program that ended by Ctrl-C: 128 + SI
 SAME_KEY = 1.0  # seconds; torchrun passes on the SIGINT that the terminal has already sent to all processes
 
 _requests: list[tuple[str, float]] = []  # signals are the process's own: there is one list of them
-_between_steps: list[
-    bool
-] = []  # not empty: the loop that runs asks for requests itself. True: and waiting may be broken off
+# not empty: the loop that runs asks for requests itself; the last one is True: and waiting may be broken off
+_between_steps: list[bool] = []
 
 
 def catch_signals() -> None:

@@ -1,6 +1,7 @@
 """What is learnt: one class per image, several labels, or scores. Output width, loss, decoding and the metric that selects."""
 
 import dataclasses
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -13,7 +14,7 @@ from deep_cnn.errors import ConfigError
 
 
 @dataclass(frozen=True)
-class Task:
+class Task(ABC):
     """The interface of the tasks below.
 
     names: the classes, labels or targets, in the order of the network's outputs.
@@ -34,21 +35,21 @@ class Task:
         """Width K of the network's output."""
         return len(self.names)
 
+    @abstractmethod
     def encode(self, targets: np.ndarray) -> torch.Tensor:
         """The index's targets as the loss wants them; row n belongs to sample n."""
-        raise NotImplementedError
 
     def soft(self, targets: torch.Tensor) -> torch.Tensor:
         """Encoded targets in a form that can be averaged between two images (mixup): float (B, K)."""
         return targets
 
+    @abstractmethod
     def losses_and_weights(self, outputs: torch.Tensor, targets: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Loss of each sample, summed over what it has of targets, and how many those are: float (B,), float (B,)."""
-        raise NotImplementedError
 
+    @abstractmethod
     def decode(self, outputs: np.ndarray) -> np.ndarray:
         """Raw outputs (N, K) as probabilities, or as scores in their own units: float64 (N, K)."""
-        raise NotImplementedError
 
     def to_dict(self) -> dict[str, Any]:
         return {"kind": self.kind} | dataclasses.asdict(self)

@@ -149,7 +149,9 @@ def test_reading_stops_when_nobody_wants_more(make, index):
     batches = make(pixels=pixels).train_batches(0, 0, 4)
     next(batches)
     batches.close()
-    time.sleep(0.2)
+    patience = time.monotonic() + 30  # a loaded machine may take its time over the image that is being read
+    while getattr(pixels, "running", 0) and time.monotonic() < patience:
+        time.sleep(0.01)
     threads = set(threading.enumerate()) - before
     assert getattr(pixels, "running", 0) == 0 and len(threads) <= 4
 

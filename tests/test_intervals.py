@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 
 from deep_cnn.intervals import bootstrap_intervals, held_out_result, per_group
-from deep_cnn.metrics import ClassificationScores, RegressionScores, classification_metrics
+from deep_cnn.metrics import ClassificationScores, RegressionScores
 
 
 def mean_of(values):
@@ -78,7 +78,7 @@ def test_per_group_equals_scoring_each_group_alone():
     found = per_group(samples.scores, groups, names)
     assert list(found) == ["Oslo", "Łódź", "東京"]
     for code, name in ((0, "Oslo"), (2, "Łódź"), (5, "東京")):
-        alone = classification_metrics(probabilities[groups == code], targets[groups == code], list("abcd"))
+        alone = ClassificationScores.of(probabilities[groups == code], targets[groups == code], list("abcd")).metrics()
         assert found[name] == {"count": (groups == code).sum(), **{k: v for k, v in alone.items() if k != "per_class"}}
 
 

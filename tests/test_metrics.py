@@ -14,10 +14,19 @@ from deep_cnn.metrics import (
     MultilabelScores,
     RegressionScores,
     calibration,
-    classification_metrics,
-    multilabel_metrics,
-    regression_metrics,
 )
+
+
+def classification_metrics(*predictions) -> dict:
+    return ClassificationScores.of(*predictions).metrics()
+
+
+def multilabel_metrics(*predictions) -> dict:
+    return MultilabelScores.of(*predictions).metrics()
+
+
+def regression_metrics(*predictions) -> dict:
+    return RegressionScores.of(*predictions).metrics()
 
 
 @pytest.fixture(autouse=True)

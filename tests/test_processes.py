@@ -20,7 +20,7 @@ from conftest import PERCEPTION, PLACES
 from crashes import TRAINING, Server
 
 from deep_cnn import model_builder
-from deep_cnn.data.feed import Part
+from deep_cnn.data.feed import Cut, Part
 from deep_cnn.launch import Place, place
 from deep_cnn.mixing import Mixer
 from deep_cnn.tasks import make_task
@@ -125,9 +125,9 @@ def test_the_parts_are_the_batch():
         parts = [Part(number, count).of(samples, 0) for number in range(count)]
         assert np.array_equal(np.concatenate([part.images for part in parts]), samples)
         assert {len(part.images) for part in parts} <= {23 // count, 23 // count + 1}
-        assert all(np.array_equal(part.rows[part.mine], part.images) for part in parts)
+        assert all(np.array_equal(part.rows[part.cut.mine], part.images) for part in parts)
     small = [Part(number, 12).of(samples, 0) for number in range(12)]  # fewer than two for each
-    assert all(np.array_equal(part.images, samples) and part.copies == 12 and part.parts == 1 for part in small)
+    assert all(np.array_equal(part.images, samples) and part.cut == Cut(copies=12) for part in small)
 
 
 def test_partners_are_those_of_the_whole_batch():

@@ -23,22 +23,32 @@ LOOKAHEAD = 3  # batches being read while one is trained on: enough to ride over
 
 
 @dataclass(frozen=True)
+class Cut:
+    """How several processes share a batch. mine: the rows of this one; parts: in how many the batch is cut; copies: how many
+    processes compute the same rows."""
+
+    mine: slice = field(default_factory=lambda: slice(None))
+    parts: int = 1
+    copies: int = 1
+
+
+UNCUT = Cut()
+
+
+@dataclass(frozen=True)
 class Batch:
     """images: float (B, 3, S, S), normalised; targets: (B, ...) encoded; weights: float32 (B,), mean about 1;
     indices: int64 (n,) the samples' numbers in the index, n < B where the batch is padded.
 
-    Of a batch that several processes share, targets, weights and indices are those of the whole of it. images: the rows
-    `mine`, and behind them those that they are blended with, if any. parts: in how many it is cut; copies: how many
-    processes compute the same rows.
+    Of a batch that several processes share, targets, weights and indices are those of the whole of it; images are the rows
+    `cut.mine`, and behind them those that they are blended with, if any.
     """
 
     images: torch.Tensor
     targets: torch.Tensor
     weights: torch.Tensor
     indices: np.ndarray
-    mine: slice = field(default_factory=lambda: slice(None))
-    parts: int = 1
-    copies: int = 1
+    cut: Cut = UNCUT
 
 
 @dataclass(frozen=True)
@@ -48,9 +58,7 @@ class Wanted:
     real: np.ndarray
     rows: np.ndarray
     images: np.ndarray
-    mine: slice = field(default_factory=lambda: slice(None))
-    parts: int = 1
-    copies: int = 1
+    cut: Cut = UNCUT
 
 
 @dataclass(frozen=True)
@@ -71,12 +79,12 @@ class Part:
         """samples: of the whole batch of this step of the epoch."""
         size = len(samples)
         if self.count == 1 or size < 2 * self.count:
-            return Wanted(samples, samples, samples, copies=self.count)
+            return Wanted(samples, samples, samples, Cut(copies=self.count))
         mine = slice(size * self.number // self.count, size * (self.number + 1) // self.count)
         images = samples[mine]
         if self.partners is not None:
             images = np.concatenate([images, samples[self.partners(step, size)[mine]]])
-        return Wanted(samples, samples, images, mine, parts=self.count)
+        return Wanted(samples, samples, images, Cut(mine, parts=self.count))
 
 
 WHOLE = Part()
@@ -127,6 +135,13 @@ def eval_rows(indices: np.ndarray, rows: int) -> Iterator[np.ndarray]:
 def padded(samples: np.ndarray, rows: int) -> np.ndarray:
     """Filled up to `rows` by repeating the last one: the rows of another batch size differ in the last bits."""
     return np.pad(samples, (0, rows - len(samples)), mode="edge")
+
+
+def eval_wanted(samples: np.ndarray, rows: int, part: Part) -> Iterator[Wanted]:
+    """Each sample once, in order, in batches of exactly `rows`, the last one padded; of several processes every count-th."""
+    for real in islice(eval_rows(samples, rows), part.number, None, part.count):
+        full = padded(real, rows)
+        yield Wanted(real, full, full)
 
 
 class Feed:
@@ -185,8 +200,7 @@ class Feed:
 
     def view_batches(self, samples: np.ndarray, rows: int, epoch: int, part: Part = WHOLE) -> Iterator[Batch]:
         """Some samples, in the given order, as `eval_batches` gives them, augmented as in `epoch`."""
-        batches = islice(eval_rows(samples, rows), part.number, None, part.count)
-        return self._batches((Wanted(real, *[padded(real, rows)] * 2) for real in batches), epoch)
+        return self._batches(eval_wanted(samples, rows, part), epoch)
 
     def _batches(self, wanted: Iterator[Wanted], epoch: int) -> Iterator[Batch]:
         """Read ahead in the pool; hand over in order."""
@@ -200,7 +214,7 @@ class Feed:
                 batch, pending = ahead.popleft()
                 images = self._assembler.finish(pending, batch.images, epoch)
                 targets, weights = (self._assembler.rows(table, batch.rows) for table in (self.targets, self.weights))
-                yield Batch(images, targets, weights, batch.real, batch.mine, batch.parts, batch.copies)
+                yield Batch(images, targets, weights, batch.real, batch.cut)
         finally:
             for _, pending in ahead:
                 pending.cancel()

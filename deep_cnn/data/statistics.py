@@ -8,9 +8,8 @@ import torch
 from deep_cnn import stopping
 from deep_cnn.data.assemble import Pixels
 
-PIXELS = (
-    1 << 27
-)  # looked at: all of CIFAR-10, or 2,048 photographs of 256 x 256, whose mean is then known to about 0.003
+# looked at: all of CIFAR-10, or 2,048 photographs of 256 x 256, whose mean is then known to about 0.003
+PIXELS = 1 << 27
 BLOCK = 64  # images per task of a thread
 
 

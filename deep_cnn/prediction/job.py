@@ -12,11 +12,10 @@ from deep_cnn.prediction.members import Member, load_members, rows_together
 from deep_cnn.prediction.predicted_rows import RowMaker
 from deep_cnn.prediction.shards import merge, parse_shard, part_of, remove, shard_bounds, shard_file
 from deep_cnn.prediction.stream import stream
-from deep_cnn.prediction.table import Table, TableFiles
+from deep_cnn.prediction.table import Table, TableFiles, known_of
 from deep_cnn.processes import ALONE, Processes
 from deep_cnn.run_files import RunFiles
 from deep_cnn.stopping import Stopped
-from deep_cnn.storage import read_json
 from deep_cnn.walltime import Deadline, time_limit
 
 log = logging.getLogger(__name__)
@@ -95,27 +94,12 @@ def run(asked: Asked, output: Path, everyone: Processes = ALONE) -> dict[str, An
 
     if everyone.count == 1 or whole != (1, 1):
         return everyone.together(this_shard)
-    if (known := finished_before(output, about | {"columns": maker.columns()})) is not None:
+    making = {key: value for key, value in about.items() if key != "shard"} | {"columns": maker.columns()}
+    if (known := known_of(TableFiles(output), making)) is not None and known["complete"]:
         log.info("It was finished before")
         return known
     everyone.together(this_shard)
     return everyone.first_does(lambda: put_together(output, everyone.count))
-
-
-def finished_before(output: Path, about: dict[str, Any]) -> dict[str, Any] | None:
-    """What the whole table says of itself when it is there, complete and of the same making; ConfigError when of another."""
-    if not output.exists():
-        return None
-    known = read_json(TableFiles(output).about)
-    if known is None:
-        raise ConfigError(
-            f"--output={output}: exists, and is no table that predict began; choose another name or remove it"
-        )
-    if different := [k for k, v in about.items() if k != "shard" and known.get(k) != v]:
-        raise ConfigError(
-            f"--output={output}: exists and was made with other {', '.join(different)}; choose another name"
-        )
-    return known if known["complete"] else None
 
 
 def put_together(output: Path, count: int) -> dict[str, Any]:

@@ -17,8 +17,8 @@ from deep_cnn.data.preprocess import Preprocessing
 from deep_cnn.errors import ConfigError
 from deep_cnn.launch import place
 from deep_cnn.model_builder import ModelSpec
+from deep_cnn.plan import Decisions
 from deep_cnn.prediction.unlike import FeatureTap, Reference
-from deep_cnn.preparation import Decisions
 from deep_cnn.tasks import Task
 
 log = logging.getLogger(__name__)

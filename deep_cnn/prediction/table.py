@@ -37,6 +37,24 @@ class TableFiles:
         return self.rows.with_name(f"{self.rows.name}.json")
 
 
+def known_of(files: TableFiles, about: dict[str, Any]) -> dict[str, Any] | None:
+    """What FILE.csv.json says of a table that is there; None when there is none, or the user removed it to have it made anew.
+
+    Raises:
+        ConfigError: it is no table of predict's, or one of another making than `about` says.
+    """
+    if not files.rows.exists():
+        return None
+    known = read_json(files.about)
+    if known is None:
+        raise ConfigError(f"--output={files.rows}: exists, and is no table that predict began; choose another name or "
+                          "remove it")  # fmt: skip
+    if different := [k for k, v in about.items() if known.get(k) != v]:
+        raise ConfigError(f"--output={files.rows}: exists and was made with other {', '.join(different)}; choose another "
+                          "name or remove it")  # fmt: skip
+    return known
+
+
 class Table:
     """A table that is being written. A context manager; one process at a time.
 
@@ -51,16 +69,7 @@ class Table:
         self.failed = 0
 
     def __enter__(self) -> "Table":
-        begun = self.files.rows.exists()  # else the user removed it, to have it made anew
-        known = read_json(self.files.about) if begun else None
-        if begun and known is None:
-            raise ConfigError(f"--output={self.files.rows}: exists, and is no table that predict began; choose another "
-                              "name or remove it")  # fmt: skip
-        if known is not None:
-            if different := [k for k, v in self.about.items() if known.get(k) != v]:
-                raise ConfigError(f"--output={self.files.rows}: exists and was made with other {', '.join(different)}; "
-                                  f"choose another name, or remove it and {self.files.about.name}")  # fmt: skip
-        else:
+        if known_of(self.files, self.about) is None:
             write_json(self.files.about, self.about | {"complete": False})
         self._rows, self._failed = _opened(self.files.rows), _opened(self.files.failed)
         _lock(self._rows, self.files.rows)

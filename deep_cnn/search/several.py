@@ -72,15 +72,8 @@ class Launch:
 
 def launch_and_wait(count: int, module: list[str]) -> int:
     """torchrun with so many processes of a module, to its end; a signal is passed on. Returns its exit code."""
-    command = [
-        sys.executable,
-        "-m",
-        "torch.distributed.run",
-        "--standalone",
-        f"--nproc-per-node={count}",
-        "-m",
-        *module,
-    ]
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={count}"]
+    command = [*torchrun, "-m", *module]
     with stopping.between_steps(), contextlib.ExitStack() as stack:
         child = subprocess.Popen(command, env=plain_environment())
         stack.callback(child.wait)
