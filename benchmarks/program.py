@@ -11,16 +11,17 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 
 
-def finished(folder: Path, *flags: str, launch: tuple[str, ...] = (), cores: int = 0) -> Path:
+def finished(folder: Path, *flags: str, launch: tuple[str, ...] = (), cores: int = 0, name: str = "") -> Path:
     """The folder of results of a run that is begun now, in a folder of its own, and waited for; its failure ends the benchmark.
 
     Args:
         launch: python's arguments in front of `-m deep_cnn`. cores: how many the command as a whole may use; 0: all.
+        name: of the run, which goes on where it was, if it was begun before; a new one by default.
     """
-    name = f"run{len(list(folder.glob('run*')))}"
+    name = name or f"run{len(list(folder.glob('run*')))}"
     root = folder / name
     command = [sys.executable, *launch, "-m", "deep_cnn", *flags, f"--root_dir={root}", f"--run_name={name}"]
-    root.mkdir(parents=True)
+    root.mkdir(parents=True, exist_ok=True)
     pin = (lambda: os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:cores])) if cores else None
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, preexec_fn=pin)
     if done.returncode:

@@ -13,6 +13,7 @@ from typing import Any
 
 from deep_cnn.errors import ConfigError, nearest
 
+TTA = ("none", "flip", "shift")
 PLACES365 = "input/places365standard_easyformat/places365_standard"
 
 
@@ -118,7 +119,10 @@ class Config:
                       group="model", low=0)  # fmt: skip
 
     recipe: str = flag(
-        "finetune", "a named set of defaults: finetune, probe, scratch or tutorial", group="optimise", usual=True
+        "finetune",
+        "a named set of defaults: finetune, probe, scratch, cifar_fast or tutorial",
+        group="optimise",
+        usual=True,
     )
     loss: str = flag("auto", "auto = cross_entropy, bce or mse, by the task", group="optimise",
                      choices=("auto", "cross_entropy", "bce", "mse", "huber"))  # fmt: skip
@@ -126,7 +130,7 @@ class Config:
     momentum: float = flag(0.9, "momentum of sgd", group="optimise", low=0.0, below=1.0)
     nesterov: bool = flag(False, "Nesterov's momentum, with sgd", group="optimise")
     schedule: str = flag("cosine", "course of the learning rate", group="optimise",
-                         choices=("cosine", "onecycle", "step", "plateau", "constant"), usual=True)  # fmt: skip
+                         choices=("cosine", "onecycle", "triangle", "step", "plateau", "constant"), usual=True)  # fmt: skip
     warmup: float = flag(
         0.05, "share of the steps in which the learning rate rises", group="optimise", low=0.0, below=1.0
     )
@@ -136,7 +140,7 @@ class Config:
                                group="optimise", low=0.0, usual=True)  # fmt: skip
     l1: float = flag(0.0, "L1 penalty; not on norms and biases", group="optimise", low=0.0)
     label_smoothing: float = flag(0.0, "label smoothing", group="optimise", low=0.0, below=1.0)
-    augment: str = flag("basic", "none, basic, strong, cifar, trivialaugment, randaugment, autoaugment, or a list",
+    augment: str = flag("basic", "none, basic, strong, cifar, cifar_fast, trivialaugment, randaugment, autoaugment, or a list",
                         group="optimise", usual=True)  # fmt: skip
     mixup: float = flag(0.0, "mixup's alpha (0: off)", group="optimise", low=0.0)
     cutmix: float = flag(0.0, "cutmix's alpha (0: off)", group="optimise", low=0.0)
@@ -145,6 +149,8 @@ class Config:
     clip: float = flag(0.0, "largest norm of the gradient (0: off)", group="optimise", low=0.0)
     patience: int = flag(0, "stop after so many epochs without a better validation (0: never)", group="optimise",
                          low=0, usual=True)  # fmt: skip
+    tta: str = flag("none", "test-time augmentation, beside the plain test: flip = the mean over an image and its mirror image; "
+                    "shift = also over both moved by a pixel", group="optimise", choices=TTA)  # fmt: skip
     grad_accumulation: str = flag("auto", "in how many pieces a batch is computed; auto = so that it fits in memory",
                                   group="optimise")  # fmt: skip
 
@@ -213,6 +219,13 @@ RECIPES: dict[str, dict[str, Any]] = {
     "probe": {"freeze": "backbone", "augment": "none", "weight_decay": 0.0},
     # He et al. 2016 for CIFAR-10, with Nesterov's momentum and cosine decay
     "scratch": {"weights": "none", "optimizer": "sgd", "nesterov": True, "lr": 0.1, "weight_decay": 5e-4},
+    # Jordan, "94% on CIFAR-10 in 3.29 seconds on a single GPU", 2024, with a moving average instead of Lookahead. Its rate 11.5
+    # and decay 0.0153 are for a batch of 1024 as a whole and without momentum: 11.5 / (1 + 1 / (1 - 0.85)) and 0.0153 / 11.5.
+    "cifar_fast": {
+        "model": "cifar_fast", "weights": "none", "augment": "cifar_fast", "val_split": 0.0, "epochs": 12, "batch_size": 1024,
+        "optimizer": "sgd", "nesterov": True, "momentum": 0.85, "lr": 1.5, "weight_decay": 0.00133, "schedule": "triangle",
+        "warmup": 0.23, "label_smoothing": 0.2, "ema": 0.95, "tta": "shift",
+    },
     # PyTorch's tutorial "Training a classifier", on CIFAR-10
     "tutorial": {
         "model": "net", "weights": "none", "pre": "half", "augment": "none", "val_split": 0.0, "epochs": 2, "batch_size": 4,

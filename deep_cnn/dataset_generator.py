@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import logging
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,11 +14,12 @@ import torch
 from deep_cnn import model_builder, stopping
 from deep_cnn.config import Config, parse_subset
 from deep_cnn.data.assemble import Lane, Pixels, Watch, open_lane, unwatched
-from deep_cnn.data.augment import parse_augment
+from deep_cnn.data.augment import center_crop, parse_augment
 from deep_cnn.data.balance import rarity
 from deep_cnn.data.cache import cache_folder, open_cache
 from deep_cnn.data.feed import Feed
 from deep_cnn.data.index import VALIDATION, Index, build_index
+from deep_cnn.data.normalise import Normaliser
 from deep_cnn.data.preprocess import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
 from deep_cnn.data.split import Splits, make_splits
 from deep_cnn.data.statistics import pixel_statistics
@@ -39,6 +41,7 @@ PREPROCESSINGS: dict[str, Preprocessing] = {
     "cifar10": Preprocessing(32, 32, (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)),
 }
 
+BLOCK = 64  # images that are looked at together
 SMALL = 64  # pixels: networks made for smaller images see them as they are, whatever the geometry of the table's rows
 SPLITS = ("train", "validation", "test")
 
@@ -214,6 +217,17 @@ def without_bad_images(index: Index, pixels: Pixels, workers: int) -> tuple[Inde
     kept = index.take(good)
     kept_pixels = Pixels(index.root, kept.paths, pixels.pre, pixels.cache, rows=good)
     return kept, kept_pixels, tuple(index.paths[i] for i in np.flatnonzero(bad))
+
+
+def training_images(dataset: Dataset, count: int) -> Iterator[torch.Tensor]:
+    """At most `count` training images, evenly spaced: blocks float32 (b, 3, S, S), normalised, their centres."""
+    pixels, train = dataset.pixels, dataset.splits.train
+    normalise = Normaliser(pixels.pre.mean, pixels.pre.std)
+    chosen = train[np.linspace(0, len(train) - 1, min(count, len(train))).round().astype(np.int64)]
+    for start in range(0, len(chosen), BLOCK):
+        stopping.raise_if_requested()
+        block = [center_crop(pixels[int(sample)], pixels.pre.crop) for sample in chosen[start : start + BLOCK]]
+        yield normalise(torch.stack(block).contiguous(memory_format=torch.channels_last))
 
 
 def task_of(config: Config, dataset: Dataset) -> Task:

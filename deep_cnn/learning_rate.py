@@ -14,8 +14,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from deep_cnn import engine
+from deep_cnn.plan import Plan
 from deep_cnn.plots import BLUE, ORANGE, save
-from deep_cnn.preparation import Plan
 
 STEPS = 100
 LOWEST = 1e-6

@@ -10,8 +10,8 @@ from torch import Tensor
 from deep_cnn import checkpoint, loading, machine, model_builder
 from deep_cnn.data.feed import Batch, Feed
 from deep_cnn.dataset_generator import feed_of
+from deep_cnn.plan import Plan
 from deep_cnn.prediction import unlike
-from deep_cnn.preparation import Plan
 from deep_cnn.run_files import RunFiles
 
 log = logging.getLogger(__name__)

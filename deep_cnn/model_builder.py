@@ -94,33 +94,31 @@ def load_weights(model: nn.Module, spec: ModelSpec, source: str, names: tuple[st
     path = _locate(spec.name, source)
     if path is None:
         return ["weights: none, the network starts at random"]
-    family = models.find(spec.name)
-    if source == "pretrained":
+    family, heads = models.find(spec.name), head_modules(spec.name, model)
+    if source == "pretrained" and not shipped(spec.name):
         state = family.published_state(spec.name, path, _size(spec))
-    else:
-        file = weights.read(path)
-        theirs = file.info.get("model", {}).get("name", spec.name)
-        if theirs != spec.name:
-            raise CheckpointError(f"--weights {source}: weights of {theirs}, but --model is {spec.name}")
-        state = file.state
-        trained_for = file.info.get("task", {}).get("names")
-        if names and trained_for and tuple(trained_for) != tuple(names):
-            heads = tuple(f"{head}." for head in head_modules(spec.name, model))
-            state = {name: tensor for name, tensor in state.items() if not name.startswith(heads)}
-    return weights.fit(model, state, head_modules(spec.name, model), path.name, family.adapt)
+        return weights.fit(model, state, heads, path.name, family.adapt)
+    file = weights.read(path)
+    theirs = file.info.get("model", {}).get("name", spec.name)
+    if theirs != spec.name:
+        raise CheckpointError(f"--weights {source}: weights of {theirs}, but --model is {spec.name}")
+    trained_for = tuple(file.info.get("task", {}).get("names", ()))
+    others = trained_for if names and trained_for != tuple(names) else ()
+    label = f"{path.name}, which comes with the program" if source == "pretrained" else path.name
+    return weights.fit(model, file.state, heads, label, family.adapt, others)
 
 
 def weights_preprocessing(name: str, source: str) -> Preprocessing:
     """What images must go through for these weights.
 
     Returns:
-        A checkpoint of ours: as it was trained. "none": the geometry of the network's published weights, with ImageNet's
+        A checkpoint of ours, one that comes with the program too: as it was trained. "none": the geometry of the network's published weights, with ImageNet's
         mean and spread (a run takes its own images' instead: `preparation.normalised`). Otherwise (published weights, others' files) what the published weights were trained with.
     """
     published = models.find(name).published(name).preprocessing
     if source == "none":
         return dataclasses.replace(published, mean=IMAGENET_MEAN, std=IMAGENET_STD)
-    if source != "pretrained":
+    if source != "pretrained" or shipped(name):
         own = weights.read(_locate(name, source)).info.get("preprocessing")
         return Preprocessing.from_dict(own) if own else published
     return published
@@ -136,14 +134,24 @@ def check_weights_present(name: str, source: str) -> None:
 
 
 def prefetch(name: str) -> Path:
-    """Download a network's published weights, once; a file that cannot be read is fetched again. Returns its path."""
+    """Download a network's published weights, once; a file that cannot be read is fetched again. Returns its path.
+
+    Weights that come with the program are there already.
+    """
     path = _locate(name, "pretrained")
     try:
         weights.read(path)
     except CheckpointError:
+        if shipped(name):
+            raise
         path.unlink()
         path = _locate(name, "pretrained")
     return path
+
+
+def shipped(name: str) -> Path | None:
+    """The file of weights that comes with the program; None for a network that has none there."""
+    return models.find(name).published(name).path
 
 
 def check_image_size(name: str, size: int) -> None:
@@ -208,6 +216,8 @@ def _locate(name: str, source: str) -> Path | None:
         return None
     if source == "pretrained":
         published = models.find(name).published(name)
+        if published.path:
+            return published.path
         if not published.file:
             raise CheckpointError(
                 f"--weights pretrained: {name} has no published weights; train it from scratch with --recipe=scratch "

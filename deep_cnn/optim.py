@@ -1,7 +1,7 @@
 """Parameter groups, optimizers, the moving average of weights, and the learning rate as a function of the step."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import torch
@@ -23,6 +23,8 @@ class Schedule:
         """Factor for step 0, 1, ..., steps - 1. `plateau` is constant here: its cuts depend on the validation."""
         if self.name == "onecycle":
             return self._onecycle(step)
+        if self.name == "triangle":
+            return self._triangle(step)
         if step < self.warmup:
             return (step + 1) / (self.warmup + 1)
         done = (step - self.warmup) / max(1, self.steps - self.warmup)  # in [0, 1)
@@ -40,6 +42,12 @@ class Schedule:
         done = (step - rise) / max(1.0, self.steps - 1 - rise)
         return 1e-4 + (1 - 1e-4) * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
 
+    def _triangle(self, step: int) -> float:
+        """Jordan, "94% on CIFAR-10 in 3.29 seconds", 2024: straight from a fifth to the peak, and straight down to 7%."""
+        if step < self.warmup:
+            return 0.2 + 0.8 * step / self.warmup
+        return 1 - 0.93 * (step - self.warmup) / max(1, self.steps - self.warmup)
+
 
 def make_schedule(name: str, steps: int, warmup_share: float) -> Schedule:
     """The one place where a share of the run becomes steps."""
@@ -50,9 +58,15 @@ PLATEAU_EPOCHS = 2  # epochs without a better validation before `plateau` cuts t
 
 
 def parameter_groups(
-    model: nn.Module, head: Iterable[str], *, lr: float, backbone_lr: float, weight_decay: float
+    model: nn.Module,
+    head: Iterable[str],
+    *,
+    lr: float,
+    backbone_lr: float,
+    weight_decay: float,
+    pace: Callable[[str], float] = lambda name: 1.0,
 ) -> list[dict]:
-    """Up to four groups: backbone and head, with and without weight decay.
+    """Backbone and head, with and without weight decay: up to four groups, and one for each pace of their own.
 
     Norms' scales and all biases (tensors of one dimension) are not decayed: shrinking them does not regularise
     (Goyal et al., "Accurate, large minibatch SGD", 2017, section 5.3). Frozen parameters are in the groups too: they have
@@ -60,21 +74,24 @@ def parameter_groups(
 
     Args:
         head: names of the modules that are the head; everything else is backbone.
+        pace: name of a parameter -> how many times the learning rate it gets. One with a pace of its own is decayed as
+            the weights are, by as much in a step as they.
     """
     head = tuple(head)
-    groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
+    groups: dict[tuple[bool, bool, float], list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
         in_head = any(name == module or name.startswith(module + ".") for module in head)
-        groups.setdefault((in_head, parameter.ndim > 1), []).append(parameter)
+        key = (in_head, parameter.ndim > 1 or pace(name) != 1, pace(name))
+        groups.setdefault(key, []).append(parameter)
     return [
         {
             "params": parameters,
             "part": "head" if in_head else "backbone",
-            "base_lr": lr if in_head else backbone_lr,
-            "lr": lr if in_head else backbone_lr,
-            "weight_decay": weight_decay if decayed else 0.0,
+            "base_lr": times * (lr if in_head else backbone_lr),
+            "lr": times * (lr if in_head else backbone_lr),
+            "weight_decay": weight_decay / times if decayed else 0.0,
         }
-        for (in_head, decayed), parameters in sorted(groups.items(), key=lambda item: item[0])
+        for (in_head, decayed, times), parameters in sorted(groups.items(), key=lambda item: item[0])
     ]
 
 

@@ -41,6 +41,13 @@ def held_out(
     return {"split": split, "task": task.kind} | result | {"loss": validation_loss(task, outputs, targets)}
 
 
+def with_views(
+    result: dict[str, Any], level: str, task: Task, index: Index, samples: np.ndarray, outputs: np.ndarray, seed: int
+) -> dict[str, Any]:
+    """`held_out`'s result and, under "tta", that of outputs (n, K) which are means over views of each image (--tta=level)."""
+    return result | {"tta": {"views": level} | held_out(task, index, samples, outputs, result["split"], seed)}
+
+
 def write_epochs(files: RunFiles, state: TrainingState) -> None:
     """metrics.csv and timing.csv: written whole from the state, so that a resumed run's are those of an unbroken one."""
     write_rows(files.results / "metrics.csv", state.history)
@@ -113,6 +120,9 @@ def show_result(result: dict[str, Any]) -> None:
             log.info("  %s:", name)
             _show_metrics(values, result["intervals"]["per_target"].get(name, {}), "  ")
             log.info("    (the training mean would have: %s)", metric_line(values["mean_predictor"]))
+    if views := result.get("tta"):
+        log.info("  As the mean over views of each image (--tta=%s):", views["views"])
+        _show_metrics(views, views["intervals"], "  ")
 
 
 def _show_metrics(values: dict[str, Any], intervals: dict[str, Any], indent: str) -> None:

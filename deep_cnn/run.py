@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from torch import nn
 
 from deep_cnn import (
     checkpoint,
@@ -27,13 +28,14 @@ from deep_cnn import (
     tutorial_lines,
 )
 from deep_cnn.config import Config, parse_duration
+from deep_cnn.data.feed import Feed
 from deep_cnn.data.split import save_splits
 from deep_cnn.errors import DataError, DeepCNNError, LostPeer
 from deep_cnn.identity import command_line
 from deep_cnn.keeper import Keeper
 from deep_cnn.likeness import keep_reference
 from deep_cnn.loss_watch import LossWatch
-from deep_cnn.preparation import Plan
+from deep_cnn.plan import Materials, Plan
 from deep_cnn.processes import ALONE, Processes
 from deep_cnn.report.page import write_report
 from deep_cnn.report.record import read_record
@@ -42,6 +44,7 @@ from deep_cnn.run_files import RunFiles, Status
 from deep_cnn.run_lock import RunLock, held
 from deep_cnn.stopping import Interrupted, Stopped
 from deep_cnn.storage import read_json, write_json
+from deep_cnn.tta import Averaged
 from deep_cnn.walltime import Deadline, Forecast, duration, forecast_text, time_limit
 
 log = logging.getLogger(__name__)
@@ -141,7 +144,7 @@ def look_around(config: Config, files: RunFiles) -> bool:
 
 
 def known_result(
-    materials: preparation.Materials,
+    materials: Materials,
     files: RunFiles,
     status: Status,
     saved: dict[str, Any],
@@ -162,11 +165,8 @@ def find_rate(plan: Plan, files: RunFiles) -> None:
     """--lr=auto: settle the learning rate by a range test, and draw it."""
     everyone = plan.materials.everyone
     log.info("--lr=auto: training %d steps with rising rates, which are then forgotten", learning_rate.STEPS)
-    if everyone.count == 1:
-        test = learning_rate.range_test(plan, stopping.raise_if_requested)
-    else:
-        with stopping.between_steps(alone=False):
-            test = learning_rate.range_test(plan, everyone.stop_if_requested)
+    with stopping.agreed(everyone.count):
+        test = learning_rate.range_test(plan, everyone.stop_if_requested)
     if everyone.first:
         learning_rate.plot(test, files.results / "lr_range.png")
     preparation.settle_rate(plan, everyone.share(test.lr))
@@ -177,12 +177,8 @@ def go_on(
     plan: Plan, files: RunFiles, lock: RunLock | None, status: Status, has_test: bool, after_epoch: Callable | None
 ) -> dict[str, Any] | None:
     """From the state in which the plan is to the end of the run."""
-    config, progress, profile, everyone = (
-        plan.materials.config,
-        plan.state.progress,
-        plan.profile,
-        plan.materials.everyone,
-    )
+    config, everyone = plan.materials.config, plan.materials.everyone
+    progress, profile = plan.state.progress, plan.profile
     watch = LossWatch(plan.materials.dataset.index.paths, plan.materials.device)
 
     def before_save() -> None:
@@ -225,9 +221,8 @@ def go_on(
             if after_epoch is not None:
                 everyone.first_does(lambda row=row: after_epoch(row))
             keeper.after_epoch(fleeting=plan.features is not None and not progress.finished)
-        note_progress(
-            status, asdict(progress), plan.steps * config.epochs
-        )  # though a full disk may have refused the state
+        # though a full disk may have refused the state
+        note_progress(status, asdict(progress), plan.steps * config.epochs)
         keeper.flush_best()
         if after_epoch is not None:
             return None  # a trial of a search: neither test nor report
@@ -383,12 +378,23 @@ def write_epochs(plan: Plan, files: RunFiles) -> None:
 def score_split(plan: Plan, split: str, between: Callable[[], None]) -> np.ndarray | None:
     """Raw outputs of every sample of a split, in its order, float32 (n, K); on every process but the first, None."""
     plan.prepare(split, between)
-    m, network = plan.materials, plan.network(plan.state.selected)
+    return score(plan, plan.network(plan.state.selected), plan.feeds[split], split.capitalize(), between)
+
+
+def score(plan: Plan, network: nn.Module, feed: Feed, title: str, between: Callable[[], None]) -> np.ndarray | None:
+    m = plan.materials
     m.everyone.spread_buffers(network)
     autocast = machine.autocast(m.device, plan.decisions.precision)
-    return scoring.collect(
-        network, plan.feeds[split], plan.decisions.eval_batch, autocast, split.capitalize(), between, m.everyone
-    )
+    return scoring.collect(network, feed, plan.decisions.eval_batch, autocast, title, between, m.everyone)
+
+
+def score_views(plan: Plan, between: Callable[[], None]) -> np.ndarray | None:
+    """--tta: the test set's raw outputs once more, as means over views of each image."""
+    level = plan.materials.config.tta
+    if level == "none":
+        return None
+    with contextlib.closing(plan.image_feed("test")) as feed:
+        return score(plan, Averaged(plan.state.selected, level), feed, "Views", between)
 
 
 def test(plan: Plan, keeper: Keeper, files: RunFiles) -> dict[str, Any]:
@@ -397,11 +403,14 @@ def test(plan: Plan, keeper: Keeper, files: RunFiles) -> dict[str, Any]:
     best = m.everyone.first_does(lambda: checkpoint.load(files.best))
     state.selected.load_state_dict(best["weights"])
     outputs = score_split(plan, "test", lambda: keeper.check(save=False))
+    views = score_views(plan, lambda: keeper.check(save=False))
 
     def held_out() -> dict[str, Any]:
         samples = m.dataset.splits.test
         result = results.held_out(m.task, m.dataset.index, samples, outputs, "test", m.config.seed)
         result["best_epoch"] = best["epoch"]
+        if views is not None:
+            result = results.with_views(result, m.config.tta, m.task, m.dataset.index, samples, views, m.config.seed)
         keeper.check(save=False, alone=True)
         results.write_plots(files, m.task, m.dataset.index, state, (samples, outputs))
         results.write_test(files, m.task, m.dataset.index, samples, outputs, result)

@@ -11,7 +11,7 @@ import threading
 import urllib.request
 import zipfile
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -45,7 +45,8 @@ _SAFE_KINDS = [
 
 @dataclass(frozen=True)
 class WeightsFile:
-    """state: the tensors, under the file's own names; info: a checkpoint of ours also tells its "model" and "preprocessing"; {} for others'."""
+    """state: the tensors, under the file's own names; info: a checkpoint of ours also tells its "model",
+    "task" and "preprocessing"; {} for others'."""
 
     state: Mapping[str, Tensor]
     info: Mapping[str, Any]
@@ -120,7 +121,7 @@ def read(path: Path) -> WeightsFile:
         raise CheckpointError(unreadable(path, error)) from error
     if isinstance(content, Mapping) and content.get("format") == OUR_FORMAT and "weights" in content:
         state = content.get("average") or content["weights"]  # last.pt holds both; the average is what was validated
-        return WeightsFile(state, {key: content[key] for key in ("model", "preprocessing") if key in content})
+        return WeightsFile(state, {key: content[key] for key in ("model", "task", "preprocessing") if key in content})
     state = _tensors(content)
     if state is None:
         raise CheckpointError(
@@ -149,6 +150,7 @@ def fit(
     heads: list[str],
     label: str,
     adapt=lambda state, model: state,
+    others: Sequence[str] = (),
 ) -> list[str]:
     """Load a state dict into a network, in place: its backbone, and its heads where they have the same size.
 
@@ -157,26 +159,29 @@ def fit(
         heads: module names of the heads.
         label: what to call the file.
         adapt: (state under the network's names, model) -> state, for older names and other input sizes.
+        others: what the file's heads tell apart, where that is something else than the network shall: they are left out.
     Returns:
         Lines for the log: how much was loaded, what was left out.
     Raises:
         CheckpointError: the tensors are of another network.
     """
+
+    def in_head(name: str) -> bool:
+        return any(name.startswith(head + ".") for head in heads)
+
     own = model.state_dict()
     state = _without_prefix(state, own)
     metadata = getattr(state, "_metadata", {})
     state = OrderedDict(adapt(state, model))
     other_shape = [name for name, tensor in state.items() if name in own and own[name].shape != tensor.shape]
-    fitting = OrderedDict((name, tensor) for name, tensor in state.items() if name not in other_shape)
+    left_out = {name for name in state if name in other_shape or (others and in_head(name))}
+    fitting = OrderedDict((name, tensor) for name, tensor in state.items() if name not in left_out)
     # torchvision reads versions from here: without one MNASNet refuses the file, with none ViT renames its old layers
     fitting._metadata = OrderedDict({**getattr(own, "_metadata", {}), **metadata})
     try:
         result = model.load_state_dict(fitting, strict=False)
     except RuntimeError as error:  # a renamed tensor of another shape
         raise CheckpointError(f"--weights {label}: of another network than --model ({error})") from error
-
-    def in_head(name: str) -> bool:
-        return any(name.startswith(head + ".") for head in heads)
 
     wanted = [name for name in own if not in_head(name) and not name.endswith("num_batches_tracked")]
     missing = [name for name in result.missing_keys if name in wanted]
@@ -191,14 +196,17 @@ def fit(
         lines.append(f"weights: not in the file or of another shape, left random: {len(missing)}{_some(missing)}")
     if unused:
         lines.append(f"weights: in the file and not used: {len(unused)}{_some(unused)}")
-    return lines + [_about_head(head, own, state) for head in heads]
+    return lines + [_about_head(head, own, state, others) for head in heads]
 
 
-def _about_head(head: str, own: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> str:
+def _about_head(head: str, own: Mapping[str, Tensor], state: Mapping[str, Tensor], others: Sequence[str]) -> str:
     weight = max((name for name in own if name.startswith(head + ".")), key=lambda name: own[name].dim())  # the matrix
     outputs = own[weight].shape[0]
     if weight not in state:
         return f"weights: head {head} is not in the file, new with {outputs} outputs"
+    if others:
+        some = f"{', '.join(others[:3])}{', ...' if len(others) > 3 else ''}"
+        return f"weights: head {head} left out, the file's is for {some}; new with {outputs} outputs"
     if state[weight].shape != own[weight].shape:
         return f"weights: head {head} left out, the file's has {state[weight].shape[0]} outputs; new with {outputs}"
     return f"weights: head {head} loaded too, {outputs} outputs"

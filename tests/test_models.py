@@ -42,7 +42,7 @@ SMALL = {
     "cifar_resnet110": 1_727_962,
     "cifar_preact_resnet18": 11_171_146, "cifar_preact_resnet34": 21_279_306, "cifar_preact_resnet50": 23_509_066,
     "cifar_densenet121": 6_956_298, "cifar_densenet169": 12_493_322, "cifar_densenet_small": 1_000_618,
-    "cifar_mobilenet_v2": 2_296_922,
+    "cifar_mobilenet_v2": 2_296_922, "cifar_fast": 1_971_640,
     "cifar_wide_resnet16_4": 2_748_890, "cifar_wide_resnet28_10": 36_479_194,
 }  # fmt: skip
 

@@ -17,7 +17,7 @@ from deep_cnn.data.index import SPLITS, Index
 from deep_cnn.data.split import duplicate_groups
 from deep_cnn.errors import DeepCNNError
 from deep_cnn.examples import score
-from deep_cnn.preparation import Materials, Plan
+from deep_cnn.plan import Materials, Plan
 from deep_cnn.walltime import duration
 
 log = logging.getLogger(__name__)

@@ -67,19 +67,21 @@ class ResizedCrop:
 
 @dataclass(frozen=True)
 class ShiftedCrop:
-    """Pad by an eighth of the crop size (4 pixels at 32, He et al. 2015) with black, cut at a random place."""
+    """Pad all sides, cut at a random place. share: of the crop size, 1/share is padded; mode: what with."""
 
+    share: int
+    mode: str
     draws = 2
     crops = True
 
     def parameters(self, u, side, crop):
-        return np.floor(u * (side + 2 * (crop // 8) - crop + 1)).astype(np.int64)
+        return np.floor(u * (side + 2 * (crop // self.share) - crop + 1)).astype(np.int64)
 
     def one(self, image, row, crop, interpolation):
-        return F.crop(F.pad(image, [crop // 8] * 4), *row, crop, crop)
+        return F.crop(F.pad(image, [crop // self.share] * 4, padding_mode=self.mode), *row, crop, crop)
 
     def batch(self, images, rows, crop, interpolation):
-        return kernels.shifted_crop(images, *rows.T, crop, crop // 8)
+        return kernels.shifted_crop(images, *rows.T, crop, crop // self.share, self.mode)
 
 
 @dataclass(frozen=True)
@@ -98,6 +100,20 @@ class Flip:
 
     def batch(self, images, rows, crop, interpolation):
         return kernels.flip(images, rows[:, 0], self.dim)
+
+
+@dataclass(frozen=True)
+class AlternatingFlip(Flip):
+    """Mirror half of the samples in even epochs and the others in odd ones, so that two epochs show both sides of each.
+
+    Jordan, "94% on CIFAR-10 in 3.29 seconds on a single GPU", 2024, section 3.6.
+    """
+
+    draws = 0  # that change from epoch to epoch
+
+    def plan(self, seed, epoch, indices):
+        first = draws(seed, "alternating flip", 0, indices, 1) < 0.5
+        return first ^ (epoch % 2 == 1)
 
 
 @dataclass(frozen=True)
@@ -185,8 +201,10 @@ class Cutout(_Erase):
 STEPS = {
     "crop": ResizedCrop((0.35, 1.0)),
     "zoom": ResizedCrop((0.08, 1.0)),  # Inception's range, for training from scratch on many images
-    "shift": ShiftedCrop(),
+    "shift": ShiftedCrop(8, "constant"),  # 4 black pixels at 32: He et al. 2015
+    "translate": ShiftedCrop(16, "reflect"),  # 2 mirrored pixels at 32: Jordan 2024
     "flip": Flip(-1),
+    "alternate": AlternatingFlip(-1),
     "vflip": Flip(-2),
     "rotation": Rotation(15),
     "colour": Colour(0.2),
@@ -201,6 +219,7 @@ PRESETS = {
     "basic": ("crop", "flip", "colour"),
     "strong": ("zoom", "flip", "trivialaugment", "erasing"),  # torchvision's training reference since 2021
     "cifar": ("shift", "flip"),
+    "cifar_fast": ("translate", "alternate"),
 }
 POLICIES = ("trivialaugment", "randaugment", "autoaugment")  # alone: behind crop and flip; in a list: as listed
 
@@ -252,7 +271,10 @@ class Augmentation:
         u = draws(seed, "augment", epoch, np.asarray(indices), sum(step.draws for step in self.steps))
         plan = []
         for step in self.steps:
-            plan.append(step.parameters(u[:, : step.draws], side, crop))
+            if isinstance(step, AlternatingFlip):
+                plan.append(step.plan(seed, epoch, np.asarray(indices)))
+            else:
+                plan.append(step.parameters(u[:, : step.draws], side, crop))
             u, side = u[:, step.draws :], crop if step.crops else side
         return plan
 

@@ -39,8 +39,12 @@ def crop(images: torch.Tensor, top: np.ndarray, left: np.ndarray, side: int) -> 
     return cut.permute(0, 3, 1, 2)
 
 
-def shifted_crop(images: torch.Tensor, top: np.ndarray, left: np.ndarray, side: int, margin: int) -> torch.Tensor:
-    """Pad by `margin` black pixels, then crop."""
+def shifted_crop(
+    images: torch.Tensor, top: np.ndarray, left: np.ndarray, side: int, margin: int, mode: str = "constant"
+) -> torch.Tensor:
+    """Pad by `margin` pixels, black or as torch.nn.functional.pad calls it, then crop."""
+    if mode != "constant":  # for which torch takes no uint8; float16 holds the numbers to 2,048
+        return crop(pad(images.half(), [margin] * 4, mode=mode).to(torch.uint8), top, left, side)
     return crop(pad(images, [margin] * 4), top, left, side)
 
 

@@ -7,6 +7,7 @@ constructors; then add that value to NETWORKS. Nothing else knows networks by na
 from deep_cnn.errors import ConfigError, nearest
 from deep_cnn.models import (
     cifar_densenet,
+    cifar_fast,
     cifar_mobilenet_v2,
     cifar_preact_resnet,
     cifar_resnet,
@@ -21,6 +22,7 @@ from deep_cnn.models.timm_models import TimmModels
 NETWORKS: tuple[Family | TimmModels, ...] = (
     *torchvision_families.FAMILIES,
     cifar_densenet.FAMILY,
+    cifar_fast.FAMILY,
     cifar_mobilenet_v2.FAMILY,
     cifar_preact_resnet.FAMILY,
     cifar_resnet.FAMILY,

@@ -21,11 +21,15 @@ Stages = list[tuple[str, list[str]]]  # (stage, names of its modules and bare pa
 
 @dataclass(frozen=True)
 class Published:
-    """Pretrained weights that a library offers: their file's name and address, and the preprocessing they expect."""
+    """Pretrained weights on offer, and the preprocessing they expect: a library's, by their file's name and address, or ours.
+
+    path: a checkpoint of ours that comes with this package; its own preprocessing is what counts.
+    """
 
     preprocessing: Preprocessing
-    file: str = ""  # "" when there are none
+    file: str = ""  # "" when a library has none
     url: str = ""
+    path: Path | None = None
 
 
 class DropoutLinear(nn.Linear):

@@ -1,4 +1,4 @@
-"""What the networks for 32x32 images share: no pretrained weights, CIFAR-10's own mean, He's initial weights."""
+"""What the networks for 32x32 images share: mostly no pretrained weights, CIFAR-10's own mean, He's initial weights."""
 
 from functools import partial
 

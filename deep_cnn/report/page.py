@@ -234,6 +234,10 @@ def metric_table(record: Record) -> list[tuple[str, list[tuple[str, str, str, st
     if len(test.get("per_target", {})) > 1:
         tables += [(target, rows(values, test["intervals"].get("per_target", {}).get(target, {}), values.get("mean_predictor", {})))
                    for target, values in test["per_target"].items()]  # fmt: skip
+    if views := test.get("tta"):
+        tables.append(
+            (f"As the mean over views of each image (--tta={views['views']})", rows(views, views["intervals"], {}))
+        )
     return tables
 
 

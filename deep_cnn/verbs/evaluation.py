@@ -3,9 +3,12 @@
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from deep_cnn.config import check_ranges, flag
+from deep_cnn.config import TTA, check_ranges, flag
 
 if TYPE_CHECKING:
+    import numpy as np
+    from torch import nn
+
     from deep_cnn.processes import Processes
 
 
@@ -15,6 +18,8 @@ class Options:
     split: str = flag("test", "which split", group="verb", choices=("train", "validation", "test"))
     root_dir: str = flag(".", "root directory of the project, as in training", group="verb")
     data_dir: str | None = flag(None, "folder of images, if it has moved since training", group="verb", kind=str)
+    tta: str | None = flag(None, "test-time augmentation, beside the plain result; by default as in the run", group="verb",
+                           kind=str, choices=TTA)  # fmt: skip
     device: str = flag("auto", "auto, cpu, cuda, cuda:N or mps", group="verb")
     workers: str = flag("auto", "threads that read and decode images", group="verb")
     cache: str = flag("auto", "keep decoded images: auto, off, or a folder", group="verb")
@@ -40,8 +45,9 @@ def score(options: Options, everyone: "Processes") -> None:
     from deep_cnn.config import Config
     from deep_cnn.data.split import load_splits
     from deep_cnn.errors import CheckpointError, DataError
-    from deep_cnn.preparation import Decisions
+    from deep_cnn.plan import Decisions
     from deep_cnn.run_files import RunFiles
+    from deep_cnn.tta import Averaged
 
     files = RunFiles(Path(options.root_dir).expanduser() / "outputs", options.run_name)
     model, meta = loading.load_model(files.best)
@@ -74,8 +80,16 @@ def score(options: Options, everyone: "Processes") -> None:
     model = model.to(device, dtype, memory_format=machine.CHANNELS_LAST)
     feed = dataset_generator.eval_feed(dataset, task, options.split, device=device, dtype=dtype, workers=workers)
     autocast = machine.autocast(device, decisions.precision)
-    outputs = scoring.collect(
-        model, feed, decisions.eval_batch, autocast, options.split.capitalize(), everyone=everyone
-    )
+
+    def outputs_of(network: "nn.Module", title: str) -> "np.ndarray | None":
+        return scoring.collect(network, feed, decisions.eval_batch, autocast, title, everyone=everyone)
+
+    level = options.tta or config.tta
+    outputs = outputs_of(model, options.split.capitalize())
+    views = outputs_of(Averaged(model, level), "Views") if level != "none" else None
     if everyone.first:
-        results.show_result(results.held_out(task, dataset.index, samples, outputs, options.split, config.seed))
+        what = (task, dataset.index, samples)
+        result = results.held_out(*what, outputs, options.split, config.seed)
+        if views is not None:
+            result = results.with_views(result, level, *what, views, config.seed)
+        results.show_result(result)

@@ -26,7 +26,8 @@ def main(options: Options) -> int:
         fetch(options.dataset, folder)
         print(f"{options.dataset} is in {folder}")
         return 0
-    from deep_cnn.model_builder import prefetch
+    from deep_cnn.model_builder import prefetch, shipped
 
-    print(f"Weights of {options.model}: {prefetch(options.model)}")
+    path, there = prefetch(options.model), shipped(options.model)
+    print(f"Weights of {options.model}{', which come with the program' if there else ''}: {path}")
     return 0

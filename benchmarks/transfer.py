@@ -1,0 +1,130 @@
+"""What pretrained weights are worth: runs that begin with them against runs from scratch, the same images and epochs.
+
+    python -m benchmarks.transfer --cifar10=input/cifar10 --photos=input/hymenoptera [--seeds=5] [--work_dir=FOLDER]
+
+--cifar10 (class folders in train/ and test/): cifar_resnet20 learns the alphabetically first half of the classes, with
+    all their training images; then the other half from 200 images of each, another 200 with each seed.
+--photos (class folders in train/ and val/): few photographs at 64 pixels, from the network that comes with the program;
+    tested on val/, by which nothing is chosen.
+
+Each side has the learning rates that the program gives it: --recipe=finetune with weights, --recipe=scratch without.
+About 25 minutes and 10 minutes on two cores. Interrupted, the same command with the same --work_dir goes on.
+"""
+
+import argparse
+import math
+import statistics
+import tempfile
+from pathlib import Path
+
+from scipy import stats
+
+from benchmarks import program, timing
+
+MODEL = ("--model=cifar_resnet20", "--val_split=0")
+SCRATCH = ("--weights=none", "--recipe=scratch")
+
+
+def train(root: Path, name: str, *flags: str) -> Path:
+    """The results of a run of this name, trained now unless it is finished."""
+    return program.finished(root, *MODEL, *flags, f"--cache={root / 'cache'}", name=name)
+
+
+def accuracy(results: Path) -> float:
+    """Top-1 on the test set."""
+    return program.content(results, "test.json")["top1"]
+
+
+def linked(folder: Path, classes: list[str], **splits: Path) -> Path:
+    """A folder of images with these classes, whose train/ and test/ are links into other folders."""
+    for split, source in splits.items():
+        (folder / split).mkdir(parents=True, exist_ok=True)
+        for name in classes:
+            if not (folder / split / name).is_symlink():
+                (folder / split / name).symlink_to((source / name).resolve(), target_is_directory=True)
+    return folder
+
+
+def classes_of(folder: Path) -> list[str]:
+    return sorted(inner.name for inner in folder.iterdir() if inner.is_dir())
+
+
+def pairs(root: Path, title: str, seeds: int, weights: str, flags: list[str]) -> list[tuple[float, float]]:
+    """Accuracies (with weights, from scratch) of each seed, printed as they come."""
+    print(f"{'seed':>4}  {'with weights':>12}  {'from scratch':>12}  {'difference':>10}")
+    found = []
+    for seed in range(seeds):
+        with_weights = accuracy(
+            train(root, f"{title}_weights_{seed}", f"--weights={weights}", f"--seed={seed}", *flags)
+        )
+        scratch = accuracy(train(root, f"{title}_scratch_{seed}", *SCRATCH, f"--seed={seed}", *flags))
+        found.append((with_weights, scratch))
+        print(f"{seed:4}  {with_weights:12.2%}  {scratch:12.2%}  {100 * (with_weights - scratch):+10.2f}", flush=True)
+    return found
+
+
+def summary(found: list[tuple[float, float]]) -> str:
+    """The mean of the paired differences, in percentage points, and its 95% t-interval."""
+    differences = [100 * (ours - theirs) for ours, theirs in found]
+    ours, theirs = (statistics.mean(side) for side in zip(*found, strict=True))
+    mean, count = statistics.mean(differences), len(differences)
+    line = f"mean  {ours:12.2%}  {theirs:12.2%}  {mean:+10.2f} points"
+    if count == 1:
+        return f"{line}; one seed has no interval"
+    half = stats.t.ppf(0.975, count - 1) * statistics.stdev(differences) / math.sqrt(count)
+    return f"{line}, 95% t-interval {mean - half:+.2f} to {mean + half:+.2f} ({count} seeds)"
+
+
+def other_classes(options: argparse.Namespace, root: Path) -> None:
+    splits = {"train": options.cifar10 / "train", "test": options.cifar10 / "test"}
+    classes = classes_of(splits["train"])
+    half = len(classes) // 2
+    first = linked(root / "first_classes", classes[:half], **splits)
+    others = linked(root / "other_classes", classes[half:], **splits)
+    learnt = train(
+        root, "first", *SCRATCH, "--augment=cifar", f"--data_dir={first}", f"--epochs={options.pretrain_epochs}"
+    )
+    count = options.per_class * (len(classes) - half)
+    print(f"\n{', '.join(classes[:half])}: {options.pretrain_epochs} epochs from scratch, {accuracy(learnt):.2%}\n"
+          f"then {', '.join(classes[half:])}: {options.per_class} images of each, {options.epochs} epochs", flush=True)  # fmt: skip
+    weights = learnt.parents[1] / "models" / "first" / "best.pt"
+    flags = [f"--data_dir={others}", "--augment=cifar", f"--subset={count}", f"--epochs={options.epochs}",
+             f"--batch_size={options.batch_size}"]  # fmt: skip
+    print(summary(pairs(root, "others", options.seeds, str(weights), flags)))
+
+
+def photographs(options: argparse.Namespace, root: Path) -> None:
+    print(f"\n{options.photos.name}: photographs at {options.image_size} pixels, {options.epochs} epochs", flush=True)
+    train_images, test_images = options.photos / "train", options.photos / "val"
+    data = linked(root / "photos", classes_of(train_images), train=train_images, test=test_images)
+    flags = [f"--data_dir={data}", f"--image_size={options.image_size}", f"--epochs={options.epochs}",
+             f"--batch_size={options.batch_size}"]  # fmt: skip
+    print(summary(pairs(root, "photos", options.seeds, "pretrained", flags)))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--cifar10", type=Path, help="CIFAR-10 as class folders, train/ and test/")
+    parser.add_argument("--photos", type=Path, help="photographs as class folders, train/ and val/")
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--pretrain_epochs", type=int, default=10)
+    parser.add_argument("--epochs", type=int, default=30)
+    parser.add_argument("--per_class", type=int, default=200)
+    parser.add_argument("--batch_size", type=int, default=32)
+    parser.add_argument("--image_size", type=int, default=64)
+    parser.add_argument("--work_dir", type=Path, help="kept; by default a temporary folder")
+    options = parser.parse_args()
+    if not options.cifar10 and not options.photos:
+        parser.error("give --cifar10, --photos or both")
+    print(timing.machine(), flush=True)
+    with tempfile.TemporaryDirectory() as temporary:
+        root = (options.work_dir or Path(temporary)).resolve()
+        root.mkdir(parents=True, exist_ok=True)
+        if options.cifar10:
+            other_classes(options, root)
+        if options.photos:
+            photographs(options, root)
+
+
+if __name__ == "__main__":
+    main()
