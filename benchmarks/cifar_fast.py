@@ -1,6 +1,6 @@
 """--recipe=cifar_fast from start to end, seed after seed: accuracy with and without test-time augmentation, and the time.
 
-    python -m benchmarks.cifar_fast --data_dir=input/cifar10 [--seeds=5] [FLAG ...]
+    python -m benchmarks.cifar_fast --data_dir=input/cifar10 [--seeds=5] [-- FLAG ...]
 
 Whole program, cache empty at its start, all of train/ trained on, all of test/ tested on.
 """
@@ -26,14 +26,14 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             begun = time.monotonic()
             results = program.finished(
-                Path(folder), "--recipe=cifar_fast", "--val_split=0", f"--data_dir={options.data_dir.resolve()}", f"--seed={seed}",
+                Path(folder), "--recipe=cifar_fast", f"--data_dir={options.data_dir.resolve()}", f"--seed={seed}",
                 *options.flags,
             )  # fmt: skip
             minutes.append((time.monotonic() - begun) / 60)
             test = program.content(results, "test.json")
             plain.append(100 * test["top1"])
             views.append(100 * test["tta"]["top1"])
-            trained = sum(float(images) ** -1 for images in program.speeds(results)) * 50_000 / 60
+            trained = sum(float(row["train_seconds"]) for row in program.epochs(results)) / 60
         print(f"seed {seed}: {plain[-1]:.2f}%, with views {views[-1]:.2f}%, {minutes[-1]:.2f} minutes, of which training {trained:.2f}",
               flush=True)  # fmt: skip
     for title, values in (("without", plain), ("with views", views), ("minutes", minutes)):

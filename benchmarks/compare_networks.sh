@@ -1,16 +1,16 @@
 #!/usr/bin/env bash
-# README's figure of compare: some networks on a part of CIFAR-10 (class folders train/ and test/), each with several seeds.
+# README's figure of compare: some networks on a part of CIFAR-10 (class folders train/ and test/).
 #     bash benchmarks/compare_networks.sh DATA_DIR [ROOT_DIR]
 # Interrupted, the same command goes on. NETWORKS, SEEDS and FLAGS (of each training) may be set, for example
-#     NETWORKS="cifar_vgg11 cifar_resnet18" SEEDS="0 1 2" FLAGS="--recipe=scratch --epochs=10 --subset=15000" bash ...
+#     NETWORKS="resnet18 densenet121" SEEDS="0 1 2" FLAGS="--weights=none --image_size=32 --subset=5000 --epochs=3" bash ...
 set -euo pipefail
 data=$(realpath "$1")
 root=${2:-.}
 cd "$(dirname "$0")/.."
 python=${PYTHON:-python}
-networks=${NETWORKS:-squeezenet1_1 shufflenet_v2_x1_0 densenet121 resnet18}
-flags=${FLAGS:---weights=none --image_size=32 --subset=5000 --epochs=3 --batch_size=64}
-for seed in ${SEEDS:-0 1}; do
+networks=${NETWORKS:-cifar_vgg11 cifar_resnet18 cifar_preact_resnet18 cifar_densenet_small}
+flags=${FLAGS:---recipe=scratch --augment=cifar --subset=15000 --epochs=5}
+for seed in ${SEEDS:-0}; do
     for network in $networks; do
         # shellcheck disable=SC2086  # flags are words
         "$python" -m deep_cnn --data_dir="$data" --root_dir="$root" --model="$network" $flags --seed="$seed" \

@@ -29,10 +29,15 @@ def finished(folder: Path, *flags: str, launch: tuple[str, ...] = (), cores: int
     return root / "outputs" / "results" / name
 
 
+def epochs(results: Path) -> list[dict[str, str]]:
+    """The rows of timing.csv."""
+    with open(results / "timing.csv", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
 def speeds(results: Path) -> list[float]:
     """Images/s, epoch by epoch."""
-    with open(results / "timing.csv", encoding="utf-8") as file:
-        return [float(row["images_per_second"]) for row in csv.DictReader(file)]
+    return [float(row["images_per_second"]) for row in epochs(results)]
 
 
 def content(results: Path, file: str) -> dict[str, Any]:

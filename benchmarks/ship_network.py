@@ -9,6 +9,7 @@ The test set is read again with the rounded file, computing in float32: its accu
 
 import argparse
 import csv
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,8 @@ def rounded(state: dict[str, Tensor]) -> dict[str, Tensor]:
 def without_places(meta: dict[str, Any], data_dir: str, commit: str | None) -> dict[str, Any]:
     """What a checkpoint says of itself, without the folders and the kernel of the machine it was trained on."""
     kept = {name: meta[name] for name in KEPT}
-    kept["config"] = meta["config"] | {"root_dir": ".", "data_dir": data_dir}
+    places = {f.name: f.default for f in fields(Config) if not f.metadata["identity"] and f.name != "run_name"}
+    kept["config"] = meta["config"] | places | {"data_dir": data_dir}
     kept["versions"] = meta["versions"] | {"system": meta["versions"]["system"].partition("-")[0]}
     if commit:
         kept["versions"]["git_commit"] = commit

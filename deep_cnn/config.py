@@ -150,7 +150,7 @@ class Config:
     patience: int = flag(0, "stop after so many epochs without a better validation (0: never)", group="optimise",
                          low=0, usual=True)  # fmt: skip
     tta: str = flag("none", "test-time augmentation, beside the plain test: flip = the mean over an image and its mirror image; "
-                    "shift = also over both moved by a pixel", group="optimise", choices=TTA)  # fmt: skip
+                    "shift = also over both moved by a pixel", group="optimise", choices=TTA, identity=False)  # fmt: skip
     grad_accumulation: str = flag("auto", "in how many pieces a batch is computed; auto = so that it fits in memory",
                                   group="optimise")  # fmt: skip
 

@@ -219,15 +219,17 @@ def without_bad_images(index: Index, pixels: Pixels, workers: int) -> tuple[Inde
     return kept, kept_pixels, tuple(index.paths[i] for i in np.flatnonzero(bad))
 
 
-def training_images(dataset: Dataset, count: int) -> Iterator[torch.Tensor]:
+def training_images(dataset: Dataset, count: int, workers: int) -> Iterator[torch.Tensor]:
     """At most `count` training images, evenly spaced: blocks float32 (b, 3, S, S), normalised, their centres."""
     pixels, train = dataset.pixels, dataset.splits.train
     normalise = Normaliser(pixels.pre.mean, pixels.pre.std)
     chosen = train[np.linspace(0, len(train) - 1, min(count, len(train))).round().astype(np.int64)]
-    for start in range(0, len(chosen), BLOCK):
-        stopping.raise_if_requested()
-        block = [center_crop(pixels[int(sample)], pixels.pre.crop) for sample in chosen[start : start + BLOCK]]
-        yield normalise(torch.stack(block).contiguous(memory_format=torch.channels_last))
+    with ThreadPoolExecutor(max(1, workers)) as pool:
+        for start in range(0, len(chosen), BLOCK):
+            stopping.raise_if_requested()
+            block = pool.map(pixels.__getitem__, chosen[start : start + BLOCK].tolist())
+            images = torch.stack([center_crop(image, pixels.pre.crop) for image in block])
+            yield normalise(images.contiguous(memory_format=torch.channels_last))
 
 
 def task_of(config: Config, dataset: Dataset) -> Task:

@@ -25,10 +25,12 @@ def run_identity(config: Config, data_digest: str) -> dict[str, Any]:
 
 
 def sources_digest() -> str:
-    """Hash of this package's .py files, by relative path."""
+    """Hash of this package's .py files and of the weights that come with it, by relative path."""
     package = Path(__file__).parent
     digest = hashlib.sha256()
-    for file in sorted(package.rglob("*.py"), key=lambda f: f.relative_to(package).as_posix()):
+    for file in sorted(
+        (*package.rglob("*.py"), *package.rglob("*.pt")), key=lambda f: f.relative_to(package).as_posix()
+    ):
         digest.update(file.relative_to(package).as_posix().encode())
         digest.update(file.read_bytes().replace(b"\r\n", b"\n"))
     return digest.hexdigest()

@@ -2,7 +2,7 @@
 
 import contextlib
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -70,6 +70,7 @@ class Plan:
     profile: profiling.Silent = profiling.SILENT
     features: Features | None = None  # of a frozen backbone; then the feeds are made of them
     exchanging: tuple[list[str], nn.Module] | None = None  # see `trained`
+    own_feeds: list[Feed] = field(default_factory=list)  # see `image_feed`
 
     def frozen(self, epoch: int) -> list[str]:
         """The modules that are frozen in an epoch: a function of the epoch, so no resumed run forgets it."""
@@ -82,7 +83,7 @@ class Plan:
 
     def close(self) -> None:
         """Let go of the feeds' threads: a search or a notebook makes many plans in one process."""
-        for feed in self.feeds.values():
+        for feed in (*self.feeds.values(), *self.own_feeds):
             feed.close()
 
     def describe(self) -> dict[str, Any]:
@@ -155,7 +156,8 @@ class Plan:
             return self.feeds[split]
         m = self.materials
         dtype = machine.dtype_of(self.decisions.precision)
-        return eval_feed(m.dataset, m.task, split, device=m.device, dtype=dtype, workers=m.workers)
+        self.own_feeds.append(eval_feed(m.dataset, m.task, split, device=m.device, dtype=dtype, workers=m.workers))
+        return self.own_feeds[-1]
 
     @property
     def facts(self) -> profiling.Facts:

@@ -1,5 +1,6 @@
 """All that happens before the first step: the machine, the data, the network, and the state to begin or go on with."""
 
+import contextlib
 import copy
 import logging
 import socket
@@ -123,8 +124,6 @@ def build(materials: Materials, saved: dict[str, Any] | None) -> Plan:
     if saved is None:
         for line in m.everyone.in_turn(lambda: model_builder.load_weights(model, spec, config.weights, m.task.names)):
             log.info(line)
-        if config.weights == "none" and isinstance(model, OwnTraining):
-            model.start_from(training_images(m.dataset, model.looks_at))
     samples = len(m.dataset.splits.train)
     steps = steps_per_epoch(samples, config.batch_size)
     decisions = None
@@ -132,9 +131,16 @@ def build(materials: Materials, saved: dict[str, Any] | None) -> Plan:
         decisions = recorded(saved, m, model, steps) if saved else decide(m, model, steps)
     decisions = m.everyone.share(decisions)
     if config.sync_batchnorm and m.everyone.count > 1:
+        if any(isinstance(module, nn.BatchNorm2d) and module.weight is None for module in model.modules()):
+            raise ConfigError(
+                f"--sync_batchnorm: torch's would not train the norms of {config.model}, which have no scale; leave it out"
+            )
         model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
     machine.set_threads(decisions.threads)
     machine.keep_freed_memory()
+    if saved is None and config.weights == "none" and isinstance(model, OwnTraining):
+        # by one process for all: another processor's last bits would give other filters, which are never trained together
+        model.load_state_dict(m.everyone.first_does(lambda: started(model, m)))
     log.info("Computing in %s on %d thread%s, %s; batches of %d%s", decisions.precision, decisions.threads,
              "s" if decisions.threads > 1 else "", "compiled" if decisions.compile else "not compiled", config.batch_size,
              f" in {decisions.pieces} pieces" if decisions.pieces > 1 else "")  # fmt: skip
@@ -163,6 +169,15 @@ def build(materials: Materials, saved: dict[str, Any] | None) -> Plan:
         model.compile(dynamic=False)  # the last batch gets its own kernels; one set for any size is slower for all
     schedule = optim.make_schedule(config.schedule, steps * config.epochs, config.warmup)
     return Plan(m, spec, decisions, feeds, state, schedule, steps, head, stages, profile, features)
+
+
+def started(model: OwnTraining, m: Materials) -> dict[str, torch.Tensor]:
+    """The state of a network that has looked at training images."""
+    count = min(model.looks_at, len(m.dataset.splits.train))
+    log.info("%s looks at %d training images before its first step", m.config.model, count)
+    with contextlib.closing(training_images(m.dataset, model.looks_at, m.workers)) as images:
+        model.start_from(images)
+    return model.state_dict()
 
 
 def normalised(m: Materials, saved: dict[str, Any] | None) -> Materials:

@@ -156,6 +156,10 @@ def known_result(
     result = read_json(files.results / "test.json")
     if result is not None:
         results.show_result(result)
+        level = materials.config.tta
+        if level not in ("none", result.get("tta", {}).get("views")):
+            log.info("It was tested without --tta=%s; python -m deep_cnn evaluate --run_name=%s --tta=%s tests it so", level,
+                     files.name, level)  # fmt: skip
     if after_epoch is None and not (files.results / "report.html").exists():
         conclude(files, materials.dataset.index.root)  # the process before this one died while it wrote it
     return result
@@ -393,8 +397,7 @@ def score_views(plan: Plan, between: Callable[[], None]) -> np.ndarray | None:
     level = plan.materials.config.tta
     if level == "none":
         return None
-    with contextlib.closing(plan.image_feed("test")) as feed:
-        return score(plan, Averaged(plan.state.selected, level), feed, "Views", between)
+    return score(plan, Averaged(plan.state.selected, level), plan.image_feed("test"), "Views", between)
 
 
 def test(plan: Plan, keeper: Keeper, files: RunFiles) -> dict[str, Any]:

@@ -136,7 +136,9 @@ def make_task(kind: str, names: tuple[str, ...], train_targets: np.ndarray, loss
     if kind != "scores":
         return cls(names, loss, label_smoothing)
     if label_smoothing:
-        raise ConfigError("--label_smoothing: only for classes, and the targets are scores")
+        raise ConfigError(
+            "--label_smoothing: only for classes, and the targets are scores; leave it out (--label_smoothing=0 where a recipe sets it)"
+        )
     mean, std = np.nanmean(train_targets, 0), np.nanstd(train_targets, 0)
     return Regression(names, loss, 0.0, tuple(mean.tolist()), tuple(np.where(std > 0, std, 1.0).tolist()))
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from conftest import PERCEPTION
 from torch import nn
 from torchvision.transforms.v2 import functional as T
 
@@ -133,6 +134,41 @@ def test_the_recipe_trains_and_is_tested_with_and_without_views(train, run_cli, 
         "--tta=shift" in again and again.strip() == shown.split("Test result")[1].split("Everything is in")[0].strip()
     )
 
+    assert run_cli("compare", runs="default", metric="tta/top1")[0] == 0
+    assert f"{100 * views['top1']:.2f}%" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        {"lr": "auto", "epochs": 1},
+        {"freeze": "1", "unfreeze_epoch": 1, "epochs": 2, "tta": "flip"},
+        {"precision": "fp64", "image_size": 48, "epochs": 1},
+    ],
+)
+def test_the_network_takes_the_flags_of_any_other(train, flags):
+    code, files = train(**FAST | flags)
+    assert code == 0 and "tta" in json.loads((files.results / "test.json").read_text(encoding="utf-8"))
+
+
+def test_weights_of_a_file_keep_their_filters(train, tmp_path):
+    """They belong to the images that the weights were trained on."""
+    _, first = train(**FAST)
+    best = torch.load(first.best, weights_only=True)["weights"]
+    _, second = train(**FAST | {"weights": first.best, "augment": "none", "run_name": "second", "subset": "0.5"})
+    assert torch.equal(torch.load(second.best, weights_only=True)["weights"]["whiten.weight"], best["whiten.weight"])
+
+
+def test_views_of_scores_and_what_is_said_of_a_run_without_them(train, run_cli, capsys):
+    flags = {"data_dir": PERCEPTION / "test_images", "metadata": PERCEPTION / "meta", "study_id": "safety,wealthy"}
+    train(**flags)
+    capsys.readouterr()
+    assert train(**flags, tta="flip")[0] == 0  # the same run: it is finished, and not trained again
+    assert "evaluate --run_name=default --tta=flip" in capsys.readouterr().out
+    assert run_cli("evaluate", tta="flip")[0] == 0
+    plain, views = capsys.readouterr().out.split("--tta=flip")
+    assert "safety" in plain and "MAE" in views
+
 
 def test_views_of_a_network_that_is_trained_on_features(train):
     """The features are of the image as it stands; its views go through the whole network."""
@@ -153,7 +189,7 @@ def test_stopped_and_continued_it_is_the_unbroken_run(train, tmp_path, monkeypat
             signal.raise_signal(signal.SIGTERM)
 
     steps = torch.load(whole.last, weights_only=True)["progress"]["global_step"]
-    stop_at = steps * 5 // 6 - 1
+    stop_at = steps * 5 // 6 - 2  # within an epoch
     monkeypatch.setattr(MovingAverage, "update", then_stop)
     assert train(**flags, root_dir=tmp_path / "broken")[0] == 75
     code, files = train(**flags, root_dir=tmp_path / "broken")

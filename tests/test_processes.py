@@ -81,6 +81,23 @@ def test_several_train_what_one_trains(server, tmp_path, case, counts):
         assert [len(said) for said in words[1:]] == [0] * (count - 1), words  # the first one alone speaks
 
 
+def test_filters_made_from_images_are_the_same_in_all_processes(server, tmp_path):
+    """cifar_fast over the epoch in which fewer gradients are left to be summed."""
+    flags = [
+        f"--data_dir={PLACES}",
+        "--recipe=cifar_fast",
+        "--batch_size=16",
+        "--lr=0.1",
+        "--precision=fp32",
+        "--epochs=4",
+    ]
+    one, _ = several.finish(server, flags, tmp_path / "1", 1)
+    two, _ = several.finish(server, flags, tmp_path / "2", 2)
+    ours, theirs = several.last(one)["weights"], several.last(two)["weights"]
+    assert torch.equal(ours["whiten.weight"], theirs["whiten.weight"]) and theirs["whiten.bias"].any()
+    assert ours["fc.weight"].shape == theirs["fc.weight"].shape and torch.isfinite(theirs["fc.weight"]).all()
+
+
 def test_a_share_of_another_size_would_be_seen(server, tmp_path):
     """The planted bug: another batch gives another training, by far more than 1e-9."""
     one, _ = several.finish(server, [*EXACT, "--epochs=1"], tmp_path / "1", 1)

@@ -66,21 +66,27 @@ class Run:
         return best.get(f"val_{metric}")
 
     def test(self, metric: str) -> float | None:
-        """A metric of test.json; that of one target is 'price/mae'."""
-        return None if self.record.test is None else _looked_up(self.record.test, metric)
+        """A metric of test.json; that of one target is 'price/mae', of several views of each image 'tta/top1'."""
+        test, name = self._tested_as(metric)
+        return None if test is None else _looked_up(test, name)
 
     def interval(self, metric: str) -> tuple[float, float] | None:
         """The 95% interval of a metric of the test."""
-        found = None if self.record.test is None else _looked_up(self.record.test["intervals"], metric)
+        test, name = self._tested_as(metric)
+        found = None if test is None else _looked_up(test["intervals"], name)
         return None if found is None else (found[0], found[1])
+
+    def _tested_as(self, metric: str) -> tuple[dict[str, Any] | None, str]:
+        """The result in which a metric is found, and its name there."""
+        test, (prefix, _, name) = self.record.test, metric.partition("/")
+        return (test["tta"], name) if prefix == "tta" and "tta" in (test or {}) else (test, metric)
 
     def metrics(self) -> list[str]:
         """The names of all its metrics, of the test or the validation, in the order of its files."""
         validated = [name.removeprefix("val_") for name in self.record.history[-1] if name.startswith("val_")]
-        intervals = (self.record.test or {}).get("intervals", {})
-        tested = [name for name in intervals if name != "per_target"]
-        tested += [f"{target}/{name}" for target, values in intervals.get("per_target", {}).items() for name in values]
-        return list(dict.fromkeys(tested + validated))
+        result = self.record.test or {}
+        views = [f"tta/{name}" for name in _names(result.get("tta", {}).get("intervals", {}))]
+        return list(dict.fromkeys(_names(result.get("intervals", {})) + validated + views))
 
     @cached_property
     def tested_rows(self) -> list[tuple[str, ...]]:
@@ -227,6 +233,14 @@ def rows_of(runs: Sequence[Run]) -> tuple[list[Row], list[str]]:
                          "between them")  # fmt: skip
         rows += found
     return rows, notes
+
+
+def _names(intervals: dict[str, Any]) -> list[str]:
+    """Overall metrics, then those of each target, 'price/mae'."""
+    of_targets = intervals.get("per_target", {}).items()
+    return [n for n in intervals if n != "per_target"] + [
+        f"{target}/{n}" for target, values in of_targets for n in values
+    ]
 
 
 def _looked_up(values: dict[str, Any], metric: str) -> Any:

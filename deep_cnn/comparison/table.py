@@ -64,6 +64,8 @@ def csv_rows(
                  "machine": run.machine, "test_images": tested.get("count"), "flags": flags.get(row.name)}  # fmt: skip
         for split, short in (("validation", "val"), ("test", "test")):
             for name in run.metrics():
+                if split == "validation" and name.startswith("tta/"):
+                    continue
                 measured = value(row, split, name)
                 cells[f"{short}_{name}"] = measured.mean if measured else None
                 cells[f"{short}_{name}_sd"] = measured.spread if measured else None

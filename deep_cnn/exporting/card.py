@@ -55,7 +55,7 @@ def steps(pre, preprocessing: bool) -> list[str]:
     mean, std = (", ".join(f"{v:g}" for v in values) for values in (pre.mean, pre.std))
     return [
         *outside,
-        f"cut out the {pre.crop} x {pre.crop} centre",
+        *([f"cut out the {pre.crop} x {pre.crop} centre"] if pre.crop < pre.resize else []),
         "divide by 255",
         f"subtract ({mean}), divide by ({std})",
     ]
@@ -80,7 +80,7 @@ def model_card(values: dict[str, Any]) -> str:
         "## How well", "", *_metrics(values["metrics"]["test"]), "",
         "## Where it comes from", "",
         f"- Starting weights: {config['weights']}; trained for {config['epochs']} epochs with seed {config['seed']}; these "
-        f"are the weights of epoch {provenance['epoch']}, the best on the validation set",
+        f"are the weights of epoch {provenance['epoch']}, the {'best on the validation set' if validated(values) else 'last'}",
         f"- Images: {config['data_dir']}" + (f", table {config['metadata']}" if config["metadata"] else ""),
         f"- Data (hash): {provenance['data']}",
         f"- Checkpoint (first 16 digits of its SHA-256): {provenance['checkpoint_sha256']}",
@@ -94,6 +94,11 @@ def model_card(values: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def validated(values: dict[str, Any]) -> bool:
+    """Whether there was a validation set, by which the epoch was chosen."""
+    return any(name.startswith("val_") for name in values["metrics"]["validation"] or {})
+
+
 def _metrics(test: dict[str, Any] | None) -> list[str]:
     if test is None:
         return ["The run had no test set."]
@@ -104,4 +109,6 @@ def _metrics(test: dict[str, Any] | None) -> list[str]:
             interval = intervals.get(name)
             between = f" [{interval[0]:.4g}, {interval[1]:.4g}]" if interval else ""
             lines.append(f"- {name}: {value:.4g}{between}")
+    if views := test.get("tta"):
+        lines += ["", f"As the mean over several views of each image (--tta={views['views']}):", *_metrics(views)[1:]]
     return lines

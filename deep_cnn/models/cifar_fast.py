@@ -40,7 +40,7 @@ class Group(nn.Module):
         self.conv1, self.norm1 = conv(inputs, width, 3), FastNorm(width)
         self.conv2, self.norm2 = conv(width, width, 3), FastNorm(width)
         for layer in (self.conv1, self.conv2):
-            nn.init.dirac_(layer.weight.data[:inputs] if layer is self.conv1 else layer.weight.data)
+            nn.init.dirac_(layer.weight.data[: layer.in_channels])
 
     def forward(self, x: Tensor) -> Tensor:
         x = F.gelu(self.norm1(F.max_pool2d(self.conv1(x), 2)))
@@ -102,5 +102,5 @@ FAMILY = SmallFamily(
     networks={"cifar_fast": CifarFast},
     head="fc",
     stages=(("whiten", "whiten"), ("group{}", r"body\.group(\d)")),
-    smallest=9 * PATCH,
+    smallest=9,  # pixels, of which the last pooling is left one
 )

@@ -25,8 +25,10 @@ class Tracker(Protocol):
 
 
 def flat_numbers(result: dict[str, Any]) -> dict[str, float]:
-    """The overall metrics of test.json and each target's, 'price/mae': what trackers show of a test."""
+    """The overall metrics of test.json, each target's, 'price/mae', and those of views, 'tta/top1': what trackers show of a test."""
     numbers = {k: v for k, v in result.items() if isinstance(v, (int, float)) and not isinstance(v, bool)}
     for target, values in result.get("per_target", {}).items():
         numbers |= {f"{target}/{k}": v for k, v in values.items() if isinstance(v, (int, float))}
+    if views := result.get("tta"):
+        numbers |= {f"tta/{name}": number for name, number in flat_numbers(views).items()}
     return numbers

@@ -20,7 +20,9 @@ class Options:
     output: str = flag("predictions.csv", "table to write: .csv, .parquet or .geojson", group="verb")
     image_column: str | None = flag(None, "column of the table that names the images", group="verb", kind=str)
     top: str = flag("all", "so many most probable classes instead of all probabilities", group="verb")
-    tta: bool = flag(False, "predict each image and its mirror image; mean and spread", group="verb")
+    tta: bool = flag(
+        False, "predict each image and its mirror image: the mean of both answers, and their spread", group="verb"
+    )
     shard: str | None = flag(None, "part i/n of the images; by default this job's part in its array",
                              group="verb", kind=str)  # fmt: skip
     merge: bool = flag(False, "put the finished shards of --output together", group="verb")
