@@ -255,7 +255,7 @@ def open_feeds(
         dataset.pixels,
         train,
         encoded(dataset, task, dtype),
-        augmentation=parse_augment(config.augment),
+        augmentation=parse_augment(config.augment, config.small_epochs),
         seed=config.seed,
         weights=rare if config.class_weights else None,
         rarity=rare if config.oversample else None,

@@ -124,6 +124,11 @@ def pick_precision(flag: str, device: torch.device) -> str:
     return "fp32"
 
 
+def has_amx() -> bool:
+    """Whether the processor multiplies bf16 matrices in tiles, as Intel's do from Sapphire Rapids on."""
+    return "amx_bf16" in _cpu_flags()
+
+
 def _cpu_flags() -> set[str]:
     try:
         text = Path("/proc/cpuinfo").read_text(encoding="utf-8")

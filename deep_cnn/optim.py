@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from deep_cnn.muon import Muon
+
 
 @dataclass(frozen=True)
 class Schedule:
@@ -65,6 +67,7 @@ def parameter_groups(
     backbone_lr: float,
     weight_decay: float,
     pace: Callable[[str], float] = lambda name: 1.0,
+    muon: bool = False,
 ) -> list[dict]:
     """Backbone and head, with and without weight decay: up to four groups, and one for each pace of their own.
 
@@ -76,6 +79,7 @@ def parameter_groups(
         head: names of the modules that are the head; everything else is backbone.
         pace: name of a parameter -> how many times the learning rate it gets. One with a pace of its own is decayed as
             the weights are, by as much in a step as they.
+        muon: for `Muon`: `backbone_lr` is that of the backbone's filters and matrices alone, and everything else has `lr`.
     """
     head = tuple(head)
     groups: dict[tuple[bool, bool, float], list[nn.Parameter]] = {}
@@ -83,20 +87,27 @@ def parameter_groups(
         in_head = any(name == module or name.startswith(module + ".") for module in head)
         key = (in_head, parameter.ndim > 1 or pace(name) != 1, pace(name))
         groups.setdefault(key, []).append(parameter)
-    return [
-        {
+    described = []
+    for (in_head, decayed, times), parameters in sorted(groups.items(), key=lambda item: item[0]):
+        turned = muon and not in_head and parameters[0].ndim > 1
+        flag = "lr" if in_head or (muon and not turned) else "backbone_lr"
+        rate = times * {"lr": lr, "backbone_lr": backbone_lr}[flag]
+        described.append({
             "params": parameters,
             "part": "head" if in_head else "backbone",
-            "base_lr": times * (lr if in_head else backbone_lr),
-            "lr": times * (lr if in_head else backbone_lr),
+            "flag": flag,
+            "base_lr": rate,
+            "lr": rate,
             "weight_decay": weight_decay / times if decayed else 0.0,
-        }
-        for (in_head, decayed, times), parameters in sorted(groups.items(), key=lambda item: item[0])
-    ]
+            "orthogonal": turned,
+        })  # fmt: skip
+    return described
 
 
 def make_optimizer(name: str, groups: list[dict], *, momentum: float, nesterov: bool) -> torch.optim.Optimizer:
-    """AdamW, Adam or SGD in their fused form: one pass over the parameters instead of one per operation."""
+    """AdamW, Adam or SGD in their fused form (one pass over the parameters instead of one per operation), or Muon."""
+    if name == "muon":
+        return Muon(groups, momentum=momentum, nesterov=nesterov)
     fused = all(p.is_floating_point() and p.device.type in ("cpu", "cuda") for g in groups for p in g["params"])
     if name == "sgd":
         return torch.optim.SGD(groups, momentum=momentum, nesterov=nesterov, fused=fused)

@@ -124,6 +124,7 @@ def build(materials: Materials, saved: dict[str, Any] | None) -> Plan:
     if saved is None:
         for line in m.everyone.in_turn(lambda: model_builder.load_weights(model, spec, config.weights, m.task.names)):
             log.info(line)
+    check_small_images(config, model, m.pre.crop)
     samples = len(m.dataset.splits.train)
     steps = steps_per_epoch(samples, config.batch_size)
     decisions = None
@@ -148,7 +149,7 @@ def build(materials: Materials, saved: dict[str, Any] | None) -> Plan:
     dtype = machine.dtype_of(decisions.precision)
     model = model.to(m.device, dtype, memory_format=machine.CHANNELS_LAST)
     if decisions.precision == "bf16" and m.device.type == "cpu" and not decisions.compile:
-        small_maps.use_matrix_products(model)
+        small_maps.use_matrix_products(model, amx=machine.has_amx())
     head, stages = model_builder.head_modules(spec.name, model), model_builder.stages(spec.name, model)
     if config.freeze not in ("none", "backbone") and int(config.freeze) > len(stages):
         names = ", ".join(name for name, _ in stages)
@@ -169,6 +170,20 @@ def build(materials: Materials, saved: dict[str, Any] | None) -> Plan:
         model.compile(dynamic=False)  # the last batch gets its own kernels; one set for any size is slower for all
     schedule = optim.make_schedule(config.schedule, steps * config.epochs, config.warmup)
     return Plan(m, spec, decisions, feeds, state, schedule, steps, head, stages, profile, features)
+
+
+def check_small_images(config: Config, model: nn.Module, crop: int) -> None:
+    """ConfigError where --small_epochs asks for images of a size that the network does not take."""
+    side = parse_augment(config.augment, config.small_epochs).side(crop, epoch=0)
+    if side == crop:
+        return
+    try:
+        with torch.inference_mode():
+            model.eval()(torch.zeros(1, 3, side, side))  # eval(): a probe in train mode would move BatchNorm's means
+    except (RuntimeError, AssertionError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise ConfigError(f"--small_epochs={config.small_epochs}: {config.model} does not take images of {side} pixels "
+                          f"({reason}); leave it out") from error  # fmt: skip
 
 
 def started(model: OwnTraining, m: Materials) -> dict[str, torch.Tensor]:
@@ -235,7 +250,12 @@ def parameter_groups(config: Config, model: nn.Module, head: list[str]) -> list[
     backbone_lr = config.backbone_lr
     if backbone_lr is None:
         backbone_lr = lr if config.weights == "none" else lr / 10
-    rates = {"lr": lr, "backbone_lr": backbone_lr, "weight_decay": config.weight_decay}
+    rates = {
+        "lr": lr,
+        "backbone_lr": backbone_lr,
+        "weight_decay": config.weight_decay,
+        "muon": config.optimizer == "muon",
+    }
     if isinstance(model, OwnTraining):
         rates["pace"] = model.pace
     return optim.parameter_groups(model, head, **rates)
@@ -244,7 +264,7 @@ def parameter_groups(config: Config, model: nn.Module, head: list[str]) -> list[
 def settle_rate(plan: Plan, lr: float) -> None:
     """Make `lr`, that a range test found, the rate of the run: in its groups, and recorded among its decisions."""
     for group in plan.state.optimizer.param_groups:
-        if group["part"] == "head" or plan.materials.config.backbone_lr is None:  # else: given, as it stands
+        if group["flag"] == "lr" or plan.materials.config.backbone_lr is None:  # else: given, as it stands
             group["base_lr"] *= lr
     plan.decisions = replace(plan.decisions, lr=lr)
 

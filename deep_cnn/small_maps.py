@@ -3,25 +3,30 @@
 oneDNN's own kernel for that gradient has little to share out where there are few output positions. Measured on one core (torch
 2.15, AVX512 with AMX), kernel against matrix product: 512 channels at 7x7, batch 32: 29 against 15 ms, a twentieth of the whole step of
 resnet18; 512 channels at 4x4, batch 128: 97 against 19 ms; at 2x2: 60 against 3 ms. From 8x8 on the kernel is the faster
-one, and in float32 both take as long.
+one, and in float32 both take as long. Where AVX512 has to do without AMX (torch 2.14, AMD), a product costs more, and the patches of a 3x3
+kernel are worth copying only on smaller maps: 256 channels, batch 1024: at 7x7 619 against 671 ms, at 3x3 147 against 127 ms, at 1x1 with
+512 channels 164 against 52 ms; a 1x1 kernel has no patches, and at 7x7 1285 against 1090 ms (512 to 2048 channels).
 """
 
 import torch
 from torch import nn
 from torch.autograd.function import once_differentiable
 
-LARGEST = 7 * 7  # output positions
+LARGEST = 7 * 7  # output positions up to which the product is faster
+LARGEST_OF_PATCHES = 3 * 3  # the same for kernels above 1x1 on processors without AMX
 
 
 class SmallMapConv2d(nn.Conv2d):
     """A Conv2d like any other, also in its state, whose weights' gradient is computed here where that is faster."""
+
+    largest = LARGEST
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """(B, C, H, W) -> (B, K, H', W')"""
         if (
             images.dtype != torch.bfloat16
             or not (torch.is_grad_enabled() and self.weight.requires_grad)
-            or self._positions(images) > LARGEST
+            or self._positions(images) > self.largest
         ):
             return super().forward(images)
         bias = None if self.bias is None else self.bias.to(images.dtype)
@@ -82,11 +87,12 @@ def weight_gradient(
     return (of_outputs.t() @ patches).view(outputs, h, w, channels).permute(0, 3, 1, 2)
 
 
-def use_matrix_products(model: nn.Module) -> None:
-    """Make every plain convolution of the network a SmallMapConv2d, in place."""
+def use_matrix_products(model: nn.Module, *, amx: bool) -> None:
+    """Make every plain convolution of the network a SmallMapConv2d, in place. amx: whether the processor has it."""
     for module in model.modules():
         if (
             type(module) is nn.Conv2d and module.groups == 1 and module.dilation == (1, 1)
             and module.padding_mode == "zeros" and not isinstance(module.padding, str)
         ):  # fmt: skip
             module.__class__ = SmallMapConv2d
+            module.largest = LARGEST if amx or module.kernel_size == (1, 1) else LARGEST_OF_PATCHES

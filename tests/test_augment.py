@@ -266,12 +266,25 @@ def test_erasing_fills_with_the_mean_colour():
     assert inside.flatten(1).any(1).all() and (erased.permute(0, 2, 3, 1)[inside] == torch.tensor(GREY)).all()
 
 
+@pytest.mark.parametrize("spec", ["none", "basic", "cifar_fast"])
+def test_the_first_epochs_are_small(spec):
+    whole, small, images, indices = parse_augment(spec), parse_augment(spec, 2), pictures(), np.arange(B)
+    assert [small.side(224, epoch) for epoch in range(4)] == [168, 168, 224, 224] and small.side(32, 0) == 24
+    for epoch in range(3):
+        expected = whole.each(images, S, 0, epoch, indices)
+        if epoch < 2:
+            expected = F.resize(expected, [32, 32], antialias=True)
+        each = small.each(images, S, 0, epoch, indices)
+        assert torch.equal(each, expected)
+        assert_close(small.batch(images, S, 0, epoch, indices), each, mean=0.2, most=2)
+
+
 # ---- names -----------------------------------------------------------------------------------------------------------
 
 
 def test_none_is_the_centre_crop():
     none, images = parse_augment("none"), pictures()
-    assert not none.changes_pixels and parse_augment("flip").changes_pixels
+    assert not none.changes_pixels and parse_augment("flip").changes_pixels and parse_augment("none", 1).changes_pixels
     for result in (none.each(images, S, 0, 0, np.arange(B)), none.batch(images, S, 0, 0, np.arange(B))):
         assert torch.equal(result, F.center_crop(images, [S, S]))
 

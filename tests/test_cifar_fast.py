@@ -11,6 +11,7 @@ from conftest import PERCEPTION
 from torch import nn
 from torchvision.transforms.v2 import functional as T
 
+from deep_cnn.cli import main
 from deep_cnn.data.augment import parse_augment
 from deep_cnn.engine import training_mode
 from deep_cnn.model_builder import ModelSpec, build_model, head_modules
@@ -134,7 +135,8 @@ def test_the_recipe_trains_and_is_tested_with_and_without_views(train, run_cli, 
         "--tta=shift" in again and again.strip() == shown.split("Test result")[1].split("Everything is in")[0].strip()
     )
 
-    assert run_cli("compare", runs="default", metric="tta/top1")[0] == 0
+    root = files.results.parents[2]
+    assert main(["compare", f"--root_dir={root}", "--runs=default", "--metric=tta/top1"]) == 0
     assert f"{100 * views['top1']:.2f}%" in capsys.readouterr().out
 
 

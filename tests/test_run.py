@@ -7,6 +7,7 @@ import shutil
 import numpy as np
 import pytest
 import torch
+import torchvision
 from conftest import PERCEPTION, PLACES
 
 from deep_cnn.run_files import RunFiles
@@ -182,3 +183,26 @@ def test_a_frozen_backbone_stays_as_it_was_statistics_too(train):
     _, thawed = train(model="resnet18", freeze="backbone", unfreeze_epoch=1, epochs=2, run_name="thawed")
     assert not torch.equal(weights(thawed)["bn1.running_mean"], start["bn1.running_mean"])
     assert not torch.equal(weights(thawed)["layer1.0.conv1.weight"], start["layer1.0.conv1.weight"])
+
+
+@pytest.mark.parametrize("augment", ["basic", "none"])
+def test_small_epochs_come_first_and_are_of_training_alone(train, monkeypatch, augment):
+    seen, forward = [], torchvision.models.ShuffleNetV2.forward
+
+    def watched(self, images):
+        if images.device.type != "meta":  # the count of a step's memory
+            seen.append((self.training, images.shape[-1]))
+        return forward(self, images)
+
+    monkeypatch.setattr(torchvision.models.ShuffleNetV2, "forward", watched)
+    assert train(small_epochs=1, epochs=2, augment=augment, batch_size=40)[0] == 0
+    assert [side for training, side in seen if training] == [24, 32]
+    assert [side for training, side in seen if not training].count(24) == 1  # tried before the first step
+
+
+def test_small_epochs_are_refused_where_they_make_no_sense(train, capsys):
+    assert train(small_epochs=1, freeze="backbone")[0] == 2
+    assert "--small_epochs" in capsys.readouterr().err
+    assert train(small_epochs=1, model="vit_b_16", image_size=64)[0] == 2
+    said = capsys.readouterr().err
+    assert "--small_epochs=1: vit_b_16 does not take images of 48 pixels" in said and said.count("\n") == 1

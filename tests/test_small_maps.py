@@ -25,17 +25,20 @@ def test_the_gradient_is_autograds(kernel, stride, padding, size):
     torch.testing.assert_close(weight_gradient(images, gradient, kernel, stride, padding), weight.grad)
 
 
-@pytest.mark.parametrize("bias", [True, False])
-def test_a_layer_gives_what_an_ordinary_one_gives(bias, monkeypatch):
+@pytest.mark.parametrize(
+    ("bias", "amx", "kernel", "largest"),
+    [(True, True, 3, 7), (False, True, 3, 7), (True, False, 3, 3), (False, False, 1, 7)],
+)
+def test_a_layer_gives_what_an_ordinary_one_gives(bias, amx, kernel, largest, monkeypatch):
     torch.manual_seed(0)
-    ordinary = nn.Conv2d(16, 24, 3, padding=1, bias=bias)
+    ordinary = nn.Conv2d(16, 24, kernel, padding=kernel // 2, bias=bias)
     other = nn.Sequential(copy.deepcopy(ordinary))
-    use_matrix_products(other)
+    use_matrix_products(other, amx=amx)
     other = other[0]
     assert list(other.state_dict()) == list(ordinary.state_dict()) and isinstance(copy.deepcopy(other), SmallMapConv2d)
     calls = []
     monkeypatch.setattr(small_maps, "weight_gradient", lambda *given: calls.append(1) or weight_gradient(*given))
-    for side, by_product in ((7, 1), (8, 0)):
+    for side, by_product in ((largest, 1), (largest + 1, 0)):
         calls.clear()
         found = []
         for layer in (ordinary, other):
@@ -57,13 +60,13 @@ def test_what_is_no_plain_convolution_is_left_alone():
         nn.Conv2d(8, 8, 3, groups=8), nn.Conv2d(8, 8, 3, dilation=2), nn.Conv2d(8, 8, 3, padding="same"),
         nn.Conv2d(8, 8, 3, padding=1, padding_mode="reflect"), nn.ConvTranspose2d(8, 8, 3), nn.Conv2d(8, 8, 3),
     )  # fmt: skip
-    use_matrix_products(layers)
+    use_matrix_products(layers, amx=True)
     assert [isinstance(layer, SmallMapConv2d) for layer in layers] == [False] * 5 + [True]
 
 
 def test_a_frozen_layer_and_evaluation_take_the_ordinary_way(monkeypatch):
     layer = nn.Sequential(nn.Conv2d(4, 4, 3, padding=1))
-    use_matrix_products(layer)
+    use_matrix_products(layer, amx=True)
     monkeypatch.setattr(small_maps._Convolution, "apply", lambda *given: pytest.fail("not in training"))
     images = torch.randn(2, 4, 4, 4).bfloat16().requires_grad_()
     with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):

@@ -93,6 +93,8 @@ class HostAssembler:
 
     def start(self, pool: ThreadPoolExecutor, samples: np.ndarray, epoch: int) -> Pending:
         side = self.pixels.pre.crop
+        if self.augmentation is not None:
+            side = self.augmentation.side(side, epoch)
         buffer = torch.empty((len(samples), side, side, 3), dtype=torch.uint8)
         chunks = range(0, len(samples), CHUNK)
         return Pending(buffer, [pool.submit(self._fill, buffer, samples, at, epoch) for at in chunks], samples)

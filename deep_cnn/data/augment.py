@@ -20,6 +20,7 @@ from deep_cnn.draws import draws
 from deep_cnn.errors import ConfigError, nearest
 
 GREY = tuple(round(255 * m) for m in IMAGENET_MEAN)  # what is erased becomes about 0 after normalisation
+SMALL = 3 / 4  # of the side, in the first epochs of --small_epochs: 0.56 of the pixels
 TRIES = 10  # as torchvision: draws of a box until one fits into the image
 
 
@@ -229,9 +230,11 @@ def augment_names() -> list[str]:
     return [*PRESETS, *STEPS]
 
 
-def parse_augment(spec: str) -> "Augmentation":
+def parse_augment(spec: str, small_epochs: int = 0) -> "Augmentation":
     """`--augment`: a preset, a policy, or a list such as "rotation,flip,crop" (done in this order).
 
+    Args:
+        small_epochs: see `Augmentation.side`.
     Raises:
         ConfigError: an unknown name.
     """
@@ -245,7 +248,7 @@ def parse_augment(spec: str) -> "Augmentation":
     if len(words) == 1 and words[0] in POLICIES:
         words = ["crop", "flip", *words]
     names = [name for word in words for name in PRESETS.get(word, (word,))]
-    return Augmentation(spec, tuple(STEPS[name] for name in names))
+    return Augmentation(spec, tuple(STEPS[name] for name in names), small_epochs)
 
 
 def center_crop(images: torch.Tensor, crop: int) -> torch.Tensor:
@@ -260,11 +263,19 @@ class Augmentation:
 
     spec: str
     steps: tuple
+    small_epochs: int = 0
 
     @property
     def changes_pixels(self) -> bool:
         """False where every epoch sees the same pixels, so that features may be computed once."""
-        return bool(self.steps)
+        return bool(self.steps) or self.small_epochs > 0
+
+    def side(self, crop: int, epoch: int) -> int:
+        """The side S of an epoch's images: `crop`, but about three quarters of it, a multiple of 8, in the first `small_epochs`.
+
+        Small images first: as Tan and Le, "EfficientNetV2", 2021, section 4.
+        """
+        return crop if epoch >= self.small_epochs else min(crop, max(8, round(SMALL * crop / 8) * 8))
 
     def plan(self, side: int, crop: int, seed: int, epoch: int, indices: np.ndarray) -> list[np.ndarray]:
         """Each step's parameters (B, k) for these samples: row b depends on indices[b] alone."""
@@ -295,13 +306,14 @@ class Augmentation:
             indices: the samples' numbers in the data set (B,).
             out: uint8 (B, 3, S, S), any layout, to be overwritten; by default a new one in channels_last memory.
         """
+        side = self.side(crop, epoch)
         if out is None:
-            out = torch.empty((len(images), 3, crop, crop), dtype=torch.uint8, memory_format=torch.channels_last)
+            out = torch.empty((len(images), 3, side, side), dtype=torch.uint8, memory_format=torch.channels_last)
         plan = [rows.tolist() for rows in self.plan(images.shape[-1], crop, seed, epoch, indices)]
         for b, image in enumerate(images):
             for step, rows in zip(self.steps, plan, strict=True):
                 image = step.one(image, rows[b], crop, interpolation)
-            out[b].copy_(center_crop(image, crop))
+            out[b].copy_(_shrunk(center_crop(image, crop), side))
         return out
 
     def one(self, image: torch.Tensor, crop: int, seed: int, epoch: int, index: int, interpolation: str = "bilinear"):
@@ -315,4 +327,9 @@ class Augmentation:
         """Augment a batch at once on its own device: uint8 (B, 3, R, R) -> (B, 3, S, S), as `each` within rounding."""
         for step, rows in zip(self.steps, self.plan(images.shape[-1], crop, seed, epoch, indices), strict=True):
             images = step.batch(images, rows, crop, interpolation)
-        return center_crop(images, crop)
+        return _shrunk(center_crop(images, crop), self.side(crop, epoch))
+
+
+def _shrunk(images: torch.Tensor, side: int) -> torch.Tensor:
+    """uint8 (..., 3, S, S) -> (..., 3, side, side), antialiased."""
+    return images if images.shape[-1] == side else F.resize(images, [side, side], antialias=True)
