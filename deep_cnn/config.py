@@ -135,9 +135,9 @@ class Config:
         0.05, "share of the steps in which the learning rate rises", group="optimise", low=0.0, below=1.0
     )
     backbone_lr: float | None = flag(None, "learning rate of the backbone; by default a tenth of --lr when pretrained; with muon "
-                                     "by how much of its size a layer turns in a step",
+                                     "by how much of its size a filter turns in a step: 0.2, pretrained 0.02",
                                      group="optimise", kind=float, low=0.0)  # fmt: skip
-    weight_decay: float = flag(0.01, "L2 penalty (decoupled with adamw); not on norms and biases",
+    weight_decay: float = flag(0.01, "L2 penalty (decoupled with adamw); not on norms and biases, nor on the filters that muon turns",
                                group="optimise", low=0.0, usual=True)  # fmt: skip
     l1: float = flag(0.0, "L1 penalty; not on norms and biases", group="optimise", low=0.0)
     label_smoothing: float = flag(0.0, "label smoothing", group="optimise", low=0.0, below=1.0)
@@ -292,12 +292,10 @@ def check_combinations(config: Config) -> None:
     if config.views and (config.freeze != "backbone" or config.unfreeze_epoch is not None):
         raise ConfigError("--views: only with --freeze=backbone and without --unfreeze_epoch")
     if config.small_epochs and config.freeze == "backbone" and config.unfreeze_epoch is None:
-        raise ConfigError("--small_epochs: not with a frozen backbone, whose features are of images as they are tested")
+        raise ConfigError("--small_epochs: not with a frozen backbone, whose features are of images as they are tested "
+                          "(--small_epochs=0 where a recipe sets it)")  # fmt: skip
     if config.nesterov and (config.optimizer not in ("sgd", "muon") or config.momentum == 0):
         raise ConfigError("--nesterov: only with --optimizer=sgd or muon, and a --momentum above 0")
-    if config.optimizer == "muon" and config.backbone_lr is None:
-        raise ConfigError("--optimizer=muon: needs --backbone_lr, by how much of its size a layer turns in a step (0.2 from "
-                          "scratch, 0.01 with pretrained weights); --lr is the rate of the head, of norms and biases")  # fmt: skip
     if config.grad_accumulation != "auto" and not positive_integer(config.grad_accumulation):
         raise ConfigError(f"--grad_accumulation={config.grad_accumulation}: expected auto or a whole number from 1 on")
     if config.workers != "auto" and not config.workers.isdigit():

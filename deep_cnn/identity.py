@@ -20,8 +20,11 @@ def run_identity(config: Config, data_digest: str) -> dict[str, Any]:
     weights = Path(config.weights).expanduser()
     if weights.is_file():  # the same file under another folder is the same
         flags["weights"] = f"{weights.name} of {weights.stat().st_size} bytes"
-    return {"flags": {k: list(v) if isinstance(v, tuple) else v for k, v in flags.items()}, "data": data_digest,
-            "sources": sources_digest()}  # fmt: skip
+    return {"flags": _as_json(flags), "data": data_digest, "sources": sources_digest()}
+
+
+def _as_json(flags: dict[str, Any]) -> dict[str, Any]:
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in flags.items()}
 
 
 def sources_digest() -> str:
@@ -38,9 +41,10 @@ def sources_digest() -> str:
 
 def differences(ours: dict[str, Any], saved: dict[str, Any]) -> list[str]:
     """What makes two runs different runs, in words; sources are not counted here."""
-    # flags that an older version did not have are no difference
-    names = [name for name in ours["flags"] if name in saved["flags"] and ours["flags"][name] != saved["flags"][name]]
-    found = [f"--{name} was {shown(saved['flags'][name])}, is {shown(ours['flags'][name])}" for name in names]
+    # a flag that an older version did not have was at what is its default now
+    before = _as_json(Config().identity()) | saved["flags"]
+    names = [name for name, value in ours["flags"].items() if value != before[name]]
+    found = [f"--{name} was {shown(before[name])}, is {shown(ours['flags'][name])}" for name in names]
     if ours["data"] != saved["data"]:
         found.append("the images or the table have changed")
     return found

@@ -14,12 +14,13 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from deep_cnn import engine
+from deep_cnn.optim import follows_lr
 from deep_cnn.plan import Plan
 from deep_cnn.plots import BLUE, ORANGE, save
 
 STEPS = 100
 LOWEST = 1e-6
-HIGHEST = {"sgd": 10.0}  # Adam's steps have the size of the rate itself: 1 is far beyond any use
+HIGHEST = {"sgd": 10.0, "muon": 10.0}  # Adam's steps have the size of the rate itself: 1 is far beyond any use
 EXPLODED = 4.0  # times the lowest loss so far: nothing is learnt from going on
 SMOOTHING = 0.9  # decay of the mean of the losses: single batches differ more than neighbouring rates
 BELOW = 10.0  # the rate of the lowest loss is at the edge of stability; a tenth of it is the usual choice
@@ -60,11 +61,20 @@ def _losses(plan: Plan, rates: np.ndarray, between: Callable[[], None]) -> list[
     state, m = plan.state, plan.materials
     plan.prepare("train", between)
     network, count = plan.trained(0), len(rates)
+    # rates that are given in full stay as the run will have them; whoever called puts the groups back
+    groups = state.optimizer.param_groups
+    given = [(group, group["base_lr"]) for group in groups if not follows_lr(group, m.config.backbone_lr)]
+
+    def factor(step: int) -> float:
+        for group, rate in given:
+            group["base_lr"] = rate / float(rates[step])
+        return float(rates[step])
+
     repeats = range(0, count, plan.steps)  # the first epoch, again and again
     batches = itertools.chain.from_iterable(plan.train_batches(0, 0, first) for first in repeats)
     steps = engine.train_one_epoch(
         network, itertools.islice(batches, count), m.task, state.optimizer, plan.step_settings(network),
-        lr_factor=lambda step: float(rates[step]), first_step=0, sums=state.sums.new_zeros(2), scaler=state.scaler,
+        lr_factor=factor, first_step=0, sums=state.sums.new_zeros(2), scaler=state.scaler,
     )  # fmt: skip
     losses: list[float] = []
     for step in steps:
@@ -98,7 +108,7 @@ def plot(test: RangeTest, path: Path) -> None:
     ax = figure.add_subplot()
     ax.plot(test.rates, test.losses, color=BLUE)
     ax.axvline(test.lr, color=ORANGE, linestyle="--", label=f"chosen: {test.lr:g}")
-    ax.set(xscale="log", xlabel="learning rate of the head", ylabel="training loss, smoothed")
+    ax.set(xscale="log", xlabel="--lr", ylabel="training loss, smoothed")
     ax.grid(alpha=0.25)
     ax.legend()
     save(figure, path)

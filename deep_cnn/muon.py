@@ -44,6 +44,11 @@ class Muon(torch.optim.SGD):
         parameter.mul_(size / parameter.norm().clamp(min=1e-12))
 
 
+def is_matrix(parameter: torch.Tensor) -> bool:
+    """Whether it has directions: filters (K, C, h, w) and matrices do; a bias, ConvNeXt's scales (C, 1, 1) and a token do not."""
+    return parameter.ndim > 1 and min(parameter.flatten(1).shape) > 1
+
+
 def orthogonal(matrix: torch.Tensor) -> torch.Tensor:
     """About U V^T of the singular value decomposition U S V^T, by Newton and Schulz's iteration: (m, n) -> (m, n)."""
     a, b, c = COEFFICIENTS

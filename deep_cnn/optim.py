@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from deep_cnn.muon import Muon
+from deep_cnn.muon import Muon, is_matrix
 
 
 @dataclass(frozen=True)
@@ -82,14 +82,14 @@ def parameter_groups(
         muon: for `Muon`: `backbone_lr` is that of the backbone's filters and matrices alone, and everything else has `lr`.
     """
     head = tuple(head)
-    groups: dict[tuple[bool, bool, float], list[nn.Parameter]] = {}
+    groups: dict[tuple[bool, bool, float, bool], list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
         in_head = any(name == module or name.startswith(module + ".") for module in head)
-        key = (in_head, parameter.ndim > 1 or pace(name) != 1, pace(name))
+        turned = muon and not in_head and is_matrix(parameter)
+        key = (in_head, parameter.ndim > 1 or pace(name) != 1, pace(name), turned)
         groups.setdefault(key, []).append(parameter)
     described = []
-    for (in_head, decayed, times), parameters in sorted(groups.items(), key=lambda item: item[0]):
-        turned = muon and not in_head and parameters[0].ndim > 1
+    for (in_head, decayed, times, turned), parameters in sorted(groups.items(), key=lambda item: item[0]):
         flag = "lr" if in_head or (muon and not turned) else "backbone_lr"
         rate = times * {"lr": lr, "backbone_lr": backbone_lr}[flag]
         described.append({
@@ -112,6 +112,11 @@ def make_optimizer(name: str, groups: list[dict], *, momentum: float, nesterov: 
     if name == "sgd":
         return torch.optim.SGD(groups, momentum=momentum, nesterov=nesterov, fused=fused)
     return {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}[name](groups, fused=fused)
+
+
+def follows_lr(group: dict, backbone_lr: float | None) -> bool:
+    """Whether a group's rate is made from --lr: the head's is, a backbone's unless it is given, that of Muon's turns never."""
+    return group["flag"] == "lr" or (backbone_lr is None and not group["orthogonal"])
 
 
 def set_lr(optimizer: torch.optim.Optimizer, factor: float) -> None:

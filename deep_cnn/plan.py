@@ -11,6 +11,7 @@ from torch import nn
 
 from deep_cnn import identity, machine, optim, profiling
 from deep_cnn.config import Config
+from deep_cnn.data.augment import parse_augment
 from deep_cnn.data.feed import Batch, Feed
 from deep_cnn.data.preprocess import Preprocessing
 from deep_cnn.dataset_generator import Dataset, eval_feed
@@ -120,7 +121,8 @@ class Plan:
         if self.exchanging is None or self.exchanging[0] != frozen:
             # compiled, for the shape of the steps to come: a compilation takes a minute
             part = m.config.batch_size // m.everyone.count // self.decisions.pieces if self.decisions.compile else 2
-            shape = (self.features.cut.width,) if self.features else (3, m.pre.crop, m.pre.crop)
+            side = self.side(epoch)
+            shape = (self.features.cut.width,) if self.features else (3, side, side)
             example = torch.zeros(
                 (max(2, part), *shape), device=m.device, dtype=machine.dtype_of(self.decisions.precision)
             )
@@ -141,6 +143,15 @@ class Plan:
             mixer=self.mixer, autocast=machine.autocast(m.device, self.decisions.precision),
             stream=m.everyone.here.rank, held=getattr(network, "no_sync", contextlib.nullcontext), summed=m.everyone.summed,
         )  # fmt: skip
+
+    def side(self, epoch: int) -> int:
+        """Of the images that an epoch trains on, in pixels (--small_epochs)."""
+        config = self.materials.config
+        return parse_augment(config.augment, config.small_epochs).side(self.materials.pre.crop, epoch)
+
+    def work(self, epoch: int) -> float:
+        """What a step of an epoch costs, about, compared with one on whole images."""
+        return (self.side(epoch) / self.materials.pre.crop) ** 2
 
     def train_batches(self, epoch: int, first_step: int, global_step: int) -> Iterator[Batch]:
         """The batches of an epoch from `first_step` on, which is the run's `global_step`; of each, this process's part."""

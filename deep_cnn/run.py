@@ -199,7 +199,7 @@ def go_on(
         before_save=before_save, after_save=after_save, watch=profile.phase,
         agreed=everyone.largest, writes=everyone.first,
     )  # fmt: skip
-    forecast = Forecast(plan.steps, config.epochs)
+    forecast = Forecast(plan.steps, config.epochs, plan.work)
     after_save()
     if progress.global_step:
         log.info("Going on at epoch %d, step %d of %d", progress.epoch, progress.step, plan.steps)
@@ -298,7 +298,7 @@ def train_epoch(plan: Plan, keeper: Keeper, watch: LossWatch, forecast: Forecast
                 log.info(tutorial_lines.loss_line(progress.epoch, progress.step, state.recent_loss()))
             now = time.monotonic()
             progress.train_seconds, then = progress.train_seconds + now - then, now
-            if forecast.trained_step(now):
+            if forecast.trained_step(now, progress.epoch):
                 left = forecast.seconds_left(progress.global_step)
                 log.info("At this pace %s", forecast_text(left, keeper.deadline.left()))
             keeper.after_step()

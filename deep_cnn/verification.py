@@ -33,12 +33,13 @@ TEXTS = ("metrics.csv", "test.json", "predictions_test.csv")
 def short_version(config: Config, root: Path) -> Config:
     """The same run with a few steps an epoch, below another root.
 
-    Frozen parts thaw, and patience ends, within it.
+    Frozen parts thaw, small images grow, and patience ends, within it.
     """
     batch = min(config.batch_size, BATCH)
     epochs = min(config.epochs, EPOCHS)
     return replace(
         config, root_dir=str(root), epochs=epochs, batch_size=batch, save_every="2", resume="auto", max_time=None,
+        small_epochs=min(config.small_epochs, epochs - 1),
         unfreeze_epoch=config.unfreeze_epoch and min(config.unfreeze_epoch, max(1, epochs - 1)),
         wandb=False, tensorboard=False, config=None,
     )  # fmt: skip

@@ -53,20 +53,21 @@ class Deadline:
 class Forecast:
     """When the whole run will be done, from the steps and the validation that this process has measured.
 
-    steps: of an epoch; epochs: of the whole run (early stopping may need fewer).
+    steps: of an epoch; epochs: of the whole run (early stopping may need fewer); work: epoch -> what a step of it costs,
+    compared with one on whole images.
     """
 
-    def __init__(self, steps: int, epochs: int):
-        self.steps, self.epochs = steps, epochs
-        self.trained, self.seconds, self.validation_seconds = 0, 0.0, 0.0
+    def __init__(self, steps: int, epochs: int, work: Callable[[int], float] = lambda epoch: 1.0):
+        self.steps, self.epochs, self.work = steps, epochs, work
+        self.trained, self.seconds, self.validation_seconds = 0.0, 0.0, 0.0
         self._last: float | None = None
         self._said = False
 
-    def trained_step(self, now: float) -> bool:
-        """Take note that a step ended now; True once, when a minute of steps has been measured."""
+    def trained_step(self, now: float, epoch: int) -> bool:
+        """Take note that a step of an epoch ended now; True once, when a minute of steps has been measured."""
         # a step of the same epoch was the one before: the first one reads ahead, and may compile
         if self._last is not None:
-            self.trained, self.seconds = self.trained + 1, self.seconds + now - self._last
+            self.trained, self.seconds = self.trained + self.work(epoch), self.seconds + now - self._last
         self._last = now
         first_time = self.seconds >= FIRST_FORECAST and not self._said
         self._said = self._said or first_time
@@ -79,8 +80,9 @@ class Forecast:
         """Until the last epoch is validated; None before two steps were measured."""
         if not self.trained:
             return None
-        to_train = self.epochs * self.steps - global_step
-        validations = -(-to_train // self.steps)  # of the epoch that is being trained, and of those to come
+        epoch, step = divmod(global_step, self.steps)
+        to_train = self.steps * sum(map(self.work, range(epoch, self.epochs))) - step * self.work(epoch)
+        validations = self.epochs - epoch  # of the epoch that is being trained, and of those to come
         return to_train * self.seconds / self.trained + validations * self.validation_seconds
 
 

@@ -1,6 +1,7 @@
 """The fast network and its recipe: the whitening layer, what is frozen when, the rates, and several views at the test."""
 
 import json
+import shutil
 import signal
 
 import numpy as np
@@ -17,6 +18,7 @@ from deep_cnn.engine import training_mode
 from deep_cnn.model_builder import ModelSpec, build_model, head_modules
 from deep_cnn.models.cifar_fast import LITTLE, CifarFast, whitening_filters
 from deep_cnn.optim import MovingAverage, make_schedule, parameter_groups
+from deep_cnn.processes import Processes
 from deep_cnn.tta import Averaged
 
 FAST = {"recipe": "cifar_fast", "model": "cifar_fast", "batch_size": 16, "lr": 0.1, "precision": "fp32"}
@@ -137,7 +139,17 @@ def test_the_recipe_trains_and_is_tested_with_and_without_views(train, run_cli, 
 
     root = files.results.parents[2]
     assert main(["compare", f"--root_dir={root}", "--runs=default", "--metric=tta/top1"]) == 0
-    assert f"{100 * views['top1']:.2f}%" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert f"{100 * views['top1']:.2f}%" in said and "same views" not in said
+    plain["tta"]["views"] = "flip"
+    second = files.results.parent / "second"
+    shutil.copytree(files.results, second)
+    (second / "test.json").write_text(json.dumps(plain), encoding="utf-8")
+    assert main(["compare", f"--root_dir={root}", "--metric=tta/top1"]) == 0
+    assert (
+        "not all were tested with the same views of each image (--tta=flip, --tta=shift)"
+        in capsys.readouterr().out.lower()
+    )
 
 
 @pytest.mark.parametrize(
@@ -151,6 +163,21 @@ def test_the_recipe_trains_and_is_tested_with_and_without_views(train, run_cli, 
 def test_the_network_takes_the_flags_of_any_other(train, flags):
     code, files = train(**FAST | flags)
     assert code == 0 and "tta" in json.loads((files.results / "test.json").read_text(encoding="utf-8"))
+
+
+def test_the_filters_of_one_process_are_those_of_all(train, monkeypatch):
+    """What the first process made is loaded, whatever this one would have made itself."""
+    first_does = Processes.first_does
+
+    def other(self, action):
+        made = first_does(self, action)
+        if isinstance(made, dict) and "whiten.weight" in made:
+            made = made | {"whiten.weight": torch.full_like(made["whiten.weight"], 0.25)}
+        return made
+
+    monkeypatch.setattr(Processes, "first_does", other)
+    _, files = train(**FAST)
+    assert (torch.load(files.last, weights_only=True)["weights"]["whiten.weight"] == 0.25).all()
 
 
 def test_weights_of_a_file_keep_their_filters(train, tmp_path):

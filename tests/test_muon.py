@@ -103,17 +103,42 @@ def test_going_on_is_never_having_stopped():
     assert all(torch.equal(a, b) for a, b in zip(whole.parameters(), broken.parameters(), strict=True))
 
 
-def test_it_asks_for_its_own_rate(train, capsys):
-    assert train(optimizer="muon")[0] == 2
-    assert "--backbone_lr" in capsys.readouterr().err
+def test_only_what_has_directions_is_turned():
+    """ConvNeXt's scales (C, 1, 1) and a token that begins as zeros would keep their size for ever."""
+
+    class Odd(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.filters, self.scale = nn.Parameter(torch.ones(4, 3, 2, 2)), nn.Parameter(torch.ones(4, 1, 1))
+            self.token, self.bias = nn.Parameter(torch.zeros(1, 1, 8)), nn.Parameter(torch.ones(4))
+
+    model = Odd()
+    groups = optim.parameter_groups(
+        model, [], lr=1.0, backbone_lr=0.2, weight_decay=0.1, pace=lambda name: 2.0, muon=True
+    )
+    turned = [parameter for group in groups if group["orthogonal"] for parameter in group["params"]]
+    assert len(turned) == 1 and turned[0] is model.filters
+    assert {group["base_lr"] for group in groups if not group["orthogonal"]} == {2.0}
 
 
-def test_an_automatic_rate_is_that_of_all_but_the_filters(train):
-    code, files = train(optimizer="muon", backbone_lr=0.05, lr="auto")
+@pytest.mark.parametrize(("flags", "turn"), [({}, 0.2), ({"backbone_lr": 0.05}, 0.05)])
+def test_an_automatic_rate_is_that_of_all_but_the_filters(train, monkeypatch, flags, turn):
+    """In the range test, too, they turn as they will in the run."""
+    turns, step = set(), Muon.step
+    monkeypatch.setattr(
+        Muon, "step",
+        lambda self, closure=None: turns.update(g["lr"] for g in self.param_groups if g["orthogonal"]) or step(self, closure),
+    )  # fmt: skip
+    code, files = train(optimizer="muon", lr="auto", schedule="constant", warmup=0, **flags)
     assert code == 0
-    lr = torch.load(files.last, weights_only=True)["decisions"]["lr"]
-    rates = {
-        (group["orthogonal"], group["base_lr"])
-        for group in torch.load(files.last, weights_only=True)["optimizer"]["param_groups"]
-    }
-    assert rates == {(True, 0.05), (False, lr)}
+    saved = torch.load(files.last, weights_only=True)
+    rates = {(group["orthogonal"], group["base_lr"]) for group in saved["optimizer"]["param_groups"]}
+    assert rates == {(True, turn), (False, saved["decisions"]["lr"])}
+    assert all(each == pytest.approx(turn) for each in turns)
+
+
+def test_pretrained_filters_turn_a_tenth_as_far(train):
+    code, files = train(optimizer="muon", model="cifar_resnet20", weights="pretrained")
+    assert code == 0
+    groups = torch.load(files.last, weights_only=True)["optimizer"]["param_groups"]
+    assert [group["base_lr"] for group in groups if group["orthogonal"]] == [pytest.approx(0.02)]

@@ -45,6 +45,7 @@ CASES = {
         "--mixup=0.4",
         "--epochs=10",
     ],
+    "muon": ["--optimizer=muon", "--small_epochs=4", "--image_size=48"],
     "frozen": ["--model=shufflenet_v2_x0_5", "--freeze=backbone"],
 }
 
@@ -81,7 +82,7 @@ def test_several_train_what_one_trains(server, tmp_path, case, counts):
         assert [len(said) for said in words[1:]] == [0] * (count - 1), words  # the first one alone speaks
 
 
-def test_filters_made_from_images_are_the_same_in_all_processes(server, tmp_path):
+def test_the_fast_recipe_in_two_processes(server, tmp_path):
     """cifar_fast over the epoch in which fewer gradients are left to be summed."""
     flags = [
         f"--data_dir={PLACES}",

@@ -80,7 +80,7 @@ def test_the_forecast_is_the_measured_pace_times_what_is_left():
     said = []
     now = 50.0  # the first step may compile: it is not measured
     for _ in range(100):
-        said.append(forecast.trained_step(now))
+        said.append(forecast.trained_step(now, epoch=0))
         now += 2.0
     assert said.index(True) == 30 and sum(said) == 1  # after a minute, once
     assert forecast.seconds_left(100) == 900 * 2
@@ -88,8 +88,20 @@ def test_the_forecast_is_the_measured_pace_times_what_is_left():
     assert forecast.seconds_left(100) == 900 * 2 + 9 * 30
     assert forecast.seconds_left(150) == 850 * 2 + 9 * 30
     assert (
-        not forecast.trained_step(now + 1000) and forecast.seconds_left(999) == 2 + 30
+        not forecast.trained_step(now + 1000, epoch=9) and forecast.seconds_left(999) == 2 + 30
     )  # nor is the pause between epochs
+
+
+def test_the_forecast_knows_that_small_epochs_are_shorter():
+    forecast = Forecast(steps=10, epochs=4, work=lambda epoch: 0.5 if epoch < 2 else 1.0)
+    for step in range(11):
+        forecast.trained_step(float(step), epoch=0)
+    assert forecast.seconds_left(10) == 10 + 20 + 20
+    assert forecast.seconds_left(15) == 5 + 20 + 20
+    forecast.validated(0.0)
+    for step in range(11):
+        forecast.trained_step(100 + 2.0 * step, epoch=2)  # whole images take twice as long, as was expected
+    assert forecast.seconds_left(35) == pytest.approx(5 * 2)
 
 
 def test_what_the_log_says():

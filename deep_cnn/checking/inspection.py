@@ -155,8 +155,10 @@ def about_machine(config: Config, m: Materials, seen: Look) -> Iterator[Finding]
         yield Finding("stop", "a batch through the network", str(error).splitlines()[0])
         return
     yield Finding("ok" if np.isfinite(loss) else "stop", "a batch through the network", f"loss {loss:.4g}")
-    epoch = seconds * (len(splits.train) + len(splits.validation) / 3)  # no backward pass: a third of the work
-    yield Finding("ok", "time", f"about {duration(epoch)} an epoch, {duration(epoch * config.epochs)} for "
+    whole = seconds / plan.work(0)  # the steps were those of the first epoch, whose images may be small
+    validation = whole * len(splits.validation) / 3  # no backward pass: a third of the work
+    epochs = [whole * len(splits.train) * plan.work(epoch) + validation for epoch in range(config.epochs)]
+    yield Finding("ok", "time", f"about {duration(max(epochs))} an epoch, {duration(sum(epochs))} for "
                   f"{config.epochs}, on {m.device.type} with {plan.decisions.threads} threads")  # fmt: skip
     yield about_disk(config, m, plan)
 

@@ -157,6 +157,9 @@ def section_lines(section: Section, baseline: Row | None, found: dict[str, Diffe
         lines.append(
             "  ±: standard deviation between runs that differ only in the seed, n of them; their time is the mean"
         )
+    views = sorted({run.views for run in runs})
+    if section.metric.startswith("tta/") and len(views) > 1:
+        lines.append(f"  Not all were tested with the same views of each image (--tta={', --tta='.join(views)})")
     if letters:
         lines.append("  Not all were tested on the same images (equal letters: the same), as when each seed carves its own test "
                      "set; part of the differences is luck of the split")  # fmt: skip

@@ -76,6 +76,11 @@ class Run:
         found = None if test is None else _looked_up(test["intervals"], name)
         return None if found is None else (found[0], found[1])
 
+    @property
+    def views(self) -> str:
+        """Of --tta: which views of each image it was tested with, beside the image itself."""
+        return (self.record.test or {}).get("tta", {}).get("views", "none")
+
     def _tested_as(self, metric: str) -> tuple[dict[str, Any] | None, str]:
         """The result in which a metric is found, and its name there."""
         test, (prefix, _, name) = self.record.test, metric.partition("/")

@@ -28,6 +28,7 @@ OURS = (
     "dataset",
     "download",
     "console",
+    "tta",
     "resume",
     "steal_lock",
     "max_time",
