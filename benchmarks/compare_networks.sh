@@ -8,8 +8,8 @@ data=$(realpath "$1")
 root=${2:-.}
 cd "$(dirname "$0")/.."
 python=${PYTHON:-python}
-networks=${NETWORKS:-cifar_vgg11 cifar_resnet18 cifar_preact_resnet18 cifar_densenet_small}
-flags=${FLAGS:---recipe=scratch --augment=cifar --subset=15000 --epochs=4}
+networks=${NETWORKS:-cifar_vgg11 cifar_resnet20 cifar_preact_resnet18 cifar_densenet_small}
+flags=${FLAGS:---recipe=scratch --augment=cifar --subset=15000 --epochs=3}
 for seed in ${SEEDS:-0}; do
     for network in $networks; do
         # shellcheck disable=SC2086  # flags are words
