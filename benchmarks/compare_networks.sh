@@ -1,15 +1,16 @@
 #!/usr/bin/env bash
-# README's figure of compare: some networks on a part of CIFAR-10 (class folders train/ and test/).
+# Some networks side by side, on a part of CIFAR-10 (class folders train/ and test/).
 #     bash benchmarks/compare_networks.sh DATA_DIR [ROOT_DIR]
-# Interrupted, the same command goes on. NETWORKS, SEEDS and FLAGS (of each training) may be set, for example
-#     NETWORKS="resnet18 densenet121" SEEDS="0 1 2" FLAGS="--weights=none --image_size=32 --subset=5000 --epochs=3" bash ...
+# Interrupted, the same command goes on. NETWORKS, SEEDS and FLAGS (of each training) may be set; README's figure is of
+#     NETWORKS="resnet18 densenet121 shufflenet_v2_x1_0 squeezenet1_1" SEEDS="0 1" \
+#         FLAGS="--weights=none --image_size=32 --subset=5000 --epochs=3" bash benchmarks/compare_networks.sh DATA_DIR
 set -euo pipefail
 data=$(realpath "$1")
 root=${2:-.}
 cd "$(dirname "$0")/.."
 python=${PYTHON:-python}
 networks=${NETWORKS:-cifar_vgg11 cifar_resnet20 cifar_preact_resnet18 cifar_densenet_small}
-flags=${FLAGS:---recipe=scratch --augment=cifar --subset=15000 --epochs=3}
+flags=${FLAGS:---recipe=scratch --augment=cifar --subset=15000 --epochs=3 --clip=1}  # cifar_preact_resnet18 diverges without --clip
 for seed in ${SEEDS:-0}; do
     for network in $networks; do
         # shellcheck disable=SC2086  # flags are words

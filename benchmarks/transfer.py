@@ -9,7 +9,7 @@
 
 With weights it is --recipe=finetune (AdamW), from scratch --recipe=scratch (SGD with Nesterov's momentum). Each side's
 learning rate is the best of three, by validation images that are carved out of the training images with a further seed; the
-test images are not read for that. About 25 and 10 minutes on two cores. Interrupted, the same command with the same --work_dir goes on.
+test images are not read for that. About 35 and 15 minutes on one core. Interrupted, the same command with the same --work_dir goes on.
 """
 
 import argparse

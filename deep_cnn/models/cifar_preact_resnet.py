@@ -63,10 +63,7 @@ class PreActResNet(nn.Module):
             self.body.add_module(f"layer{number + 1}", nn.Sequential(*blocks))
         self.norm = nn.Sequential(nn.BatchNorm2d(channels), nn.ReLU()) if last_norm else nn.Identity()
         self.fc = nn.Linear(channels, outputs)
-        if last_norm:
-            # without it what the blocks add up reaches the head as it is, and He's weights (six times torch's variance) make it so large
-            # that 18 layers diverged at a rate of 0.1; the published networks of this kind begin with torch's own
-            he_initialise(self)
+        he_initialise(self)
 
     def forward(self, images: Tensor) -> Tensor:
         x = self.norm(self.body(self.conv1(images)))  # (B, C, S/8, S/8), S/4 with three layers
