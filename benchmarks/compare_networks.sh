@@ -1,9 +1,8 @@
 #!/usr/bin/env bash
 # Some networks side by side, on a part of CIFAR-10 (class folders train/ and test/).
 #     bash benchmarks/compare_networks.sh DATA_DIR [ROOT_DIR]
-# Interrupted, the same command goes on. NETWORKS, SEEDS and FLAGS (of each training) may be set; README's figure is of
-#     NETWORKS="resnet18 densenet121 shufflenet_v2_x1_0 squeezenet1_1" SEEDS="0 1" \
-#         FLAGS="--weights=none --image_size=32 --subset=5000 --epochs=3" bash benchmarks/compare_networks.sh DATA_DIR
+# Interrupted, the same command goes on. NETWORKS, SEEDS and FLAGS (of each training) may be set. README's table and figure are of the
+# command as it stands.
 set -euo pipefail
 data=$(realpath "$1")
 root=${2:-.}
