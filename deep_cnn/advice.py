@@ -16,6 +16,7 @@ def advise(
     select: str,
     higher_is_better: bool,
     chance: tuple[float, str] | None = None,
+    chance_loss: float | None = None,
 ) -> list[str]:
     """What a reader should notice about a run, the worst first; empty where nothing stands out.
 
@@ -23,12 +24,14 @@ def advise(
         rows: of metrics.csv, in order; values None where undefined.
         select: the metric that chose the best epoch, e.g. "top1"; its column is val_top1.
         chance: its value without any learning, and how that is reached ("always saying 'bee'").
+        chance_loss: val_loss without any learning, nats: that of always giving the classes' own shares.
     """
     if not rows:
         return []
     found = [
         _never_moved(rows),
         *_below_chance(rows, select, higher_is_better, chance),
+        _wilder_than_chance(rows, chance_loss),
         _diverged(rows),
         _overfitting(rows),
         _still_improving(rows, select, higher_is_better),
@@ -45,6 +48,13 @@ def majority(kind: str, names: Sequence[str], targets: np.ndarray) -> tuple[floa
         return float(occurring[occurring > 0].mean()), "random scores"
     counts = np.bincount(np.asarray(targets, dtype=np.int64), minlength=len(names))
     return float(counts.max() / counts.sum()), f"always saying '{names[int(counts.argmax())]}'"
+
+
+def majority_loss(names: Sequence[str], targets: np.ndarray) -> float | None:
+    """Entropy in nats of the classes' shares among these targets (n,): the loss of always giving those shares."""
+    counts = np.bincount(np.asarray(targets, dtype=np.int64), minlength=len(names))
+    shares = counts[counts > 0] / max(counts.sum(), 1)
+    return float(-(shares * np.log(shares)).sum()) if len(shares) else None
 
 
 def _never_moved(rows: Sequence[dict]) -> str | None:
@@ -79,6 +89,18 @@ def _below_chance(rows: Sequence[dict], select: str, higher: bool, chance: tuple
         f"{rows[best][name]:.3f} at the best epoch ({rows[best]['epoch']}); above 0 something would have been learnt."
         for name in worse
     ]
+
+
+def _wilder_than_chance(rows: Sequence[dict], chance_loss: float | None) -> str | None:
+    losses = _column(rows, "val_loss")
+    if chance_loss is None or not np.isfinite(losses).any() or np.nanmin(losses) <= chance_loss:
+        return None
+    best = int(np.nanargmin(losses))
+    return (
+        f"The validation loss is {losses[best]:.4g} at its lowest (epoch {rows[best]['epoch']}), above the {chance_loss:.4g} of "
+        "knowing nothing but how frequent each class is: the network is sure of what is wrong. It had too few steps, or they "
+        "were too large: more --epochs, a smaller --lr, or --clip=1."
+    )
 
 
 def _of_target(column: str) -> str:

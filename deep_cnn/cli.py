@@ -108,7 +108,11 @@ def parse_flags(argv: list[str], options_class: type) -> dict[str, Any]:
     namespace, unknown = parser.parse_known_args([_underscored(word) for word in argv])
     if unknown:
         name = unknown[0].split("=")[0]
-        hint = nearest(name, known) if name.startswith("-") else " Flags are given as --name=value."
+        hint = (
+            nearest(name, known) if name.startswith("-") else " Flags are given as --name=value, several values as a,b."
+        )
+        if name in VERBS:
+            hint = f" A verb comes first: python -m deep_cnn {name} ..."
         raise ConfigError(f"{name}: no such flag.{hint} -h shows the flags")
     given = vars(namespace)
     if given.get("config"):

@@ -7,6 +7,7 @@ are the same run.
 
 import dataclasses
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -61,7 +62,8 @@ class Config:
 
     # The nine flags of the course's hand-out, in its words
     epochs: int = flag(20, "number of epochs", group="course", low=1)
-    batch_size: int = flag(128, "number of images in a batch, for one step of the optimizer", group="course", low=1)
+    batch_size: int = flag(128, "number of images in a batch, for one step of the optimizer", group="course", low=1,
+                           high=10**9)  # fmt: skip
     model: str = flag("resnet101", "name of the pre-trained network", group="course")
     pre: str = flag("auto", "pre-processing: auto = the one that belongs to the weights", group="course")
     lr: float | str = flag(
@@ -267,6 +269,8 @@ def check_ranges(options: Any) -> None:
             raise ConfigError(
                 f"--{f.name}={value}: unknown; choose one of {known}.{nearest(str(value), meta['choices'])}"
             )
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ConfigError(f"--{f.name}={value}: expected a finite number")
         bounds = {
             "at least": (meta["low"], lambda v, bound: v >= bound),
             "at most": (meta["high"], lambda v, bound: v <= bound),
@@ -285,7 +289,7 @@ def check_combinations(config: Config) -> None:
             f"--val_split={config.val_split:g} --test_split={config.test_split:g}: "
             "nothing would be left to train on; their sum must be below 1"
         )
-    if config.freeze not in ("none", "backbone") and not (config.freeze.isdigit() and int(config.freeze) > 0):
+    if config.freeze not in ("none", "backbone") and not (config.freeze.isdecimal() and int(config.freeze) > 0):
         raise ConfigError(f"--freeze={config.freeze}: expected none, backbone, or a number of stages from 1 on")
     if config.unfreeze_epoch is not None and config.freeze == "none":
         raise ConfigError("--unfreeze_epoch: nothing is frozen; add --freeze=backbone or --freeze=N")
@@ -298,7 +302,7 @@ def check_combinations(config: Config) -> None:
         raise ConfigError("--nesterov: only with --optimizer=sgd or muon, and a --momentum above 0")
     if config.grad_accumulation != "auto" and not positive_integer(config.grad_accumulation):
         raise ConfigError(f"--grad_accumulation={config.grad_accumulation}: expected auto or a whole number from 1 on")
-    if config.workers != "auto" and not config.workers.isdigit():
+    if config.workers != "auto" and not config.workers.isdecimal():
         raise ConfigError(f"--workers={config.workers}: expected auto or a whole number")
     if not config.run_name or set(config.run_name) & set('/\\:*?"<>|\n') or config.run_name in (".", ".."):
         raise ConfigError(f"--run_name={config.run_name}: it names files, so use letters, digits, '.', '_' and '-'")
@@ -312,7 +316,7 @@ def check_combinations(config: Config) -> None:
 
 
 def positive_integer(text: str) -> bool:
-    return text.isdigit() and int(text) > 0
+    return text.isdecimal() and int(text) > 0  # "²" is a digit, but no number
 
 
 def parse_subset(text: str | None) -> int | float | None:
@@ -320,10 +324,10 @@ def parse_subset(text: str | None) -> int | float | None:
     if text is None:
         return None
     try:
-        value = int(text) if str(text).isdigit() else float(text)
+        value = int(text) if str(text).isdecimal() else float(text)
     except ValueError:
         value = 0
-    if value <= 0 or (isinstance(value, float) and value > 1):
+    if not value > 0 or (isinstance(value, float) and value > 1):  # NaN is not above 0
         raise ConfigError(f"--subset={text}: expected a number of images (5000) or a share of them (0.1)")
     return value
 

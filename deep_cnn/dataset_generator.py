@@ -90,7 +90,12 @@ def find(flag: str, given: str, config: Config, *others: Path, advice: str = "ch
 def data_dir(config: Config) -> Path:
     advice = "give the folder of your images"
     if config.data_dir == Config.data_dir:
-        advice += ", or fetch Places365 by `sh data_download.sh`"
+        advice = f"--data_dir was not given; {advice}"
+        # of the recipes and networks for CIFAR-10, nobody wants the 21 GB of Places365
+        small = (
+            config.recipe in ("tutorial", "cifar_fast") or config.model == "net" or config.model.startswith("cifar_")
+        )
+        advice += ", or --dataset=cifar10" if small else ", or fetch Places365 by `sh data_download.sh`"
     folder = find("data_dir", config.data_dir, config, advice=advice)
     if not folder.is_dir():
         raise DataError(f"--data_dir={config.data_dir}: is a file; give the folder that holds the images")
@@ -180,17 +185,34 @@ def part_of(splits: Splits, index: Index, config: Config) -> Splits:
         train = apply_subset(index, splits.train, subset, config.seed)
         if len(train) < len(splits.train):
             log.info("--subset=%s: %d of %d training images, stratified", config.subset, len(train), len(splits.train))
+            _warn_of_empty_classes(index, train)
         return dataclasses.replace(splits, train=train)
     given = validation[
         index.given_split[validation] == VALIDATION
     ]  # a folder of its own is no part of the training set
     carved = np.setdiff1d(validation, given, assume_unique=True)
     pool = np.concatenate([splits.train, carved])
-    train = lab_subset(index, pool, subset, numbered=config.dataset is not None)
+    train = lab_subset(index, pool, subset)
     left = np.setdiff1d(validation, train, assume_unique=True)
+    if len(validation) and not len(left):
+        raise ConfigError(
+            f"--subset={config.subset} --subset_order=lab: takes all {len(pool):,} training images, so that none is left for "
+            "validation; expected a smaller number, or --val_split=0 for a run without validation"
+        )
     log.info("--subset=%s: %d of %d training images, in the labs' order; validation on %d others",
              config.subset, len(train), len(pool), len(left))  # fmt: skip
+    _warn_of_empty_classes(index, train)
     return dataclasses.replace(splits, train=train, validation=left)
+
+
+def _warn_of_empty_classes(index: Index, train: np.ndarray) -> None:
+    if index.kind != "single":
+        return
+    there = np.isin(np.arange(len(index.classes)), index.targets[train])
+    if not there.all():
+        names = [name for name, found in zip(index.classes, there, strict=True) if not found]
+        log.warning("--subset leaves no training image of %d of the %d classes (%s), which cannot be learnt", len(names),
+                    len(there), ", ".join(names[:5]) + (", ..." if len(names) > 5 else ""))  # fmt: skip
 
 
 def without_bad_images(index: Index, pixels: Pixels, workers: int) -> tuple[Index, Pixels, tuple[str, ...]]:

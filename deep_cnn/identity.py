@@ -18,8 +18,9 @@ def run_identity(config: Config, data_digest: str) -> dict[str, Any]:
     """The flags that change numbers, the data, and the package's own sources (a student edits the table of --pre)."""
     flags = config.identity()
     weights = Path(config.weights).expanduser()
-    if weights.is_file():  # the same file under another folder is the same
-        flags["weights"] = f"{weights.name} of {weights.stat().st_size} bytes"
+    if weights.is_file():  # the same file under another name is the same, another file of this name is not
+        with weights.open("rb") as file:
+            flags["weights"] = f"file with SHA-256 {hashlib.file_digest(file, 'sha256').hexdigest()[:16]}"
     return {"flags": _as_json(flags), "data": data_digest, "sources": sources_digest()}
 
 

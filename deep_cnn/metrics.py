@@ -70,8 +70,8 @@ class ClassificationScores:
             classes=tuple(classes),
             targets=targets,
             predicted=probabilities.argmax(axis=1),
-            # a float32 softmax underflows to 0 beyond 87 nats: the loss stays large and finite
-            loss=-np.log(np.maximum(of_target[:, 0].astype(np.float64), np.finfo(np.float32).tiny)),
+            # a softmax underflows to 0 (beyond 87 nats in float32, 708 in float64): the loss stays large and finite
+            loss=-np.log(np.maximum(of_target[:, 0], np.finfo(of_target.dtype).tiny).astype(np.float64)),
             in_top5=rank < min(5, len(classes)),
         )
 

@@ -54,6 +54,8 @@ def learning_curves(
     """
     epochs = _column(rows, "epoch")
     names = list(dict.fromkeys(name for row in rows for name in row))
+    if not any(name.startswith("val_") for name in names):
+        best_epoch = None  # nothing was measured by which one could be the best: the last one's weights were kept
     panels: dict[str, dict[str, np.ndarray]] = {}  # title -> label -> values (rows,)
     for name in names:
         split, _, metric = name.partition("_")

@@ -62,11 +62,19 @@ def fetch(dataset: str, folder: Path, download: bool = True) -> None:
     archive = folder / source.filename
     if not archive.is_file():
         _download(dataset, source.url, archive, download)
+    if not check_integrity(
+        str(archive), source.tgz_md5
+    ):  # torchvision would fetch another one, also where that is forbidden
+        raise DataError(
+            f"--dataset={dataset}: {archive} is damaged (its MD5 sum is not the published one); delete it and fetch it again"
+        )
     log.info("Unpacking %s", archive)
     try:
-        source(str(folder), download=True)  # the archive is there: torchvision checks its sum and unpacks it
-    except Exception as error:  # of tarfile, zlib, urllib: a broken archive sends torchvision for a new one
-        raise DataError(f"--dataset={dataset}: {archive} is damaged ({error}); delete it and fetch it again") from error
+        source(str(folder), download=True)  # the archive is there and whole: torchvision unpacks it
+    except Exception as error:  # of tarfile, zlib or the disk
+        raise DataError(
+            f"--dataset={dataset}: {archive} cannot be unpacked ({error}); free some space, or fetch it again"
+        ) from error
 
 
 def _download(dataset: str, url: str, archive: Path, allowed: bool) -> None:

@@ -17,6 +17,7 @@ from deep_cnn.training_state import TrainingState
 
 log = logging.getLogger(__name__)
 
+FEW_GROUPS = 20
 SHARES = {"top1", "top5", "balanced_accuracy", "macro_f1", "micro_f1", "map"}  # shown in percent on the console
 LABELS = {"top1": "top-1", "top5": "top-5", "balanced_accuracy": "balanced accuracy", "macro_f1": "macro F1",
           "micro_f1": "micro F1", "map": "mAP", "mae": "MAE", "rmse": "RMSE", "r2": "R2", "pearson": "Pearson",
@@ -112,6 +113,8 @@ def show_result(result: dict[str, Any]) -> None:
     """The held-out result on the console and in the log, with its intervals; each target's and the mean predictor's."""
     log.info("%s result on %d images, with 95%% intervals from %s:", result["split"].capitalize(), result["count"],
              "resampled images" if "per_group" not in result else f"{result['number_of_groups']} resampled groups")  # fmt: skip
+    if warning := few_groups(result):
+        log.warning("  %s", warning)
     _show_metrics(result, result["intervals"], "")
     if "mean_predictor" in result:
         log.info("  (the training mean would have: %s)", metric_line(result["mean_predictor"]))
@@ -123,6 +126,20 @@ def show_result(result: dict[str, Any]) -> None:
     if views := result.get("tta"):
         log.info("  As the mean over views of each image (--tta=%s):", views["views"])
         _show_metrics(views, views["intervals"], "  ")
+
+
+def few_groups(result: dict[str, Any]) -> str:
+    """What to say of intervals from few resampled groups, which hold the truth less often than they claim; else empty.
+
+    Cameron, Gelbach and Miller, "Bootstrap-based improvements for inference with clustered errors", 2008: few are 5 to 30.
+    """
+    if not 1 < result.get("number_of_groups", 0) < FEW_GROUPS:
+        return ""
+    largest = max(group["count"] for group in result["per_group"].values()) / result["count"]
+    return (
+        f"Only {result['number_of_groups']} groups, the largest with {100 * largest:.0f}% of the images: such intervals are "
+        f"too narrow; below {FEW_GROUPS} groups take them as a lower bound of the uncertainty."
+    )
 
 
 def _show_metrics(values: dict[str, Any], intervals: dict[str, Any], indent: str) -> None:

@@ -34,7 +34,9 @@ def find_saved(
     if changed:
         if mode == "must":
             raise CheckpointError(f"--resume=must: {files.last} is another run: {'; '.join(changed)}")
-        log.info("The run of this name differs (%s); it is now called %s", "; ".join(changed), _move_aside(files))
+        name = _move_aside(files)
+        log.info("The run of this name differs (%s); it is now called %s%s", "; ".join(changed), name,
+                 "" if finished else f", unfinished: its own flags with --run_name={name} go on with it")  # fmt: skip
         return None
     if sources_changed and finished and mode != "must":
         log.info("The program's sources have changed since this run finished, so it is trained afresh; "

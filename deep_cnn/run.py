@@ -294,7 +294,7 @@ def train_epoch(plan: Plan, keeper: Keeper, watch: LossWatch, forecast: Forecast
             progress.step, progress.global_step = progress.step + 1, step.number + 1
             loss = watch.add(step, progress.epoch)
             bar.step(f"loss={loss:.3g}" if loss is not None else "")
-            if m.config.console == "tutorial" and progress.step % tutorial_lines.EVERY == 0:
+            if m.config.console == "tutorial" and tutorial_lines.due(progress.step, plan.steps):
                 log.info(tutorial_lines.loss_line(progress.epoch, progress.step, state.recent_loss()))
             now = time.monotonic()
             progress.train_seconds, then = progress.train_seconds + now - then, now

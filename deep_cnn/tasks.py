@@ -155,14 +155,24 @@ def validation_loss(task: Task, outputs: np.ndarray, targets: np.ndarray) -> flo
     Args:
         outputs: raw, float (N, K); targets: the index's own, row by row.
     """
-    plain = dataclasses.replace(task, label_smoothing=0.0)
-    losses, weights = plain.losses_and_weights(torch.from_numpy(outputs).double(), plain.encode(targets))
+    losses, weights = _plain_losses(task, outputs, targets)
     return float(losses.sum() / weights.sum())
+
+
+def _plain_losses(task: Task, outputs: np.ndarray, targets: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
+    """Losses without smoothing, and their weights, float64 (N,)."""
+    plain = dataclasses.replace(task, label_smoothing=0.0)
+    return plain.losses_and_weights(torch.from_numpy(outputs).double(), plain.encode(targets))
 
 
 def sample_scores(task: Task, outputs: np.ndarray, targets: np.ndarray) -> metrics.SampleScores:
     """A split's raw outputs (N, K) and targets, ready to be scored as the task is scored."""
-    return scores_of_decoded(task, task.decode(outputs), targets)
+    scores = scores_of_decoded(task, task.decode(outputs), targets)
+    if task.kind == "scores":
+        return scores
+    # of the outputs themselves: a probability that was rounded to 0 has lost how wrong it was, and the mean loss would
+    # lie outside its own interval
+    return dataclasses.replace(scores, loss=_plain_losses(task, outputs, targets)[0].numpy())
 
 
 def scores_of_decoded(task: Task, decoded: np.ndarray, targets: np.ndarray) -> metrics.SampleScores:

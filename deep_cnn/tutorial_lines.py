@@ -5,8 +5,13 @@ from typing import Any
 EVERY = 2000  # mini-batches between two lines of loss, as there
 
 
+def due(step: int, steps: int) -> bool:
+    """Whether a line of loss follows the step-th of an epoch's `steps` mini-batches: at its end, where EVERY is never reached."""
+    return step % EVERY == 0 or (step == steps < EVERY)
+
+
 def loss_line(epoch: int, step: int, loss: float) -> str:
-    """epoch from 0; step: mini-batches of it so far; loss: mean of the last EVERY of them."""
+    """epoch from 0; step: mini-batches of it so far; loss: mean of those since the last line."""
     return f"[{epoch + 1}, {step:5d}] loss: {loss:.3f}"
 
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from deep_cnn.advice import advise, majority
+from deep_cnn.advice import advise, majority, majority_loss
 
 
 def rows(train, validation, top1=None, **columns):
@@ -52,6 +52,18 @@ def test_the_loss_never_moved():
 def test_below_the_majority_class():
     (said,) = top1(rows(2 * 0.7**E10, 1 + 0.8**E10, np.full(10, 0.48)))
     assert "always saying 'ant'" in said and "48.0%" in said and "50.0%" in said
+
+
+def test_a_loss_above_that_of_knowing_nothing():
+    """A learnt class more often than chance does not excuse it; two epochs are enough."""
+    chance = majority_loss(("a", "b", "c"), np.array([0, 0, 1, 2]))
+    assert np.isclose(chance, 1.5 * np.log(2))
+    table = rows(np.array([4.0, 2.0]), np.array([3639.0, 7.1]), np.array([0.3, 0.52]))
+    arguments = {"select": "top1", "higher_is_better": True, "chance": (0.5, "always saying 'a'")}
+    (said,) = advise(table, **arguments, chance_loss=chance)
+    assert "7.1 at its lowest (epoch 1)" in said and "1.04" in said
+    table[0]["val_loss"] = 1.0  # was better once: then the rest is overfitting's to say
+    assert advise(table, **arguments, chance_loss=chance) == []
 
 
 def test_below_the_mean_predictor_names_the_target():

@@ -10,6 +10,7 @@ from scipy import stats
 
 from deep_cnn.intervals import bootstrap_intervals, held_out_result, per_group
 from deep_cnn.metrics import ClassificationScores, RegressionScores
+from deep_cnn.results import few_groups
 
 
 def mean_of(values):
@@ -126,3 +127,13 @@ def test_places365_takes_seconds():
     intervals = bootstrap_intervals(samples.scores, n, seed=0, repeats=100)
     assert time.perf_counter() - start < 3  # 0.05 s on one core of a server: 1,000 repeats stay within seconds
     assert intervals["top1"][0] < 1 / k * 1.2
+
+
+def test_intervals_from_few_groups_are_not_to_be_trusted():
+    result = {
+        "count": 100,
+        "number_of_groups": 3,
+        "per_group": {name: {"count": n} for name, n in zip("abc", (60, 30, 10), strict=True)},
+    }
+    assert "3 groups, the largest with 60% of the images" in few_groups(result)
+    assert few_groups({"count": 100}) == few_groups(result | {"number_of_groups": 20}) == ""

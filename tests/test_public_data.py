@@ -110,7 +110,7 @@ def test_a_damaged_archive_is_named(pickles, monkeypatch):
     (pickles / "test_batch").unlink()
     (pickles.parent / datasets.CIFAR10.filename).write_bytes(b"not an archive")
     monkeypatch.setattr(datasets.CIFAR10, "url", "file:///nowhere/cifar.tar.gz")  # torchvision would fetch another one
-    with pytest.raises(DataError, match=r"cifar-10-python.tar.gz is damaged .* delete it"):
+    with pytest.raises(DataError, match=r"cifar-10-python.tar.gz is damaged \(its MD5 sum .* delete it"):
         with_dataset(config(pickles))
 
 

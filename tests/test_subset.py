@@ -49,9 +49,9 @@ def notebook(count: int, total: int) -> list[int]:
 def test_the_labs_order_is_that_of_their_notebooks():
     index = index_of(np.arange(1000) % 10)
     pool = np.arange(100, 900)  # the training set; the rest is the test's
-    chosen = lab_subset(index, np.concatenate([pool[400:], pool[:400]]), 150, numbered=False)
+    chosen = lab_subset(index, np.concatenate([pool[400:], pool[:400]]), 150)
     assert chosen.tolist() == sorted(100 + i for i in notebook(150, 800))
-    assert len(lab_subset(index, pool, 0.25, numbered=False)) == 200
+    assert len(lab_subset(index, pool, 0.25)) == 200
 
 
 def test_numbered_files_are_in_torchvisions_order():
@@ -60,8 +60,26 @@ def test_numbered_files_are_in_torchvisions_order():
     names = np.random.default_rng(0).permutation(40)
     paths = [f"train/class{i // 10}/{names[i]:05}.png" for i in range(40)]
     object.__setattr__(index, "paths", type(index.paths).from_list(paths))
-    chosen = lab_subset(index, np.arange(40), 12, numbered=True)
+    chosen = lab_subset(index, np.arange(40), 12)
     assert sorted(names[chosen].tolist()) == sorted(notebook(12, 40))
+
+
+def test_the_labs_subset_does_not_silently_take_the_validation_set():
+    index = index_of(np.arange(250) % 5, given=np.repeat([TRAIN, TEST], [200, 50]))
+    before = make_splits(index, val_split=0.25, test_split=0.25, seed=0)
+    with pytest.raises(ConfigError, match="none is left for validation"):
+        part_of(before, index, Config(subset="200", subset_order="lab"))
+    without = make_splits(index, val_split=0, test_split=0.25, seed=0)
+    assert len(part_of(without, index, Config(subset="200", subset_order="lab")).train) == 200
+
+
+def test_a_subset_without_a_class_says_so(caplog):
+    index = index_of(np.arange(250) % 5, given=np.repeat([TRAIN, TEST], [200, 50]))
+    splits = make_splits(index, val_split=0.25, test_split=0.25, seed=0)
+    part_of(splits, index, Config(subset="5"))
+    assert "cannot be learnt" not in caplog.text
+    part_of(splits, index, Config(subset="2"))
+    assert "no training image of 3 of the 5 classes" in caplog.text
 
 
 @pytest.mark.parametrize("own_validation", [False, True])

@@ -7,7 +7,16 @@ from sklearn.metrics import log_loss
 
 from deep_cnn.engine import batch_weight, loss_sum
 from deep_cnn.errors import ConfigError
-from deep_cnn.tasks import Classification, MultiLabel, Regression, make_task, task_from_dict, validation_loss
+from deep_cnn.intervals import bootstrap_intervals
+from deep_cnn.tasks import (
+    Classification,
+    MultiLabel,
+    Regression,
+    make_task,
+    sample_scores,
+    task_from_dict,
+    validation_loss,
+)
 
 RNG = np.random.default_rng(0)
 
@@ -24,6 +33,18 @@ def test_cross_entropy_is_sklearns_log_loss():
     expected = log_loss(targets, task.decode(outputs), labels=[0, 1, 2])
     assert mean_loss(task, torch.tensor(outputs), task.encode(targets)) == pytest.approx(expected)
     assert validation_loss(task, outputs, targets) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("size", [100, 1000])  # beyond what float32's and float64's probabilities can say
+@pytest.mark.parametrize("cls", [Classification, MultiLabel])
+def test_the_loss_of_a_diverged_network_lies_in_its_own_interval(cls, size):
+    task = cls(("a", "b", "c"), cls.losses[0])
+    outputs = (size * RNG.normal(size=(200, 3))).astype(np.float32)
+    targets = RNG.integers(3, size=200) if cls is Classification else RNG.integers(2, size=(200, 3))
+    scores = sample_scores(task, outputs, targets)
+    low, high = bootstrap_intervals(scores.scores, 200, seed=0, repeats=200)["loss"]
+    assert scores.scores()["loss"] == pytest.approx(validation_loss(task, outputs, targets), rel=1e-12)
+    assert low < validation_loss(task, outputs, targets) < high
 
 
 def test_class_weights_are_torchs_weighted_mean():

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from deep_cnn.training_state import Progress, TrainingState
-from deep_cnn.tutorial_lines import loss_line, result_lines
+from deep_cnn.tutorial_lines import due, loss_line, result_lines
 
 
 def test_lines_are_the_tutorials():
@@ -17,6 +17,11 @@ def test_lines_are_the_tutorials():
         "Accuracy for class: airplane is 50.0 %",
     ]
     assert result_lines({"mae": 1.0, "count": 3}) == []
+
+
+def test_every_epoch_has_a_line():
+    assert [step for step in range(1, 12501) if due(step, 12500)] == list(range(2000, 12001, 2000))
+    assert [step for step in range(1, 501) if due(step, 500)] == [500]
 
 
 def test_the_loss_is_that_since_the_last_line():

@@ -14,7 +14,9 @@ from torch import nn
 from torchvision import models as torchvision_models
 
 from deep_cnn import weights
+from deep_cnn.config import Config
 from deep_cnn.errors import CheckpointError
+from deep_cnn.identity import run_identity
 from deep_cnn.model_builder import (
     ModelSpec,
     build_model,
@@ -369,3 +371,13 @@ def test_our_checkpoint_brings_its_preprocessing(tmp_path):
     assert weights_preprocessing("resnet18", str(tmp_path / "best.pt")) == own
     torch.save(network().state_dict(), tmp_path / "other.pth")
     assert weights_preprocessing("resnet18", str(tmp_path / "other.pth")).crop == 224
+
+
+def test_a_run_knows_its_file_of_weights_by_what_is_in_it(tmp_path):
+    """Every run calls its weights best.pt, and those of one network are all of the same size."""
+    places = [tmp_path / name for name in ("a/best.pt", "b/best.pt", "c/other.pt")]
+    for place, content in zip(places, (b"one", b"two", b"one"), strict=True):
+        place.parent.mkdir()
+        place.write_bytes(content)
+    one, two, same = (run_identity(Config(weights=str(place)), "data")["flags"]["weights"] for place in places)
+    assert one == same != two

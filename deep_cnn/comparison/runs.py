@@ -207,7 +207,10 @@ def unfinished(status: dict[str, Any] | None) -> str | None:
     if state is None:
         return "has no status.json, so it is not known to be finished"
     done = f"{status['step']} of {status['steps']} steps" if status.get("steps") else "not a step taken"
-    hint = {"running": "still running, or killed", "stopped": "stopped; its command goes on"}.get(state, state)
+    hint = {
+        "running": "still running, or killed",
+        "stopped": "stopped; its own flags with this --run_name go on with it",
+    }.get(state, state)
     return f"{hint} ({done})" + (f": {status['reason']}" if state in ("mistake", "failed") else "")
 
 

@@ -123,6 +123,10 @@ def build_index(
     if pulse:
         table, positions = place_pulse.add_places(table, files.paths)
     table, rows = _where(table, where)
+    if where:
+        notes.append(
+            f"--where: {rows.sum():,} of {len(rows):,} rows of {table.name} are taken; the others' images count as without a row"
+        )
     if pulse:
         studies = place_pulse.choose_studies(table, study_id)
         table, positions, target = place_pulse.widen(

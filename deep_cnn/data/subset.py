@@ -1,5 +1,7 @@
 """--subset: a part of the training set."""
 
+import re
+
 import numpy as np
 
 from deep_cnn.data.index import Index
@@ -48,19 +50,20 @@ def apply_subset(index: Index, train_indices: np.ndarray, subset: float | int | 
     return np.sort(train[order[rank < np.repeat(counts, sizes)]])
 
 
-def lab_subset(index: Index, pool: np.ndarray, subset: float | int | None, numbered: bool) -> np.ndarray:
+def lab_subset(index: Index, pool: np.ndarray, subset: float | int | None) -> np.ndarray:
     """The labs' own part of a training set: the first of its images, shuffled as their notebooks do, in torchvision's order.
+
+    That order is in the file names, when they are the numbers that `public_data.unpack` gives; otherwise it is ImageFolder's,
+    by class and name, which is the index's own.
 
     Args:
         pool: int64 (n,), the whole training set, before anything was carved out of it.
-        numbered: file names are places in torchvision's order (`public_data.unpack`); otherwise that order is ImageFolder's,
-            by class and name, which is the index's own.
     Returns:
         int64 ascending positions in the index.
     """
     pool = np.sort(np.asarray(pool, dtype=np.int64))
-    if numbered:
-        names = [index.paths[i].rpartition("/")[2] for i in pool.tolist()]
+    names = [index.paths[i].rpartition("/")[2] for i in pool.tolist()]
+    if len(set(names)) == len(names) and all(re.fullmatch(r"[0-9]{5}\.png", name) for name in names):
         pool = pool[np.argsort(np.array(names), kind="stable")]
     shuffled = np.random.RandomState(LAB_SEED).permutation(len(pool))
     return np.sort(pool[shuffled[: subset_size(len(pool), subset)]])

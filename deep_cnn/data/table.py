@@ -162,13 +162,13 @@ def parse_where(text: str) -> tuple[str, str, str]:
 
 
 def where_mask(table: Table, condition: str) -> np.ndarray:
-    """The rows that satisfy one condition, bool (M,). Numbers are compared as numbers, a missing one satisfies nothing."""
+    """The rows that satisfy one condition, bool (M,). Numbers are compared as numbers; a missing one is unlike any (!=) and satisfies nothing else."""
     column, sign, value = parse_where(condition)
     cells = table.column(column, "--where")
     numeric = numeric_share(cells) == 1.0 and numeric_share(np.array([value], dtype=object)) == 1.0
     if numeric:
         values = numbers(cells, table.frame.index, f"--where={condition}")
-        return COMPARISONS[sign](values, float(value)) & ~np.isnan(values)
+        return COMPARISONS[sign](values, float(value))  # with NaN all are false but !=
     if sign in ("==", "!="):
         return COMPARISONS[sign](cells, value).astype(bool)
     raise DataError(

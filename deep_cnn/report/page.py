@@ -16,7 +16,7 @@ from deep_cnn.metrics import ClassificationScores, calibration
 from deep_cnn.report import pictures
 from deep_cnn.report.images import Photographs, Shown, png
 from deep_cnn.report.record import Record, read_record
-from deep_cnn.results import LABELS, shown
+from deep_cnn.results import LABELS, few_groups, shown
 from deep_cnn.run_files import RunFiles
 from deep_cnn.storage import write_atomically
 from deep_cnn.walltime import duration
@@ -81,11 +81,12 @@ def contents(record: Record, photographs: Photographs) -> dict[str, Any]:
         "left_out": record.config.get("left_out", []),
         "example_rows": example_rows(record, photographs),
         "figures": figures,
-        "best_epoch": record.best_epoch,
+        "weights_tested": weights_tested(record),
         "advice": record.advice(),
         "epochs": epoch_table(record),
         "metrics": metric_table(record),
         "resampled": (record.test or {}).get("bootstrap", {}).get("resampled", "images"),
+        "few_groups": few_groups(record.test or {}),
         "test_count": (record.test or {}).get("count", 0),
         "groups": group_table(record),
         "classes": class_table(record),
@@ -96,6 +97,16 @@ def contents(record: Record, photographs: Photographs) -> dict[str, Any]:
         "versions": record.config["versions"],
         "photographs_missing": photographs.folder is None,
     }
+
+
+def weights_tested(record: Record) -> str:
+    """Which epoch's weights were tested, and why those; empty where nothing was."""
+    if record.test is None or record.best_epoch is None:
+        return ""
+    if f"val_{record.task.select}" not in record.history[-1]:
+        return f"There is no validation set: the weights of the last epoch, {record.best_epoch}, were tested."
+    by = LABELS[record.task.select]
+    return f"The best epoch on validation, by {by}, is {record.best_epoch}; its weights were tested."
 
 
 def draw_pictures(record: Record) -> None:

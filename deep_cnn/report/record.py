@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from deep_cnn.advice import advise, majority
+from deep_cnn.advice import advise, majority, majority_loss
 from deep_cnn.errors import DataError
 from deep_cnn.run_files import RunFiles
 from deep_cnn.storage import read_json
@@ -66,15 +66,20 @@ class Record:
 
     def advice(self) -> list[str]:
         """What its learning curves say."""
-        return advise(self.history, select=self.task.select, higher_is_better=self.task.higher_is_better,
-                      chance=self.chance("validation"))  # fmt: skip
+        labels = self._labels_of("validation")
+        known = {} if labels is None else {"chance": majority("single", self.task.names, labels),
+                                           "chance_loss": majority_loss(self.task.names, labels)}  # fmt: skip
+        return advise(self.history, select=self.task.select, higher_is_better=self.task.higher_is_better, **known)
 
     def chance(self, split: str) -> tuple[float, str] | None:
         """What a network that learnt nothing would reach on a split; see `advice.majority`."""
+        labels = self._labels_of(split)
+        return None if labels is None else majority("single", self.task.names, labels)
+
+    def _labels_of(self, split: str) -> np.ndarray | None:
         if self.task.kind != "single":
             return None
-        rows = self.splits[self.splits["split"] == split]
-        return majority("single", self.task.names, self._labels(rows.iloc[:, 1]))
+        return self._labels(self.splits[self.splits["split"] == split].iloc[:, 1])
 
     def _labels(self, column: pd.Series) -> np.ndarray:
         """int64 (n,) class numbers, or float (n, K) of 0 and 1 for 'a;b'."""

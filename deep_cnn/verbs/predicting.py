@@ -40,7 +40,7 @@ class Options:
             raise ConfigError(
                 "--images: which images? A folder, a table (.csv), a list of paths (.txt), or - for one on stdin"
             )
-        if self.top != "all" and not (self.top.isdigit() and int(self.top) > 0):
+        if self.top != "all" and not (self.top.isdecimal() and int(self.top) > 0):
             raise ConfigError(f"--top={self.top}: expected all, or a number of classes from 1 on")
 
 
