@@ -54,8 +54,8 @@ class ClassificationScores:
             targets: class numbers, integers (N,).
             classes: the K names.
         Its metrics:
-            loss in nats per image, not smoothed and not weighted; fractions top1, top5 (the target is among the min(5, K)
-            most probable), balanced_accuracy (mean recall of the classes that have images), macro_f1 (mean over the classes
+            loss in nats per image, not smoothed and not weighted; fractions top1, top5 (the target is among the five most
+            probable; only of more than five classes), balanced_accuracy (mean recall of the classes that have images), macro_f1 (mean over the classes
             that have images or predictions, as in scikit-learn); per_class: {name: {precision, recall, f1, count}}.
         Raises:
             DataError: no images. NonFiniteLoss: a probability is NaN or infinite.
@@ -72,7 +72,7 @@ class ClassificationScores:
             predicted=probabilities.argmax(axis=1),
             # a softmax underflows to 0 (beyond 87 nats in float32, 708 in float64): the loss stays large and finite
             loss=-np.log(np.maximum(of_target[:, 0], np.finfo(of_target.dtype).tiny).astype(np.float64)),
-            in_top5=rank < min(5, len(classes)),
+            in_top5=rank < 5,
         )
 
     def __len__(self) -> int:
@@ -84,7 +84,11 @@ class ClassificationScores:
         return {
             "loss": _plain(self.loss[indices].mean()),
             "top1": _plain(hits.sum() / len(indices)),
-            "top5": _plain(np.count_nonzero(self.in_top5[indices]) / len(indices)),
+            **(
+                {"top5": _plain(np.count_nonzero(self.in_top5[indices]) / len(indices))}
+                if len(self.classes) > 5
+                else {}
+            ),
             "balanced_accuracy": _mean_of_defined(_ratio(hits, true)),
             "macro_f1": _mean_of_defined(_ratio(2 * hits, true + predicted)),
         }

@@ -85,7 +85,7 @@ def how_many(options: Any, space: Space) -> int:
 
 
 def choose_metric(wanted: str | None, task: Task) -> str:
-    known = METRICS[task.kind]
+    known = [name for name in METRICS[task.kind] if name != "top5" or len(task.names) > 5]
     if task.kind == "scores" and len(task.names) > 1:
         known = (*known, *(f"{name}/{metric}" for name in task.names for metric in known[1:]))
     if wanted is not None and wanted not in known:
