@@ -93,7 +93,7 @@ def _below_chance(rows: Sequence[dict], select: str, higher: bool, chance: tuple
 
 def _wilder_than_chance(rows: Sequence[dict], chance_loss: float | None) -> str | None:
     losses = _column(rows, "val_loss")
-    if chance_loss is None or not np.isfinite(losses).any() or np.nanmin(losses) <= chance_loss:
+    if chance_loss is None or not np.isfinite(losses).any() or np.nanmin(losses) <= (1 + RISE) * chance_loss:
         return None
     best = int(np.nanargmin(losses))
     return (

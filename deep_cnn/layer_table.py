@@ -49,11 +49,13 @@ def look_at(spec: ModelSpec, batch_size: int, depth: int) -> Architecture:
     Raises:
         ConfigError: unknown name, or an image size that the network cannot take.
     """
+    import torch
     import torchinfo
 
     model = shapes_of(empty_model(spec))
     side = spec.image_size or models.find(spec.name).published(spec.name).preprocessing.crop
-    info = torchinfo.summary(model, (batch_size, 3, side, side), device="meta", depth=depth, verbose=0, mode="eval")
+    images = torch.empty((batch_size, 3, side, side), device="meta")  # by a size alone torchinfo would make real ones
+    info = torchinfo.summary(model, input_data=[images], device="meta", depth=depth, verbose=0, mode="eval")
     counted = multiply_adds_of_modules(model, side)
     layers = tuple(_rows(info.summary_list, depth, counted))
     weight_bytes = 4 * layers[0].parameters  # torchinfo's own figure lacks those of attention

@@ -357,7 +357,11 @@ def note_epoch(
     write_epochs(plan, files)
     forecast.validated(validation_seconds)
     scores = {name.removeprefix("val_"): value for name, value in row.items() if name.startswith("val_")}
-    best = f" (best {results.LABELS[plan.materials.task.select]} so far)" if state.progress.best_epoch == row["epoch"] and scores else ""
+    best = (
+        f" (best {results.LABELS[plan.materials.task.select]} so far)"
+        if state.progress.best_epoch == row["epoch"] and scores
+        else ""
+    )
     text = (
         f"validation {results.metric_line(scores)}{best}" if scores else "no validation set: the last weights are kept"
     )
