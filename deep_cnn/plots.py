@@ -70,6 +70,8 @@ def learning_curves(
     for ax, (title, panel) in zip(axes, panels.items(), strict=True):
         _curves(ax, epochs, panel, best_epoch)
         ax.set_title(title)
+    if rates:
+        axes[len(panels) - 1].set_ylim(bottom=0)  # a constant rate would get an axis of its rounding
     for ax in axes[-3:]:
         ax.set_xlabel("epoch")
     if left_out:
@@ -93,7 +95,7 @@ def _curves(ax: Axes, epochs: np.ndarray, curves: dict[str, np.ndarray], best_ep
     ax.set_xlim(epochs.min() - 0.5, epochs.max() + 0.5)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     ax.grid(alpha=0.25)
-    if len(curves) > 1 or best_epoch is not None:
+    if best_epoch is not None or set(curves) != {"lr"}:
         ax.legend(fontsize=8, framealpha=0.7)
 
 
