@@ -160,6 +160,7 @@ def known_result(
         if level not in ("none", result.get("tta", {}).get("views")):
             log.info("It was tested without --tta=%s; python -m deep_cnn evaluate --run_name=%s --tta=%s tests it so", level,
                      files.name, level)  # fmt: skip
+        log.info("Everything is in %s", files.results)
     if after_epoch is None and not (files.results / "report.html").exists():
         conclude(files, materials.dataset.index.root)  # the process before this one died while it wrote it
     return result
