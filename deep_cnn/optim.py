@@ -56,7 +56,7 @@ def make_schedule(name: str, steps: int, warmup_share: float) -> Schedule:
     return Schedule(name, steps, 0 if name == "onecycle" else round(warmup_share * steps))
 
 
-PLATEAU_EPOCHS = 2  # epochs without a better validation before `plateau` cuts the rate to a tenth
+PLATEAU_EPOCHS = 2  # so many may pass without a better validation; after one more `plateau` cuts the rate to a tenth
 
 
 def parameter_groups(

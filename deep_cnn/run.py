@@ -333,7 +333,8 @@ def validate_epoch(plan: Plan, keeper: Keeper) -> tuple[dict[str, Any], np.ndarr
         scores = m.everyone.share(outputs is not None and results.flat_scores(m.task, outputs, targets))
         row |= {f"val_{name}": value for name, value in scores.items()}
         selected = scores[m.task.select]
-        better = progress.validated(float("nan") if selected is None else selected, m.task.higher_is_better)
+        value = float("nan") if selected is None else selected
+        better = progress.validated(value, m.task.higher_is_better, plateau=m.config.schedule == "plateau")
     else:
         progress.best_epoch, better = progress.epoch, True  # the last weights are the ones that are kept
     state.history.append(row)

@@ -26,15 +26,18 @@ class Progress:
     train_seconds: float = 0.0  # spent on this epoch's steps, by all processes that took them
     finished: bool = False  # no epoch is left to train: the test is next, or done
 
-    def validated(self, value: float, higher_is_better: bool) -> bool:
-        """Take note of an epoch's validation; True when it is the best so far. A NaN is never the best."""
+    def validated(self, value: float, higher_is_better: bool, plateau: bool) -> bool:
+        """Take note of an epoch's validation; True when it is the best so far. A NaN is never the best.
+
+        plateau: --schedule=plateau, the only one whose rate is cut where the validation stands still.
+        """
         better = value == value and (
             self.best is None or (value > self.best if higher_is_better else value < self.best)
         )
         if better:
             self.best, self.best_epoch = value, self.epoch
         self.epochs_without_better = 0 if better else self.epochs_without_better + 1
-        self.plateau_waited = 0 if better else self.plateau_waited + 1
+        self.plateau_waited = 0 if better or not plateau else self.plateau_waited + 1
         if self.plateau_waited > PLATEAU_EPOCHS:
             self.plateau_factor, self.plateau_waited = self.plateau_factor / 10, 0
         return better

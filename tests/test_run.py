@@ -51,6 +51,24 @@ def test_classification_leaves_everything_behind(train, capsys):
     ) == pytest.approx(1)
 
 
+@pytest.mark.parametrize("schedule", ["cosine", "plateau"])
+def test_only_plateau_cuts_the_rate_where_validation_stands_still(train, schedule):
+    """With a rate of 1e-12 no epoch is better than the first; torch's own schedulers say what the rate has to be."""
+    code, files = train(model="net", image_size=32, epochs=6, lr=1e-12, schedule=schedule, warmup=0)
+    table = rows(files.results / "metrics.csv")
+    assert code == 0 and len({row["val_top1"] for row in table}) == 1
+    optimizer = torch.optim.SGD([torch.zeros(1)], lr=1e-12)
+    plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, "max", factor=0.1, patience=2, threshold=0, eps=0)
+    steps = int(table[0]["step"])
+    cosine = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=6 * steps) if schedule == "cosine" else None
+    for epoch, row in enumerate(table):
+        for _ in range(steps if epoch else steps - 1):  # the row has the rate of the epoch's last step
+            optimizer.step()
+            cosine and cosine.step()
+        assert float(row["lr"]) == pytest.approx(optimizer.param_groups[0]["lr"], rel=1e-6, abs=0)
+        cosine or plateau.step(float(row["val_top1"]))
+
+
 def test_evaluate_repeats_the_numbers_by_name_alone(train, run_cli, capsys):
     train()
     trained = capsys.readouterr().out.split("Test result")[1].split("Everything is in")[0]
