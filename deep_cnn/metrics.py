@@ -55,8 +55,9 @@ class ClassificationScores:
             classes: the K names.
         Its metrics:
             loss in nats per image, not smoothed and not weighted; fractions top1, top5 (the target is among the five most
-            probable; only of more than five classes), balanced_accuracy (mean recall of the classes that have images), macro_f1 (mean over the classes
-            that have images or predictions, as in scikit-learn); per_class: {name: {precision, recall, f1, count}}.
+            probable; only of more than five classes), balanced_accuracy (mean recall of the classes that have images),
+            macro_f1 (mean over the classes that have images or predictions, as in scikit-learn);
+            per_class: {name: {precision, recall, f1, count}}.
         Raises:
             DataError: no images. NonFiniteLoss: a probability is NaN or infinite.
         """
