@@ -123,7 +123,9 @@ def torment(server: Server, flags: list[str], folder: Path, kills: int, seed: in
         number = signal.SIGTERM if killed % 3 == 2 else signal.SIGKILL
         # a moment of one phase: by the clock alone, saving is short and would be hit rarely
         phase = (TRAINING, SAVING, VALIDATION, TRAINING, SAVING, ENDING)[killed % 6]
-        steps, delay = rng.randint(1, 4), rng.uniform(0, {TRAINING: 0.2, VALIDATION: 0.05}.get(phase, 0.03))
+        latest = {TRAINING: 0.2, VALIDATION: 0.05}.get(phase, 0.03)
+        # half of them at once: a delay may end in another phase, on a busy core all 20 missed training
+        steps, delay = rng.randint(1, 4), max(0.0, rng.uniform(-latest, latest))
         due = killed < kills and child.wait_until(
             lambda child=child, phase=phase, steps=steps: (
                 child.phase == phase and (child.steps >= steps or phase == ENDING)
