@@ -26,16 +26,21 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             begun = time.monotonic()
             results = program.finished(
-                Path(folder), "--recipe=cifar_fast", f"--data_dir={options.data_dir.resolve()}", f"--seed={seed}",
+                Path(folder),
+                "--recipe=cifar_fast",
+                f"--data_dir={options.data_dir.resolve()}",
+                f"--seed={seed}",
                 *options.flags,
-            )  # fmt: skip
+            )
             minutes.append((time.monotonic() - begun) / 60)
             test = program.content(results, "test.json")
             plain.append(100 * test["top1"])
             views.append(100 * test["tta"]["top1"])
             trained = sum(float(row["train_seconds"]) for row in program.epochs(results)) / 60
-        print(f"seed {seed}: {plain[-1]:.2f}%, with views {views[-1]:.2f}%, {minutes[-1]:.2f} minutes, of which training {trained:.2f}",
-              flush=True)  # fmt: skip
+        print(
+            f"seed {seed}: {plain[-1]:.2f}%, with views {views[-1]:.2f}%, {minutes[-1]:.2f} minutes, of which training {trained:.2f}",
+            flush=True,
+        )
     for title, values in (("without", plain), ("with views", views), ("minutes", minutes)):
         error = statistics.stdev(values) / len(values) ** 0.5 if len(values) > 1 else float("nan")
         print(

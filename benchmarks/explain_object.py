@@ -66,14 +66,29 @@ def main() -> None:
 
     if not (given.out / "data").exists():
         write(given.out / "data")
-    deep_cnn([f"--root_dir={given.out}", "--run_name=object", "--data_dir=data", "--metadata=scores.csv", "--target=score",
-              "--model=resnet18", "--weights=none", f"--image_size={SIDE}", "--augment=none", "--batch_size=32",
-              f"--epochs={given.epochs}", "--workers=1"])  # fmt: skip
+    deep_cnn(
+        [
+            f"--root_dir={given.out}",
+            "--run_name=object",
+            "--data_dir=data",
+            "--metadata=scores.csv",
+            "--target=score",
+            "--model=resnet18",
+            "--weights=none",
+            f"--image_size={SIDE}",
+            "--augment=none",
+            "--batch_size=32",
+            f"--epochs={given.epochs}",
+            "--workers=1",
+        ]
+    )
     layer = [f"--layer={given.layer}"] if given.layer else []
     deep_cnn(["explain", f"--root_dir={given.out}", "--run_name=object", "--count=12", *layer])
     trained, random, area = shares(given.out, given.layer)
-    print(f"mass of the raises map on the object, which covers {100 * area:.1f}% of the picture: "
-          f"trained network {100 * trained:.1f}%, random weights {100 * random:.1f}%")  # fmt: skip
+    print(
+        f"mass of the raises map on the object, which covers {100 * area:.1f}% of the picture: "
+        f"trained network {100 * trained:.1f}%, random weights {100 * random:.1f}%"
+    )
 
 
 def shares(root: Path, layer_name: str | None = None) -> tuple[float, float, float]:

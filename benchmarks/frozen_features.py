@@ -85,10 +85,15 @@ def main() -> None:
             others.append(other)
             return counted
 
-        measured = timing.alternate({
-            "one pass of evaluation": lambda: float(subprocess.run(alone, cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()[-1]),
-            f"{options.epochs} epochs of probe": ours,
-        }, options.rounds)  # fmt: skip
+        measured = timing.alternate(
+            {
+                "one pass of evaluation": lambda: float(
+                    subprocess.run(alone, cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()[-1]
+                ),
+                f"{options.epochs} epochs of probe": ours,
+            },
+            options.rounds,
+        )
     timing.table(measured | {"probe: starting, pictures, report": others}, "s")
     once, epochs = (timing.median(values) for values in measured.values())
     timing.claim(f"{options.epochs} epochs of probe : one pass", epochs / once, 1.4, at_least=False)

@@ -56,10 +56,23 @@ def program(options: argparse.Namespace, data: Path, folder: Path, extra: list[s
     """Images a second of the first epoch and of the later ones (median), and the later ones' share of waiting for data."""
     name = f"gpu{time.monotonic_ns()}"
     command = [
-        sys.executable, "-m", "deep_cnn", f"--epochs={options.epochs}", f"--batch_size={options.batch_size}",
-        f"--model={options.model}", "--weights=none", "--val_split=0", "--test_split=0", "--precision=bf16", "--compile=on",
-        "--profile", f"--data_dir={data}", f"--root_dir={folder}", f"--run_name={name}", *extra,
-    ]  # fmt: skip
+        sys.executable,
+        "-m",
+        "deep_cnn",
+        f"--epochs={options.epochs}",
+        f"--batch_size={options.batch_size}",
+        f"--model={options.model}",
+        "--weights=none",
+        "--val_split=0",
+        "--test_split=0",
+        "--precision=bf16",
+        "--compile=on",
+        "--profile",
+        f"--data_dir={data}",
+        f"--root_dir={folder}",
+        f"--run_name={name}",
+        *extra,
+    ]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     if done.returncode:
         sys.exit(f"the program failed:\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}")
@@ -111,8 +124,16 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder = options.folder or Path(temporary)
         data = generate(folder, options.images)
-        alone = [sys.executable, "-m", "benchmarks.gpu_step", "--bare", f"--model={options.model}",
-                 f"--batch_size={options.batch_size}", f"--steps={options.steps}", f"--cores={options.cores}"]  # fmt: skip
+        alone = [
+            sys.executable,
+            "-m",
+            "benchmarks.gpu_step",
+            "--bare",
+            f"--model={options.model}",
+            f"--batch_size={options.batch_size}",
+            f"--steps={options.steps}",
+            f"--cores={options.cores}",
+        ]
         waiting: list[float] = []
         first: list[float] = []
 
@@ -121,10 +142,15 @@ def main() -> None:
             first.append(rate), waiting.append(share)
             return later
 
-        measured = timing.alternate({
-            "bare compiled loop": lambda: float(subprocess.run(alone, cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()[-1]),
-            "the program, from the second epoch on": ours,
-        }, options.rounds)  # fmt: skip
+        measured = timing.alternate(
+            {
+                "bare compiled loop": lambda: float(
+                    subprocess.run(alone, cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()[-1]
+                ),
+                "the program, from the second epoch on": ours,
+            },
+            options.rounds,
+        )
     timing.table(measured | {"the program, first epoch (with compiling)": first}, "images/s")
     bare_rate, our_rate = (timing.median(values) for values in measured.values())
     timing.claim("share of the bare loop", our_rate / bare_rate, 0.9)

@@ -39,9 +39,13 @@ class Decoded(Dataset):
             else [v2.Resize(256, antialias=True), v2.CenterCrop(224)]
         )
         self.files = [str(file) for file in files]
-        self.transform = v2.Compose([
-            *geometry, v2.ToDtype(torch.float32, scale=True), v2.Normalize(IMAGENET_MEAN, IMAGENET_STD),
-        ])  # fmt: skip
+        self.transform = v2.Compose(
+            [
+                *geometry,
+                v2.ToDtype(torch.float32, scale=True),
+                v2.Normalize(IMAGENET_MEAN, IMAGENET_STD),
+            ]
+        )
 
     def __len__(self) -> int:
         return len(self.files)

@@ -23,15 +23,31 @@ def main() -> None:
     given = parser.parse_args()
     env = os.environ | {"PYTHONPATH": str(HERE.parent)}
     if not (given.out / "outputs" / "models" / "default" / "best.pt").exists():
-        train = ["--model=resnet18", "--weights=none", f"--data_dir={TESTS / 'places_test_input'}", "--image_size=32",
-                 "--epochs=1", f"--root_dir={given.out}", "--cache=off", "--device=cpu"]  # fmt: skip
+        train = [
+            "--model=resnet18",
+            "--weights=none",
+            f"--data_dir={TESTS / 'places_test_input'}",
+            "--image_size=32",
+            "--epochs=1",
+            f"--root_dir={given.out}",
+            "--cache=off",
+            "--device=cpu",
+        ]
         subprocess.run([sys.executable, "-m", "deep_cnn", *train], env=env, check=True, stdout=subprocess.DEVNULL)
     peaks = []
     for count in (given.few, given.many):
         folder = given.out / f"files_{count}"
         link(folder, count)
-        command = [sys.executable, "-m", "deep_cnn", "predict", f"--root_dir={given.out}", f"--images={folder}",
-                   f"--output={given.out / f'{count}.csv'}", "--device=cpu"]  # fmt: skip
+        command = [
+            sys.executable,
+            "-m",
+            "deep_cnn",
+            "predict",
+            f"--root_dir={given.out}",
+            f"--images={folder}",
+            f"--output={given.out / f'{count}.csv'}",
+            "--device=cpu",
+        ]
         begun = time.perf_counter()
         process = subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         _, status, usage = os.wait4(process.pid, 0)
@@ -39,8 +55,11 @@ def main() -> None:
         with open(given.out / f"{count}.csv", "rb") as file:
             rows = sum(1 for _ in file) - 1
         peaks.append(usage.ru_maxrss / 1024)
-        print(f"{count} files: exit code {os.waitstatus_to_exitcode(status)}, {rows} rows, peak {peaks[-1]:.0f} MiB, "
-              f"{seconds:.0f} s", flush=True)  # fmt: skip
+        print(
+            f"{count} files: exit code {os.waitstatus_to_exitcode(status)}, {rows} rows, peak {peaks[-1]:.0f} MiB, "
+            f"{seconds:.0f} s",
+            flush=True,
+        )
     print(f"{peaks[1] - peaks[0]:+.0f} MiB for {given.many} files instead of {given.few}")
 
 

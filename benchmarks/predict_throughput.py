@@ -61,15 +61,37 @@ def main() -> None:
     plain.write_text(PLAIN, encoding="utf-8")
     best = given.out / "outputs" / "models" / "default" / "best.pt"
     if not best.exists():
-        train = ["--model=resnet18", "--weights=none", f"--data_dir={TESTS / 'places_test_input'}", "--epochs=1",
-                 f"--root_dir={given.out}", "--cache=off", f"--device={given.device}"]  # fmt: skip
+        train = [
+            "--model=resnet18",
+            "--weights=none",
+            f"--data_dir={TESTS / 'places_test_input'}",
+            "--epochs=1",
+            f"--root_dir={given.out}",
+            "--cache=off",
+            f"--device={given.device}",
+        ]
         subprocess.run([sys.executable, "-m", "deep_cnn", *train], env=env, check=True, stdout=subprocess.DEVNULL)
     table = given.out / "predictions.csv"
     commands = {
-        "plain loop": [sys.executable, str(plain), str(folder.parent), str(best), str(given.out / "plain.csv"), given.device],
-        "predict": [sys.executable, "-m", "deep_cnn", "predict", f"--root_dir={given.out}", f"--images={folder.parent}",
-                    f"--output={table}", f"--device={given.device}"],
-    }  # fmt: skip
+        "plain loop": [
+            sys.executable,
+            str(plain),
+            str(folder.parent),
+            str(best),
+            str(given.out / "plain.csv"),
+            given.device,
+        ],
+        "predict": [
+            sys.executable,
+            "-m",
+            "deep_cnn",
+            "predict",
+            f"--root_dir={given.out}",
+            f"--images={folder.parent}",
+            f"--output={table}",
+            f"--device={given.device}",
+        ],
+    }
     seconds: dict[str, list[float]] = {name: [] for name in commands}
     for number in range(given.repeats):
         for name, command in commands.items():
@@ -84,8 +106,10 @@ def main() -> None:
             )
     fastest = {name: min(values) for name, values in seconds.items()}
     rounds = [a / b for a, b in zip(*seconds.values(), strict=True)]
-    print(f"{given.images} images, {given.cores} cores, {given.device}: predict is {fastest['plain loop'] / fastest['predict']:.2f} "
-          f"times as fast (best of each); by round {', '.join(f'{r:.2f}' for r in rounds)}")  # fmt: skip
+    print(
+        f"{given.images} images, {given.cores} cores, {given.device}: predict is {fastest['plain loop'] / fastest['predict']:.2f} "
+        f"times as fast (best of each); by round {', '.join(f'{r:.2f}' for r in rounds)}"
+    )
 
 
 def write_photos(folder: Path, count: int) -> None:

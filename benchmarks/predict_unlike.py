@@ -32,8 +32,19 @@ def main() -> None:
         (given.out / "others").mkdir()
         for number in range(150):
             street(99, number, given.size, given.size)[0].save(given.out / "others" / f"{number}.jpg", quality=90)
-    deep_cnn([f"--root_dir={given.out}", "--data_dir=data", "--metadata=scores.csv", "--target=score", "--model=resnet18",
-              "--weights=none", f"--image_size={given.size}", f"--epochs={given.epochs}", "--batch_size=32"])  # fmt: skip
+    deep_cnn(
+        [
+            f"--root_dir={given.out}",
+            "--data_dir=data",
+            "--metadata=scores.csv",
+            "--target=score",
+            "--model=resnet18",
+            "--weights=none",
+            f"--image_size={given.size}",
+            f"--epochs={given.epochs}",
+            "--batch_size=32",
+        ]
+    )
     rows = {}
     for name, folder in (("scenes", given.out / "others"), ("photographs", given.photos)):
         table = given.out / f"{name}.csv"

@@ -25,10 +25,20 @@ def speed(launch: list[str], cores: int, batch_size: int, data: Path, folder: Pa
         launch: python's arguments in front of `-m deep_cnn`. cores: how many the command as a whole may use; 0: all.
     """
     results = program.finished(
-        folder, f"--epochs={EPOCHS}", f"--batch_size={batch_size}", "--model=resnet18", "--weights=none", "--val_split=0",
-        "--test_split=0", "--augment=zoom,flip", f"--data_dir={data}", f"--cache={folder / 'cache'}", *flags,
-        launch=tuple(launch), cores=cores,
-    )  # fmt: skip
+        folder,
+        f"--epochs={EPOCHS}",
+        f"--batch_size={batch_size}",
+        "--model=resnet18",
+        "--weights=none",
+        "--val_split=0",
+        "--test_split=0",
+        "--augment=zoom,flip",
+        f"--data_dir={data}",
+        f"--cache={folder / 'cache'}",
+        *flags,
+        launch=tuple(launch),
+        cores=cores,
+    )
     return timing.median(program.speeds(results)[1:])
 
 

@@ -71,9 +71,17 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         config = Config(
-            root_dir=name, data_dir=str(make_images(folder / "data")), model="shufflenet_v2_x0_5", weights="none",
-            image_size=32, batch_size=2, epochs=2, precision="fp32", cache="off", save_every="1000000",
-        )  # fmt: skip
+            root_dir=name,
+            data_dir=str(make_images(folder / "data")),
+            model="shufflenet_v2_x0_5",
+            weights="none",
+            image_size=32,
+            batch_size=2,
+            epochs=2,
+            precision="fp32",
+            cache="off",
+            save_every="1000000",
+        )
         files = RunFiles(config.root / "outputs", config.run_name)
         seconds_to_first_step(config, save_after=EARLY)
         states = {EARLY: checkpoint.load(files.last)}

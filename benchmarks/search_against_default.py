@@ -21,8 +21,19 @@ TRIALS = 20
 
 
 def start(root: Path, flags: list[str], number: int) -> subprocess.Popen:
-    command = [sys.executable, "-m", "deep_cnn", "search", *flags, f"--root_dir={root}", "--run_name=cifar", f"--trials={TRIALS}",
-               "--save_every=10", "--space", *SPACE]  # fmt: skip
+    command = [
+        sys.executable,
+        "-m",
+        "deep_cnn",
+        "search",
+        *flags,
+        f"--root_dir={root}",
+        "--run_name=cifar",
+        f"--trials={TRIALS}",
+        "--save_every=10",
+        "--space",
+        *SPACE,
+    ]
     with open(root / f"process{number}.log", "w", encoding="utf-8") as log:
         return subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env={**os.environ, "NCPUS": "1"})
 
@@ -46,14 +57,30 @@ def main() -> None:
     best = json.loads((study / "best.json").read_text(encoding="utf-8"))
     states = [line.split(",")[1] for line in (study / "trials.csv").read_text(encoding="utf-8").splitlines()[1:]]
     reopened = sum((root / f"process{n}.log").read_text(encoding="utf-8").count("goes on") for n in (1, 2, 3))
-    print(f"{len(states)} trials: {states.count('finished')} finished, {states.count('pruned')} pruned, {reopened} reopened; "
-          f"{time.monotonic() - begun:.0f} s; best validation {best['value']:.4f} with {best['params']}", flush=True)  # fmt: skip
+    print(
+        f"{len(states)} trials: {states.count('finished')} finished, {states.count('pruned')} pruned, {reopened} reopened; "
+        f"{time.monotonic() - begun:.0f} s; best validation {best['value']:.4f} with {best['params']}",
+        flush=True,
+    )
     for seed in (1, 2, 3):
         accuracy = {}
         for name, extra in (("best", [f"--{k}={v}" for k, v in best["params"].items()]), ("default", [])):
             run = f"{name}{seed}"
-            subprocess.run([sys.executable, "-m", "deep_cnn", *flags, *extra, f"--root_dir={root}", f"--run_name={run}",
-                            f"--seed={seed}"], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # fmt: skip
+            subprocess.run(
+                [
+                    sys.executable,
+                    "-m",
+                    "deep_cnn",
+                    *flags,
+                    *extra,
+                    f"--root_dir={root}",
+                    f"--run_name={run}",
+                    f"--seed={seed}",
+                ],
+                check=True,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+            )
             accuracy[name] = json.loads((root / "outputs/results" / run / "test.json").read_text(encoding="utf-8"))[
                 "top1"
             ]

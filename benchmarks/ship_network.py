@@ -26,8 +26,10 @@ from deep_cnn.prediction.members import load_members
 from deep_cnn.storage import read_json, write_text
 
 SHIPPED = Path(__file__).resolve().parent.parent / "deep_cnn" / "models" / "shipped"
-CIFAR10 = ("CIFAR-10 (Krizhevsky, \"Learning multiple layers of features from tiny images\", 2009) as JPEG files of quality "
-           "75 with halved colour, not the original pixels")  # fmt: skip
+CIFAR10 = (
+    'CIFAR-10 (Krizhevsky, "Learning multiple layers of features from tiny images", 2009) as JPEG files of quality '
+    "75 with halved colour, not the original pixels"
+)
 KEPT = ("model", "task", "preprocessing", "config", "decisions", "identity", "versions", "epoch", "validation")
 
 
@@ -73,37 +75,57 @@ def model_card(file: Path, meta: dict[str, Any], run: FinishedRun, ours: dict[st
     weights = sum(tensor.numel() for tensor in run.member.model.parameters())
     versions = {key: value for key, value in meta["versions"].items() if value != "not installed"}
     lines = [
-        f"# {name}", "",
+        f"# {name}",
+        "",
         f"What `--model={name}` begins with unless `--weights` says otherwise: a small network that was trained from scratch "
-        "on small photographs, to try the program and to fine-tune without a download.", "",
-        "## How well", "",
-        f"On the {ours['count']:,} test images, which nothing was chosen by; intervals from 1,000 bootstrap resamples:", "",
+        "on small photographs, to try the program and to fine-tune without a download.",
+        "",
+        "## How well",
+        "",
+        f"On the {ours['count']:,} test images, which nothing was chosen by; intervals from 1,000 bootstrap resamples:",
+        "",
         f"- top-1: {percent(ours, 'top1')}",
         f"- macro F1: {percent(ours, 'macro_f1')}",
-        f"- loss: {ours['loss']:.4f}", "",
+        f"- loss: {ours['loss']:.4f}",
+        "",
         f"These are of this file, rounded to float16, computing in float32. The run itself computed in {decisions['precision']} "
-        f"with the weights as they were: {percent(theirs, 'top1')}.", "",
-        "Of each class found: " + ", ".join(f"{each} {ours['per_class'][each]['recall']:.1%}" for each in names) + ".", "",
-        "## How it came about", "",
+        f"with the weights as they were: {percent(theirs, 'top1')}.",
+        "",
+        "Of each class found: " + ", ".join(f"{each} {ours['per_class'][each]['recall']:.1%}" for each in names) + ".",
+        "",
+        "## How it came about",
+        "",
         f"- Data: {data}; the {len(names)} classes above.",
         f"- Command: `{command_line(Config.from_dict(config))}`",
         f"- Seed {config['seed']}; the weights after epoch {meta['epoch']} (counted from 0), "
-        + ("the best on the validation set" if "val_loss" in meta["validation"] else "the last; there was no validation set"),
+        + (
+            "the best on the validation set"
+            if "val_loss" in meta["validation"]
+            else "the last; there was no validation set"
+        ),
         f"- Time: {training_minutes(run):.0f} minutes of training in {decisions['precision']} on {decisions['device']}"
         + (f", threads: {decisions['threads']}" if decisions["device"] == "cpu" else ""),
-        f"- Versions: {', '.join(f'{key} {value}' for key, value in versions.items())}", "",
-        "## What goes in", "",
-        *[f"{number}. {step}" for number, step in enumerate(steps(run.member.pre, preprocessing=False), 1)], "",
+        f"- Versions: {', '.join(f'{key} {value}' for key, value in versions.items())}",
+        "",
+        "## What goes in",
+        "",
+        *[f"{number}. {step}" for number, step in enumerate(steps(run.member.pre, preprocessing=False), 1)],
+        "",
         f"A run with these weights takes over this size and this mean and spread (`--image_size` for another size), and the "
-        f"last layer only where its classes are these {len(names)}.", "",
-        "## The file", "",
+        f"last layer only where its classes are these {len(names)}.",
+        "",
+        "## The file",
+        "",
         f"`{file.name}`, {file.stat().st_size:,} bytes: {weights:,} weights and the statistics of BatchNorm in float16 (float32 "
-        "once loaded), with all that a checkpoint of this program says of itself; no optimizer.", "",
-        "## Limits", "",
+        "once loaded), with all that a checkpoint of this program says of itself; no optimizer.",
+        "",
+        "## Limits",
+        "",
         f"It has seen {run.member.pre.crop} x {run.member.pre.crop} pixels of {len(names)} kinds of things. For photographs of a usual "
         "size a network trained on ImageNet is the better beginning (`--model=resnet18`, for example). Beyond these classes "
-        "its probabilities mean nothing, and it was not looked at for any use in earnest.", "",
-    ]  # fmt: skip
+        "its probabilities mean nothing, and it was not looked at for any use in earnest.",
+        "",
+    ]
     return "\n".join(lines)
 
 
@@ -127,8 +149,10 @@ def main() -> None:
     checkpoint.save(file, meta | {"weights": rounded(trained["weights"])})
     ours = tested(run, file)
     write_text(file.with_suffix(".md"), model_card(file, meta, run, ours, options.data))
-    print(f"{file}: {file.stat().st_size:,} bytes, top-1 {percent(ours, 'top1')}; the run's own "
-          f"{read_json(run.files.results / 'test.json')['top1']:.2%}")  # fmt: skip
+    print(
+        f"{file}: {file.stat().st_size:,} bytes, top-1 {percent(ours, 'top1')}; the run's own "
+        f"{read_json(run.files.results / 'test.json')['top1']:.2%}"
+    )
 
 
 if __name__ == "__main__":

@@ -26,9 +26,17 @@ def main():
     dataset = create_dataset("", root=f"{args.data_dir}/train", is_training=True)
     # the prefetcher, timm's default, is made for CUDA streams; its train.py turns it off elsewhere
     loader = create_loader(
-        dataset, (3, 224, 224), args.batch_size, is_training=True, num_workers=args.workers, device=device,
-        use_prefetcher=device.type == "cuda", color_jitter=None, re_prob=0.0, persistent_workers=True,
-    )  # fmt: skip
+        dataset,
+        (3, 224, 224),
+        args.batch_size,
+        is_training=True,
+        num_workers=args.workers,
+        device=device,
+        use_prefetcher=device.type == "cuda",
+        color_jitter=None,
+        re_prob=0.0,
+        persistent_workers=True,
+    )
     model = timm.create_model(args.model, num_classes=5).to(device, memory_format=torch.channels_last).train()
     optimizer = create_optimizer_v2(model, opt="adamw", lr=1e-3, weight_decay=0.01)
     criterion = LabelSmoothingCrossEntropy(0.0)

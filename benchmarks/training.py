@@ -34,9 +34,17 @@ def rates(command: list[str]) -> list[float]:
 def whole_program(data: Path, folder: Path, epochs: int, *flags: str) -> list[float]:
     """The program's images/s, epoch by epoch, with a cache that is empty when it starts."""
     results = program.finished(
-        folder, f"--epochs={epochs}", "--batch_size=32", "--model=resnet18", "--weights=none", "--val_split=0",
-        "--test_split=0", "--augment=zoom,flip", f"--data_dir={data}", *flags,
-    )  # fmt: skip
+        folder,
+        f"--epochs={epochs}",
+        "--batch_size=32",
+        "--model=resnet18",
+        "--weights=none",
+        "--val_split=0",
+        "--test_split=0",
+        "--augment=zoom,flip",
+        f"--data_dir={data}",
+        *flags,
+    )
     return program.speeds(results)
 
 

@@ -109,13 +109,27 @@ def other_classes(options: argparse.Namespace, root: Path) -> None:
     half = len(classes) // 2
     first = linked(root / "first_classes", classes[:half], **splits)
     others = linked(root / "other_classes", classes[half:], **splits)
-    learnt = train(root, "first", *SCRATCH, "--augment=cifar", "--val_split=0", f"--data_dir={first}",
-                   f"--epochs={options.pretrain_epochs}")  # fmt: skip
-    print(f"\n{', '.join(classes[:half])}: {options.pretrain_epochs} epochs from scratch, {accuracy(learnt):.2%}\n"
-          f"then {', '.join(classes[half:])}: {options.per_class} images of each, {options.epochs} epochs", flush=True)  # fmt: skip
+    learnt = train(
+        root,
+        "first",
+        *SCRATCH,
+        "--augment=cifar",
+        "--val_split=0",
+        f"--data_dir={first}",
+        f"--epochs={options.pretrain_epochs}",
+    )
+    print(
+        f"\n{', '.join(classes[:half])}: {options.pretrain_epochs} epochs from scratch, {accuracy(learnt):.2%}\n"
+        f"then {', '.join(classes[half:])}: {options.per_class} images of each, {options.epochs} epochs",
+        flush=True,
+    )
     weights = learnt.parents[1] / "models" / "first" / "best.pt"
-    flags = ["--augment=cifar", f"--subset={options.per_class * (len(classes) - half)}", f"--epochs={options.epochs}",
-             f"--batch_size={options.batch_size}"]  # fmt: skip
+    flags = [
+        "--augment=cifar",
+        f"--subset={options.per_class * (len(classes) - half)}",
+        f"--epochs={options.epochs}",
+        f"--batch_size={options.batch_size}",
+    ]
     compared(root, "others", others, 0.04, str(weights), options.seeds, flags)
 
 

@@ -131,8 +131,11 @@ def choose_preprocessing(config: Config) -> Preprocessing:
 def own_normalisation(dataset: Dataset, workers: int) -> Preprocessing:
     """The geometry of the data's preprocessing with mean and spread of its own training images."""
     mean, std, count = pixel_statistics(dataset.pixels, dataset.splits.train, workers)
-    log.info("Normalising by mean %s and standard deviation %s of %d training images",
-             *(", ".join(f"{value:.4f}" for value in values) for values in (mean, std)), count)  # fmt: skip
+    log.info(
+        "Normalising by mean %s and standard deviation %s of %d training images",
+        *(", ".join(f"{value:.4f}" for value in values) for values in (mean, std)),
+        count,
+    )
     return dataclasses.replace(dataset.pixels.pre, mean=mean, std=std)
 
 
@@ -199,8 +202,13 @@ def part_of(splits: Splits, index: Index, config: Config) -> Splits:
             f"--subset={config.subset} --subset_order=lab: takes all {len(pool):,} training images, so that none is left for "
             "validation; expected a smaller number, or --val_split=0 for a run without validation"
         )
-    log.info("--subset=%s: %d of %d training images, in the labs' order; validation on %d others",
-             config.subset, len(train), len(pool), len(left))  # fmt: skip
+    log.info(
+        "--subset=%s: %d of %d training images, in the labs' order; validation on %d others",
+        config.subset,
+        len(train),
+        len(pool),
+        len(left),
+    )
     _warn_of_empty_classes(index, train)
     return dataclasses.replace(splits, train=train, validation=left)
 
@@ -211,8 +219,12 @@ def _warn_of_empty_classes(index: Index, train: np.ndarray) -> None:
     there = np.isin(np.arange(len(index.classes)), index.targets[train])
     if not there.all():
         names = [name for name, found in zip(index.classes, there, strict=True) if not found]
-        log.warning("--subset leaves no training image of %d of the %d classes (%s), which cannot be learnt", len(names),
-                    len(there), ", ".join(names[:5]) + (", ..." if len(names) > 5 else ""))  # fmt: skip
+        log.warning(
+            "--subset leaves no training image of %d of the %d classes (%s), which cannot be learnt",
+            len(names),
+            len(there),
+            ", ".join(names[:5]) + (", ..." if len(names) > 5 else ""),
+        )
 
 
 def without_bad_images(index: Index, pixels: Pixels, workers: int) -> tuple[Index, Pixels, tuple[str, ...]]:
@@ -262,9 +274,15 @@ def task_of(config: Config, dataset: Dataset) -> Task:
 
 
 def open_feeds(
-    config: Config, dataset: Dataset, task: Task, *, device: torch.device, dtype: torch.dtype, workers: int,
+    config: Config,
+    dataset: Dataset,
+    task: Task,
+    *,
+    device: torch.device,
+    dtype: torch.dtype,
+    workers: int,
     watch: Watch = unwatched,
-) -> dict[str, Feed]:  # fmt: skip
+) -> dict[str, Feed]:
     """A feed for each split that has images: training augments, validation and test cut the centre."""
     everything = np.concatenate([dataset.samples(split) for split in SPLITS])
     lane = open_lane(dataset.pixels, everything, device)
@@ -292,9 +310,16 @@ def eval_feed(dataset: Dataset, task: Task, split: str, **where) -> Feed:
 
 
 def feed_of(
-    dataset: Dataset, task: Task, samples: np.ndarray, *, device: torch.device, dtype: torch.dtype, workers: int,
-    lane: Lane | None = None, watch: Watch = unwatched,
-) -> Feed:  # fmt: skip
+    dataset: Dataset,
+    task: Task,
+    samples: np.ndarray,
+    *,
+    device: torch.device,
+    dtype: torch.dtype,
+    workers: int,
+    lane: Lane | None = None,
+    watch: Watch = unwatched,
+) -> Feed:
     """Any samples, by their numbers int64 (n,), as a split is scored."""
     targets = encoded(dataset, task, dtype)
     where = {"device": device, "dtype": dtype, "workers": workers, "lane": lane, "watch": watch}

@@ -61,9 +61,10 @@ def find_cut(model: nn.Module, head: list[str], frozen: list[str], size: int, au
     pixels = torch.linspace(-2, 2, 2 * 3 * size * size, dtype=torch.float64).view(2, 3, size, size).sin()
     images = pixels.to(parameter.device, parameter.dtype, memory_format=torch.channels_last)
     dropouts = [
-        name for name, m in trial.named_modules()
+        name
+        for name, m in trial.named_modules()
         if isinstance(m, nn.modules.dropout._DropoutNd) and m.training and not name.startswith(f"{head[0]}.")
-    ]  # fmt: skip
+    ]
     with torch.random.fork_rng(devices=[images.device] if images.device.type == "cuda" else []):
         for tail in ((head[0],), *((name, head[0]) for name in dropouts)):
             if (width := _cuts(trial, tail, images, autocast)) is not None:
@@ -189,9 +190,15 @@ class Features:
         self._tables[split] = (view, torch.from_numpy(table).to(feed.device))
 
     def _compute(
-        self, split: str, view: int, missing: np.ndarray, table: np.ndarray, cache: RowCache | None,
-        between: Callable[[], None], everyone: Processes,
-    ) -> None:  # fmt: skip
+        self,
+        split: str,
+        view: int,
+        missing: np.ndarray,
+        table: np.ndarray,
+        cache: RowCache | None,
+        between: Callable[[], None],
+        everyone: Processes,
+    ) -> None:
         feed = self.images[split]
         rounds = -(-len(missing) // (self.eval_batch * everyone.count))
         bar = logbook.Bar(f"Features {split}", rounds)

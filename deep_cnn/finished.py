@@ -52,8 +52,10 @@ class FinishedRun:
         paths = Paths.from_list([row[0] for row in rows])
         root = next((folder for folder in self.bases if (folder / rows[0][0]).exists()), None)
         if root is None:
-            raise DataError(f"{rows[0][0]} of {table} is below none of {', '.join(map(str, self.bases))}; "
-                            "where are the images now? Give --data_dir")  # fmt: skip
+            raise DataError(
+                f"{rows[0][0]} of {table} is below none of {', '.join(map(str, self.bases))}; "
+                "where are the images now? Give --data_dir"
+            )
         if self.member.task.kind != "scores":
             return SplitImages(Images(root, paths), [row[1] for row in rows])
         return SplitImages(Images(root, paths), np.array([[float(c or "nan") for c in row[1:-1]] for row in rows]))
@@ -86,8 +88,12 @@ def wrongness(member: Member, decoded: np.ndarray, truths: list[str] | np.ndarra
         known = ~np.isnan(errors)
         sums = np.where(known, errors, 0).sum(1)
         return np.where(known.any(1), sums / np.maximum(known.sum(1), 1), -1.0)
-    goals = np.array([[name in truth.split(";") if task.kind == "multi" else name == truth for name in task.names]
-                      for truth in truths])  # fmt: skip
+    goals = np.array(
+        [
+            [name in truth.split(";") if task.kind == "multi" else name == truth for name in task.names]
+            for truth in truths
+        ]
+    )
     off = np.abs(goals - decoded)
     wrong = off.max(1) if task.kind == "multi" else (off * goals).sum(1)
     return np.nan_to_num(wrong, nan=-1.0)

@@ -32,11 +32,18 @@ class Keeper:
     """
 
     def __init__(
-        self, files: RunFiles, capture: Callable[[], dict[str, Any]], save_every: str, deadline: Deadline,
-        *, before_save: Callable[[], None] = lambda: None, after_save: Callable[[], None] = lambda: None,
+        self,
+        files: RunFiles,
+        capture: Callable[[], dict[str, Any]],
+        save_every: str,
+        deadline: Deadline,
+        *,
+        before_save: Callable[[], None] = lambda: None,
+        after_save: Callable[[], None] = lambda: None,
         watch: Callable[[str], contextlib.AbstractContextManager] = contextlib.nullcontext,
-        agreed: Callable[[int], int] = lambda number: number, writes: bool = True,
-    ):  # fmt: skip
+        agreed: Callable[[int], int] = lambda number: number,
+        writes: bool = True,
+    ):
         self.agreed, self.writes = agreed, writes
         self.watch = watch
         self.files, self.capture, self.deadline = files, capture, deadline
@@ -77,9 +84,12 @@ class Keeper:
             saved = self.save() if save else not self.refused
             raise Stopped(
                 ("stopped before the time limit" if wish == TIME_IS_UP else f"stopped by {signal.Signals(wish).name}")
-                + ("; everything is saved, the same command goes on" if saved else
-                   "; the last steps could NOT be saved, the same command goes on from before them")
-            )  # fmt: skip
+                + (
+                    "; everything is saved, the same command goes on"
+                    if saved
+                    else "; the last steps could NOT be saved, the same command goes on from before them"
+                )
+            )
 
     def save(self) -> bool:
         """Write last.pt. A disk that refuses is said, and the run goes on: it may have room again at the next time."""
@@ -97,8 +107,11 @@ class Keeper:
             self.refused = False
         except OSError as error:
             self.refused = True
-            log.warning("%s could not be written (%s); the state before it is whole, and the run goes on",
-                        self.files.last, error.strerror or error)  # fmt: skip
+            log.warning(
+                "%s could not be written (%s); the state before it is whole, and the run goes on",
+                self.files.last,
+                error.strerror or error,
+            )
             return False
         finally:
             self.saved_at = self.asked_at = time.monotonic()
@@ -124,8 +137,12 @@ class Keeper:
             self._write_best(state)
         except OSError as error:
             self._remember(state)
-            log.warning("%s could not be written (%s); these weights are kept in memory, the run goes on, and nothing "
-                        "newer is saved until they are", self.files.best, error.strerror or error)  # fmt: skip
+            log.warning(
+                "%s could not be written (%s); these weights are kept in memory, the run goes on, and nothing "
+                "newer is saved until they are",
+                self.files.best,
+                error.strerror or error,
+            )
 
     def flush_best(self) -> None:
         """Before best.pt is read: MachineError when the disk has refused it to this moment."""

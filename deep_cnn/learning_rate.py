@@ -73,9 +73,16 @@ def _losses(plan: Plan, rates: np.ndarray, between: Callable[[], None]) -> list[
     repeats = range(0, count, plan.steps)  # the first epoch, again and again
     batches = itertools.chain.from_iterable(plan.train_batches(0, 0, first) for first in repeats)
     steps = engine.train_one_epoch(
-        network, itertools.islice(batches, count), m.task, state.optimizer, plan.step_settings(network),
-        lr_factor=factor, first_step=0, sums=state.sums.new_zeros(2), scaler=state.scaler,
-    )  # fmt: skip
+        network,
+        itertools.islice(batches, count),
+        m.task,
+        state.optimizer,
+        plan.step_settings(network),
+        lr_factor=factor,
+        first_step=0,
+        sums=state.sums.new_zeros(2),
+        scaler=state.scaler,
+    )
     losses: list[float] = []
     for step in steps:
         losses.append(float(step.loss))

@@ -29,8 +29,10 @@ def keep_reference(plan: Plan, files: RunFiles, between: Callable[[], None]) -> 
     if "reference" in best or not len(splits.validation):
         return
     log.info("Looking at training images with the best network, so that predict can tell unlike ones")
-    samples = {"train": unlike.chosen(splits.train, unlike.BANK, seed),
-               "validation": unlike.chosen(splits.validation, unlike.CALIBRATION, seed)}  # fmt: skip
+    samples = {
+        "train": unlike.chosen(splits.train, unlike.BANK, seed),
+        "validation": unlike.chosen(splits.validation, unlike.CALIBRATION, seed),
+    }
     if plan.features and not plan.features.views:  # the backbone is frozen: what was trained on is what is asked for
         features = [plan.features.of(split, rows, between) for split, rows in samples.items()]
     else:

@@ -143,9 +143,16 @@ class Bar:
     def line(self) -> str:
         elapsed = time.monotonic() - self._start
         return self._format_meter(
-            self.done, self.total, elapsed, initial=self._first, prefix=self.title, unit=self.unit, ascii=True, ncols=100,
+            self.done,
+            self.total,
+            elapsed,
+            initial=self._first,
+            prefix=self.title,
+            unit=self.unit,
+            ascii=True,
+            ncols=100,
             postfix=self._note,
-        )  # fmt: skip
+        )
 
     def close(self) -> None:
         if self._bar is not None:

@@ -245,10 +245,21 @@ class _Unset(TorchFunctionMode):
     The functions of nn.init are passed over where torch announces them as a whole, else the fills that they are made of.
     """
 
-    RANDOM = frozenset((
-        "kaiming_uniform_", "kaiming_normal_", "xavier_uniform_", "xavier_normal_", "trunc_normal_", "uniform_", "normal_",
-        "erfinv_", "mul_", "add_", "clamp_",  # the rest of trunc_normal_ where torch does not announce it
-    ))  # fmt: skip
+    RANDOM = frozenset(
+        (
+            "kaiming_uniform_",
+            "kaiming_normal_",
+            "xavier_uniform_",
+            "xavier_normal_",
+            "trunc_normal_",
+            "uniform_",
+            "normal_",
+            "erfinv_",
+            "mul_",
+            "add_",
+            "clamp_",  # the rest of trunc_normal_ where torch does not announce it
+        )
+    )
 
     def __torch_function__(self, function, types, args=(), kwargs=None):
         parameter = args[0] if args else (kwargs or {}).get("tensor")

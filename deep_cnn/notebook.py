@@ -107,8 +107,13 @@ def predict(
     predicted = _predicted(members, wanted, top, tta)
     if column is None:
         return predicted
-    joined = images.merge(predicted, how="left", left_on=images[column].astype(str).to_numpy(), right_on="file",
-                          suffixes=("", "_predicted"))  # fmt: skip
+    joined = images.merge(
+        predicted,
+        how="left",
+        left_on=images[column].astype(str).to_numpy(),
+        right_on="file",
+        suffixes=("", "_predicted"),
+    )
     joined.index = images.index
     joined.attrs["failed"] = predicted.attrs["failed"]
     return joined.drop(columns="file") if column != "file" else joined

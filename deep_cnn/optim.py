@@ -92,15 +92,17 @@ def parameter_groups(
     for (in_head, decayed, times, turned), parameters in sorted(groups.items(), key=lambda item: item[0]):
         flag = "lr" if in_head or (muon and not turned) else "backbone_lr"
         rate = times * {"lr": lr, "backbone_lr": backbone_lr}[flag]
-        described.append({
-            "params": parameters,
-            "part": "head" if in_head else "backbone",
-            "flag": flag,
-            "base_lr": rate,
-            "lr": rate,
-            "weight_decay": weight_decay / times if decayed else 0.0,
-            "orthogonal": turned,
-        })  # fmt: skip
+        described.append(
+            {
+                "params": parameters,
+                "part": "head" if in_head else "backbone",
+                "flag": flag,
+                "base_lr": rate,
+                "lr": rate,
+                "weight_decay": weight_decay / times if decayed else 0.0,
+                "orthogonal": turned,
+            }
+        )
     return described
 
 

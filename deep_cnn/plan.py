@@ -139,10 +139,16 @@ class Plan:
         """How a step of this run is computed. network: from `trained`."""
         m, config = self.materials, self.materials.config
         return StepSettings(
-            seed=config.seed, pieces=self.decisions.pieces, clip=config.clip, l1=config.l1,
-            mixer=self.mixer, autocast=machine.autocast(m.device, self.decisions.precision),
-            stream=m.everyone.here.rank, held=getattr(network, "no_sync", contextlib.nullcontext), summed=m.everyone.summed,
-        )  # fmt: skip
+            seed=config.seed,
+            pieces=self.decisions.pieces,
+            clip=config.clip,
+            l1=config.l1,
+            mixer=self.mixer,
+            autocast=machine.autocast(m.device, self.decisions.precision),
+            stream=m.everyone.here.rank,
+            held=getattr(network, "no_sync", contextlib.nullcontext),
+            summed=m.everyone.summed,
+        )
 
     def side(self, epoch: int) -> int:
         """Of the images that an epoch trains on, in pixels (--small_epochs)."""
@@ -176,11 +182,18 @@ class Plan:
         m, decisions = self.materials, self.decisions
         best = machine.pick_precision("auto", m.device)
         return profiling.Facts(
-            device=m.device.type, precision=decisions.precision, reduced="" if best == "fp32" else best,
-            compiled=decisions.compile, deterministic=m.config.deterministic, cached=m.dataset.pixels.cache is not None,
-            workers=m.workers, cores=machine.granted_cores(), frozen=m.config.freeze == "backbone", features=self.features is not None,
+            device=m.device.type,
+            precision=decisions.precision,
+            reduced="" if best == "fp32" else best,
+            compiled=decisions.compile,
+            deterministic=m.config.deterministic,
+            cached=m.dataset.pixels.cache is not None,
+            workers=m.workers,
+            cores=machine.granted_cores(),
+            frozen=m.config.freeze == "backbone",
+            features=self.features is not None,
             augment=m.config.augment,
-        )  # fmt: skip
+        )
 
     def summary(self) -> str:
         """The network in words: parameters and modules. Nothing is passed through it, which would move BatchNorm's means."""

@@ -73,8 +73,12 @@ def _gather(config: Config, fresh: bool, at_most: int | None, everyone: Processe
     if everyone.count > 1:
         log.info("%d processes share each batch of %d images", everyone.count, config.batch_size)
         if config.batch_size < 2 * everyone.count:
-            log.warning("--batch_size=%d is less than two images for each of %d processes: every one computes all of it, "
-                        "and nothing is gained", config.batch_size, everyone.count)  # fmt: skip
+            log.warning(
+                "--batch_size=%d is less than two images for each of %d processes: every one computes all of it, "
+                "and nothing is gained",
+                config.batch_size,
+                everyone.count,
+            )
     if config.sync_batchnorm and device.type != "cuda":
         raise ConfigError(
             "--sync_batchnorm: torch has it for GPUs only; leave it out, and each process normalises its part"
@@ -143,9 +147,15 @@ def build(materials: Materials, saved: dict[str, Any] | None) -> Plan:
     if saved is None and config.weights == "none" and isinstance(model, OwnTraining):
         # by one process for all: another processor's last bits would give other filters, which are never trained together
         model.load_state_dict(m.everyone.first_does(lambda: started(model, m)))
-    log.info("Computing in %s on %d thread%s, %s; batches of %d%s", decisions.precision, decisions.threads,
-             "s" if decisions.threads > 1 else "", "compiled" if decisions.compile else "not compiled", config.batch_size,
-             f" in {decisions.pieces} pieces" if decisions.pieces > 1 else "")  # fmt: skip
+    log.info(
+        "Computing in %s on %d thread%s, %s; batches of %d%s",
+        decisions.precision,
+        decisions.threads,
+        "s" if decisions.threads > 1 else "",
+        "compiled" if decisions.compile else "not compiled",
+        config.batch_size,
+        f" in {decisions.pieces} pieces" if decisions.pieces > 1 else "",
+    )
 
     dtype = machine.dtype_of(decisions.precision)
     model = model.to(m.device, dtype, memory_format=machine.CHANNELS_LAST)
@@ -156,8 +166,9 @@ def build(materials: Materials, saved: dict[str, Any] | None) -> Plan:
         names = ", ".join(name for name, _ in stages)
         raise ConfigError(f"--freeze={config.freeze}: {config.model} has {len(stages)} stages: {names}")
     average = optim.MovingAverage(model, copy.deepcopy(model), config.ema) if config.ema else None
-    optimizer = optim.make_optimizer(config.optimizer, parameter_groups(config, model, head),
-                                     momentum=config.momentum, nesterov=config.nesterov)  # fmt: skip
+    optimizer = optim.make_optimizer(
+        config.optimizer, parameter_groups(config, model, head), momentum=config.momentum, nesterov=config.nesterov
+    )
     scaler = torch.amp.GradScaler(m.device.type, enabled=decisions.precision == "fp16")
     state = TrainingState(model, optimizer, scaler, average, torch.zeros(2, dtype=torch.float64, device=m.device))
     if saved:
@@ -182,11 +193,17 @@ def check_small_images(config: Config, model: nn.Module, crop: int) -> None:
         machine.saved_bytes_per_image(model, side, "fp32")  # a step of a copy, without memory and time
     except (RuntimeError, AssertionError, ValueError) as error:
         reason = str(error).splitlines()[0]
-        raise ConfigError(f"--small_epochs={config.small_epochs}: {config.model} does not take images of {side} pixels "
-                          f"({reason}); leave it out (--small_epochs=0 where a recipe sets it)") from error  # fmt: skip
+        raise ConfigError(
+            f"--small_epochs={config.small_epochs}: {config.model} does not take images of {side} pixels "
+            f"({reason}); leave it out (--small_epochs=0 where a recipe sets it)"
+        ) from error
     if config.small_epochs >= config.epochs:
-        log.warning("--small_epochs=%d: no epoch of %d is left for images of %d pixels, as they are tested; fewer would be better",
-                    config.small_epochs, config.epochs, crop)  # fmt: skip
+        log.warning(
+            "--small_epochs=%d: no epoch of %d is left for images of %d pixels, as they are tested; fewer would be better",
+            config.small_epochs,
+            config.epochs,
+            crop,
+        )
 
 
 def started(model: OwnTraining, m: Materials) -> dict[str, torch.Tensor]:
@@ -210,9 +227,14 @@ def normalised(m: Materials, saved: dict[str, Any] | None) -> Materials:
 
 
 def open_features(
-    m: Materials, spec: ModelSpec, model: nn.Module, decisions: Decisions, head: list[str], stages: list,
+    m: Materials,
+    spec: ModelSpec,
+    model: nn.Module,
+    decisions: Decisions,
+    head: list[str],
+    stages: list,
     feeds: dict[str, Feed],
-) -> Features | None:  # fmt: skip
+) -> Features | None:
     """With a frozen backbone: its features, computed once. None, with the reason in the log, where each epoch needs it whole."""
     config = m.config
     if config.freeze != "backbone" or config.unfreeze_epoch is not None:
@@ -242,8 +264,17 @@ def open_features(
     folder = pixels.cache.path.parent if pixels.cache else None
     index = m.dataset.index
     key = features_key(index, m.pre, model, cut, f"{config.augment} {config.seed}" if views else "", facts)
-    features = Features(model, cut, feeds, eval_batch=decisions.eval_batch, autocast=autocast, views=views,
-                        folder=folder, key=key, rows=len(index))  # fmt: skip
+    features = Features(
+        model,
+        cut,
+        feeds,
+        eval_batch=decisions.eval_batch,
+        autocast=autocast,
+        views=views,
+        folder=folder,
+        key=key,
+        rows=len(index),
+    )
     log.info("%s", features.describe())
     return features
 
@@ -279,8 +310,13 @@ def decide(m: Materials, model: nn.Module, steps: int) -> Decisions:
         images = -(-config.batch_size // m.everyone.count)
         pieces = machine.pieces_for(images, per_image, weights, memory)
         if pieces > 1:
-            log.info("A batch of %d needs about %.1f GB in one piece, and %.1f GB are granted: --grad_accumulation=%d",
-                     images, 1.5 * per_image * images / 1e9, memory / 1e9, pieces)  # fmt: skip
+            log.info(
+                "A batch of %d needs about %.1f GB in one piece, and %.1f GB are granted: --grad_accumulation=%d",
+                images,
+                1.5 * per_image * images / 1e9,
+                memory / 1e9,
+                pieces,
+            )
     else:
         pieces = int(config.grad_accumulation)
     largest = max(len(m.dataset.splits.validation), len(m.dataset.splits.test), 1)
@@ -295,15 +331,26 @@ def recorded(saved: dict[str, Any], m: Materials, model: nn.Module, steps: int) 
     """What was decided when the run began; says so where this machine would have decided otherwise."""
     decisions = Decisions(**saved["decisions"])
     if decisions.processes != m.everyone.count:
-        log.warning("The run began on %d process%s and goes on on %d: dropout is drawn anew, BatchNorm sees other parts, and "
-                    "the last digits are not those of an unbroken run", decisions.processes,
-                    "es" if decisions.processes > 1 else "", m.everyone.count)  # fmt: skip
+        log.warning(
+            "The run began on %d process%s and goes on on %d: dropout is drawn anew, BatchNorm sees other parts, and "
+            "the last digits are not those of an unbroken run",
+            decisions.processes,
+            "es" if decisions.processes > 1 else "",
+            m.everyone.count,
+        )
         here = decide(m, model, steps)
         decisions = replace(decisions, processes=here.processes, threads=here.threads, pieces=here.pieces)
     if decisions.device != m.device.type:
-        log.warning("The run began on %s and goes on on %s: its last digits will not be those of an unbroken run",
-                    decisions.device, m.device.type)  # fmt: skip
+        log.warning(
+            "The run began on %s and goes on on %s: its last digits will not be those of an unbroken run",
+            decisions.device,
+            m.device.type,
+        )
     if m.device.type == "cpu" and decisions.threads != machine.granted_cores():
-        log.info("The run began on %d cores and keeps %d threads, here on %d: another number changes the last digits",
-                 decisions.threads, decisions.threads, machine.granted_cores())  # fmt: skip
+        log.info(
+            "The run began on %d cores and keeps %d threads, here on %d: another number changes the last digits",
+            decisions.threads,
+            decisions.threads,
+            machine.granted_cores(),
+        )
     return decisions

@@ -276,9 +276,12 @@ def joined(device: str = "cpu", timeout: float = PEER_TIMEOUT) -> Iterator[Proce
         if on_gpu:
             torch.cuda.set_device(here.local_rank)
         dist.init_process_group(
-            "cpu:gloo,cuda:nccl" if on_gpu else "gloo", store=dist.PrefixStore("torch", store), rank=here.rank,
-            world_size=here.count, timeout=limit,
-        )  # fmt: skip
+            "cpu:gloo,cuda:nccl" if on_gpu else "gloo",
+            store=dist.PrefixStore("torch", store),
+            rank=here.rank,
+            world_size=here.count,
+            timeout=limit,
+        )
     try:
         yield Processes(here, dist.PrefixStore("deep_cnn", store))
     except Stopped:

@@ -128,8 +128,15 @@ class Profile(Silent):
             text = "" if later is None else f", in later ones {later:.1f} (median)"
             log.info("  images/s trained on in the first epoch %.1f%s", first, text)
         log.info("%s", advice(self.seconds, self.epochs, facts))
-        write_json(path, {"seconds": self.seconds, "copying": self.copied, "images_per_second": self.rates(),
-                          "epochs": [vars(epoch) for epoch in self.epochs]})  # fmt: skip
+        write_json(
+            path,
+            {
+                "seconds": self.seconds,
+                "copying": self.copied,
+                "images_per_second": self.rates(),
+                "epochs": [vars(epoch) for epoch in self.epochs],
+            },
+        )
 
     def rates(self) -> tuple[float | None, float | None]:
         """Images a second of the first epoch, and the median of the later ones."""

@@ -19,9 +19,20 @@ log = logging.getLogger(__name__)
 
 FEW_GROUPS = 20
 SHARES = {"top1", "top5", "balanced_accuracy", "macro_f1", "micro_f1", "map"}  # shown in percent on the console
-LABELS = {"top1": "top-1", "top5": "top-5", "balanced_accuracy": "balanced accuracy", "macro_f1": "macro F1",
-          "micro_f1": "micro F1", "map": "mAP", "mae": "MAE", "rmse": "RMSE", "r2": "R2", "pearson": "Pearson",
-          "spearman": "Spearman", "loss": "loss"}  # fmt: skip
+LABELS = {
+    "top1": "top-1",
+    "top5": "top-5",
+    "balanced_accuracy": "balanced accuracy",
+    "macro_f1": "macro F1",
+    "micro_f1": "micro F1",
+    "map": "mAP",
+    "mae": "MAE",
+    "rmse": "RMSE",
+    "r2": "R2",
+    "pearson": "Pearson",
+    "spearman": "Spearman",
+    "loss": "loss",
+}
 
 
 def flat_scores(task: Task, outputs: np.ndarray, targets: np.ndarray) -> dict[str, float | None]:
@@ -69,8 +80,10 @@ def write_predictions(path, task: Task, index: Index, samples: np.ndarray, outpu
     said = rows.cells(task, task.decode(outputs))
     if task.kind == "scores":
         header = ["file", *(f"{kind}_{name}" for name in task.names for kind in ("target", "predicted"))]
-        table = ([index.paths[s], *(None if np.isnan(v) else float(v) for pair in zip(t, d, strict=True) for v in pair)]
-                 for s, t, d in zip(samples, targets, said, strict=True))  # fmt: skip
+        table = (
+            [index.paths[s], *(None if np.isnan(v) else float(v) for pair in zip(t, d, strict=True) for v in pair)]
+            for s, t, d in zip(samples, targets, said, strict=True)
+        )
     else:
         header = ["file", "target", *rows.columns(task)]
         table = ([index.paths[s], truth(task, t), *d] for s, t, d in zip(samples, targets, said, strict=True))
@@ -111,8 +124,12 @@ def metric_line(scores: dict[str, Any]) -> str:
 
 def show_result(result: dict[str, Any]) -> None:
     """The held-out result on the console and in the log, with its intervals; each target's and the mean predictor's."""
-    log.info("%s result on %d images, with 95%% intervals from %s:", result["split"].capitalize(), result["count"],
-             "resampled images" if "per_group" not in result else f"{result['number_of_groups']} resampled groups")  # fmt: skip
+    log.info(
+        "%s result on %d images, with 95%% intervals from %s:",
+        result["split"].capitalize(),
+        result["count"],
+        "resampled images" if "per_group" not in result else f"{result['number_of_groups']} resampled groups",
+    )
     if warning := few_groups(result):
         log.warning("  %s", warning)
     _show_metrics(result, result["intervals"], "")

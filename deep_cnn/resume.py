@@ -35,16 +35,25 @@ def find_saved(
         if mode == "must":
             raise CheckpointError(f"--resume=must: {files.last} is another run: {'; '.join(changed)}")
         name = _move_aside(files)
-        log.info("The run of this name differs (%s); it is now called %s%s", "; ".join(changed), name,
-                 "" if finished else f", unfinished: its own flags with --run_name={name} go on with it")  # fmt: skip
+        log.info(
+            "The run of this name differs (%s); it is now called %s%s",
+            "; ".join(changed),
+            name,
+            "" if finished else f", unfinished: its own flags with --run_name={name} go on with it",
+        )
         return None
     if sources_changed and finished and mode != "must":
-        log.info("The program's sources have changed since this run finished, so it is trained afresh; "
-                 "the old one is now called %s", _move_aside(files))  # fmt: skip
+        log.info(
+            "The program's sources have changed since this run finished, so it is trained afresh; "
+            "the old one is now called %s",
+            _move_aside(files),
+        )
         return None
     if sources_changed:
-        log.warning("The program's sources have changed since this run %s",
-                    "finished" if finished else "began; it goes on with the new ones")  # fmt: skip
+        log.warning(
+            "The program's sources have changed since this run %s",
+            "finished" if finished else "began; it goes on with the new ones",
+        )
     return saved
 
 
@@ -52,8 +61,9 @@ def _nothing_saved(mode: str, files: RunFiles, status: Status) -> None:
     if files.has_results():  # a best.pt, or a test, whose last.pt somebody has removed
         if mode == "must":
             raise CheckpointError(f"--resume=must: {files.last} does not exist: there is nothing to go on with")
-        log.info("There is no %s to go on with; what else this run has left is now called %s",
-                 files.last, _move_aside(files))  # fmt: skip
+        log.info(
+            "There is no %s to go on with; what else this run has left is now called %s", files.last, _move_aside(files)
+        )
     elif mode == "must" and status.before() is None:
         raise CheckpointError(f"--resume=must: {files.last} does not exist: there is nothing to go on with")
     elif mode == "must":  # a link of a chain that was stopped while it still counted the images

@@ -116,9 +116,14 @@ def carry_out(
 
 
 def _run(
-    config: Config, files: RunFiles, lock: RunLock | None, status: Status, at_most: int | None,
-    after_epoch: Callable | None, everyone: Processes,
-) -> dict[str, Any] | None:  # fmt: skip
+    config: Config,
+    files: RunFiles,
+    lock: RunLock | None,
+    status: Status,
+    at_most: int | None,
+    after_epoch: Callable | None,
+    everyone: Processes,
+) -> dict[str, Any] | None:
     fresh = everyone.first_does(lambda: look_around(config, files))
     materials = preparation.gather(config, fresh=fresh, at_most=at_most, everyone=everyone)
     has_test = len(materials.dataset.splits.test) > 0 and after_epoch is None
@@ -158,8 +163,12 @@ def known_result(
         results.show_result(result)
         level = materials.config.tta
         if level not in ("none", result.get("tta", {}).get("views")):
-            log.info("It was tested without --tta=%s; python -m deep_cnn evaluate --run_name=%s --tta=%s tests it so", level,
-                     files.name, level)  # fmt: skip
+            log.info(
+                "It was tested without --tta=%s; python -m deep_cnn evaluate --run_name=%s --tta=%s tests it so",
+                level,
+                files.name,
+                level,
+            )
         log.info("Everything is in %s", files.results)
     if after_epoch is None and not (files.results / "report.html").exists():
         conclude(files, materials.dataset.index.root)  # the process before this one died while it wrote it
@@ -195,11 +204,16 @@ def go_on(
         status.say("running")
 
     keeper = Keeper(
-        files, lambda: plan.describe() | plan.state.capture(), config.save_every,
+        files,
+        lambda: plan.describe() | plan.state.capture(),
+        config.save_every,
         time_limit(parse_duration("max_time", config.max_time)) if everyone.first else Deadline(None),
-        before_save=before_save, after_save=after_save, watch=profile.phase,
-        agreed=everyone.largest, writes=everyone.first,
-    )  # fmt: skip
+        before_save=before_save,
+        after_save=after_save,
+        watch=profile.phase,
+        agreed=everyone.largest,
+        writes=everyone.first,
+    )
     forecast = Forecast(plan.steps, config.epochs, plan.work)
     after_save()
     if progress.global_step:
@@ -256,8 +270,12 @@ def conclude(files: RunFiles, data: Path) -> None:
             log.info("Note: %s", sentence)
         log.info("Report: %s", write_report(files, data, "finished"))
     except Exception as error:
-        log.warning("The report could not be written (%s: %s); python -m deep_cnn report --run_name=%s tries again",
-                    type(error).__name__, error, files.name)  # fmt: skip
+        log.warning(
+            "The report could not be written (%s: %s); python -m deep_cnn report --run_name=%s tries again",
+            type(error).__name__,
+            error,
+            files.name,
+        )
         log.debug("%s", traceback.format_exc())
 
 
@@ -354,8 +372,10 @@ def note_epoch(
     """metrics.csv, timing.csv, and the epoch's line on the console."""
     state, config = plan.state, plan.materials.config
     images, train_seconds = len(plan.materials.dataset.splits.train), state.timing[-1]["train_seconds"]
-    state.timing[-1] |= {"validation_seconds": round(validation_seconds, 3),
-                         "images_per_second": round(images / max(train_seconds, 1e-3), 2)}  # fmt: skip
+    state.timing[-1] |= {
+        "validation_seconds": round(validation_seconds, 3),
+        "images_per_second": round(images / max(train_seconds, 1e-3), 2),
+    }
     write_epochs(plan, files)
     forecast.validated(validation_seconds)
     scores = {name.removeprefix("val_"): value for name, value in row.items() if name.startswith("val_")}
@@ -368,9 +388,14 @@ def note_epoch(
         f"validation {results.metric_line(scores)}{best}" if scores else "no validation set: the last weights are kept"
     )
     left = None if state.progress.finished else forecast.seconds_left(state.progress.global_step)
-    log.info("Epoch %d: training loss %.4g, %s; %s%s", row["epoch"], row["train_loss"], text,
-             duration(train_seconds + validation_seconds),
-             f"; {forecast_text(left, deadline.left())}" if left is not None else "")  # fmt: skip
+    log.info(
+        "Epoch %d: training loss %.4g, %s; %s%s",
+        row["epoch"],
+        row["train_loss"],
+        text,
+        duration(train_seconds + validation_seconds),
+        f"; {forecast_text(left, deadline.left())}" if left is not None else "",
+    )
     if state.progress.finished and state.progress.epoch < config.epochs:
         log.info("Stopping early: no better validation for %d epochs", config.patience)
 

@@ -118,8 +118,12 @@ def _found_dead(lock: Path, holder: dict | None, me: dict, name: str) -> bool:
     patience = 2 * HEARTBEAT if job and job == me["job"] else DEAD_AFTER
     begun, beat, silent = time.monotonic(), lock.stat().st_mtime, _silent_for(lock)
     if silent < patience:
-        log.info("%s. No sign of life from there for %d s; waiting for one, at most until it is %d s",
-                 _held_by(holder, name), silent, patience)  # fmt: skip
+        log.info(
+            "%s. No sign of life from there for %d s; waiting for one, at most until it is %d s",
+            _held_by(holder, name),
+            silent,
+            patience,
+        )
     while silent + time.monotonic() - begun < patience:
         time.sleep(min(1.0, HEARTBEAT / 10))
         if read_json(lock) != holder:

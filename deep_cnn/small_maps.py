@@ -91,8 +91,11 @@ def use_matrix_products(model: nn.Module, *, amx: bool) -> None:
     """Make every plain convolution of the network a SmallMapConv2d, in place. amx: whether the processor has it."""
     for module in model.modules():
         if (
-            type(module) is nn.Conv2d and module.groups == 1 and module.dilation == (1, 1)
-            and module.padding_mode == "zeros" and not isinstance(module.padding, str)
-        ):  # fmt: skip
+            type(module) is nn.Conv2d
+            and module.groups == 1
+            and module.dilation == (1, 1)
+            and module.padding_mode == "zeros"
+            and not isinstance(module.padding, str)
+        ):
             module.__class__ = SmallMapConv2d
             module.largest = LARGEST if amx or module.kernel_size == (1, 1) else LARGEST_OF_PATCHES

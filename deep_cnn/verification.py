@@ -38,11 +38,19 @@ def short_version(config: Config, root: Path) -> Config:
     batch = min(config.batch_size, BATCH)
     epochs = min(config.epochs, EPOCHS)
     return replace(
-        config, root_dir=str(root), epochs=epochs, batch_size=batch, save_every="2", resume="auto", max_time=None,
+        config,
+        root_dir=str(root),
+        epochs=epochs,
+        batch_size=batch,
+        save_every="2",
+        resume="auto",
+        max_time=None,
         small_epochs=min(config.small_epochs, epochs - 1),
         unfreeze_epoch=config.unfreeze_epoch and min(config.unfreeze_epoch, max(1, epochs - 1)),
-        wandb=False, tensorboard=False, config=None,
-    )  # fmt: skip
+        wandb=False,
+        tensorboard=False,
+        config=None,
+    )
 
 
 def verify(config: Config, kills: int, seed: int | None, say: Callable[[str], None], processes: int = 1) -> list[str]:

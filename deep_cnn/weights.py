@@ -27,9 +27,18 @@ OUR_FORMAT = "deep_cnn"
 
 # Where programs keep the tensors in a checkpoint, averaged weights first: those are the ones its author evaluated.
 STATE_KEYS = (
-    "model_ema", "state_dict_ema", "ema_state_dict", "ema",
-    "state_dict", "model_state_dict", "model", "net", "network", "weights", "module",
-)  # fmt: skip
+    "model_ema",
+    "state_dict_ema",
+    "ema_state_dict",
+    "ema",
+    "state_dict",
+    "model_state_dict",
+    "model",
+    "net",
+    "network",
+    "weights",
+    "module",
+)
 
 # Harmless kinds that training scripts store beside the tensors (their arguments, a best accuracy of NumPy's).
 _SAFE_KINDS = [

@@ -27,9 +27,14 @@ class Child:
     """A training that runs. phase and steps are those of this process, also after its death."""
 
     def __init__(
-        self, server: "Server", flags: list[str], folder: Path, *, environment: dict[str, str] | None = None,
+        self,
+        server: "Server",
+        flags: list[str],
+        folder: Path,
+        *,
+        environment: dict[str, str] | None = None,
         file_size: int = 0,
-    ):  # fmt: skip
+    ):
         """file_size: the largest that it can write, in bytes; beyond, its disk is full."""
         folder.mkdir(parents=True, exist_ok=True)
         self.server, self.said = server, folder / "said.txt"

@@ -101,8 +101,9 @@ def place(kind: str, seed: int, number: int, width: int, height: int) -> Image.I
     """One picture of a kind of place (PLACES): each kind has its own outlines, colours vary."""
     rng = np.random.default_rng([seed, PLACES.index(kind), number])
     w, h = width * DRAWN, height * DRAWN
-    sky, near, far, detail = (tuple(int(v) for v in colour(rng, *bounds)) for bounds in
-                              ((140, 240), (40, 150), (90, 200), (0, 255)))  # fmt: skip
+    sky, near, far, detail = (
+        tuple(int(v) for v in colour(rng, *bounds)) for bounds in ((140, 240), (40, 150), (90, 200), (0, 255))
+    )
     image = Image.new("RGB", (w, h), sky)
     draw = ImageDraw.Draw(image)
     horizon = int(h * rng.uniform(0.4, 0.6))
@@ -222,8 +223,17 @@ def write_place_pulse(folder: Path, n: int, size: int = 128, seed: int = 1) -> N
         for study, weights in STUDIES.items():
             if study == next(iter(STUDIES)) or number % 5:
                 score = score_of(shares, weights) + rng.normal() * 0.2
-                rows.append([f"{len(rows):024x}", location, int(rng.integers(1, 30)), place_id, study, f"{score:.6f}",
-                             f"{rng.uniform(1, 4):.6f}"])  # fmt: skip
+                rows.append(
+                    [
+                        f"{len(rows):024x}",
+                        location,
+                        int(rng.integers(1, 30)),
+                        place_id,
+                        study,
+                        f"{score:.6f}",
+                        f"{rng.uniform(1, 4):.6f}",
+                    ]
+                )
     with open(folder / "meta" / "qscores.tsv", "w", encoding="utf-8", newline="") as file:
         table = csv.writer(file, delimiter="\t", lineterminator="\n")
         table.writerow(

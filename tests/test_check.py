@@ -39,8 +39,17 @@ def findings(folder, rows, **flags):
         table = csv.DictWriter(file, rows[0])
         table.writeheader()
         table.writerows(rows)
-    config = Config(**FLAGS | {"root_dir": str(folder), "data_dir": str(folder), "metadata": "scores.csv",
-                               "target": ("sky", "year"), "split_column": "split"} | flags)  # fmt: skip
+    config = Config(
+        **FLAGS
+        | {
+            "root_dir": str(folder),
+            "data_dir": str(folder),
+            "metadata": "scores.csv",
+            "target": ("sky", "year"),
+            "split_column": "split",
+        }
+        | flags
+    )
     return [f for f in inspect(config) if f.level != "ok"]
 
 

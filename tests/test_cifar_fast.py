@@ -102,8 +102,12 @@ def test_translation_is_a_crop_of_mirrored_borders():
     seen = set()
     for image, result in zip(images, moved, strict=True):
         padded = T.pad(image, [2] * 4, padding_mode="reflect")
-        places = [(top, left) for top in range(5) for left in range(5)
-                  if torch.equal(padded[:, top : top + 32, left : left + 32], result)]  # fmt: skip
+        places = [
+            (top, left)
+            for top in range(5)
+            for left in range(5)
+            if torch.equal(padded[:, top : top + 32, left : left + 32], result)
+        ]
         assert len(places) == 1
         seen.add(places[0])
     assert len(seen) == 25

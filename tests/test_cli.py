@@ -15,9 +15,18 @@ def parse(*words: str) -> Config:
 
 @pytest.mark.parametrize(
     ("words", "value"),
-    [((), False), (("--wandb",), True), (("--wandb=True",), True), (("--wandb", "True"), True), (("--wandb=False",), False),
-     (("--wandb", "False"), False), (("--no_wandb",), False), (("--no-wandb",), False), (("--wandb=0",), False)],
-)  # fmt: skip
+    [
+        ((), False),
+        (("--wandb",), True),
+        (("--wandb=True",), True),
+        (("--wandb", "True"), True),
+        (("--wandb=False",), False),
+        (("--wandb", "False"), False),
+        (("--no_wandb",), False),
+        (("--no-wandb",), False),
+        (("--wandb=0",), False),
+    ],
+)
 def test_booleans(words, value):
     assert parse(*words).wandb is value  # bool("False") is True
 

@@ -34,8 +34,22 @@ ANIMALS = ("bee", "cat", "dog")
 def made(tmp_path):
     """A function that writes a finished run's files as training leaves them, its hits drawn, and gives its top-1."""
 
-    def make(name: str, model: str = "resnet18", *, right: float = 0.6, seed: int = 0, names=ANIMALS, n: int = 300, data: str = "one", program: str = "x",
-             files: str = "image", state: str = "finished", tested: bool = True, resampled: str = "images", **flags) -> float:  # fmt: skip
+    def make(
+        name: str,
+        model: str = "resnet18",
+        *,
+        right: float = 0.6,
+        seed: int = 0,
+        names=ANIMALS,
+        n: int = 300,
+        data: str = "one",
+        program: str = "x",
+        files: str = "image",
+        state: str = "finished",
+        tested: bool = True,
+        resampled: str = "images",
+        **flags,
+    ) -> float:
         rng = np.random.default_rng(seed)  # what is hard for one network is hard for the others
         truth = np.arange(n) % len(names)
         said = np.where(rng.random(n) < right, truth, (truth + 1) % len(names))
@@ -47,23 +61,36 @@ def made(tmp_path):
             "sources": program,
         }
         task = {"kind": "single", "names": list(names), "loss": "cross_entropy", "label_smoothing": 0.0}
-        write_json(folder / "config.json", {
-            "model": {"name": model, "outputs": len(names), "dropout": 0.0, "image_size": 64}, "task": task,
-            "config": {"data_dir": f"input/{data}", "metadata": None}, "identity": identity,
-            "decisions": {"device": "cpu", "threads": 2}})  # fmt: skip
+        write_json(
+            folder / "config.json",
+            {
+                "model": {"name": model, "outputs": len(names), "dropout": 0.0, "image_size": 64},
+                "task": task,
+                "config": {"data_dir": f"input/{data}", "metadata": None},
+                "identity": identity,
+                "decisions": {"device": "cpu", "threads": 2},
+            },
+        )
         write_json(folder / "status.json", {"state": state, "reason": "why", "step": 5, "steps": 20})
         write_rows(folder / "metrics.csv", [{"epoch": e, "val_loss": 1.0, "val_top1": right - 0.1 * e} for e in (0, 1)])
-        write_rows(folder / "timing.csv", [{"epoch": e, "train_seconds": 30, "validation_seconds": 5.5, "images_per_second": 9}
-                                           for e in (0, 1)])  # fmt: skip
+        write_rows(
+            folder / "timing.csv",
+            [{"epoch": e, "train_seconds": 30, "validation_seconds": 5.5, "images_per_second": 9} for e in (0, 1)],
+        )
         scores = ClassificationScores.of(chances, truth, names)
         if tested:
             result = held_out_result(scores, seed, repeats=50) | {"split": "test", "task": "single", "best_epoch": 0}
             result["bootstrap"]["resampled"] = resampled
             write_json(folder / "test.json", result)
             shuffled = np.random.default_rng(len(name)).permutation(n)  # the order of the rows says nothing
-            write_rows(folder / "predictions_test.csv", [
-                {"file": f"{files}{i}.jpg", "target": names[truth[i]]} | {f"p_{c}": float(p) for c, p in zip(names, chances[i], strict=True)}
-                for i in shuffled])  # fmt: skip
+            write_rows(
+                folder / "predictions_test.csv",
+                [
+                    {"file": f"{files}{i}.jpg", "target": names[truth[i]]}
+                    | {f"p_{c}": float(p) for c, p in zip(names, chances[i], strict=True)}
+                    for i in shuffled
+                ],
+            )
         return scores.scores()["top1"]
 
     return make
@@ -262,8 +289,14 @@ def test_paired_difference_is_that_of_scipy_and_of_theory():
     found = paired_difference([ours], [theirs], "top1", 0, repeats=4000)
     hits = [(each.predicted == each.targets).astype(float) for each in (ours, theirs)]
     assert found.value == pytest.approx(hits[0].mean() - hits[1].mean(), abs=1e-12)
-    reference = stats.bootstrap(hits, lambda a, b, axis=-1: a.mean(axis) - b.mean(axis), paired=True, method="percentile",
-                                n_resamples=4000, rng=1).confidence_interval  # fmt: skip
+    reference = stats.bootstrap(
+        hits,
+        lambda a, b, axis=-1: a.mean(axis) - b.mean(axis),
+        paired=True,
+        method="percentile",
+        n_resamples=4000,
+        rng=1,
+    ).confidence_interval
     assert found.interval == pytest.approx((reference.low, reference.high), abs=0.003)
     spread = (hits[0] - hits[1]).std() / np.sqrt(500)
     assert found.interval == pytest.approx((found.value - 1.96 * spread, found.value + 1.96 * spread), abs=0.004)
@@ -375,8 +408,16 @@ def test_no_name_is_over_another_or_over_a_point(crowded):
 @pytest.mark.parametrize("n", [1, 2, 12])
 def test_any_number_of_points_is_drawn(tmp_path, n):
     points = [Point(f"$net_{i}", 10**6, 0.5, 0.4, 0.6) for i in range(n)]  # all alike: axes of no width
-    against_parameters(points, [], tmp_path / "figure.png", label="R2", title="t", bars="95% interval", source="",
-                       lower_is_better=False)  # fmt: skip
+    against_parameters(
+        points,
+        [],
+        tmp_path / "figure.png",
+        label="R2",
+        title="t",
+        bars="95% interval",
+        source="",
+        lower_is_better=False,
+    )
     assert_picture(tmp_path / "figure.png")
 
 

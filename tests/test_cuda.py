@@ -130,9 +130,16 @@ def test_no_step_waits_for_the_gpu(index):
     settings = engine.StepSettings(clip=1.0, autocast=machine.autocast(GPU, "bf16"))
     scaler, sums = torch.amp.GradScaler("cuda", enabled=False), torch.zeros(2, dtype=torch.float64, device=GPU)
     steps = engine.train_one_epoch(
-        model, feed.train_batches(1, 0, 16), task, optimizer, settings,
-        lr_factor=lambda step: 1.0, first_step=0, sums=sums, scaler=scaler,
-    )  # fmt: skip
+        model,
+        feed.train_batches(1, 0, 16),
+        task,
+        optimizer,
+        settings,
+        lr_factor=lambda step: 1.0,
+        first_step=0,
+        sums=sums,
+        scaler=scaler,
+    )
     next(steps)  # the first one makes the optimizer's state
     torch.cuda.set_sync_debug_mode("error")
     try:
@@ -216,9 +223,19 @@ def test_frozen_features_on_the_gpu(run_cli, tmp_path):
 @pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two GPUs")
 def test_two_gpus_with_sync_batchnorm_train_what_one_trains(tmp_path):
     flags = [
-        "-m", "deep_cnn", f"--data_dir={PLACES}", "--model=resnet18", "--weights=none", "--image_size=64", "--batch_size=16",
-        "--epochs=2", "--precision=fp64", "--device=cuda", "--sync_batchnorm", "--cache=off",
-    ]  # fmt: skip
+        "-m",
+        "deep_cnn",
+        f"--data_dir={PLACES}",
+        "--model=resnet18",
+        "--weights=none",
+        "--image_size=64",
+        "--batch_size=16",
+        "--epochs=2",
+        "--precision=fp64",
+        "--device=cuda",
+        "--sync_batchnorm",
+        "--cache=off",
+    ]
     found = []
     for count in (1, 2):
         launch = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={count}"] if count > 1 else []

@@ -30,8 +30,13 @@ def test_uniform_and_unrelated():
     values = draws(0, "augment", 0, np.arange(20_000), 4)
     assert values.min() >= 0 and values.max() < 1
     assert stats.kstest(values.ravel(), "uniform").pvalue > 0.001
-    others = [draws(1, "augment", 0, np.arange(20_000), 4), draws(0, "flip", 0, np.arange(20_000), 4),
-              draws(0, "augment", 1, np.arange(20_000), 4), np.roll(values, 1, axis=0), values[:, [1, 2, 3, 0]]]  # fmt: skip
+    others = [
+        draws(1, "augment", 0, np.arange(20_000), 4),
+        draws(0, "flip", 0, np.arange(20_000), 4),
+        draws(0, "augment", 1, np.arange(20_000), 4),
+        np.roll(values, 1, axis=0),
+        values[:, [1, 2, 3, 0]],
+    ]
     for other in others:
         assert abs(np.corrcoef(values.ravel(), other.ravel())[0, 1]) < 0.02  # 5 sigma of 80,000 pairs
 

@@ -26,20 +26,33 @@ def network():
 def batches(count=4, rows=6, seed=0):
     generator = torch.Generator().manual_seed(seed)
     return [
-        Batch(torch.randn(rows, 3, 8, 8, generator=generator), torch.randint(0, 3, (rows,), generator=generator),
-              torch.rand(rows, generator=generator) + 0.5, np.arange(rows) + rows * k)
+        Batch(
+            torch.randn(rows, 3, 8, 8, generator=generator),
+            torch.randint(0, 3, (rows,), generator=generator),
+            torch.rand(rows, generator=generator) + 0.5,
+            np.arange(rows) + rows * k,
+        )
         for k in range(count)
-    ]  # fmt: skip
+    ]
 
 
 def run(model, some, first_step=0, settings=None, lr=0.1, factor=lambda step: 1.0):
     groups = optim.parameter_groups(model, ["5"], lr=lr, backbone_lr=lr, weight_decay=0.0)
     optimizer = optim.make_optimizer("sgd", groups, momentum=0.0, nesterov=False)
     sums = torch.zeros(2, dtype=torch.float64)
-    steps = list(train_one_epoch(
-        model, some, TASK, optimizer, settings or StepSettings(), lr_factor=factor, first_step=first_step, sums=sums,
-        scaler=torch.amp.GradScaler("cpu", enabled=False),
-    ))  # fmt: skip
+    steps = list(
+        train_one_epoch(
+            model,
+            some,
+            TASK,
+            optimizer,
+            settings or StepSettings(),
+            lr_factor=factor,
+            first_step=first_step,
+            sums=sums,
+            scaler=torch.amp.GradScaler("cpu", enabled=False),
+        )
+    )
     return steps, sums
 
 

@@ -49,9 +49,13 @@ def test_a_map_says_what_raises_and_what_lowers():
 
 @pytest.mark.parametrize(
     ("name", "size", "layer", "kind"),
-    [("resnet18", 224, "layer4", "channels first"), ("resnet18", 64, "layer2", "channels first"),
-     ("vit_b_16", 112, None, "tokens"), ("swin_t", 112, None, "channels last")],
-)  # fmt: skip
+    [
+        ("resnet18", 224, "layer4", "channels first"),
+        ("resnet18", 64, "layer2", "channels first"),
+        ("vit_b_16", 112, None, "tokens"),
+        ("swin_t", 112, None, "channels last"),
+    ],
+)
 def test_the_layer_and_its_kind(name, size, layer, kind):
     spec = ModelSpec(name, 2, 0.0, size)
     model = build_model(spec, 0).eval()

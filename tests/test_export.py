@@ -13,8 +13,13 @@ from deep_cnn.data.decode import decode
 from deep_cnn.data.preprocess import Preprocessing
 from deep_cnn.exporting import formats
 
-CASES = [("onnx", False, "places_run"), ("onnx", True, "scores_run"), ("torchscript", True, "places_run"),
-         ("pt2", True, "scores_run"), ("safetensors", False, "places_run")]  # fmt: skip
+CASES = [
+    ("onnx", False, "places_run"),
+    ("onnx", True, "scores_run"),
+    ("torchscript", True, "places_run"),
+    ("pt2", True, "scores_run"),
+    ("safetensors", False, "places_run"),
+]
 
 
 @pytest.mark.parametrize(("kind", "inside", "run_name"), CASES)
@@ -36,8 +41,13 @@ def test_a_file_gives_the_predictions_of_float32(request, run_cli, tmp_path, run
     import onnxruntime
 
     table = tmp_path / "fp32.csv"
-    run_cli("predict", checkpoint=run.checkpoint, images=run.files.results / "predictions_test.csv", precision="fp32",
-            output=table)  # fmt: skip
+    run_cli(
+        "predict",
+        checkpoint=run.checkpoint,
+        images=run.files.results / "predictions_test.csv",
+        precision="fp32",
+        output=table,
+    )
     rows = pd.read_csv(table)
     pre = Preprocessing.from_dict(about["preprocessing"])
     data = run.splits.set_index("file").index

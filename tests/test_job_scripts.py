@@ -229,17 +229,28 @@ cd / && exec "$@"
 """
 
 
-@pytest.mark.parametrize(("mpi", "words"), [
-    ("HYDRA build details", "-n 2 --ppn 1"), ("mpiexec (Open MPI) 4.1", "-n 2 --map-by ppr:1:node --bind-to none"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("mpi", "words"),
+    [
+        ("HYDRA build details", "-n 2 --ppn 1"),
+        ("mpiexec (Open MPI) 4.1", "-n 2 --map-by ppr:1:node --bind-to none"),
+    ],
+)
 def test_several_nodes(jobs, tmp_path, mpi, words):
     shutil.copy(ROOT / "submit_multinode.pbs", jobs.folder)
     jobs.fake("mpiexec", FAKE_MPIEXEC)
     jobs.fake("torchrun", FAKE_PROGRAM)
     (tmp_path / "nodes").write_text("node-b\nnode-a\nnode-b\n", encoding="utf-8")
     jobs.plan("stopped 0")
-    done = jobs.submit("submit_multinode.pbs", PBS_NODEFILE=str(tmp_path / "nodes"), MPI=mpi, GPUS="8", EPOCHS="3",
-                       ARGS="--note='two words'", STAGE="1")  # fmt: skip
+    done = jobs.submit(
+        "submit_multinode.pbs",
+        PBS_NODEFILE=str(tmp_path / "nodes"),
+        MPI=mpi,
+        GPUS="8",
+        EPOCHS="3",
+        ARGS="--note='two words'",
+        STAGE="1",
+    )
     assert done.returncode == 75, done.stdout + done.stderr
     start, program, qsub = jobs.calls()
     assert start == f"mpiexec {words}"

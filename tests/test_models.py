@@ -37,15 +37,30 @@ FOLDER = Path(__file__).parent
 # PyTorch's tutorial
 SMALL = {
     "net": 62_006,
-    "cifar_vgg11": 9_231_114, "cifar_vgg13": 9_416_010, "cifar_vgg16": 14_728_266, "cifar_vgg19": 20_040_522,
-    "cifar_resnet18": 11_173_962, "cifar_resnet34": 21_282_122, "cifar_resnet50": 23_520_842, "cifar_resnet101": 42_512_970,
-    "cifar_resnet20": 269_722, "cifar_resnet32": 464_154, "cifar_resnet44": 658_586, "cifar_resnet56": 853_018,
+    "cifar_vgg11": 9_231_114,
+    "cifar_vgg13": 9_416_010,
+    "cifar_vgg16": 14_728_266,
+    "cifar_vgg19": 20_040_522,
+    "cifar_resnet18": 11_173_962,
+    "cifar_resnet34": 21_282_122,
+    "cifar_resnet50": 23_520_842,
+    "cifar_resnet101": 42_512_970,
+    "cifar_resnet20": 269_722,
+    "cifar_resnet32": 464_154,
+    "cifar_resnet44": 658_586,
+    "cifar_resnet56": 853_018,
     "cifar_resnet110": 1_727_962,
-    "cifar_preact_resnet18": 11_171_146, "cifar_preact_resnet34": 21_279_306, "cifar_preact_resnet50": 23_509_066,
-    "cifar_densenet121": 6_956_298, "cifar_densenet169": 12_493_322, "cifar_densenet_small": 1_000_618,
-    "cifar_mobilenet_v2": 2_296_922, "cifar_fast": 1_971_640,
-    "cifar_wide_resnet16_4": 2_748_890, "cifar_wide_resnet28_10": 36_479_194,
-}  # fmt: skip
+    "cifar_preact_resnet18": 11_171_146,
+    "cifar_preact_resnet34": 21_279_306,
+    "cifar_preact_resnet50": 23_509_066,
+    "cifar_densenet121": 6_956_298,
+    "cifar_densenet169": 12_493_322,
+    "cifar_densenet_small": 1_000_618,
+    "cifar_mobilenet_v2": 2_296_922,
+    "cifar_fast": 1_971_640,
+    "cifar_wide_resnet16_4": 2_748_890,
+    "cifar_wide_resnet28_10": 36_479_194,
+}
 
 
 def digest(model: nn.Module) -> str:
@@ -87,7 +102,9 @@ def test_small_networks_have_the_published_number_of_parameters(name):
 
 
 # Published multiply-adds of one 32x32 image, in millions: ResNet18 0.56 G and ResNet20 to ResNet110 of He et al.'s table
-@pytest.mark.parametrize(("name", "millions"), [("cifar_resnet18", 556), ("cifar_resnet20", 40.6), ("cifar_resnet56", 125.5)])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "millions"), [("cifar_resnet18", 556), ("cifar_resnet20", 40.6), ("cifar_resnet56", 125.5)]
+)
 def test_small_networks_keep_their_maps_as_wide_as_published(name, millions):
     """Parameters do not tell an early pooling or a stride at the wrong place; the multiply-adds do."""
     model = empty_model(ModelSpec(name, outputs=10))
@@ -128,8 +145,17 @@ def test_small_networks_have_no_published_weights_and_say_what_to_do():
 
 
 @pytest.mark.parametrize(
-    "name", ["resnet18", "regnet_y_400mf", "densenet121", "shufflenet_v2_x0_5", "squeezenet1_1", "mnasnet0_5", "mobilenet_v3_small"]
-)  # fmt: skip
+    "name",
+    [
+        "resnet18",
+        "regnet_y_400mf",
+        "densenet121",
+        "shufflenet_v2_x0_5",
+        "squeezenet1_1",
+        "mnasnet0_5",
+        "mobilenet_v3_small",
+    ],
+)
 def test_the_backbone_is_torchvisions_own_whole(name):
     """With the same weights, head included, the outputs are those of torchvision's network."""
     own = torchvision_models.get_model(name, weights=None).eval()

@@ -56,8 +56,15 @@ def test_all_else_is_sgd():
     ours = network()
     optimizer, theirs = muon_of(ours, weight_decay=0.1), copy.deepcopy(ours)
     others = [p for name, p in theirs.named_parameters() if name != "0.weight"]
-    plain = torch.optim.SGD([{"params": [p for p in others if p.ndim > 1], "weight_decay": 0.1},
-                             {"params": [p for p in others if p.ndim == 1]}], lr=0.1, momentum=0.9, nesterov=True)  # fmt: skip
+    plain = torch.optim.SGD(
+        [
+            {"params": [p for p in others if p.ndim > 1], "weight_decay": 0.1},
+            {"params": [p for p in others if p.ndim == 1]},
+        ],
+        lr=0.1,
+        momentum=0.9,
+        nesterov=True,
+    )
     for step in range(3):
         backward(ours, step)
         for a, b in zip(ours.parameters(), theirs.parameters(), strict=True):
@@ -126,9 +133,12 @@ def test_an_automatic_rate_is_that_of_all_but_the_filters(train, monkeypatch, fl
     """In the range test, too, they turn as they will in the run."""
     turns, step = set(), Muon.step
     monkeypatch.setattr(
-        Muon, "step",
-        lambda self, closure=None: turns.update(g["lr"] for g in self.param_groups if g["orthogonal"]) or step(self, closure),
-    )  # fmt: skip
+        Muon,
+        "step",
+        lambda self, closure=None: (
+            turns.update(g["lr"] for g in self.param_groups if g["orthogonal"]) or step(self, closure)
+        ),
+    )
     code, files = train(optimizer="muon", lr="auto", schedule="constant", warmup=0, **flags)
     assert code == 0
     saved = torch.load(files.last, weights_only=True)

@@ -78,10 +78,15 @@ def test_optimizers_are_torchs(name):
     optimizer = optim.make_optimizer(
         name, groups_of(ours, lr=0.01, backbone_lr=0.01), momentum=0.9, nesterov=name == "sgd"
     )
-    decay = [{"params": [p for p in theirs.parameters() if p.ndim > 1], "weight_decay": 0.1},
-             {"params": [p for p in theirs.parameters() if p.ndim <= 1], "weight_decay": 0.0}]  # fmt: skip
-    plain = {"adamw": lambda: torch.optim.AdamW(decay, lr=0.01), "adam": lambda: torch.optim.Adam(decay, lr=0.01),
-             "sgd": lambda: torch.optim.SGD(decay, lr=0.01, momentum=0.9, nesterov=True)}[name]()  # fmt: skip
+    decay = [
+        {"params": [p for p in theirs.parameters() if p.ndim > 1], "weight_decay": 0.1},
+        {"params": [p for p in theirs.parameters() if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    plain = {
+        "adamw": lambda: torch.optim.AdamW(decay, lr=0.01),
+        "adam": lambda: torch.optim.Adam(decay, lr=0.01),
+        "sgd": lambda: torch.optim.SGD(decay, lr=0.01, momentum=0.9, nesterov=True),
+    }[name]()
     images = torch.randn(8, 3, 3, 3)
     for _ in range(3):
         for model, opt in ((ours, optimizer), (theirs, plain)):

@@ -245,8 +245,13 @@ def test_geojson_and_parquet(run_cli, scores_run, tmp_path):
     pytest.importorskip("pyarrow")
     images = scores_run.files.results / "predictions_test.csv"
     for ending in ("geojson", "parquet"):
-        code, _ = run_cli("predict", checkpoint=scores_run.checkpoint, images=images, tta=True,
-                          output=tmp_path / ending / f"out.{ending}")  # fmt: skip
+        code, _ = run_cli(
+            "predict",
+            checkpoint=scores_run.checkpoint,
+            images=images,
+            tta=True,
+            output=tmp_path / ending / f"out.{ending}",
+        )
         assert code == 0
     rows = pd.read_csv(tmp_path / "parquet" / "out.csv")
     pd.testing.assert_frame_equal(

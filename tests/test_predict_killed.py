@@ -34,10 +34,22 @@ def test_each_image_once_and_the_same_bytes_after_ten_kills_and_in_three_shards(
     write_perception_set(tmp_path / "many", IMAGES, 48)
     for number in (0, 700, 701, 1999):  # failures at the ends and in a row are resumed over, too
         (tmp_path / "many" / "images" / f"street_{number:05d}.jpg").write_bytes(b"\xff\xd8\xffbroken")
-    flags = [f"--{k}={v}" for k, v in (TINY | {"data_dir": tmp_path / "many", "metadata": "scores.csv", "target": "score",
-                                                "on_bad_image": "skip", "subset": "100",
-                                                # large enough that most of the time goes into the rows
-                                                "model": "resnet18", "image_size": "96"}).items()]  # fmt: skip
+    flags = [
+        f"--{k}={v}"
+        for k, v in (
+            TINY
+            | {
+                "data_dir": tmp_path / "many",
+                "metadata": "scores.csv",
+                "target": "score",
+                "on_bad_image": "skip",
+                "subset": "100",
+                # large enough that most of the time goes into the rows
+                "model": "resnet18",
+                "image_size": "96",
+            }
+        ).items()
+    ]
     subprocess.run([sys.executable, "-m", "deep_cnn", f"--root_dir={tmp_path}", *flags], env=env, check=True)
     images = tmp_path / "many" / "images"
     whole, killed = tmp_path / "whole.csv", tmp_path / "killed.csv"

@@ -29,11 +29,25 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="forks processes
 
 # 40 images in batches of 11, 11, 11 and 7: parts of 5 and 6, of 2, 3, 3 and 3; the last one is too small for four
 EXACT = [
-    f"--data_dir={PLACES}", "--model=timm/test_convnext", "--weights=none", "--image_size=32", "--batch_size=11",
-    "--cache=off", "--precision=fp64", "--augment=strong",
-]  # fmt: skip
-BATCHNORM = [f"--data_dir={PLACES}", "--model=shufflenet_v2_x0_5", "--weights=none", "--image_size=32", "--batch_size=16",
-             "--save_every=2", "--ema=0.9", "--dropout=0.2"]  # fmt: skip
+    f"--data_dir={PLACES}",
+    "--model=timm/test_convnext",
+    "--weights=none",
+    "--image_size=32",
+    "--batch_size=11",
+    "--cache=off",
+    "--precision=fp64",
+    "--augment=strong",
+]
+BATCHNORM = [
+    f"--data_dir={PLACES}",
+    "--model=shufflenet_v2_x0_5",
+    "--weights=none",
+    "--image_size=32",
+    "--batch_size=16",
+    "--save_every=2",
+    "--ema=0.9",
+    "--dropout=0.2",
+]
 CASES = {
     "plain": [],
     "mixed": ["--mixup=0.5", "--cutmix=1", "--ema=0.9", "--clip=0.5", "--grad_accumulation=2", "--l1=1e-4"],
@@ -108,8 +122,18 @@ def test_a_share_of_another_size_would_be_seen(server, tmp_path):
 
 def test_the_first_gradient_in_float32(server, tmp_path):
     """One step of plain gradient descent at rate 1: the way that the weights went is the gradient."""
-    flags = [*EXACT, "--precision=fp32", "--batch_size=64", "--epochs=1", "--optimizer=sgd", "--momentum=0", "--lr=1",
-             "--weight_decay=0", "--warmup=0", "--schedule=constant"]  # fmt: skip
+    flags = [
+        *EXACT,
+        "--precision=fp32",
+        "--batch_size=64",
+        "--epochs=1",
+        "--optimizer=sgd",
+        "--momentum=0",
+        "--lr=1",
+        "--weight_decay=0",
+        "--warmup=0",
+        "--schedule=constant",
+    ]
     one, _ = several.finish(server, flags, tmp_path / "1", 1)
     two, _ = several.finish(server, flags, tmp_path / "2", 2)
     ours, theirs = several.last(one), several.last(two)
@@ -243,8 +267,16 @@ def test_a_file_that_one_process_cannot_read_is_told_once(server, tmp_path):
 
 
 def torchrun(words: list[str], count: int = 2, **options) -> subprocess.Popen:
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={count}",
-               "-m", "deep_cnn", *words]  # fmt: skip
+    command = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        f"--nproc-per-node={count}",
+        "-m",
+        "deep_cnn",
+        *words,
+    ]
     return subprocess.Popen(
         command,
         stdout=subprocess.PIPE,

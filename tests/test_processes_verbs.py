@@ -61,13 +61,30 @@ def test_predict_is_stopped_together(server, tmp_path):
 
 
 def command(*words: str, **environment: str) -> subprocess.CompletedProcess:
-    return subprocess.run([sys.executable, "-m", *words], capture_output=True, text=True, cwd=ROOT, check=False, timeout=400,
-                          env=os.environ | {"NCPUS": "2"} | environment)  # fmt: skip
+    return subprocess.run(
+        [sys.executable, "-m", *words],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        check=False,
+        timeout=400,
+        env=os.environ | {"NCPUS": "2"} | environment,
+    )
 
 
 def test_a_search_gives_each_trial_two_processes(tmp_path):
-    done = command("deep_cnn", "search", *BATCHNORM[:-2], "--epochs=1", "--trials=2", "--processes_per_trial=2", "--sampler=random",
-                   "--space=lr=1e-4..1e-2:log", f"--root_dir={tmp_path}", "--run_name=s")  # fmt: skip
+    done = command(
+        "deep_cnn",
+        "search",
+        *BATCHNORM[:-2],
+        "--epochs=1",
+        "--trials=2",
+        "--processes_per_trial=2",
+        "--sampler=random",
+        "--space=lr=1e-4..1e-2:log",
+        f"--root_dir={tmp_path}",
+        "--run_name=s",
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     folder = tmp_path / "outputs" / "search" / "s"
     with open(folder / "trials.csv", encoding="utf-8", newline="") as table:
@@ -77,15 +94,26 @@ def test_a_search_gives_each_trial_two_processes(tmp_path):
         results = folder / "results" / f"trial_{number:04}"
         assert json.loads((results / "outcome.json").read_text(encoding="utf-8"))["kind"] == "done"
         assert json.loads((results / "config.json").read_text(encoding="utf-8"))["decisions"]["processes"] == 2
-    mistake = command("torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m", "deep_cnn", "search",
-                                      "--space=lr=1..2")  # fmt: skip
+    mistake = command(
+        "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m", "deep_cnn", "search", "--space=lr=1..2"
+    )
     assert mistake.returncode == 1 and mistake.stderr.count("--processes_per_trial") == 1, mistake.stderr
 
 
 @pytest.mark.slow
 def test_verify_resume_kills_one_of_two(tmp_path):
-    done = command("torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m", "deep_cnn", "verify_resume", *BATCHNORM,
-                   f"--root_dir={tmp_path}", "--kills=2", "--kill_seed=3")  # fmt: skip
+    done = command(
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc-per-node=2",
+        "-m",
+        "deep_cnn",
+        "verify_resume",
+        *BATCHNORM,
+        f"--root_dir={tmp_path}",
+        "--kills=2",
+        "--kill_seed=3",
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.count("  killed ") == 2
     assert done.stdout.count("identical: weights, metrics.csv, test.json and predictions_test.csv") == 1

@@ -33,8 +33,18 @@ def opened(page: Path, width: int) -> tuple[dict, str]:
     probed = page.with_name("probed.html")
     probed.write_text(page.read_text(encoding="utf-8").replace("</body>", PROBE + "</body>"), encoding="utf-8")
     profile = page.with_name("profile")
-    command = [CHROMIUM, "--headless=new", "--no-sandbox", "--disable-gpu", f"--window-size={width},900", "--enable-logging=stderr",
-               f"--user-data-dir={profile}", "--virtual-time-budget=3000", "--dump-dom", probed.as_uri()]  # fmt: skip
+    command = [
+        CHROMIUM,
+        "--headless=new",
+        "--no-sandbox",
+        "--disable-gpu",
+        f"--window-size={width},900",
+        "--enable-logging=stderr",
+        f"--user-data-dir={profile}",
+        "--virtual-time-budget=3000",
+        "--dump-dom",
+        probed.as_uri(),
+    ]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     found = re.search(r'data-probe="([^"]*)"', done.stdout)
     assert found, done.stderr[-2000:]
@@ -92,8 +102,17 @@ def test_a_run_writes_its_page_and_a_browser_shows_it(classified):
 
 
 def test_a_regression_with_missing_scores(run_cli):
-    code, files = run_cli(model="resnet18", weights="none", image_size=32, epochs=1, batch_size=8, cache="off",
-                          data_dir=PERCEPTION, metadata="meta", study_id="all")  # fmt: skip
+    code, files = run_cli(
+        model="resnet18",
+        weights="none",
+        image_size=32,
+        epochs=1,
+        batch_size=8,
+        cache="off",
+        data_dir=PERCEPTION,
+        metadata="meta",
+        study_id="all",
+    )
     assert code == 0
     page = (files.results / "report.html").read_text(encoding="utf-8")
     assert_self_contained(page)

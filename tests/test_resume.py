@@ -28,14 +28,33 @@ from deep_cnn.verification import differences
 KILLS = int(os.environ.get("DEEP_CNN_KILLS", "20"))
 PLACES = Path(__file__).parent / "places_test_input"
 PLAIN = [
-    f"--data_dir={PLACES}", "--model=shufflenet_v2_x0_5", "--weights=none", "--image_size=32", "--precision=fp32",
-    "--batch_size=8", "--save_every=2", "--epochs=3",
-]  # fmt: skip
+    f"--data_dir={PLACES}",
+    "--model=shufflenet_v2_x0_5",
+    "--weights=none",
+    "--image_size=32",
+    "--precision=fp32",
+    "--batch_size=8",
+    "--save_every=2",
+    "--epochs=3",
+]
 EVERYTHING = [
-    *PLAIN, "--epochs=9", "--freeze=backbone", "--unfreeze_epoch=1", "--ema=0.9", "--schedule=plateau", "--patience=5",
-    "--mixup=0.4", "--cutmix=1", "--dropout=0.5", "--grad_accumulation=2", "--clip=1", "--augment=strong",
-    "--label_smoothing=0.1", "--oversample", "--lr=0.01",
-]  # fmt: skip
+    *PLAIN,
+    "--epochs=9",
+    "--freeze=backbone",
+    "--unfreeze_epoch=1",
+    "--ema=0.9",
+    "--schedule=plateau",
+    "--patience=5",
+    "--mixup=0.4",
+    "--cutmix=1",
+    "--dropout=0.5",
+    "--grad_accumulation=2",
+    "--clip=1",
+    "--augment=strong",
+    "--label_smoothing=0.1",
+    "--oversample",
+    "--lr=0.01",
+]
 
 
 @pytest.fixture(scope="module")
@@ -171,8 +190,12 @@ def test_a_signal_while_the_cache_is_filled(server, many, tmp_path):
 
 
 def test_under_torchrun_a_clean_stop_is_no_failure(server, many, tmp_path):
-    child = crashes.Child(server, [*PLAIN, f"--data_dir={many}", f"--root_dir={tmp_path}"], tmp_path,
-                          environment={"TORCHELASTIC_RUN_ID": "1"})  # fmt: skip
+    child = crashes.Child(
+        server,
+        [*PLAIN, f"--data_dir={many}", f"--root_dir={tmp_path}"],
+        tmp_path,
+        environment={"TORCHELASTIC_RUN_ID": "1"},
+    )
     assert child.wait_until(lambda: child.steps >= 2)
     child.kill(signal.SIGTERM)
     assert child.ended() == 0

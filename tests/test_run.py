@@ -31,8 +31,17 @@ def test_classification_leaves_everything_behind(train, capsys):
     assert code == 0
     out = capsys.readouterr().out
     assert out.startswith("Running on cpu device") and "Epoch 1: training loss" in out and "top-1" in out
-    for name in ("config.json", "splits.csv", "metrics.csv", "timing.csv", "test.json", "status.json",
-                 "predictions_test.csv", "learning_curves.png", "confusion_matrix.png"):  # fmt: skip
+    for name in (
+        "config.json",
+        "splits.csv",
+        "metrics.csv",
+        "timing.csv",
+        "test.json",
+        "status.json",
+        "predictions_test.csv",
+        "learning_curves.png",
+        "confusion_matrix.png",
+    ):
         assert (files.results / name).stat().st_size > 0, name
     assert files.best.exists() and files.log.read_text(encoding="utf-8").count("Epoch") == 2
     result = json.loads((files.results / "test.json").read_text(encoding="utf-8"))

@@ -39,11 +39,21 @@ def test_space_has_the_flags_own_types():
     assert parse_space(["subset=none;100"])["subset"].choices == (None, "100")
 
 
-@pytest.mark.parametrize(("word", "said"), [
-    ("lrr=1..2", "Did you mean lr?"), ("lr", "expected lr=low..high"), ("lr=a..b", "two numbers"), ("lr=0..1:log", "above 0"),
-    ("lr=1e-1..1e-5", "below the higher"), ("lr=1..2:lin", "only log"), ("dropout=0.5,1.5", "out of the range"),
-    ("optimizer=adamw,adan", "out of the range"), ("batch_size=x", "no value of --batch_size"), ("seed=1,2", "no flag"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("word", "said"),
+    [
+        ("lrr=1..2", "Did you mean lr?"),
+        ("lr", "expected lr=low..high"),
+        ("lr=a..b", "two numbers"),
+        ("lr=0..1:log", "above 0"),
+        ("lr=1e-1..1e-5", "below the higher"),
+        ("lr=1..2:lin", "only log"),
+        ("dropout=0.5,1.5", "out of the range"),
+        ("optimizer=adamw,adan", "out of the range"),
+        ("batch_size=x", "no value of --batch_size"),
+        ("seed=1,2", "no flag"),
+    ],
+)
 def test_mistakes_in_the_space_are_named(word, said):
     with pytest.raises(ConfigError, match=said):
         parse_space([word])

@@ -47,7 +47,9 @@ def test_the_backbone_is_the_files_in_float32(kept):
         torch.equal(own[key], tensor.to(own[key].dtype)) for key, tensor in kept["weights"].items() if key[:2] != "fc"
     )
     assert all(tensor.dtype == torch.float32 for tensor in own.values() if tensor.is_floating_point())
-    assert re.match(r"weights: (\d+) of \1 tensors of the backbone from cifar_resnet20.pt, which comes with the program", lines[0])  # fmt: skip
+    assert re.match(
+        r"weights: (\d+) of \1 tensors of the backbone from cifar_resnet20.pt, which comes with the program", lines[0]
+    )
 
 
 def test_the_head_is_kept_for_the_same_classes_and_new_for_others(kept):

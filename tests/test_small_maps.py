@@ -12,9 +12,15 @@ from deep_cnn.small_maps import SmallMapConv2d, use_matrix_products, weight_grad
 
 @pytest.mark.parametrize(
     ("kernel", "stride", "padding", "size"),
-    [((3, 3), (1, 1), (1, 1), (7, 7)), ((3, 3), (2, 2), (1, 1), (14, 14)), ((1, 1), (1, 1), (0, 0), (4, 4)),
-     ((1, 1), (2, 2), (0, 0), (8, 8)), ((5, 3), (2, 1), (2, 0), (9, 7)), ((3, 3), (1, 1), (1, 1), (1, 1))],
-)  # fmt: skip
+    [
+        ((3, 3), (1, 1), (1, 1), (7, 7)),
+        ((3, 3), (2, 2), (1, 1), (14, 14)),
+        ((1, 1), (1, 1), (0, 0), (4, 4)),
+        ((1, 1), (2, 2), (0, 0), (8, 8)),
+        ((5, 3), (2, 1), (2, 0), (9, 7)),
+        ((3, 3), (1, 1), (1, 1), (1, 1)),
+    ],
+)
 def test_the_gradient_is_autograds(kernel, stride, padding, size):
     torch.manual_seed(0)
     images = torch.randn(3, 6, *size, dtype=torch.float64)
@@ -57,9 +63,13 @@ def test_a_layer_gives_what_an_ordinary_one_gives(bias, amx, kernel, largest, mo
 
 def test_what_is_no_plain_convolution_is_left_alone():
     layers = nn.Sequential(
-        nn.Conv2d(8, 8, 3, groups=8), nn.Conv2d(8, 8, 3, dilation=2), nn.Conv2d(8, 8, 3, padding="same"),
-        nn.Conv2d(8, 8, 3, padding=1, padding_mode="reflect"), nn.ConvTranspose2d(8, 8, 3), nn.Conv2d(8, 8, 3),
-    )  # fmt: skip
+        nn.Conv2d(8, 8, 3, groups=8),
+        nn.Conv2d(8, 8, 3, dilation=2),
+        nn.Conv2d(8, 8, 3, padding="same"),
+        nn.Conv2d(8, 8, 3, padding=1, padding_mode="reflect"),
+        nn.ConvTranspose2d(8, 8, 3),
+        nn.Conv2d(8, 8, 3),
+    )
     use_matrix_products(layers, amx=True)
     assert [isinstance(layer, SmallMapConv2d) for layer in layers] == [False] * 5 + [True]
 

@@ -28,13 +28,21 @@ def index_of(targets, *, given=None, groups=None, classes=None, root=Path("nowhe
     k = int(targets.max()) + 1 if kind == "single" else targets.shape[1]
     names = tuple(f"class{c}" for c in range(k))
     return Index(
-        root=root, paths=Paths.from_list([f"f{i:06d}.jpg" for i in range(n)]), sizes=np.arange(1, n + 1), mtimes=np.zeros(n, np.int64),
-        kind=kind, classes=() if kind == "scores" else classes or names, target_names=names if kind == "scores" else ("class",), targets=targets,
+        root=root,
+        paths=Paths.from_list([f"f{i:06d}.jpg" for i in range(n)]),
+        sizes=np.arange(1, n + 1),
+        mtimes=np.zeros(n, np.int64),
+        kind=kind,
+        classes=() if kind == "scores" else classes or names,
+        target_names=names if kind == "scores" else ("class",),
+        targets=targets,
         given_split=np.full(n, FREE, np.int8) if given is None else np.asarray(given, np.int8),
         groups=None if groups is None else np.asarray(groups, np.int64),
         group_names=() if groups is None else tuple(map(str, range(int(max(groups)) + 1))),
-        table_digest="", notes=(), reason="",
-    )  # fmt: skip
+        table_digest="",
+        notes=(),
+        reason="",
+    )
 
 
 def parts_of(splits: Splits) -> list[np.ndarray]:

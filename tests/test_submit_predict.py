@@ -28,8 +28,10 @@ def test_the_shard_is_the_place_in_the_array(array, submitted, index, shard):
     write_tool(array.bin / "qstat", f"{FAKE_QSTAT}\necho '    array_indices_submitted = {submitted}'\n")
     array.plan("silent 0")
     assert array.submit("submit_predict.pbs", PBS_ARRAY_INDEX=index, ARGS="--tta").returncode == 0
-    assert array.calls() == [f"-m deep_cnn predict --images=input/a city --output=outputs/city.csv --shard={shard} --tta "
-                             "--run_name=safety --device=cuda"]  # fmt: skip
+    assert array.calls() == [
+        f"-m deep_cnn predict --images=input/a city --output=outputs/city.csv --shard={shard} --tta "
+        "--run_name=safety --device=cuda"
+    ]
 
 
 def test_a_part_that_its_walltime_stops_goes_on_as_the_same_part(array):

@@ -17,8 +17,12 @@ def test_totals_are_torchinfos_and_torchvisions(name):
     published = torchvision_models.get_model_weights(name).DEFAULT
     side = published.transforms().crop_size[0]
     found = layer_table.look_at(ModelSpec(name, 1000, image_size=side), batch_size=1, depth=1)
-    own = torchinfo.summary(torchvision_models.get_model(name, weights=None, **options(name)).to("meta"),
-                            (1, 3, side, side), device="meta", verbose=0)  # fmt: skip
+    own = torchinfo.summary(
+        torchvision_models.get_model(name, weights=None, **options(name)).to("meta"),
+        (1, 3, side, side),
+        device="meta",
+        verbose=0,
+    )
     assert found.whole.parameters == own.total_params == published.meta["num_params"]
     assert found.whole.multiply_adds / 1e9 == pytest.approx(published.meta["_ops"], abs=6e-4)  # to three decimals
 

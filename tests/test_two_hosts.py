@@ -53,13 +53,28 @@ class Hosts:
     def start(self, number: int, flags: list[str], folder: Path) -> subprocess.Popen:
         """A torchrun with one process on the number-th host."""
         command = [
-            "ip", "netns", "exec", self.names[number], sys.executable, "-m", "torch.distributed.run", "--nnodes=2",
-            "--nproc-per-node=1", "--rdzv-backend=c10d", "--rdzv-id=test", "--rdzv-endpoint=10.213.0.1:29500",
-            f"--rdzv-conf=is_host={number == 0},read_timeout=5", f"--local-addr=10.213.0.{number + 1}", "-m", "deep_cnn", *flags,
-        ]  # fmt: skip
+            "ip",
+            "netns",
+            "exec",
+            self.names[number],
+            sys.executable,
+            "-m",
+            "torch.distributed.run",
+            "--nnodes=2",
+            "--nproc-per-node=1",
+            "--rdzv-backend=c10d",
+            "--rdzv-id=test",
+            "--rdzv-endpoint=10.213.0.1:29500",
+            f"--rdzv-conf=is_host={number == 0},read_timeout=5",
+            f"--local-addr=10.213.0.{number + 1}",
+            "-m",
+            "deep_cnn",
+            *flags,
+        ]
         with open(folder / f"said{number}.txt", "w", encoding="utf-8") as said:
-            return subprocess.Popen(command, stdout=said, stderr=said, cwd=Path(__file__).parent.parent,
-                                    env=os.environ | {"NCPUS": "1"})  # fmt: skip
+            return subprocess.Popen(
+                command, stdout=said, stderr=said, cwd=Path(__file__).parent.parent, env=os.environ | {"NCPUS": "1"}
+            )
 
 
 @pytest.fixture
@@ -104,8 +119,13 @@ def test_two_hosts_train_lose_each_other_and_go_on(hosts, tmp_path):
         processes = [hosts.start(number, [*flags, f"--root_dir={two}"], two) for number in range(2)]
         assert [process.wait(timeout=200) for process in processes] == [0, 0], said(0) + said(1)
         assert "Going on at epoch" in said(0)
-        subprocess.run([sys.executable, "-m", "deep_cnn", *flags, f"--root_dir={one}"], check=True, capture_output=True,
-                       cwd=Path(__file__).parent.parent, env=os.environ | {"NCPUS": "1"})  # fmt: skip
+        subprocess.run(
+            [sys.executable, "-m", "deep_cnn", *flags, f"--root_dir={one}"],
+            check=True,
+            capture_output=True,
+            cwd=Path(__file__).parent.parent,
+            env=os.environ | {"NCPUS": "1"},
+        )
         ours = several.last(several.RunFiles(one / "outputs", "default"))
         assert several.apart(ours["weights"], several.last(files)["weights"]) < 1e-9
     finally:

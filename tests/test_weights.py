@@ -290,9 +290,12 @@ WRAPPINGS = {
     "half precision": lambda s: {k: v.half() if v.is_floating_point() else v for k, v in s.items()},
     "ours": lambda s: {"format": "deep_cnn", "weights": s, "model": SPEC.to_dict()},
     "ours, averaged": lambda s: {
-        "format": "deep_cnn", "weights": {k: v + 1 for k, v in s.items()}, "average": s, "model": SPEC.to_dict(),
+        "format": "deep_cnn",
+        "weights": {k: v + 1 for k, v in s.items()},
+        "average": s,
+        "model": SPEC.to_dict(),
     },
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("wrapping", WRAPPINGS)

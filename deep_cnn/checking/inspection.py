@@ -89,9 +89,15 @@ def about_scores(name: str, values: np.ndarray, index: Index) -> Iterator[Findin
     spread = 1.4826 * np.median(np.abs(numbers - middle)) or numbers.std()
     far = known[np.abs(numbers - middle) > OUTLYING * spread]
     if len(far):
-        yield Finding("look", "outlying target", listed(
-            (f"{index.paths[int(i)]} ({name} {score(values[i])})" for i in far), len(far),
-            f"the middle of {name} is {score(middle)}"))  # fmt: skip
+        yield Finding(
+            "look",
+            "outlying target",
+            listed(
+                (f"{index.paths[int(i)]} ({name} {score(values[i])})" for i in far),
+                len(far),
+                f"the middle of {name} is {score(middle)}",
+            ),
+        )
 
 
 def about_files(seen: Look, index: Index, on_bad_image: str, crop: int) -> Iterator[Finding]:
@@ -102,13 +108,23 @@ def about_files(seen: Look, index: Index, on_bad_image: str, crop: int) -> Itera
         return
     sides = seen.sizes[good]
     shorter = sides.min(1)
-    yield Finding("ok", "image sizes", f"shorter sides {shorter.min()} to {shorter.max()} pixels, middle "
-                  f"{int(np.median(shorter))}; the network sees {crop} x {crop}")  # fmt: skip
+    yield Finding(
+        "ok",
+        "image sizes",
+        f"shorter sides {shorter.min()} to {shorter.max()} pixels, middle "
+        f"{int(np.median(shorter))}; the network sees {crop} x {crop}",
+    )
     tiny = good[shorter * 4 < crop]
     if len(tiny):
-        yield Finding("look", "tiny image", listed(
-            (f"{index.paths[int(i)]} ({seen.sizes[i, 0]} x {seen.sizes[i, 1]})" for i in tiny), len(tiny),
-            f"enlarged more than four times for {crop} x {crop}; see --image_size"))  # fmt: skip
+        yield Finding(
+            "look",
+            "tiny image",
+            listed(
+                (f"{index.paths[int(i)]} ({seen.sizes[i, 0]} x {seen.sizes[i, 1]})" for i in tiny),
+                len(tiny),
+                f"enlarged more than four times for {crop} x {crop}; see --image_size",
+            ),
+        )
 
 
 def about_copies(seen: Look, m: Materials) -> Iterator[Finding]:
@@ -147,9 +163,12 @@ def about_machine(config: Config, m: Materials, seen: Look) -> Iterator[Finding]
     try:
         plan = preparation.build(replace(m, dataset=replace(m.dataset, splits=replace(splits, train=train))), None)
         memory, needed = machine.memory_for_training(m.device), memory_needed(plan)
-        yield Finding("ok" if needed < memory else "look", "memory",
-                      f"about {readable(needed)} of {readable(memory)}, a batch of {config.batch_size} in "
-                      f"{plan.decisions.pieces} pieces")  # fmt: skip
+        yield Finding(
+            "ok" if needed < memory else "look",
+            "memory",
+            f"about {readable(needed)} of {readable(memory)}, a batch of {config.batch_size} in "
+            f"{plan.decisions.pieces} pieces",
+        )
         seconds, loss = time_of_image(plan)
     except (DeepCNNError, RuntimeError) as error:  # RuntimeError: torch's out-of-memory and shape errors
         yield Finding("stop", "a batch through the network", str(error).splitlines()[0])
@@ -158,8 +177,12 @@ def about_machine(config: Config, m: Materials, seen: Look) -> Iterator[Finding]
     whole = seconds / plan.work(0)  # the steps were those of the first epoch, whose images may be small
     validation = whole * len(splits.validation) / 3  # no backward pass: a third of the work
     epochs = [whole * len(splits.train) * plan.work(epoch) + validation for epoch in range(config.epochs)]
-    yield Finding("ok", "time", f"about {duration(max(epochs))} an epoch, {duration(sum(epochs))} for "
-                  f"{config.epochs}, on {m.device.type} with {plan.decisions.threads} threads")  # fmt: skip
+    yield Finding(
+        "ok",
+        "time",
+        f"about {duration(max(epochs))} an epoch, {duration(sum(epochs))} for "
+        f"{config.epochs}, on {m.device.type} with {plan.decisions.threads} threads",
+    )
     yield about_disk(config, m, plan)
 
 
@@ -178,9 +201,16 @@ def time_of_image(plan: Plan) -> tuple[float, float]:
     engine.training_mode(plan.state.model, plan.frozen(0))
     settings = engine.StepSettings(seed=m.config.seed, autocast=machine.autocast(m.device, plan.decisions.precision))
     steps = engine.train_one_epoch(
-        plan.network(plan.state.model), plan.feeds["train"].train_batches(0, 0, rows), m.task, plan.state.optimizer, settings,
-        lr_factor=lambda step: 0.0, first_step=0, sums=plan.state.sums, scaler=plan.state.scaler,
-    )  # fmt: skip
+        plan.network(plan.state.model),
+        plan.feeds["train"].train_batches(0, 0, rows),
+        m.task,
+        plan.state.optimizer,
+        settings,
+        lr_factor=lambda step: 0.0,
+        first_step=0,
+        sums=plan.state.sums,
+        scaler=plan.state.scaler,
+    )
     times, loss, begun = [], float("nan"), time.perf_counter()
     for step in steps:
         loss = float(step.loss)  # waits for the device

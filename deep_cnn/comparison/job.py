@@ -68,11 +68,15 @@ def compare(outputs: Path, folder: Path, asked: Asked) -> list[Section]:
     sections = sections_of(rows, asked.metric, notes)
     baseline = find_baseline(rows, asked.baseline)
     if asked.reference and not any(references(section) for section in sections):
-        raise ConfigError("--reference: the published values are top1 on CIFAR-10's ten classes; these runs have "
-                          + "; ".join(f"{table.metric_label(s.metric)} on {s.title}" for s in sections))  # fmt: skip
+        raise ConfigError(
+            "--reference: the published values are top1 on CIFAR-10's ten classes; these runs have "
+            + "; ".join(f"{table.metric_label(s.metric)} on {s.title}" for s in sections)
+        )
     if len(sections) > 1:
-        notes.append(f"The runs were trained on {len(sections)} different sets of data: a table and a figure for each, "
-                     "since their numbers cannot be compared; --runs chooses among them")  # fmt: skip
+        notes.append(
+            f"The runs were trained on {len(sections)} different sets of data: a table and a figure for each, "
+            "since their numbers cannot be compared; --runs chooses among them"
+        )
 
     lines: list[str] = []
     cells = []
@@ -161,11 +165,15 @@ def section_lines(section: Section, baseline: Row | None, found: dict[str, Diffe
     if section.metric.startswith("tta/") and len(views) > 1:
         lines.append(f"  Not all were tested with the same views of each image (--tta={', --tta='.join(views)})")
     if letters:
-        lines.append("  Not all were tested on the same images (equal letters: the same), as when each seed carves its own test "
-                     "set; part of the differences is luck of the split")  # fmt: skip
+        lines.append(
+            "  Not all were tested on the same images (equal letters: the same), as when each seed carves its own test "
+            "set; part of the differences is luck of the split"
+        )
     if found:
-        lines.append(f"  difference: to {baseline.name}; both scored on the same 1,000 resamples of the test images, the networks as "
-                     "they are. An interval without 0 is more than luck of these images")  # fmt: skip
+        lines.append(
+            f"  difference: to {baseline.name}; both scored on the same 1,000 resamples of the test images, the networks as "
+            "they are. An interval without 0 is more than luck of these images"
+        )
     machines = list(dict.fromkeys(run.machine for run in runs))
     if len(machines) > 1:
         lines.append(f"  time: on different machines ({'; '.join(machines)}), so not to be compared")
@@ -176,8 +184,10 @@ def section_lines(section: Section, baseline: Row | None, found: dict[str, Diffe
 
 def differences(section: Section, baseline: Row) -> dict[str, Difference | str]:
     """Row's name -> its paired difference to the baseline, or why there is none."""
-    return {row.name: "baseline" if row is baseline else difference_of_rows(row, baseline, section.metric, SEED)
-            for row in section.rows}  # fmt: skip
+    return {
+        row.name: "baseline" if row is baseline else difference_of_rows(row, baseline, section.metric, SEED)
+        for row in section.rows
+    }
 
 
 def find_baseline(rows: Sequence[Row], name: str | None) -> Row | None:
@@ -208,9 +218,16 @@ def draw(section: Section, path: Path, reference: bool) -> None:
     alone = any(len(row.runs) == 1 for row in section.rows)
     kinds = ["95% interval"] * alone + ["± standard deviation between seeds"] * several
     label = f"{section.split} {table.metric_label(section.metric)}" + (" (%)" if scale == 100 else "")
-    picture.against_parameters(points, others, path, label=label + (", lower is better" if section.lower_is_better else ""),
-                               title=section.title, bars=" or ".join(kinds), source=published.SOURCE,
-                               lower_is_better=section.lower_is_better)  # fmt: skip
+    picture.against_parameters(
+        points,
+        others,
+        path,
+        label=label + (", lower is better" if section.lower_is_better else ""),
+        title=section.title,
+        bars=" or ".join(kinds),
+        source=published.SOURCE,
+        lower_is_better=section.lower_is_better,
+    )
 
 
 def points_of(section: Section) -> list[Point]:
@@ -249,5 +266,7 @@ def title_of(run: Run) -> str:
 
 def distinct(titles: Sequence[str]) -> list[str]:
     """Equal titles numbered: a folder whose images have changed is other data under the same name."""
-    return [title if titles.count(title) == 1 else f"{title} (data {titles[: k + 1].count(title)})"
-            for k, title in enumerate(titles)]  # fmt: skip
+    return [
+        title if titles.count(title) == 1 else f"{title} (data {titles[: k + 1].count(title)})"
+        for k, title in enumerate(titles)
+    ]

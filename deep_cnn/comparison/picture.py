@@ -50,13 +50,28 @@ def against_parameters(
     sizes, values = (np.array([getattr(p, name) for p in points], float) for name in ("parameters", "value"))
     front = pareto_front(sizes, values, lower_is_better)
     if len(front) > 1:
-        ax.plot(sizes[front], values[front], drawstyle="steps-post", color=ORANGE, linewidth=1.2, zorder=2,
-                label="Pareto front: none is smaller and better")  # fmt: skip
+        ax.plot(
+            sizes[front],
+            values[front],
+            drawstyle="steps-post",
+            color=ORANGE,
+            linewidth=1.2,
+            zorder=2,
+            label="Pareto front: none is smaller and better",
+        )
     _bars(ax, points, bars)
     ax.scatter(sizes, values, s=34, color=BLUE, zorder=4)
     if published:
-        ax.scatter([p.parameters for p in published], [p.value for p in published], s=30, marker="D", facecolors="white",
-                   edgecolors=GREY, zorder=4, label=f"published: {source}")  # fmt: skip
+        ax.scatter(
+            [p.parameters for p in published],
+            [p.value for p in published],
+            s=30,
+            marker="D",
+            facecolors="white",
+            edgecolors=GREY,
+            zorder=4,
+            label=f"published: {source}",
+        )
     shown = [*points, *published]
     _axes(ax, shown, label)
     ax.set_title(short_label(title, 90), fontsize=10)
@@ -81,8 +96,17 @@ def _bars(ax: Axes, points: Sequence[Point], bars: str) -> None:
         sizes, values = [p.parameters for p in with_bars], np.array([p.value for p in with_bars])
         ends = np.array([[v - p.low, p.high - v] for v, p in zip(values, with_bars, strict=True)]).T
         # a percentile interval need not hold its own metric
-        ax.errorbar(sizes, values, yerr=np.clip(ends, 0, None), fmt="none", ecolor=BLUE, elinewidth=1, capsize=2.5, zorder=3,
-                    label=bars)  # fmt: skip
+        ax.errorbar(
+            sizes,
+            values,
+            yerr=np.clip(ends, 0, None),
+            fmt="none",
+            ecolor=BLUE,
+            elinewidth=1,
+            capsize=2.5,
+            zorder=3,
+            label=bars,
+        )
 
 
 def _axes(ax: Axes, shown: Sequence[Point], label: str) -> None:

@@ -103,8 +103,9 @@ class Run:
         truths = [f"target_{name}" for name in task["names"]] if task["kind"] == "scores" else ["target"]
         try:
             # of a thousand classes only these columns are kept
-            table = pd.read_csv(path, usecols=["file", *truths], dtype=str, keep_default_na=False,
-                                encoding_errors="surrogateescape")  # fmt: skip
+            table = pd.read_csv(
+                path, usecols=["file", *truths], dtype=str, keep_default_na=False, encoding_errors="surrogateescape"
+            )
         except (OSError, ValueError):
             return []  # the run is compared by its test.json; a paired comparison says that it needs the file
         return list(table[["file", *truths]].itertuples(index=False, name=None))
@@ -237,8 +238,10 @@ def rows_of(runs: Sequence[Run]) -> tuple[list[Row], list[str]]:
         found = [Row(tuple(seeds[seed] for seed in sorted(seeds))) for seeds in programs.values()]
         if len(found) > 1:
             names = " and ".join(row.name for row in found)
-            notes.append(f"{names} differ in no flag but --seed; they are not one row, since the program's own sources have changed "
-                         "between them")  # fmt: skip
+            notes.append(
+                f"{names} differ in no flag but --seed; they are not one row, since the program's own sources have changed "
+                "between them"
+            )
         rows += found
     return rows, notes
 

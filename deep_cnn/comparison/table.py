@@ -23,8 +23,16 @@ def text_table(
         test_sets: `Row.test_set` -> a letter, where not all rows were tested on the same images; else {}.
     """
     flags = differing_flags(rows)
-    header = ["run", "model", "parameters", "multiply-adds", "epochs", "time", f"validation {metric_label(metric)}",
-              f"test {metric_label(metric)}"]  # fmt: skip
+    header = [
+        "run",
+        "model",
+        "parameters",
+        "multiply-adds",
+        "epochs",
+        "time",
+        f"validation {metric_label(metric)}",
+        f"test {metric_label(metric)}",
+    ]
     header += ["difference"] * bool(differences) + ["test images"] * bool(test_sets) + ["flags"] * bool(flags)
     lines = [header]
     for row in rows:
@@ -45,8 +53,12 @@ def text_table(
         lines.append(cells)
     widths = [max(len(line[k]) for line in lines) for k in range(len(header))]
     right = {2, 3, 4, 5}  # numbers of one kind
-    return ["  ".join(cell.rjust(w) if k in right else cell.ljust(w) for k, (cell, w) in enumerate(zip(line, widths, strict=True)))
-            .rstrip() for line in lines]  # fmt: skip
+    return [
+        "  ".join(
+            cell.rjust(w) if k in right else cell.ljust(w) for k, (cell, w) in enumerate(zip(line, widths, strict=True))
+        ).rstrip()
+        for line in lines
+    ]
 
 
 def csv_rows(
@@ -57,11 +69,20 @@ def csv_rows(
     flags = differing_flags(rows)
     for row in rows:
         run, tested = row.first, row.first.record.test or {}
-        cells = {"data": data, "run": row.name, "n": len(row.runs), "seeds": " ".join(str(r.seed) for r in row.runs),
-                 "model": run.model, "parameters": run.size.parameters if run.size else None,
-                 "multiply_adds": run.size.multiply_adds if run.size else None,
-                 "epochs": _mean([len(r.record.history) for r in row.runs]), "seconds": _mean([r.seconds for r in row.runs]),
-                 "machine": run.machine, "test_images": tested.get("count"), "flags": flags.get(row.name)}  # fmt: skip
+        cells = {
+            "data": data,
+            "run": row.name,
+            "n": len(row.runs),
+            "seeds": " ".join(str(r.seed) for r in row.runs),
+            "model": run.model,
+            "parameters": run.size.parameters if run.size else None,
+            "multiply_adds": run.size.multiply_adds if run.size else None,
+            "epochs": _mean([len(r.record.history) for r in row.runs]),
+            "seconds": _mean([r.seconds for r in row.runs]),
+            "machine": run.machine,
+            "test_images": tested.get("count"),
+            "flags": flags.get(row.name),
+        }
         for split, short in (("validation", "val"), ("test", "test")):
             for name in run.metrics():
                 if split == "validation" and name.startswith("tta/"):

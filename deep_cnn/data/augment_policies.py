@@ -92,16 +92,38 @@ SIGNED = {"ShearX", "ShearY", "TranslateX", "TranslateY", "Rotate", "Brightness"
 
 # strength at the lowest and the highest setting; translations of the second in shares of the side
 WIDE = {  # TrivialAugment, Müller and Hutter 2021, "wide"
-    "Identity": (0, 0), "ShearX": (0, 0.99), "ShearY": (0, 0.99), "TranslateX": (0, 32), "TranslateY": (0, 32),
-    "Rotate": (0, 135), "Brightness": (0, 0.99), "Color": (0, 0.99), "Contrast": (0, 0.99), "Sharpness": (0, 0.99),
-    "Posterize": (8, 2), "Solarize": (1, 0), "AutoContrast": (0, 0), "Equalize": (0, 0),
-}  # fmt: skip
+    "Identity": (0, 0),
+    "ShearX": (0, 0.99),
+    "ShearY": (0, 0.99),
+    "TranslateX": (0, 32),
+    "TranslateY": (0, 32),
+    "Rotate": (0, 135),
+    "Brightness": (0, 0.99),
+    "Color": (0, 0.99),
+    "Contrast": (0, 0.99),
+    "Sharpness": (0, 0.99),
+    "Posterize": (8, 2),
+    "Solarize": (1, 0),
+    "AutoContrast": (0, 0),
+    "Equalize": (0, 0),
+}
 NARROW = {  # AutoAugment, Cubuk et al. 2018, and RandAugment, Cubuk et al. 2019
-    "Identity": (0, 0), "ShearX": (0, 0.3), "ShearY": (0, 0.3), "TranslateX": (0, 150 / 331),
-    "TranslateY": (0, 150 / 331), "Rotate": (0, 30), "Brightness": (0, 0.9), "Color": (0, 0.9), "Contrast": (0, 0.9),
-    "Sharpness": (0, 0.9), "Posterize": (8, 4), "Solarize": (1, 0), "AutoContrast": (0, 0), "Equalize": (0, 0),
+    "Identity": (0, 0),
+    "ShearX": (0, 0.3),
+    "ShearY": (0, 0.3),
+    "TranslateX": (0, 150 / 331),
+    "TranslateY": (0, 150 / 331),
+    "Rotate": (0, 30),
+    "Brightness": (0, 0.9),
+    "Color": (0, 0.9),
+    "Contrast": (0, 0.9),
+    "Sharpness": (0, 0.9),
+    "Posterize": (8, 4),
+    "Solarize": (1, 0),
+    "AutoContrast": (0, 0),
+    "Equalize": (0, 0),
     "Invert": (0, 0),
-}  # fmt: skip
+}
 RANDOM = {name: NARROW[name] for name in NARROW if name != "Invert"}  # RandAugment leaves it out
 
 # AutoAugment's policy for ImageNet: 25 pairs of "operation setting probability" (setting out of 0 to 9)

@@ -122,8 +122,13 @@ def open_cache(folder: Path | None, index: Index, pre: Preprocessing) -> RowCach
     except OSError as error:
         log.warning("No cache of decoded images in %s (%s needed): %s", folder, readable(size), error.strerror or error)
         return None
-    log.info("Cache of decoded images: %s, %s when full, %d of %d images in it", cache.path, readable(size),
-             cache.filled(), len(index.paths))  # fmt: skip
+    log.info(
+        "Cache of decoded images: %s, %s when full, %d of %d images in it",
+        cache.path,
+        readable(size),
+        cache.filled(),
+        len(index.paths),
+    )
     return cache
 
 

@@ -231,10 +231,15 @@ def _keep(files: Files, prints: list[bytes], kept: Path) -> None:
         kept.parent.mkdir(parents=True, exist_ok=True)
         with open(temporary, "wb") as file:
             np.savez(
-                file, about=np.frombuffer(about.encode(), np.uint8), prints=np.frombuffer(b"".join(prints), np.uint8),
-                blob=np.frombuffer(files.paths.blob, np.uint8), offsets=files.paths.offsets, sizes=files.sizes,
-                mtimes=files.mtimes, folder_of=files.folder_of,
-            )  # fmt: skip
+                file,
+                about=np.frombuffer(about.encode(), np.uint8),
+                prints=np.frombuffer(b"".join(prints), np.uint8),
+                blob=np.frombuffer(files.paths.blob, np.uint8),
+                offsets=files.paths.offsets,
+                sizes=files.sizes,
+                mtimes=files.mtimes,
+                folder_of=files.folder_of,
+            )
         os.replace(temporary, kept)
     except OSError:
         with contextlib.suppress(OSError):

@@ -26,8 +26,16 @@ __all__ = ["FREE", "SPLITS", "TEST", "TRAIN", "VALIDATION", "Index", "Paths", "b
 
 FREE, TRAIN, VALIDATION, TEST = -1, 0, 1, 2
 SPLITS = ("train", "validation", "test")
-ALIASES = {"train": TRAIN, "training": TRAIN, "val": VALIDATION, "valid": VALIDATION, "validation": VALIDATION,
-           "dev": VALIDATION, "test": TEST, "testing": TEST}  # fmt: skip
+ALIASES = {
+    "train": TRAIN,
+    "training": TRAIN,
+    "val": VALIDATION,
+    "valid": VALIDATION,
+    "validation": VALIDATION,
+    "dev": VALIDATION,
+    "test": TEST,
+    "testing": TEST,
+}
 
 
 @dataclass(frozen=True)
@@ -56,10 +64,14 @@ class Index:
         """The samples at `indices`, e.g. without unreadable ones. Classes stay as they are."""
         rows = np.asarray(indices, dtype=np.int64)
         return replace(
-            self, paths=self.paths.take(rows), sizes=self.sizes[rows], mtimes=self.mtimes[rows],
-            targets=self.targets[rows], given_split=self.given_split[rows],
+            self,
+            paths=self.paths.take(rows),
+            sizes=self.sizes[rows],
+            mtimes=self.mtimes[rows],
+            targets=self.targets[rows],
+            given_split=self.given_split[rows],
             groups=None if self.groups is None else self.groups[rows],
-        )  # fmt: skip
+        )
 
 
 def build_index(
@@ -154,8 +166,14 @@ def _without(files: Files, metadata: Path) -> Files:
 
 
 def _table_flags(target, where, group, split_column, study_id, image_column) -> list[str]:
-    flags = {"--target": target, "--where": where, "--group": group, "--split_column": split_column,
-             "--study_id": study_id, "--image_column": image_column}  # fmt: skip
+    flags = {
+        "--target": target,
+        "--where": where,
+        "--group": group,
+        "--split_column": split_column,
+        "--study_id": study_id,
+        "--image_column": image_column,
+    }
     return [name for name, value in flags.items() if value]
 
 
@@ -251,11 +269,21 @@ def _from_folders(files: Files, task: str, table_flags: list[str], val_folder: s
     keep = np.flatnonzero(class_of[files.folder_of] >= 0)
     everything = len(keep) == len(files.paths)
     return Index(
-        root=files.root, paths=files.paths if everything else files.paths.take(keep), sizes=files.sizes[keep],
-        mtimes=files.mtimes[keep], kind="single", classes=classes, target_names=("class",),
-        targets=class_of[files.folder_of[keep]], given_split=split_of[files.folder_of[keep]], groups=None,
-        group_names=(), table_digest="", notes=tuple(notes), reason=f"{len(classes)} class folders -> classification",
-    )  # fmt: skip
+        root=files.root,
+        paths=files.paths if everything else files.paths.take(keep),
+        sizes=files.sizes[keep],
+        mtimes=files.mtimes[keep],
+        kind="single",
+        classes=classes,
+        target_names=("class",),
+        targets=class_of[files.folder_of[keep]],
+        given_split=split_of[files.folder_of[keep]],
+        groups=None,
+        group_names=(),
+        table_digest="",
+        notes=tuple(notes),
+        reason=f"{len(classes)} class folders -> classification",
+    )
 
 
 def _tables_beside(root: Path) -> str:
@@ -295,9 +323,18 @@ def _some(names: list[str], count: int) -> str:
 
 
 def _join(
-    files: Files, table: Table, positions: np.ndarray, target: tuple[str, ...], task: str, group: str | None,
-    split_column: str | None, digest: str, notes: list[str], val_folder: str, test_folder: str,
-) -> Index:  # fmt: skip
+    files: Files,
+    table: Table,
+    positions: np.ndarray,
+    target: tuple[str, ...],
+    task: str,
+    group: str | None,
+    split_column: str | None,
+    digest: str,
+    notes: list[str],
+    val_folder: str,
+    test_folder: str,
+) -> Index:
     """Rows and files together, in the order of the files."""
     found = positions >= 0
     if not found.any():
@@ -331,10 +368,21 @@ def _join(
     else:
         given = _split_of_folders(paths, val_folder, test_folder)
     return Index(
-        root=files.root, paths=paths, sizes=files.sizes[positions], mtimes=files.mtimes[positions], kind=targets.kind,
-        classes=targets.classes, target_names=targets.names, targets=targets.values, given_split=given, groups=groups,
-        group_names=group_names, table_digest=digest, notes=tuple(notes), reason=targets.reason,
-    )  # fmt: skip
+        root=files.root,
+        paths=paths,
+        sizes=files.sizes[positions],
+        mtimes=files.mtimes[positions],
+        kind=targets.kind,
+        classes=targets.classes,
+        target_names=targets.names,
+        targets=targets.values,
+        given_split=given,
+        groups=groups,
+        group_names=group_names,
+        table_digest=digest,
+        notes=tuple(notes),
+        reason=targets.reason,
+    )
 
 
 def _one_row_per_file(table: Table, positions: np.ndarray, target: tuple[str, ...], files: Files, notes: list[str]):

@@ -19,8 +19,13 @@ from deep_cnn.errors import ConfigError, DataError, nearest
 TABLE_ENDINGS = (".csv", ".tsv", ".txt")
 NO_NUMBER = frozenset(("", "na", "n/a", "nan", "null", "none", "-"))  # cells of a numeric column that mean "missing"
 COMPARISONS = {
-    "==": np.equal, "!=": np.not_equal, "<=": np.less_equal, ">=": np.greater_equal, "<": np.less, ">": np.greater,
-}  # fmt: skip
+    "==": np.equal,
+    "!=": np.not_equal,
+    "<=": np.less_equal,
+    ">=": np.greater_equal,
+    "<": np.less,
+    ">": np.greater,
+}
 
 
 @dataclass(frozen=True)

@@ -86,11 +86,16 @@ def explain(
         maps = in_pieces(member, layer, images, outputs)
         first_maps = (outputs, maps) if first_maps is None else first_maps
         found = [
-            Explained(file, caption(task.names[k], decoded[k], truth, both), pixel.permute(1, 2, 0).numpy(),
-                      sheet.parts(signed.numpy(), both))
+            Explained(
+                file,
+                caption(task.names[k], decoded[k], truth, both),
+                pixel.permute(1, 2, 0).numpy(),
+                sheet.parts(signed.numpy(), both),
+            )
             for file, k, decoded, truth, pixel, signed in zip(
-                chosen.names, outputs, chosen.decoded, chosen.truths, pixels, maps, strict=True)
-        ]  # fmt: skip
+                chosen.names, outputs, chosen.decoded, chosen.truths, pixels, maps, strict=True
+            )
+        ]
         for number, one in enumerate(found):
             for kind, picture in sheet.overlays(one).items():
                 sheet.save_image(
@@ -106,9 +111,12 @@ def explain(
     log.info(checked.line())
     pictures.append({"file": "sanity.png", "caption": checked.line()})
     about = {
-        "layer": layer.name, "cells": layer.side, "images": chosen.names, "pictures": pictures,
+        "layer": layer.name,
+        "cells": layer.side,
+        "images": chosen.names,
+        "pictures": pictures,
         "sanity": {"stages": checked.stages, "correlations": checked.correlations, "passed": checked.passed},
-    }  # fmt: skip
+    }
     write_json(folder / "explain.json", about)
     return about
 

@@ -30,8 +30,10 @@ class Sanity:
 
     def line(self) -> str:
         verdict = "the maps do depend on the weights" if self.passed else "do NOT trust these maps"
-        return (f"Sanity check (Adebayo et al.): maps of the network with random weights correlate by "
-                f"{self.correlations[-1]:.2f} with those shown (1: unchanged): {verdict}")  # fmt: skip
+        return (
+            f"Sanity check (Adebayo et al.): maps of the network with random weights correlate by "
+            f"{self.correlations[-1]:.2f} with those shown (1: unchanged): {verdict}"
+        )
 
 
 def cascade(

@@ -15,9 +15,11 @@ def about(
     member, pre = run.member, run.member.pre
     test = read_json(run.files.results / "test.json")
     side = pre.resize if preprocessing else pre.crop
-    meaning = {"single": "probabilities" if preprocessing else "logits: softmax gives probabilities",
-               "multi": "probabilities" if preprocessing else "logits: sigmoid gives probabilities",
-               "scores": "scores in their units" if preprocessing else "standardised scores: times std, plus mean"}  # fmt: skip
+    meaning = {
+        "single": "probabilities" if preprocessing else "logits: softmax gives probabilities",
+        "multi": "probabilities" if preprocessing else "logits: sigmoid gives probabilities",
+        "scores": "scores in their units" if preprocessing else "standardised scores: times std, plus mean",
+    }
     values = {
         "file": file,
         "format": kind,
@@ -30,14 +32,24 @@ def about(
             "channels": "RGB",
             "steps": steps(pre, preprocessing),
         },
-        "output": {"name": "outputs", "shape": ["batch", len(member.task.names)], "order": list(member.task.names),
-                   "meaning": meaning[member.task.kind]},
+        "output": {
+            "name": "outputs",
+            "shape": ["batch", len(member.task.names)],
+            "order": list(member.task.names),
+            "meaning": meaning[member.task.kind],
+        },
         "preprocessing": meta["preprocessing"],
         "metrics": {"test": test, "validation": meta.get("validation")},
         "checked": checked,
-        "provenance": {"run": run.files.name, "epoch": meta.get("epoch"), "checkpoint_sha256": member.digest,
-                       "data": meta["identity"]["data"], "versions": meta["versions"], "config": meta["config"]},
-    }  # fmt: skip
+        "provenance": {
+            "run": run.files.name,
+            "epoch": meta.get("epoch"),
+            "checkpoint_sha256": member.digest,
+            "data": meta["identity"]["data"],
+            "versions": meta["versions"],
+            "config": meta["config"],
+        },
+    }
     return values
 
 
@@ -45,10 +57,10 @@ def steps(pre, preprocessing: bool) -> list[str]:
     """What to do to a photograph, in words; the first steps are never inside, since a batch needs images of one size."""
     fits = {
         "crop": f"resize the shorter side to {pre.resize} ({pre.interpolation}, antialiased), cut out the {pre.resize} x "
-                f"{pre.resize} centre",
+        f"{pre.resize} centre",
         "squash": f"resize to {pre.resize} x {pre.resize} ({pre.interpolation}, antialiased)",
         "pad": f"resize the longer side to {pre.resize} ({pre.interpolation}, antialiased), pad to a square",
-    }  # fmt: skip
+    }
     outside = ["turn as its EXIF orientation says, convert to RGB", fits[pre.fit]]
     if preprocessing:
         return outside
@@ -68,29 +80,43 @@ def model_card(values: dict[str, Any]) -> str:
     learnt = "targets" if task["kind"] == "scores" else "labels" if task["kind"] == "multi" else "classes"
     shown = ", ".join(names[:20]) + (f" and {len(names) - 20} more" if len(names) > 20 else "")
     lines = [
-        f"# {network['name']} of run {provenance['run']}", "",
+        f"# {network['name']} of run {provenance['run']}",
+        "",
         f"`{values['file']}` ({values['format']}): {network['name']}, fine-tuned with deep_cnn "
-        f"{provenance['versions'].get('deep_cnn', '')}.", "",
-        "## What it does", "",
+        f"{provenance['versions'].get('deep_cnn', '')}.",
+        "",
+        "## What it does",
+        "",
         f"- {len(names)} {learnt}: {shown}",
         f"- Input `images`: {values['input']['type']}, {values['input']['shape']}, RGB",
-        f"- Output `outputs`: {values['output']['shape']}, {values['output']['meaning']}", "",
-        "An image goes through these steps first:", "",
-        *[f"{number}. {step}" for number, step in enumerate(values["input"]["steps"], 1)], "",
-        "## How well", "", *_metrics(values["metrics"]["test"]), "",
-        "## Where it comes from", "",
+        f"- Output `outputs`: {values['output']['shape']}, {values['output']['meaning']}",
+        "",
+        "An image goes through these steps first:",
+        "",
+        *[f"{number}. {step}" for number, step in enumerate(values["input"]["steps"], 1)],
+        "",
+        "## How well",
+        "",
+        *_metrics(values["metrics"]["test"]),
+        "",
+        "## Where it comes from",
+        "",
         f"- Starting weights: {config['weights']}; trained for {config['epochs']} epochs with seed {config['seed']}; these "
         f"are the weights of epoch {provenance['epoch']}, the {'best on the validation set' if validated(values) else 'last'}",
         f"- Images: {config['data_dir']}" + (f", table {config['metadata']}" if config["metadata"] else ""),
         f"- Data (hash): {provenance['data']}",
         f"- Checkpoint (first 16 digits of its SHA-256): {provenance['checkpoint_sha256']}",
-        f"- Versions: {', '.join(f'{k} {v}' for k, v in provenance['versions'].items())}", "",
-        "## Limits", "",
+        f"- Versions: {', '.join(f'{k} {v}' for k, v in provenance['versions'].items())}",
+        "",
+        "## Limits",
+        "",
         "It knows what its training images showed. On images of another kind (other cities, cameras, seasons) its "
         "numbers may be wrong without looking so; `deep_cnn predict` flags images unlike the training images. Metrics are of "
-        "the test set of the same source.", "",
-        f"Checked before it was written here: {values['checked']['sentence']}", "",
-    ]  # fmt: skip
+        "the test set of the same source.",
+        "",
+        f"Checked before it was written here: {values['checked']['sentence']}",
+        "",
+    ]
     return "\n".join(lines)
 
 

@@ -38,9 +38,14 @@ def write_onnx(model: nn.Module, example: Tensor, path: Path) -> None:
     try:
         with warnings.catch_warnings(action="ignore"):
             program = torch.onnx.export(
-                model, (example,), dynamo=True, input_names=["images"], output_names=["outputs"],
-                dynamic_shapes=({0: torch.export.Dim("batch")},), verbose=False,
-            )  # fmt: skip
+                model,
+                (example,),
+                dynamo=True,
+                input_names=["images"],
+                output_names=["outputs"],
+                dynamic_shapes=({0: torch.export.Dim("batch")},),
+                verbose=False,
+            )
     finally:
         quiet.setLevel(level)
     program.save(path, external_data=False)  # one file, up to 2 GB

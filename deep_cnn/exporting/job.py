@@ -49,8 +49,10 @@ def export(
                 worst, largest_difference(member.task, ours[:rows], answers(member.task, theirs, preprocessing))
             )
         if not worst <= TOLERANCE:  # NaN is no agreement either
-            raise MachineError(f"--format={kind}: the file's answers differ from the checkpoint's by {worst:.2g} (allowed "
-                               f"{TOLERANCE:g}); nothing was written. Another --format may do")  # fmt: skip
+            raise MachineError(
+                f"--format={kind}: the file's answers differ from the checkpoint's by {worst:.2g} (allowed "
+                f"{TOLERANCE:g}); nothing was written. Another --format may do"
+            )
         draft.replace(output)
     finally:
         draft.unlink(missing_ok=True)
@@ -61,8 +63,13 @@ def export(
     write_json(output.with_name(output.name + ".json"), values)
     write_text(output.with_name(output.name + ".md"), card.model_card(values))
     log.info("Checked: %s", sentence)
-    log.info("Written: %s (%.1f MB), with %s.json and the model card %s.md", output, output.stat().st_size / 1e6,
-             output.name, output.name)  # fmt: skip
+    log.info(
+        "Written: %s (%.1f MB), with %s.json and the model card %s.md",
+        output,
+        output.stat().st_size / 1e6,
+        output.name,
+        output.name,
+    )
     return output
 
 

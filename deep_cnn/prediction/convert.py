@@ -54,16 +54,20 @@ def to_geojson(table: Path, target: Path) -> None:
                 out.write((",\n" if number else "\n") + json.dumps(feature, ensure_ascii=False, allow_nan=False))
             out.write("\n]}\n")
         if not placed:
-            raise DataError(f"--output={target.name}: no image has a place; it takes a table with latitude and longitude, "
-                            f"or Place Pulse's file names. The predictions are in {table}")  # fmt: skip
+            raise DataError(
+                f"--output={target.name}: no image has a place; it takes a table with latitude and longitude, "
+                f"or Place Pulse's file names. The predictions are in {table}"
+            )
 
     write_atomically(target, write)
 
 
 # A format is a row: the ending of --output -> what makes it from the CSV file; None: the CSV itself
 FORMATS: dict[str, Callable[[Path, Path], None] | None] = {
-    ".csv": None, ".parquet": to_parquet, ".geojson": to_geojson,
-}  # fmt: skip
+    ".csv": None,
+    ".parquet": to_parquet,
+    ".geojson": to_geojson,
+}
 
 
 def check_output(output: Path) -> None:

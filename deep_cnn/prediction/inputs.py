@@ -58,9 +58,11 @@ def read_images(given: str, image_column: str | None, bases: Sequence[Path]) -> 
     if path.suffix.lower() in IMAGE_ENDINGS:
         return Images(path.parent, Paths.from_list([path.name]))
     with ExitStack() as stack:
-        stream = sys.stdin if given == "-" else stack.enter_context(
-            open(path, encoding="utf-8-sig", errors="surrogateescape", newline="")
-        )  # fmt: skip
+        stream = (
+            sys.stdin
+            if given == "-"
+            else stack.enter_context(open(path, encoding="utf-8-sig", errors="surrogateescape", newline=""))
+        )
         is_table = path.suffix.lower() in (".csv", ".tsv")
         rows = _table_rows(stream, path, image_column) if is_table else _listed(stream)
         paths, places, twice = _collect(rows)
@@ -114,15 +116,18 @@ def image_column(columns: list[str], first: list[str], wanted: str | None, table
     """The position of the column that names the images; `first`: a row of the table."""
     if wanted is not None:
         if wanted not in columns:
-            raise DataError(f"--image_column={wanted}: {table} has no such column.{nearest(wanted, columns)} "
-                            f"Its columns: {', '.join(columns[:12])}")  # fmt: skip
+            raise DataError(
+                f"--image_column={wanted}: {table} has no such column.{nearest(wanted, columns)} "
+                f"Its columns: {', '.join(columns[:12])}"
+            )
         return columns.index(wanted)
     lower = [name.lower() for name in columns]
     named = [lower.index(name) for name in IMAGE_COLUMNS if name in lower]
     looks = [i for i, cell in enumerate(first[: len(columns)]) if Path(cell.strip()).suffix.lower() in IMAGE_ENDINGS]
     if not named and not looks:
-        raise DataError(f"--images={table}: which column names the images? Give --image_column; "
-                        f"there are {', '.join(columns[:12])}")  # fmt: skip
+        raise DataError(
+            f"--images={table}: which column names the images? Give --image_column; there are {', '.join(columns[:12])}"
+        )
     return next((i for i in named if i in looks), (looks or named)[0])
 
 
@@ -167,5 +172,7 @@ def _base(given: str, paths: Paths, folders: Sequence[Path]) -> Path:
         if any((folder / paths[i]).is_file() for i in range(min(len(paths), 20))):
             return folder
     looked = ", ".join(dict.fromkeys(str(folder) for folder in folders))
-    raise DataError(f"--images={given}: {paths[0]} is not found below {looked}; paths are relative to the table, to the "
-                    "current folder, to --root_dir or to --data_dir")  # fmt: skip
+    raise DataError(
+        f"--images={given}: {paths[0]} is not found below {looked}; paths are relative to the table, to the "
+        "current folder, to --root_dir or to --data_dir"
+    )

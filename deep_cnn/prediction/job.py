@@ -62,8 +62,9 @@ def run(asked: Asked, output: Path, everyone: Processes = ALONE) -> dict[str, An
     images = read_images(asked.images, asked.image_column, image_bases(root, asked.data_dir, members))
     for note in images.notes:
         log.info(note)
-    maker = RowMaker(members, top=None if asked.top == "all" else int(asked.top), flips=asked.tta,
-                     places=images.places is not None)  # fmt: skip
+    maker = RowMaker(
+        members, top=None if asked.top == "all" else int(asked.top), flips=asked.tta, places=images.places is not None
+    )
     block = rows_together(members)
     first, last = shard_bounds(shard, len(images.paths), block)
     files = TableFiles(shard_file(output, shard))
@@ -134,8 +135,10 @@ def append(
                 why = f"by {signal}" if signal else "before the time limit"
                 raise Stopped(f"stopped {why} after {position} images; all of them are saved, the same command goes on")
     except stopping.Interrupted:  # by a signal, while an image was waited for
-        raise Stopped(f"stopped by {stopping.requested()} after {position} images; all of them are saved, the same command "
-                      "goes on") from None  # fmt: skip
+        raise Stopped(
+            f"stopped by {stopping.requested()} after {position} images; all of them are saved, the same command "
+            "goes on"
+        ) from None
     finally:
         bar.close()
 
@@ -151,8 +154,14 @@ def say_what_comes(
     members: list[Member], maker: RowMaker, count: int, shard: tuple[int, int], files: TableFiles
 ) -> None:
     first = members[0]
-    log.info("Predicting %d images%s with %s on %s in %s", count, f" (shard {shard[0]} of {shard[1]})" if shard[1] > 1 else "",
-             f"{len(members)} networks" if len(members) > 1 else "one network", first.device, first.decisions.precision)  # fmt: skip
+    log.info(
+        "Predicting %d images%s with %s on %s in %s",
+        count,
+        f" (shard {shard[0]} of {shard[1]})" if shard[1] > 1 else "",
+        f"{len(members)} networks" if len(members) > 1 else "one network",
+        first.device,
+        first.decisions.precision,
+    )
     if not maker.tells_unlike:
         log.info("No column unlike_training: the checkpoint holds no features of its training images")
     if maker.task.kind == "scores" and not maker.several:

@@ -62,8 +62,10 @@ def load_members(paths: Sequence[Path], *, device: str, precision: str) -> list[
     first = members[0].task
     for path, member in zip(paths, members, strict=True):
         if (member.task.kind, member.task.names) != (first.kind, first.names):
-            raise ConfigError(f"--checkpoint: {path} predicts {_named(member.task)}, {paths[0]} {_named(first)}; "
-                              "an ensemble is of networks that predict the same")  # fmt: skip
+            raise ConfigError(
+                f"--checkpoint: {path} predicts {_named(member.task)}, {paths[0]} {_named(first)}; "
+                "an ensemble is of networks that predict the same"
+            )
     threads = max(member.decisions.threads for member in members)
     machine.set_threads(threads if place().count == 1 else machine.granted_cores())
     machine.keep_freed_memory()

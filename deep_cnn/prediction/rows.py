@@ -37,8 +37,10 @@ def top_cells(task: Task, decoded: np.ndarray, count: int) -> list[list[Any]]:
     """A row per image: the `count` most probable classes or labels, each with its probability; of equals the first."""
     best = np.argsort(-decoded, axis=1, kind="stable")[:, :count]  # (n, count)
     chosen = np.take_along_axis(decoded, best, axis=1).tolist()
-    return [[v for c, p in zip(row, ps, strict=True) for v in (task.names[c], p)]
-            for row, ps in zip(best, chosen, strict=True)]  # fmt: skip
+    return [
+        [v for c, p in zip(row, ps, strict=True) for v in (task.names[c], p)]
+        for row, ps in zip(best, chosen, strict=True)
+    ]
 
 
 def uncertainty_columns(task: Task, several: bool) -> list[str]:

@@ -97,10 +97,15 @@ def merge(output: Path, count: int | None = None) -> dict:
         if about is None or not part.rows.exists():
             raise DataError(f"--merge: {part.rows.name} is missing; run predict with --shard={_number(part)}/{count}")
         if not about["complete"]:
-            raise DataError(f"--merge: {part.rows.name} is not finished; the same command with --shard={_number(part)}/"
-                            f"{count} goes on")  # fmt: skip
-        if different := [k for k in ("checkpoints", "list", "images", "columns", "precision", "flips")
-                         if about.get(k) != abouts[0].get(k)]:  # fmt: skip
+            raise DataError(
+                f"--merge: {part.rows.name} is not finished; the same command with --shard={_number(part)}/"
+                f"{count} goes on"
+            )
+        if different := [
+            k
+            for k in ("checkpoints", "list", "images", "columns", "precision", "flips")
+            if about.get(k) != abouts[0].get(k)
+        ]:
             raise DataError(
                 f"--merge: {part.rows.name} was made with other {', '.join(different)} than {parts[0].rows.name}"
             )

@@ -47,11 +47,14 @@ def known_of(files: TableFiles, about: dict[str, Any]) -> dict[str, Any] | None:
         return None
     known = read_json(files.about)
     if known is None:
-        raise ConfigError(f"--output={files.rows}: exists, and is no table that predict began; choose another name or "
-                          "remove it")  # fmt: skip
+        raise ConfigError(
+            f"--output={files.rows}: exists, and is no table that predict began; choose another name or remove it"
+        )
     if different := [k for k, v in about.items() if known.get(k) != v]:
-        raise ConfigError(f"--output={files.rows}: exists and was made with other {', '.join(different)}; choose another "
-                          "name or remove it")  # fmt: skip
+        raise ConfigError(
+            f"--output={files.rows}: exists and was made with other {', '.join(different)}; choose another "
+            "name or remove it"
+        )
     return known
 
 
@@ -104,8 +107,10 @@ class Table:
                     skipped.append(reasons[_encoded(paths[done])])
                     done += 1
                 if done >= last or _encoded(paths[done]) != name:
-                    raise ConfigError(f"--output={self.files.rows}: row {number} is of {name.decode('utf-8', 'replace')}, "
-                                      "which does not come next in --images; choose another name, or remove the file")  # fmt: skip
+                    raise ConfigError(
+                        f"--output={self.files.rows}: row {number} is of {name.decode('utf-8', 'replace')}, "
+                        "which does not come next in --images; choose another name, or remove the file"
+                    )
                 position, done = done, done + 1
             end = stop
         _cut(self._rows, end)

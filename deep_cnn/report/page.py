@@ -37,8 +37,9 @@ def write_report(files: RunFiles, data: Path | None, state: str | None = None) -
         DataError: no such run, or no finished epoch.
     """
     record = read_record(files)
-    photographs = Photographs(data if data is not None and data.is_dir() else None,
-                              Preprocessing.from_dict(record.config["preprocessing"]))  # fmt: skip
+    photographs = Photographs(
+        data if data is not None and data.is_dir() else None, Preprocessing.from_dict(record.config["preprocessing"])
+    )
     said = {"state": state, "reason": ""} if state else {}
     page = render("run.html", **contents(record, photographs) | said)
     path = files.results / "report.html"
@@ -48,8 +49,13 @@ def write_report(files: RunFiles, data: Path | None, state: str | None = None) -
 
 def render(template: str, **values: Any) -> str:
     """A template of this folder; all text in it is escaped, and a name it lacks is an error."""
-    environment = Environment(loader=PackageLoader("deep_cnn.report", "templates"), autoescape=True,
-                              undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)  # fmt: skip
+    environment = Environment(
+        loader=PackageLoader("deep_cnn.report", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
     return environment.get_template(template).render(**values)
 
 
@@ -175,8 +181,12 @@ def example_rows(record: Record, photographs: Photographs) -> list[tuple[str, li
         for name in task.names[:4]:
             known = train[train[name].notna()].sort_values(name, kind="stable")
             chosen = known.iloc[np.unique(np.linspace(0, len(known) - 1, min(10, len(known))).round().astype(int))]
-            rows.append((f"{name}, from the lowest to the highest",
-                         [photographs(f, score(v)) for f, v in zip(chosen["file"], chosen[name], strict=True)]))  # fmt: skip
+            rows.append(
+                (
+                    f"{name}, from the lowest to the highest",
+                    [photographs(f, score(v)) for f, v in zip(chosen["file"], chosen[name], strict=True)],
+                )
+            )
     else:
         for name in task.names[:EXAMPLE_CLASSES]:
             column = train.iloc[:, 1]
@@ -202,23 +212,57 @@ def galleries(record: Record, photographs: Photographs) -> list[tuple[str, list[
         chosen = said.argmax(1)
         confidence = np.where(chosen != true, said.max(1), -1)
         worst = [i for i in np.argsort(-confidence, kind="stable")[:GALLERY] if confidence[i] >= 0]
-        found.append(("The most confident mistakes", [
-            photographs(files[i], f"{task.names[chosen[i]]} ({confidence[i]:.0%})", f"true: {task.names[true[i]]}; {files[i]}")
-            for i in worst]))  # fmt: skip
+        found.append(
+            (
+                "The most confident mistakes",
+                [
+                    photographs(
+                        files[i],
+                        f"{task.names[chosen[i]]} ({confidence[i]:.0%})",
+                        f"true: {task.names[true[i]]}; {files[i]}",
+                    )
+                    for i in worst
+                ],
+            )
+        )
     elif task.kind == "multi":
         error = np.abs(said - true)
         worst = np.argsort(-error.max(1), kind="stable")[:GALLERY]
-        found.append(("The most confident mistakes", [
-            photographs(files[i], f"{task.names[k]} ({said[i, k]:.0%})", f"{'it has it' if true[i, k] else 'it does not'}; {files[i]}")
-            for i in worst if error[i, k := int(error[i].argmax())] > 0.5]))  # fmt: skip
+        found.append(
+            (
+                "The most confident mistakes",
+                [
+                    photographs(
+                        files[i],
+                        f"{task.names[k]} ({said[i, k]:.0%})",
+                        f"{'it has it' if true[i, k] else 'it does not'}; {files[i]}",
+                    )
+                    for i in worst
+                    if error[i, k := int(error[i].argmax())] > 0.5
+                ],
+            )
+        )
     else:
         for t, name in enumerate(task.names[:4]):
             error = said[:, t] - true[:, t]
-            worst = [i for i in np.argsort(-np.nan_to_num(np.abs(error), nan=-1.0), kind="stable")[:GALLERY]
-                     if np.isfinite(error[i])]  # fmt: skip
-            found.append((f"The largest errors of {name}", [
-                photographs(files[i], f"{score(said[i, t])} ({'+' if error[i] > 0 else '-'}{score(abs(error[i]))})",
-                            f"true: {score(true[i, t])}; {files[i]}") for i in worst]))  # fmt: skip
+            worst = [
+                i
+                for i in np.argsort(-np.nan_to_num(np.abs(error), nan=-1.0), kind="stable")[:GALLERY]
+                if np.isfinite(error[i])
+            ]
+            found.append(
+                (
+                    f"The largest errors of {name}",
+                    [
+                        photographs(
+                            files[i],
+                            f"{score(said[i, t])} ({'+' if error[i] > 0 else '-'}{score(abs(error[i]))})",
+                            f"true: {score(true[i, t])}; {files[i]}",
+                        )
+                        for i in worst
+                    ],
+                )
+            )
     shown_ones = [(title, [image for image in images if image is not None]) for title, images in found]
     return [gallery for gallery in shown_ones if gallery[1]]
 
@@ -243,8 +287,13 @@ def metric_table(record: Record) -> list[tuple[str, list[tuple[str, str, str, st
     test = record.test
     tables = [("", rows(test, test["intervals"], test.get("mean_predictor", {})))]
     if len(test.get("per_target", {})) > 1:
-        tables += [(target, rows(values, test["intervals"].get("per_target", {}).get(target, {}), values.get("mean_predictor", {})))
-                   for target, values in test["per_target"].items()]  # fmt: skip
+        tables += [
+            (
+                target,
+                rows(values, test["intervals"].get("per_target", {}).get(target, {}), values.get("mean_predictor", {})),
+            )
+            for target, values in test["per_target"].items()
+        ]
     if views := test.get("tta"):
         tables.append(
             (f"As the mean over views of each image (--tta={views['views']})", rows(views, views["intervals"], {}))
@@ -258,8 +307,14 @@ def class_table(record: Record) -> dict[str, Any] | None:
     if not per_class:
         return None
     ordered = sorted(per_class.items(), key=lambda item: (item[1]["f1"] is None, item[1]["f1"] or 0))
-    rows = [[name, *("" if v[k] is None else f"{100 * v[k]:.1f}%" for k in ("precision", "recall", "f1")), f"{v['count']:,}"]
-            for name, v in ordered[:MAX_CLASSES]]  # fmt: skip
+    rows = [
+        [
+            name,
+            *("" if v[k] is None else f"{100 * v[k]:.1f}%" for k in ("precision", "recall", "f1")),
+            f"{v['count']:,}",
+        ]
+        for name, v in ordered[:MAX_CLASSES]
+    ]
     return {"rows": rows, "more": max(0, len(ordered) - MAX_CLASSES)}
 
 
@@ -268,8 +323,10 @@ def group_table(record: Record) -> dict[str, Any] | None:
     if not per_group:
         return None
     names = [n for n in LABELS if any(isinstance(g.get(n), (int, float)) for g in per_group.values())]
-    rows = [[group, f"{values['count']:,}", *(shown(n, values.get(n)) for n in names)]
-            for group, values in list(per_group.items())[:MAX_CLASSES]]  # fmt: skip
+    rows = [
+        [group, f"{values['count']:,}", *(shown(n, values.get(n)) for n in names)]
+        for group, values in list(per_group.items())[:MAX_CLASSES]
+    ]
     return {"columns": ["group", "images", *(LABELS[n] for n in names)], "rows": rows}
 
 

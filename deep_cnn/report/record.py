@@ -67,8 +67,14 @@ class Record:
     def advice(self) -> list[str]:
         """What its learning curves say."""
         labels = self._labels_of("validation")
-        known = {} if labels is None else {"chance": majority("single", self.task.names, labels),
-                                           "chance_loss": majority_loss(self.task.names, labels)}  # fmt: skip
+        known = (
+            {}
+            if labels is None
+            else {
+                "chance": majority("single", self.task.names, labels),
+                "chance_loss": majority_loss(self.task.names, labels),
+            }
+        )
         return advise(self.history, select=self.task.select, higher_is_better=self.task.higher_is_better, **known)
 
     def chance(self, split: str) -> tuple[float, str] | None:

@@ -48,9 +48,13 @@ def importance(shares: dict[str, float], path: Path) -> None:
 
 
 def parallel(
-    space: dict[str, BaseDistribution], params: Sequence[dict[str, Any]], values: Sequence[float], lower: bool, metric: str,
+    space: dict[str, BaseDistribution],
+    params: Sequence[dict[str, Any]],
+    values: Sequence[float],
+    lower: bool,
+    metric: str,
     path: Path,
-) -> None:  # fmt: skip
+) -> None:
     """A line per trial through its values, the good ones dark."""
     figure = Figure(figsize=(max(6.4, 1.6 * len(space) + 2), 4), layout="constrained")
     ax = figure.add_subplot()

@@ -45,16 +45,27 @@ def search(options: Any) -> None:
     metric = choose_metric(options.metric, materials.task)
     folder = options.root / "outputs" / "search" / options.run_name
     about = {
-        "space": dict(sorted(word.split("=", 1) for word in options.space)), "metric": metric, "sampler": options.sampler,
-        "pruner": options.pruner, "seed": options.seed, "data": materials.identity["data"],
+        "space": dict(sorted(word.split("=", 1) for word in options.space)),
+        "metric": metric,
+        "sampler": options.sampler,
+        "pruner": options.pruner,
+        "seed": options.seed,
+        "data": materials.identity["data"],
         "flags": {k: v for k, v in sorted(materials.identity["flags"].items()) if k not in space},
-    }  # fmt: skip
+    }
     epochs = space["epochs"].high if "epochs" in space and hasattr(space["epochs"], "high") else options.epochs
     study = Study(
-        options.run_name, folder,
-        open_study(options.run_name, folder, options.storage, about, pruner=options.pruner, metric=metric, epochs=epochs),
-        space, options.sampler, options.seed, total, startup=min(10, max(4, total // 4)),
-    )  # fmt: skip
+        options.run_name,
+        folder,
+        open_study(
+            options.run_name, folder, options.storage, about, pruner=options.pruner, metric=metric, epochs=epochs
+        ),
+        space,
+        options.sampler,
+        options.seed,
+        total,
+        startup=min(10, max(4, total // 4)),
+    )
     del materials
     log.info("Study %s: %d of %d trials are finished; %s", study.name, len(study.finished()), total, folder)
     seconds, by_budget = shortest_limit(options)

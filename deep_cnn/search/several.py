@@ -136,9 +136,10 @@ def _never(row: dict[str, Any]) -> None:
 def open_trial(launch: Launch, trial: int) -> optuna.Trial:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.load_study(
-        study_name=launch.study, storage=storage_of(Path(launch.folder), launch.storage),
+        study_name=launch.study,
+        storage=storage_of(Path(launch.folder), launch.storage),
         pruner=make_pruner(launch.pruner, launch.epochs),
-    )  # fmt: skip
+    )
     return optuna.Trial(study, trial)
 
 

@@ -145,9 +145,12 @@ def open_study(
         raise ConfigError(f"--storage={storage or folder}: cannot be opened ({error})") from None
     lower = metric.rpartition("/")[2] in LOWER_IS_BETTER
     study = optuna.create_study(
-        study_name=name, storage=opened, load_if_exists=True, direction="minimize" if lower else "maximize",
+        study_name=name,
+        storage=opened,
+        load_if_exists=True,
+        direction="minimize" if lower else "maximize",
         pruner=make_pruner(pruner, epochs),
-    )  # fmt: skip
+    )
     known = study.user_attrs.get("about")
     if known is None:
         study.set_user_attr("about", about)

@@ -19,8 +19,13 @@ from deep_cnn.walltime import duration
 
 log = logging.getLogger(__name__)
 
-STATES = {TrialState.COMPLETE: "finished", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed",
-          TrialState.RUNNING: "open", TrialState.WAITING: "open"}  # fmt: skip
+STATES = {
+    TrialState.COMPLETE: "finished",
+    TrialState.PRUNED: "pruned",
+    TrialState.FAIL: "failed",
+    TrialState.RUNNING: "open",
+    TrialState.WAITING: "open",
+}
 SHOWN = 10  # trials on the console
 
 
@@ -34,12 +39,29 @@ def summarise(study: Study, fixed: dict[str, Any], metric: str, about: dict[str,
         command = None
         if best is not None:
             command = command_line(trial_config(fixed, best.params, run_name=f"{study.name}_best"))
-            write_json(study.folder / "best.json", {"trial": best.number, "metric": metric, "value": best.value,
-                                                    "params": best.params, "command": command})  # fmt: skip
+            write_json(
+                study.folder / "best.json",
+                {
+                    "trial": best.number,
+                    "metric": metric,
+                    "value": best.value,
+                    "params": best.params,
+                    "command": command,
+                },
+            )
         found = _draw(study, metric, lower)
-        page = render("study.html", name=study.name, metric=metric, about=about, columns=list(rows[0]) if rows else [],
-                      cells=[[_short(v) for v in row.values()] for row in rows], command=command, best=best,
-                      figures={path.stem: png(path) for path in found}, states=counts(study))  # fmt: skip
+        page = render(
+            "study.html",
+            name=study.name,
+            metric=metric,
+            about=about,
+            columns=list(rows[0]) if rows else [],
+            cells=[[_short(v) for v in row.values()] for row in rows],
+            command=command,
+            best=best,
+            figures={path.stem: png(path) for path in found},
+            states=counts(study),
+        )
         write_page(study.folder / "report.html", page)
     log.info(
         "Study %s: %s of %d trials",
@@ -75,11 +97,17 @@ def table(study: Study, lower: bool) -> list[dict[str, Any]]:
         )
 
     return [
-        {"trial": t.number, "state": STATES[t.state], metric: _value(t, lower), "epochs": len(t.intermediate_values),
-         "time": duration(t.duration.total_seconds()) if t.duration else ""}
-        | {name: t.params.get(name) for name in study.space} | {"reason": t.user_attrs.get("reason")}
+        {
+            "trial": t.number,
+            "state": STATES[t.state],
+            metric: _value(t, lower),
+            "epochs": len(t.intermediate_values),
+            "time": duration(t.duration.total_seconds()) if t.duration else "",
+        }
+        | {name: t.params.get(name) for name in study.space}
+        | {"reason": t.user_attrs.get("reason")}
         for t in sorted(study.trials(), key=key)
-    ]  # fmt: skip
+    ]
 
 
 def _value(trial: FrozenTrial, lower: bool) -> float | None:
@@ -103,8 +131,14 @@ def _draw(study: Study, metric: str, lower: bool) -> list[Path]:
     found = []
     if shown:
         found.append(study.folder / "history.png")
-        pictures.history([t.number for t in shown], [_value(t, lower) for t in shown],
-                         [t.state != TrialState.COMPLETE for t in shown], lower, metric, found[-1])  # fmt: skip
+        pictures.history(
+            [t.number for t in shown],
+            [_value(t, lower) for t in shown],
+            [t.state != TrialState.COMPLETE for t in shown],
+            lower,
+            metric,
+            found[-1],
+        )
     if len(done) >= 2:
         found.append(study.folder / "parallel.png")
         pictures.parallel(study.space, [t.params for t in done], [t.value for t in done], lower, metric, found[-1])

@@ -38,9 +38,12 @@ def trial_config(fixed: dict[str, Any], params: dict[str, Any], **where: Any) ->
 
 
 def work(
-    study: Study, fixed: dict[str, Any], metric: str, max_time: Callable[[], str | None],
+    study: Study,
+    fixed: dict[str, Any],
+    metric: str,
+    max_time: Callable[[], str | None],
     train: Callable[[Claim, Config], None] | None = None,
-) -> None:  # fmt: skip
+) -> None:
     """Train trials until none is left to claim.
 
     Args:

@@ -95,11 +95,20 @@ class WandbTracker:
     def _init(self, wandb, mode: str, run_id: str, key: str | None):
         self.files.outputs.mkdir(parents=True, exist_ok=True)
         settings = wandb.Settings(
-            mode=mode, silent=True, console="off", init_timeout=START, finish_timeout=CLOSE - 10, save_code=False,
-            disable_git=True, x_disable_machine_info=True, x_graphql_retry_max=2, x_graphql_timeout_seconds=10,
-            x_file_stream_retry_max=3, x_file_transfer_retry_max=3,
+            mode=mode,
+            silent=True,
+            console="off",
+            init_timeout=START,
+            finish_timeout=CLOSE - 10,
+            save_code=False,
+            disable_git=True,
+            x_disable_machine_info=True,
+            x_graphql_retry_max=2,
+            x_graphql_timeout_seconds=10,
+            x_file_stream_retry_max=3,
+            x_file_transfer_retry_max=3,
             **({"api_key": key} if key else {}),
-        )  # fmt: skip
+        )
         return wandb.init(
             project=os.environ.get("WB_PROJECT") or "deep_cnn",
             entity=os.environ.get("WB_USER") or None,

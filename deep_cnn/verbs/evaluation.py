@@ -18,8 +18,13 @@ class Options:
     split: str = flag("test", "which split", group="verb", choices=("train", "validation", "test"))
     root_dir: str = flag(".", "root directory of the project, as in training", group="verb")
     data_dir: str | None = flag(None, "folder of images, if it has moved since training", group="verb", kind=str)
-    tta: str | None = flag(None, "test-time augmentation, beside the plain result; by default as in the run", group="verb",
-                           kind=str, choices=TTA)  # fmt: skip
+    tta: str | None = flag(
+        None,
+        "test-time augmentation, beside the plain result; by default as in the run",
+        group="verb",
+        kind=str,
+        choices=TTA,
+    )
     device: str = flag("auto", "auto, cpu, cuda, cuda:N or mps", group="verb")
     workers: str = flag("auto", "threads that read and decode images", group="verb")
     cache: str = flag("auto", "keep decoded images: auto, off, or a folder", group="verb")

@@ -8,14 +8,21 @@ from deep_cnn.config import check_ranges, flag
 @dataclass(frozen=True)
 class Options:
     run_name: str = flag("default", "name of the run whose best network is explained", group="verb")
-    split: str = flag("test", "explain the most wrong images of this split", group="verb",
-                      choices=("train", "validation", "test"))  # fmt: skip
+    split: str = flag(
+        "test", "explain the most wrong images of this split", group="verb", choices=("train", "validation", "test")
+    )
     count: int = flag(12, "so many of them", group="verb", low=1)
     images: tuple[str, ...] = flag((), "these images instead (A.jpg,B.jpg)", group="verb", kind=str, many="comma")
-    target: tuple[str, ...] = flag((), "class or score to explain; by default the predicted class, or every score",
-                                   group="verb", kind=str, many="comma")  # fmt: skip
-    layer: str | None = flag(None, "layer whose maps are used; by default the last with 7 x 7 cells",
-                             group="verb", kind=str)  # fmt: skip
+    target: tuple[str, ...] = flag(
+        (),
+        "class or score to explain; by default the predicted class, or every score",
+        group="verb",
+        kind=str,
+        many="comma",
+    )
+    layer: str | None = flag(
+        None, "layer whose maps are used; by default the last with 7 x 7 cells", group="verb", kind=str
+    )
     root_dir: str = flag(".", "root directory of the project, as in training", group="verb")
     data_dir: str | None = flag(None, "folder of images, if it has moved since training", group="verb", kind=str)
     device: str = flag("auto", "auto, cpu, cuda, cuda:N or mps", group="verb")

@@ -8,13 +8,19 @@ from deep_cnn.config import check_ranges, flag
 @dataclass(frozen=True)
 class Options:
     run_name: str = flag("default", "name of the run whose best network is exported", group="verb")
-    format: str = flag("onnx", "format of the file", group="verb",
-                       choices=("onnx", "torchscript", "pt2", "safetensors"))  # fmt: skip
-    output: str | None = flag(None, "file to write; by default outputs/models/RUN/RUN with the format's ending",
-                              group="verb", kind=str)  # fmt: skip
+    format: str = flag(
+        "onnx", "format of the file", group="verb", choices=("onnx", "torchscript", "pt2", "safetensors")
+    )
+    output: str | None = flag(
+        None, "file to write; by default outputs/models/RUN/RUN with the format's ending", group="verb", kind=str
+    )
     preprocess: bool = flag(False, "uint8 pixels in, probabilities or scores in their units out", group="verb")
-    split: str = flag("test", "its images check the file (validation where there is no test set)", group="verb",
-                      choices=("train", "validation", "test"))  # fmt: skip
+    split: str = flag(
+        "test",
+        "its images check the file (validation where there is no test set)",
+        group="verb",
+        choices=("train", "validation", "test"),
+    )
     count: int = flag(32, "so many of them", group="verb", low=1)
     root_dir: str = flag(".", "root directory of the project, as in training", group="verb")
     data_dir: str | None = flag(None, "folder of images, if it has moved since training", group="verb", kind=str)

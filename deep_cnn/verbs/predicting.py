@@ -13,24 +13,31 @@ SOME_FAILED = 3  # exit code: everything is done, but some images could not be r
 @dataclass(frozen=True)
 class Options:
     run_name: str = flag("default", "name of the run whose best network predicts", group="verb")
-    checkpoint: tuple[str, ...] = flag((), "its file instead; several (A,B) predict together", group="verb",
-                                       kind=str, many="comma")  # fmt: skip
-    images: str | None = flag(None, "folder, table (.csv), list of paths (.txt), or - for a list on the standard input",
-                              group="verb", kind=str)  # fmt: skip
+    checkpoint: tuple[str, ...] = flag(
+        (), "its file instead; several (A,B) predict together", group="verb", kind=str, many="comma"
+    )
+    images: str | None = flag(
+        None,
+        "folder, table (.csv), list of paths (.txt), or - for a list on the standard input",
+        group="verb",
+        kind=str,
+    )
     output: str = flag("predictions.csv", "table to write: .csv, .parquet or .geojson", group="verb")
     image_column: str | None = flag(None, "column of the table that names the images", group="verb", kind=str)
     top: str = flag("all", "so many most probable classes instead of all probabilities", group="verb")
     tta: bool = flag(
         False, "predict each image and its mirror image: the mean of both answers, and their spread", group="verb"
     )
-    shard: str | None = flag(None, "part i/n of the images; by default this job's part in its array",
-                             group="verb", kind=str)  # fmt: skip
+    shard: str | None = flag(
+        None, "part i/n of the images; by default this job's part in its array", group="verb", kind=str
+    )
     merge: bool = flag(False, "put the finished shards of --output together", group="verb")
     root_dir: str = flag(".", "root directory of the project, as in training", group="verb")
     data_dir: str | None = flag(None, "folder that the table's paths start from", group="verb", kind=str)
     device: str = flag("auto", "auto, cpu, cuda, cuda:N or mps", group="verb")
-    precision: str = flag("auto", "auto = that of the training run", group="verb",
-                          choices=("auto", "fp32", "bf16", "fp16", "fp64"))  # fmt: skip
+    precision: str = flag(
+        "auto", "auto = that of the training run", group="verb", choices=("auto", "fp32", "bf16", "fp16", "fp64")
+    )
     workers: str = flag("auto", "threads that read and decode images", group="verb")
     max_time: str | None = flag(None, "stop, with everything saved, before HH:MM:SS are over", group="verb", kind=str)
 
@@ -82,7 +89,11 @@ def predicted(options: Options) -> int:
         convert.convert(table, output)
     log.info("%d images predicted: %s", about["rows"], output if whole else files.rows)
     if about["failed"]:
-        log.warning("%d images could not be read; %s lists them with the reasons (exit code %d)", about["failed"],
-                    files.failed, SOME_FAILED)  # fmt: skip
+        log.warning(
+            "%d images could not be read; %s lists them with the reasons (exit code %d)",
+            about["failed"],
+            files.failed,
+            SOME_FAILED,
+        )
         return 0 if stopping.under_torchrun() else SOME_FAILED
     return 0

@@ -8,8 +8,9 @@ from deep_cnn.config import check_ranges, flag
 @dataclass(frozen=True)
 class Options:
     model: str = flag("resnet101", "name of the pre-trained network", group="verb")
-    dataset: str | None = flag(None, "instead of weights, a public data set", group="verb", kind=str,
-                               choices=("cifar10", "cifar100"))  # fmt: skip
+    dataset: str | None = flag(
+        None, "instead of weights, a public data set", group="verb", kind=str, choices=("cifar10", "cifar100")
+    )
     data_dir: str = flag("input", "folder that the data set is put in", group="verb")
 
     def __post_init__(self):

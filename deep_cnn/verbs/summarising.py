@@ -9,8 +9,9 @@ from deep_cnn.config import check_ranges, flag
 class Options:
     model: str = flag("resnet101", "name of the network", group="verb")
     classes: int = flag(10, "number of its outputs", group="verb", low=1)
-    image_size: int | None = flag(None, "side of its input in pixels; by default its own", group="verb", kind=int,
-                                  low=8, high=4096)  # fmt: skip
+    image_size: int | None = flag(
+        None, "side of its input in pixels; by default its own", group="verb", kind=int, low=8, high=4096
+    )
     batch_size: int = flag(1, "number of images, for shapes and memory", group="verb", low=1, high=10**9)
     depth: int = flag(3, "how far down modules within modules are shown", group="verb", low=0)
     list: bool = flag(False, "instead, the names that --model takes", group="verb")

@@ -8,8 +8,9 @@ from deep_cnn.config import Config, flag
 @dataclass(frozen=True)
 class Options(Config):
     kills: int = flag(5, "how often the run is killed", group="verb", low=1, identity=False)
-    kill_seed: int | None = flag(None, "seed of the random moments; by default, other ones each time",
-                                 group="verb", kind=int, identity=False)  # fmt: skip
+    kill_seed: int | None = flag(
+        None, "seed of the random moments; by default, other ones each time", group="verb", kind=int, identity=False
+    )
 
 
 def main(options: Options) -> int:
