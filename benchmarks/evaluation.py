@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from benchmarks import photographs, timing
-from deep_cnn import engine, machine, model_builder
+from deep_cnn import machine, model_builder, scoring
 from deep_cnn.data.assemble import Pixels
 from deep_cnn.data.cache import open_cache
 from deep_cnn.data.feed import Feed
@@ -41,7 +41,7 @@ def main() -> None:
 
         def ours() -> float:
             begun = time.perf_counter()
-            for _ in engine.evaluate(model, feed.eval_batches(32), machine.autocast(device, precision)):
+            for _ in scoring.evaluate(model, feed.eval_batches(32), machine.autocast(device, precision)):
                 pass
             return len(index) / (time.perf_counter() - begun)
 

@@ -40,7 +40,7 @@ def evaluate(data: Path) -> float:
     import numpy as np
     import torch
 
-    from deep_cnn import engine, machine, model_builder
+    from deep_cnn import machine, model_builder, scoring
     from deep_cnn.data.assemble import Pixels
     from deep_cnn.data.feed import Feed
     from deep_cnn.data.index import build_index
@@ -56,7 +56,7 @@ def evaluate(data: Path) -> float:
     feed = Feed(pixels, np.arange(len(index)), targets, device=device, workers=machine.granted_cores())
     autocast = machine.autocast(device, machine.pick_precision("auto", device))
     begun = time.perf_counter()
-    for _ in engine.evaluate(model, feed.eval_batches(32), autocast):
+    for _ in scoring.evaluate(model, feed.eval_batches(32), autocast):
         pass
     return time.perf_counter() - begun
 

@@ -8,11 +8,11 @@ import numpy as np
 import torch
 from torch import nn
 
-from deep_cnn import optim
+from deep_cnn import average, optim
 from deep_cnn.data.feed import Batch
 from deep_cnn.draws import number
 from deep_cnn.mixing import Mixer
-from deep_cnn.model_builder import main_and_auxiliary, parts
+from deep_cnn.model_builder import main_and_auxiliary
 from deep_cnn.tasks import Task
 
 
@@ -56,7 +56,7 @@ def train_one_epoch(
     first_step: int,
     sums: torch.Tensor,
     scaler: torch.amp.GradScaler,
-    average: optim.MovingAverage | None = None,
+    average: average.MovingAverage | None = None,
 ) -> Iterator[Step]:
     """Train on each batch in turn; yields after each optimizer step, so that the caller may save, show or stop there.
 
@@ -118,39 +118,3 @@ def batch_weight(task: Task, targets: torch.Tensor, weights: torch.Tensor) -> to
     if task.kind != "scores":
         return weights.sum()
     return ((~torch.isnan(targets)).sum(1) * weights).sum().clamp(min=1e-12)  # a batch may have no known score at all
-
-
-def training_mode(model: nn.Module, frozen: Iterable[str]) -> None:
-    """Train mode, but the frozen part wholly in eval mode: its BatchNorm statistics and its dropout stay still too.
-
-    Args:
-        frozen: names of modules and parameters, from the input on; layers without weights before the last of them
-            (VGG's dropout between two frozen layers) are frozen with them.
-    """
-    model.train().requires_grad_(True)
-    modules, parameters = parts(model, list(frozen))
-    for parameter in parameters:
-        parameter.requires_grad_(False)
-    inside = {id(part) for module in modules for part in module.modules()}
-    order = list(model.modules())
-    last = max((position for position, module in enumerate(order) if id(module) in inside), default=-1)
-    for module in order[: last + 1]:
-        if id(module) in inside or not (list(module.children()) or list(module.parameters())):
-            module.eval()
-
-
-def evaluate(
-    model: nn.Module,
-    batches: Iterable[Batch],
-    autocast: Callable[[], contextlib.AbstractContextManager] = contextlib.nullcontext,
-) -> Iterator[tuple[np.ndarray, torch.Tensor]]:
-    """Score every sample once; yields a batch's sample indices (n,) and raw outputs float32 (n, K), on the device.
-
-    The last batch comes padded to full length, since the rows of another batch size differ in the last bits; its
-    surplus rows are dropped here.
-    """
-    model.eval()
-    for batch in batches:
-        with torch.inference_mode(), autocast():  # around this alone: the feed's own tensors are ordinary ones
-            outputs = model(batch.images)  # (eval_batch, K)
-        yield batch.indices, outputs[: len(batch.indices)].float()

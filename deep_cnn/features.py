@@ -18,11 +18,12 @@ import numpy as np
 import torch
 from torch import nn
 
-from deep_cnn import engine, logbook
-from deep_cnn.data.cache import RowCache, cache_key, readable
+from deep_cnn import freeze, logbook, scoring
+from deep_cnn.data.cache import RowCache, cache_key
 from deep_cnn.data.feed import WHOLE, Batch, Feed, Part, Wanted, eval_wanted, train_rows
 from deep_cnn.data.index import Index
 from deep_cnn.data.preprocess import Preprocessing
+from deep_cnn.format import readable
 from deep_cnn.processes import ALONE, Processes
 
 log = logging.getLogger(__name__)
@@ -56,7 +57,7 @@ def find_cut(model: nn.Module, head: list[str], frozen: list[str], size: int, au
     if len(head) != 1:
         return f"it has {len(head)} heads ({', '.join(head)})"
     trial = copy.deepcopy(model)
-    engine.training_mode(trial, frozen)
+    freeze.training_mode(trial, frozen)
     parameter = next(trial.parameters())
     pixels = torch.linspace(-2, 2, 2 * 3 * size * size, dtype=torch.float64).view(2, 3, size, size).sin()
     images = pixels.to(parameter.device, parameter.dtype, memory_format=torch.channels_last)
@@ -202,10 +203,12 @@ class Features:
         feed = self.images[split]
         rounds = -(-len(missing) // (self.eval_batch * everyone.count))
         bar = logbook.Bar(f"Features {split}", rounds)
-        batches = feed.view_batches(feed.indices[missing], self.eval_batch, max(view, 0), everyone.part())
+        batches = feed.view_batches(
+            feed.indices[missing], self.eval_batch, max(view, 0), Part(everyone.here.rank, everyone.count)
+        )
         try:
             with _capture(self.model.get_submodule(self.cut.tail[0])) as captured:
-                scored = engine.evaluate(self.model, batches, self.autocast)
+                scored = scoring.evaluate(self.model, batches, self.autocast)
                 for start in range(0, len(missing), self.eval_batch * everyone.count):
                     mine = None
                     if (batch := next(scored, None)) is not None:  # the last round may have none for this process

@@ -9,7 +9,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from deep_cnn.config import Config, with_recipe
+from deep_cnn.config import Config
+from deep_cnn.recipes import with_recipe
 
 LIBRARIES = ("torch", "torchvision", "numpy", "pandas", "scikit-learn", "pillow", "timm")
 

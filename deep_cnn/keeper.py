@@ -8,8 +8,8 @@ from collections.abc import Callable
 from typing import Any
 
 from deep_cnn import checkpoint, stopping
-from deep_cnn.config import parse_duration, positive_integer
 from deep_cnn.errors import MachineError
+from deep_cnn.fields import parse_duration, positive_integer
 from deep_cnn.run_files import RunFiles
 from deep_cnn.stopping import Stopped
 from deep_cnn.walltime import Deadline

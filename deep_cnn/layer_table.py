@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from deep_cnn import models
 from deep_cnn.counting import multiply_adds_of_modules, shapes_of
-from deep_cnn.data.cache import readable
+from deep_cnn.format import readable
 from deep_cnn.model_builder import ModelSpec, empty_model
 
 MEGA = 1e6

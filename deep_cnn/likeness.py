@@ -8,11 +8,12 @@ import torch
 from torch import Tensor
 
 from deep_cnn import checkpoint, loading, machine, model_builder
+from deep_cnn.data.dataset import feed_of
 from deep_cnn.data.feed import Batch, Feed
-from deep_cnn.dataset_generator import feed_of
 from deep_cnn.plan import Plan
 from deep_cnn.prediction import unlike
 from deep_cnn.run_files import RunFiles
+from deep_cnn.tasks import encoded
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +58,9 @@ def _looked_at(plan: Plan, files: RunFiles, samples: np.ndarray, between: Callab
     dtype = machine.dtype_of(decisions.precision)
     model = model.to(m.device, dtype, memory_format=machine.CHANNELS_LAST)
     head = model_builder.head_modules(plan.spec.name, model)[0]
-    feed = feed_of(m.dataset, m.task, samples, device=m.device, dtype=dtype, workers=m.workers)
+    feed = feed_of(
+        m.dataset, encoded(m.task, m.dataset.index, dtype), samples, device=m.device, dtype=dtype, workers=m.workers
+    )
     try:
         batches = _checked(feed, decisions.eval_batch, between)
         return torch.cat(

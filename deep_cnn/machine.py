@@ -1,7 +1,6 @@
 """What this machine grants and how a run uses it. Every answer is a function of the machine and the flags, never a timing."""
 
 import contextlib
-import copy
 import ctypes
 import functools
 import logging
@@ -9,10 +8,10 @@ import math
 import os
 import platform
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import nn
 
 from deep_cnn.errors import ConfigError, MachineError
 from deep_cnn.launch import place
@@ -190,44 +189,22 @@ def set_determinism(deterministic: bool, device: torch.device) -> None:
         torch.use_deterministic_algorithms(True, warn_only=False)
 
 
-def saved_bytes_per_image(model: nn.Module, size: int, precision: str) -> int:
-    """Bytes that a training step keeps per image for its backward pass, counted on the meta device (no memory, no time).
-
-    Two images are passed, since BatchNorm refuses one.
-    """
-    shadow = copy.deepcopy(model).to("meta").train().requires_grad_(True)
-    # meta tensors have no address: a storage is told by its own object, which `alive` keeps from being reused
-    weights = {t.untyped_storage()._cdata for t in (*shadow.parameters(), *shadow.buffers())}
-    kept: dict[int, int] = {}
-    alive: list[torch.UntypedStorage] = []
-
-    def count(tensor: torch.Tensor) -> torch.Tensor:
-        storage = tensor.untyped_storage()
-        if storage._cdata not in weights:
-            kept[storage._cdata] = tensor.numel()
-            alive.append(storage)
-        return tensor
-
-    with torch.autograd.graph.saved_tensors_hooks(count, lambda t: t):
-        shadow(torch.empty(2, 3, size, size, device="meta"))
-    width = {"fp64": 8, "fp32": 4}.get(precision, 2)
-    return sum(kept.values()) * width // 2
-
-
-def pieces_for(batch_size: int, bytes_per_image: int, weights: int, memory: int) -> int:
-    """In how many parts a batch is computed so that a step takes at most 60% of `memory` bytes.
-
-    Args:
-        weights: number of the network's parameters; weight, gradient, two moments and an average are 20 bytes each.
-    """
-    # half as much again for the gradients of activations and the kernels' own work space; 1 GiB for Python and libraries
-    room = 0.6 * memory - 20 * weights - 1 * GIB
-    fits = max(1, int(room / (1.5 * bytes_per_image)))
-    return min(batch_size, math.ceil(batch_size / fits))
-
-
 def memory_for_training(device: torch.device) -> int:
     """Total bytes of the device that trains: a GPU's own, or this process's share of the machine."""
     if device.type == "cuda":
         return torch.cuda.get_device_properties(device).total_memory
     return total_memory()
+
+
+@dataclass(frozen=True)
+class Decisions:
+    """What `auto` came to on the machine where the run began; kept when it goes on on another."""
+
+    device: str
+    precision: str
+    compile: bool
+    threads: int
+    pieces: int
+    eval_batch: int
+    lr: float | None = None  # that --lr=auto found
+    processes: int = 1  # of torchrun; threads and pieces are those of each

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torchvision.models import GoogLeNetOutputs, InceptionOutputs
 
-from deep_cnn import models, weights
+from deep_cnn import download, models, weights
 from deep_cnn.data.preprocess import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
 from deep_cnn.draws import number
 from deep_cnn.errors import CheckpointError, nearest
@@ -172,14 +172,6 @@ def stages(name: str, model: nn.Module) -> Stages:
     return models.find(name).stages_of(name, model)
 
 
-def parts(model: nn.Module, names: list[str]) -> tuple[list[nn.Module], list[nn.Parameter]]:
-    """The modules among the names of a stage, and all its parameters (those of the modules and the bare ones)."""
-    modules, parameters = dict(model.named_modules()), dict(model.named_parameters())
-    found = [modules[name] for name in names if name in modules]
-    bare = [parameters[name] for name in names if name not in modules]
-    return found, bare + [parameter for module in found for parameter in module.parameters()]
-
-
 def main_and_auxiliary(outputs: Tensor | tuple) -> tuple[Tensor, list[tuple[float, Tensor]]]:
     """Split what a network gives in training.
 
@@ -227,10 +219,10 @@ def _locate(name: str, source: str) -> Path | None:
             f"On a computer with internet: python -m deep_cnn prefetch --model={name}; "
             "or start from random weights with --weights=none"
         )
-        return weights.fetch(published.url, published.file, f"--weights pretrained, --model {name}", remedy)
+        return download.fetch(published.url, published.file, f"--weights pretrained, --model {name}", remedy)
     if "://" in source:
-        return weights.fetch(
-            source, weights.file_name(source), f"--weights {source}", "Fetch it elsewhere and give the file"
+        return download.fetch(
+            source, download.file_name(source), f"--weights {source}", "Fetch it elsewhere and give the file"
         )
     path = Path(source).expanduser()
     if not path.is_file():

@@ -9,13 +9,14 @@ from typing import Any
 import pandas as pd
 
 from deep_cnn import logbook, machine, run
-from deep_cnn.config import Config, with_recipe
+from deep_cnn.config import Config
 from deep_cnn.errors import ConfigError, nearest
 from deep_cnn.loading import load_model
 from deep_cnn.prediction.inputs import Images, images_from_list, read_images
 from deep_cnn.prediction.members import load_members
 from deep_cnn.prediction.predicted_rows import RowMaker
 from deep_cnn.prediction.stream import stream
+from deep_cnn.recipes import with_recipe
 from deep_cnn.run_files import RunFiles
 
 __all__ = ["TrainedRun", "load_model", "predict", "train"]

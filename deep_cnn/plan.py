@@ -9,35 +9,23 @@ import numpy as np
 import torch
 from torch import nn
 
-from deep_cnn import identity, machine, optim, profiling
+from deep_cnn import ddp, identity, machine, profiling, schedules
 from deep_cnn.config import Config
 from deep_cnn.data.augment import parse_augment
-from deep_cnn.data.feed import Batch, Feed
+from deep_cnn.data.dataset import Dataset, eval_feed
+from deep_cnn.data.feed import Batch, Feed, Part
 from deep_cnn.data.preprocess import Preprocessing
-from deep_cnn.dataset_generator import Dataset, eval_feed
-from deep_cnn.engine import StepSettings, training_mode
+from deep_cnn.engine import StepSettings
 from deep_cnn.examples import Example, examples
 from deep_cnn.features import Features
+from deep_cnn.freeze import training_mode
+from deep_cnn.machine import Decisions
 from deep_cnn.mixing import Mixer
 from deep_cnn.model_builder import ModelSpec
 from deep_cnn.models.own_training import OwnTraining
 from deep_cnn.processes import ALONE, Processes
-from deep_cnn.tasks import Task
+from deep_cnn.tasks import Task, encoded
 from deep_cnn.training_state import TrainingState
-
-
-@dataclass(frozen=True)
-class Decisions:
-    """What `auto` came to on the machine where the run began; kept when it goes on on another."""
-
-    device: str
-    precision: str
-    compile: bool
-    threads: int
-    pieces: int
-    eval_batch: int
-    lr: float | None = None  # that --lr=auto found
-    processes: int = 1  # of torchrun; threads and pieces are those of each
 
 
 @dataclass(frozen=True)
@@ -64,7 +52,7 @@ class Plan:
     decisions: Decisions
     feeds: dict[str, Feed]
     state: TrainingState
-    schedule: optim.Schedule
+    schedule: schedules.Schedule
     steps: int  # optimizer steps in an epoch
     head: list[str]  # names of the head's modules
     stages: list[tuple[str, list[str]]]  # the backbone's, from the input on
@@ -128,7 +116,7 @@ class Plan:
             )
             autocast = machine.autocast(m.device, self.decisions.precision)
             self.exchanging = None  # lets go of the parameters
-            self.exchanging = (frozen, m.everyone.exchanging(network, example, autocast))
+            self.exchanging = (frozen, ddp.exchanging(m.everyone, network, example, autocast))
         return self.exchanging[1]
 
     @property
@@ -164,7 +152,8 @@ class Plan:
         config = self.materials.config
         mixer, before = self.mixer, global_step - first_step
         blends = (lambda step, size: mixer.partners(size, config.seed, before + step)) if mixer.is_on else None
-        part = self.materials.everyone.part(blends)
+        here = self.materials.everyone.here
+        part = Part(here.rank, here.count, blends)
         return self.feeds["train"].train_batches(epoch, first_step, config.batch_size, part)
 
     def image_feed(self, split: str) -> Feed:
@@ -173,7 +162,16 @@ class Plan:
             return self.feeds[split]
         m = self.materials
         dtype = machine.dtype_of(self.decisions.precision)
-        self.own_feeds.append(eval_feed(m.dataset, m.task, split, device=m.device, dtype=dtype, workers=m.workers))
+        self.own_feeds.append(
+            eval_feed(
+                m.dataset,
+                encoded(m.task, m.dataset.index, dtype),
+                split,
+                device=m.device,
+                dtype=dtype,
+                workers=m.workers,
+            )
+        )
         return self.own_feeds[-1]
 
     @property

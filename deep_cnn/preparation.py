@@ -11,32 +11,35 @@ from typing import Any
 import torch
 from torch import nn
 
-from deep_cnn import identity, machine, model_builder, models, optim, profiling, small_maps
-from deep_cnn.config import Config, recipe_line
+from deep_cnn import identity, machine, model_builder, models, optim, profiling, schedules, small_maps
+from deep_cnn.average import MovingAverage
+from deep_cnn.config import Config
 from deep_cnn.data.augment import parse_augment
-from deep_cnn.data.cache import readable
-from deep_cnn.data.feed import Feed, steps_per_epoch
-from deep_cnn.data.preprocess import Preprocessing
-from deep_cnn.dataset_generator import (
+from deep_cnn.data.dataset import (
     Dataset,
-    check_pre,
-    choose_preprocessing,
     data_dir,
     find,
     open_feeds,
     own_normalisation,
     read_dataset,
     renormalised,
-    task_of,
     training_images,
 )
+from deep_cnn.data.feed import Feed, steps_per_epoch
+from deep_cnn.data.preprocess import Preprocessing
 from deep_cnn.errors import ConfigError, DataError
 from deep_cnn.features import LARGEST_SHARE, Features, features_key, find_cut
+from deep_cnn.format import readable
+from deep_cnn.machine import Decisions
+from deep_cnn.memory import pieces_for, saved_bytes_per_image
 from deep_cnn.model_builder import ModelSpec
 from deep_cnn.models.own_training import OwnTraining
-from deep_cnn.plan import Decisions, Materials, Plan
+from deep_cnn.plan import Materials, Plan
+from deep_cnn.preprocessing import check_pre, choose_preprocessing
 from deep_cnn.processes import ALONE, Processes
 from deep_cnn.public_data import with_dataset
+from deep_cnn.recipes import recipe_line
+from deep_cnn.tasks import encoded, task_of
 from deep_cnn.training_state import TrainingState
 
 log = logging.getLogger(__name__)
@@ -93,7 +96,7 @@ def _gather(config: Config, fresh: bool, at_most: int | None, everyone: Processe
     if at_most is not None:
         dataset = dataset.at_most(at_most, config.seed)
     check_validation(config, dataset)
-    task = task_of(config, dataset)
+    task = task_of(config, dataset.index, dataset.splits.train)
     return Materials(
         config, device, workers, pre, dataset, task, identity.run_identity(config, dataset.digest()), begun, everyone
     )
@@ -165,7 +168,7 @@ def build(materials: Materials, saved: dict[str, Any] | None) -> Plan:
     if config.freeze not in ("none", "backbone") and int(config.freeze) > len(stages):
         names = ", ".join(name for name, _ in stages)
         raise ConfigError(f"--freeze={config.freeze}: {config.model} has {len(stages)} stages: {names}")
-    average = optim.MovingAverage(model, copy.deepcopy(model), config.ema) if config.ema else None
+    average = MovingAverage(model, copy.deepcopy(model), config.ema) if config.ema else None
     optimizer = optim.make_optimizer(
         config.optimizer, parameter_groups(config, model, head), momentum=config.momentum, nesterov=config.nesterov
     )
@@ -174,13 +177,21 @@ def build(materials: Materials, saved: dict[str, Any] | None) -> Plan:
     if saved:
         state.restore(saved)
     profile = profiling.Profile(m.device, m.begun) if config.profile else profiling.SILENT
-    feeds = open_feeds(config, m.dataset, m.task, device=m.device, dtype=dtype, workers=m.workers, watch=profile.beside)
+    feeds = open_feeds(
+        config,
+        m.dataset,
+        encoded(m.task, m.dataset.index, dtype),
+        device=m.device,
+        dtype=dtype,
+        workers=m.workers,
+        watch=profile.beside,
+    )
     features = open_features(m, spec, model, decisions, head, stages, feeds)
     if features:
         feeds = features.feeds
     elif decisions.compile:
         model.compile(dynamic=False)  # the last batch gets its own kernels; one set for any size is slower for all
-    schedule = optim.make_schedule(config.schedule, steps * config.epochs, config.warmup)
+    schedule = schedules.make_schedule(config.schedule, steps * config.epochs, config.warmup)
     return Plan(m, spec, decisions, feeds, state, schedule, steps, head, stages, profile, features)
 
 
@@ -190,7 +201,7 @@ def check_small_images(config: Config, model: nn.Module, crop: int) -> None:
     if side == crop:
         return
     try:
-        machine.saved_bytes_per_image(model, side, "fp32")  # a step of a copy, without memory and time
+        saved_bytes_per_image(model, side, "fp32")  # a step of a copy, without memory and time
     except (RuntimeError, AssertionError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise ConfigError(
@@ -304,11 +315,11 @@ def decide(m: Materials, model: nn.Module, steps: int) -> Decisions:
     config, device = m.config, m.device
     precision = machine.pick_precision(config.precision, device)
     if config.grad_accumulation == "auto":
-        per_image = machine.saved_bytes_per_image(model, m.pre.crop, precision)
+        per_image = saved_bytes_per_image(model, m.pre.crop, precision)
         weights = sum(p.numel() for p in model.parameters())
         memory = machine.memory_for_training(device)
         images = -(-config.batch_size // m.everyone.count)
-        pieces = machine.pieces_for(images, per_image, weights, memory)
+        pieces = pieces_for(images, per_image, weights, memory)
         if pieces > 1:
             log.info(
                 "A batch of %d needs about %.1f GB in one piece, and %.1f GB are granted: --grad_accumulation=%d",

@@ -11,7 +11,7 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
-from deep_cnn import stopping, weights
+from deep_cnn import download, stopping
 from deep_cnn.config import PLACES365, Config
 from deep_cnn.errors import DataError
 
@@ -87,7 +87,7 @@ def _download(dataset: str, url: str, archive: Path, allowed: bool) -> None:
         raise DataError(f"{place}, and --no_download forbids to fetch it. {remedy}")
     log.info("Downloading %s to %s", url, archive.parent)
     try:
-        weights.download(url, archive)
+        download.download(url, archive)
     except (OSError, ValueError, http.client.HTTPException) as error:
         reason = " ".join(str(getattr(error, "reason", error)).split())
         raise DataError(f"{place}, and cannot be downloaded ({reason}). {remedy}") from error

@@ -5,7 +5,8 @@ from typing import Any
 
 from deep_cnn import checkpoint, identity, logbook
 from deep_cnn.errors import CheckpointError
-from deep_cnn.run_files import RunFiles, Status
+from deep_cnn.run_files import RunFiles
+from deep_cnn.status import Status
 from deep_cnn.storage import read_json
 
 log = logging.getLogger(__name__)

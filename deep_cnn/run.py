@@ -14,6 +14,7 @@ from torch import nn
 
 from deep_cnn import (
     checkpoint,
+    ddp,
     engine,
     faults,
     learning_rate,
@@ -21,16 +22,19 @@ from deep_cnn import (
     machine,
     preparation,
     processes,
+    result_text,
     results,
     scoring,
     stopping,
     tracking,
     tutorial_lines,
 )
-from deep_cnn.config import Config, parse_duration
+from deep_cnn.config import Config
 from deep_cnn.data.feed import Feed
 from deep_cnn.data.split import save_splits
 from deep_cnn.errors import DataError, DeepCNNError, LostPeer
+from deep_cnn.fields import parse_duration
+from deep_cnn.format import duration
 from deep_cnn.identity import command_line
 from deep_cnn.keeper import Keeper
 from deep_cnn.likeness import keep_reference
@@ -40,12 +44,13 @@ from deep_cnn.processes import ALONE, Processes
 from deep_cnn.report.page import write_report
 from deep_cnn.report.record import read_record
 from deep_cnn.resume import find_saved, is_finished
-from deep_cnn.run_files import RunFiles, Status
+from deep_cnn.run_files import RunFiles
 from deep_cnn.run_lock import RunLock, held
+from deep_cnn.status import Status
 from deep_cnn.stopping import Interrupted, Stopped
 from deep_cnn.storage import read_json, write_json
 from deep_cnn.tta import Averaged
-from deep_cnn.walltime import Deadline, Forecast, duration, forecast_text, time_limit
+from deep_cnn.walltime import Deadline, Forecast, forecast_text, time_limit
 
 log = logging.getLogger(__name__)
 
@@ -160,7 +165,7 @@ def known_result(
     note_progress(status, saved["progress"], saved["progress"]["global_step"])
     result = read_json(files.results / "test.json")
     if result is not None:
-        results.show_result(result)
+        result_text.show_result(result)
         level = materials.config.tta
         if level not in ("none", result.get("tta", {}).get("views")):
             log.info(
@@ -348,7 +353,7 @@ def validate_epoch(plan: Plan, keeper: Keeper) -> tuple[dict[str, Any], np.ndarr
     if "validation" in plan.feeds:
         outputs = score_split(plan, "validation", keeper.check)
         targets = m.dataset.index.targets[m.dataset.splits.validation]
-        scores = m.everyone.share(outputs is not None and results.flat_scores(m.task, outputs, targets))
+        scores = m.everyone.share(outputs is not None and scoring.flat_scores(m.task, outputs, targets))
         row |= {f"val_{name}": value for name, value in scores.items()}
         selected = scores[m.task.select]
         value = float("nan") if selected is None else selected
@@ -380,12 +385,14 @@ def note_epoch(
     forecast.validated(validation_seconds)
     scores = {name.removeprefix("val_"): value for name, value in row.items() if name.startswith("val_")}
     best = (
-        f" (best {results.LABELS[plan.materials.task.select]} so far)"
+        f" (best {result_text.LABELS[plan.materials.task.select]} so far)"
         if state.progress.best_epoch == row["epoch"] and scores
         else ""
     )
     text = (
-        f"validation {results.metric_line(scores)}{best}" if scores else "no validation set: the last weights are kept"
+        f"validation {result_text.metric_line(scores)}{best}"
+        if scores
+        else "no validation set: the last weights are kept"
     )
     left = None if state.progress.finished else forecast.seconds_left(state.progress.global_step)
     log.info(
@@ -405,7 +412,7 @@ def write_epochs(plan: Plan, files: RunFiles) -> None:
     if not plan.materials.everyone.first:
         return
     try:
-        results.write_epochs(files, plan.state)
+        results.write_epochs(files, plan.state.history, plan.state.timing)
     except OSError as error:
         log.warning("%s could not be written (%s); the run goes on", files.results / "metrics.csv", error.strerror)
 
@@ -418,7 +425,7 @@ def score_split(plan: Plan, split: str, between: Callable[[], None]) -> np.ndarr
 
 def score(plan: Plan, network: nn.Module, feed: Feed, title: str, between: Callable[[], None]) -> np.ndarray | None:
     m = plan.materials
-    m.everyone.spread_buffers(network)
+    ddp.spread_buffers(m.everyone, network)
     autocast = machine.autocast(m.device, plan.decisions.precision)
     return scoring.collect(network, feed, plan.decisions.eval_batch, autocast, title, between, m.everyone)
 
@@ -441,14 +448,15 @@ def test(plan: Plan, keeper: Keeper, files: RunFiles) -> dict[str, Any]:
 
     def held_out() -> dict[str, Any]:
         samples = m.dataset.splits.test
-        result = results.held_out(m.task, m.dataset.index, samples, outputs, "test", m.config.seed)
+        result = scoring.held_out(m.task, m.dataset.index, samples, outputs, "test", m.config.seed)
         result["best_epoch"] = best["epoch"]
         if views is not None:
-            result = results.with_views(result, m.config.tta, m.task, m.dataset.index, samples, views, m.config.seed)
+            result = scoring.with_views(result, m.config.tta, m.task, m.dataset.index, samples, views, m.config.seed)
         keeper.check(save=False, alone=True)
-        results.write_plots(files, m.task, m.dataset.index, state, (samples, outputs))
+        best_epoch = state.progress.best_epoch if state.progress.best_epoch >= 0 else None
+        results.write_plots(files, m.task, m.dataset.index, state.history, best_epoch, (samples, outputs))
         results.write_test(files, m.task, m.dataset.index, samples, outputs, result)
-        results.show_result(result)
+        result_text.show_result(result)
         for line in tutorial_lines.result_lines(result) if m.config.console == "tutorial" else ():
             log.info(line)
         log.info("Everything is in %s", files.results)

@@ -1,14 +1,11 @@
 """What a run leaves behind, and where; and in what state it is, for job scripts."""
 
-import contextlib
 import os
-import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from deep_cnn.errors import ConfigError
-from deep_cnn.storage import clear_leftovers, read_json, write_json
+from deep_cnn.storage import clear_leftovers
 
 
 @dataclass(frozen=True)
@@ -25,6 +22,10 @@ class RunFiles:
     @property
     def results(self) -> Path:
         return self.outputs / "results" / self.name
+
+    @property
+    def explanations(self) -> Path:
+        return self.results / "explain"
 
     @property
     def log(self) -> Path:
@@ -92,34 +93,3 @@ class RunFiles:
 
     def _any_of(self, parts: list[str]) -> bool:
         return any(getattr(self, part).exists() for part in parts)
-
-
-class Status:
-    """status.json, which job scripts read: the state of the run, why, and how far it is."""
-
-    def __init__(self, files: RunFiles, writes: bool = True):
-        """writes: False in every process but the first."""
-        self.files, self.writes = files, writes
-        self.progress: dict[str, Any] = {}
-
-    def before(self) -> str | None:
-        """The state that the last process of this run left, or None."""
-        left = read_json(self.files.status)
-        return left.get("state") if isinstance(left, dict) else None
-
-    def note(self, *, epoch: int, step: int, steps: int) -> None:
-        """How far the saved state is, for this and every later `say`.
-
-        Args:
-            epoch: that is being trained, from 0. step: optimizer steps taken in the whole run, of `steps`, if early
-                stopping does not shorten it.
-        """
-        self.progress = {"epoch": epoch, "step": step, "steps": steps}
-
-    def say(self, state: str, reason: str = "") -> None:
-        """state: running, stopped, finished, mistake or failed."""
-        if not self.writes:
-            return
-        now = time.strftime("%Y-%m-%dT%H:%M:%S%z")
-        with contextlib.suppress(OSError):  # a full disk must not stop a run that can still compute
-            write_json(self.files.status, {"state": state, "reason": reason, **self.progress, "time": now})

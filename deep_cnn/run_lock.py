@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from deep_cnn import scheduler
 from deep_cnn.errors import MachineError
 from deep_cnn.run_files import RunFiles
 from deep_cnn.storage import read_json
@@ -48,7 +49,7 @@ def held(files: RunFiles, *, steal: bool = False) -> Iterator[RunLock]:
     may have died a moment ago.
     """
     files.lock.parent.mkdir(parents=True, exist_ok=True)
-    me = {"host": socket.gethostname(), "pid": os.getpid(), "started": _started(os.getpid()), "job": _job()}
+    me = {"host": socket.gethostname(), "pid": os.getpid(), "started": _started(os.getpid()), "job": scheduler.job_id()}
     while not _taken(files.lock, me):
         _clear_if_dead(files.lock, me, steal, files.name)
     done = threading.Event()
@@ -112,7 +113,7 @@ def _found_dead(lock: Path, holder: dict | None, me: dict, name: str) -> bool:
             return True
         raise MachineError(_held_by(holder, name))
     job = holder.get("job")
-    if job and job != me["job"] and _job_is_over(job):
+    if job and job != me["job"] and scheduler.job_is_over(job):
         return True
     # this very job: the scheduler has put it on another node after the first one failed
     patience = 2 * HEARTBEAT if job and job == me["job"] else DEAD_AFTER
@@ -150,21 +151,6 @@ def _held_by(holder: dict, name: str) -> str:
     )
 
 
-def _job_is_over(job: str) -> bool:
-    """Whether the scheduler has no such job any more; False where it cannot be asked."""
-    if "SLURM_JOB_ID" in os.environ:
-        command = ["squeue", "-h", "-o", "%T", "-j", job]
-    else:
-        command = ["qstat", job]
-    try:
-        answer = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
-    except (OSError, subprocess.SubprocessError):
-        return False
-    if answer.returncode:  # PBS: 153 unknown, 35 finished; Slurm says it in words. Other codes: the server is away
-        return answer.returncode in (153, 35) or "invalid job id" in answer.stderr.lower()
-    return command[0] == "squeue" and not answer.stdout.strip()
-
-
 def _started(pid: int) -> str | None:
     """A mark of when a process began, so that another one that got its number later is told apart; None: no such one."""
     try:
@@ -184,10 +170,6 @@ def _started(pid: int) -> str | None:
     return str(psutil.Process(pid).create_time()) if psutil.pid_exists(pid) else None
 
 
-def _job() -> str | None:
-    return os.environ.get("PBS_JOBID") or os.environ.get("SLURM_JOB_ID")
-
-
 def _beat(lock: Path, me: dict, done: threading.Event) -> None:
     while not done.wait(HEARTBEAT):
         with contextlib.suppress(OSError):  # a server that is away for a moment: the next beat tells
@@ -203,5 +185,5 @@ def vacant(files: RunFiles) -> bool:
     if holder.get("host") == socket.gethostname():
         return _started(int(holder["pid"])) != holder.get("started")
     with contextlib.suppress(FileNotFoundError):
-        return bool(holder.get("job") and _job_is_over(holder["job"])) or _silent_for(files.lock) > DEAD_AFTER
+        return bool(holder.get("job") and scheduler.job_is_over(holder["job"])) or _silent_for(files.lock) > DEAD_AFTER
     return True

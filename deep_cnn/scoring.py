@@ -1,14 +1,19 @@
 """All outputs of a network on a feed, under a progress bar: for validation, test and the verbs that score."""
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 import numpy as np
+import torch
 from torch import nn
 
-from deep_cnn import engine, logbook
-from deep_cnn.data.feed import Feed
+from deep_cnn import logbook
+from deep_cnn.data.feed import Batch, Feed, Part
+from deep_cnn.data.index import Index
+from deep_cnn.intervals import held_out_result
 from deep_cnn.processes import ALONE, Processes
+from deep_cnn.tasks import Task, sample_scores, validation_loss
 
 
 def collect(
@@ -30,7 +35,7 @@ def collect(
     rounds = -(-batches // everyone.count)
     bar = logbook.Bar(title, rounds)
     outputs = []
-    mine = engine.evaluate(model, feed.eval_batches(rows, everyone.part()), autocast)
+    mine = evaluate(model, feed.eval_batches(rows, Part(everyone.here.rank, everyone.count)), autocast)
     try:
         for _ in range(rounds):
             if (scored := next(mine, None)) is not None:  # the last round may have none for this process
@@ -42,3 +47,45 @@ def collect(
         bar.close()
     dealt = everyone.gathered([output.cpu().numpy() for output in outputs])
     return np.concatenate([dealt[k % everyone.count][k // everyone.count] for k in range(batches)]) if dealt else None
+
+
+def evaluate(
+    model: nn.Module,
+    batches: Iterable[Batch],
+    autocast: Callable[[], contextlib.AbstractContextManager] = contextlib.nullcontext,
+) -> Iterator[tuple[np.ndarray, torch.Tensor]]:
+    """Score every sample once; yields a batch's sample indices (n,) and raw outputs float32 (n, K), on the device.
+
+    The last batch comes padded to full length, since the rows of another batch size differ in the last bits; its
+    surplus rows are dropped here.
+    """
+    model.eval()
+    for batch in batches:
+        with torch.inference_mode(), autocast():  # around this alone: the feed's own tensors are ordinary ones
+            outputs = model(batch.images)  # (eval_batch, K)
+        yield batch.indices, outputs[: len(batch.indices)].float()
+
+
+def flat_scores(task: Task, outputs: np.ndarray, targets: np.ndarray) -> dict[str, float | None]:
+    """An epoch's metrics by name; one of a target is 'price/mae'. `loss` is what training minimises, without smoothing."""
+    return {"loss": validation_loss(task, outputs, targets)} | {
+        name: value for name, value in sample_scores(task, outputs, targets).scores().items() if name != "loss"
+    }
+
+
+def held_out(
+    task: Task, index: Index, samples: np.ndarray, outputs: np.ndarray, split: str, seed: int
+) -> dict[str, Any]:
+    """What test.json holds: all metrics of a split, their 95% intervals, and each group's, where there are groups."""
+    targets = index.targets[samples]
+    groups = None if index.groups is None else index.groups[samples]
+    scores = sample_scores(task, outputs, targets)
+    result = held_out_result(scores, seed, groups=groups, group_names=index.group_names)
+    return {"split": split, "task": task.kind} | result | {"loss": validation_loss(task, outputs, targets)}
+
+
+def with_views(
+    result: dict[str, Any], level: str, task: Task, index: Index, samples: np.ndarray, outputs: np.ndarray, seed: int
+) -> dict[str, Any]:
+    """`held_out`'s result and, under "tta", that of outputs (n, K) which are means over views of each image (--tta=level)."""
+    return result | {"tta": {"views": level} | held_out(task, index, samples, outputs, result["split"], seed)}

@@ -10,6 +10,8 @@ import torch
 import torch.nn.functional as F
 
 from deep_cnn import metrics
+from deep_cnn.config import Config
+from deep_cnn.data.index import Index
 from deep_cnn.errors import ConfigError
 
 
@@ -141,6 +143,18 @@ def make_task(kind: str, names: tuple[str, ...], train_targets: np.ndarray, loss
         )
     mean, std = np.nanmean(train_targets, 0), np.nanstd(train_targets, 0)
     return Regression(names, loss, 0.0, tuple(mean.tolist()), tuple(np.where(std > 0, std, 1.0).tolist()))
+
+
+def task_of(config: Config, index: Index, train: np.ndarray) -> Task:
+    """The task of a run. train: the training samples, int64 (n,), from which a regression takes mean and spread."""
+    names = index.classes if index.kind != "scores" else index.target_names
+    return make_task(index.kind, names, index.targets[train], config.loss, config.label_smoothing)
+
+
+def encoded(task: Task, index: Index, dtype: torch.dtype) -> torch.Tensor:
+    """The targets of all samples of the index, as the loss takes them, (N, ...)."""
+    targets = task.encode(index.targets)
+    return targets.to(dtype) if targets.is_floating_point() else targets
 
 
 def task_from_dict(values: dict[str, Any]) -> Task:

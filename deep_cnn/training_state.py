@@ -7,7 +7,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from deep_cnn.optim import PLATEAU_EPOCHS, MovingAverage
+from deep_cnn.average import MovingAverage
+from deep_cnn.schedules import PLATEAU_EPOCHS
 
 
 @dataclass

@@ -1,14 +1,13 @@
 """How much time is left: --max_time, what the scheduler grants, and when the whole run will be done."""
 
 import logging
-import os
-import re
-import subprocess
 import time
 from collections import deque
 from collections.abc import Callable
 
 from deep_cnn import stopping
+from deep_cnn.format import duration
+from deep_cnn.scheduler import granted_time
 
 log = logging.getLogger(__name__)
 
@@ -95,15 +94,6 @@ def forecast_text(seconds: float, limit: float | None, now: float | None = None)
     return text
 
 
-def duration(seconds: float) -> str:
-    """75 -> '1m 15s'."""
-    seconds = max(0, round(seconds))
-    hours, minutes = seconds // 3600, seconds // 60 % 60
-    if hours:
-        return f"{hours}h {minutes:02d}m"
-    return f"{minutes}m {seconds % 60:02d}s" if minutes else f"{seconds}s"
-
-
 def time_limit(max_time: float | None) -> Deadline:
     """--max_time (seconds) or what the scheduler grants this job, whichever ends first; said in the log."""
     limits = [] if max_time is None else [(max_time, "--max_time")]
@@ -116,63 +106,3 @@ def time_limit(max_time: float | None) -> Deadline:
             "Time limit: %s left, by %s; the run stops, saved, in time before it", duration(deadline.left()), source
         )
     return deadline
-
-
-def granted_time() -> tuple[float, str] | None:
-    """Seconds of walltime that the scheduler grants, counted from the start of this process, and who says so."""
-    for variable, command, parse in (
-        (
-            "SLURM_JOB_ID",
-            ["squeue", "-h", "-o", "%L", "-j"],
-            slurm_seconds_left,
-        ),  # first: it may also emulate the other
-        ("PBS_JOBID", ["qstat", "-f"], pbs_seconds_left),
-    ):
-        job = os.environ.get(variable)
-        if not job:
-            continue
-        try:
-            answer = subprocess.run([*command, job], capture_output=True, text=True, timeout=20, check=True).stdout
-        except (OSError, subprocess.SubprocessError) as error:
-            log.warning("The time limit of job %s is unknown (%s: %s); --max_time sets one", job, command[0], error)
-            continue
-        left = parse(answer)
-        if left is not None:
-            return left + (time.monotonic() - _started), f"{command[0]} of job {job}"
-    return None
-
-
-def pbs_seconds_left(answer: str, now: float | None = None) -> float | None:
-    """Seconds left by `qstat -f`: the walltime granted less that used, or less what has passed since the job's start.
-
-    The server hears of the time used only every few minutes, so the start is the better mark; it is left out where it
-    contradicts the other (a node whose clock is set to another zone).
-    """
-    answer = answer.replace("\n\t", "")  # qstat breaks long lines so
-    granted = re.search(r"Resource_List\.walltime = ([\d:]+)", answer)
-    if not granted:
-        return None
-    reported = re.search(r"resources_used\.walltime = ([\d:]+)", answer)
-    used = _clock(reported[1]) if reported else 0.0
-    begun = re.search(r"\b(?:stime|start_time) = (.+)", answer)
-    if begun:
-        try:
-            since = (time.time() if now is None else now) - time.mktime(time.strptime(begun[1].strip()))
-        except ValueError:  # in another language
-            since = -1.0
-        if 0 <= since - used <= 900:
-            used = since
-    return _clock(granted[1]) - used
-
-
-def slurm_seconds_left(answer: str) -> float | None:
-    """Seconds left by `squeue -o %L`: [days-][[hours:]minutes:]seconds, or words such as UNLIMITED."""
-    match = re.fullmatch(r"(?:(\d+)-)?([\d:]+)", answer.strip().splitlines()[0] if answer.strip() else "")
-    return None if match is None else 86400 * int(match[1] or 0) + _clock(match[2])
-
-
-def _clock(clock: str) -> float:
-    total = 0
-    for part in clock.split(":"):
-        total = 60 * total + int(part)
-    return float(total)

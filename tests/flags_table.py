@@ -2,8 +2,8 @@
 
 import dataclasses
 
-from deep_cnn.cli import GROUPS
 from deep_cnn.config import Config
+from deep_cnn.help import GROUPS
 
 if __name__ == "__main__":
     print("| flag | default | |\n|---|---|---|")

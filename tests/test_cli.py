@@ -4,9 +4,13 @@ import dataclasses
 
 import pytest
 
-from deep_cnn.cli import help_text, main, parse_flags
-from deep_cnn.config import Config, parse_duration, with_recipe
+from deep_cnn.cli import main
+from deep_cnn.config import Config
 from deep_cnn.errors import ConfigError
+from deep_cnn.fields import parse_duration
+from deep_cnn.help import help_text
+from deep_cnn.parser import parse_flags
+from deep_cnn.recipes import with_recipe
 
 
 def parse(*words: str) -> Config:

@@ -9,8 +9,10 @@ from torch import nn
 
 from deep_cnn import engine, machine, optim
 from deep_cnn.data.feed import Batch
-from deep_cnn.engine import StepSettings, evaluate, train_one_epoch, training_mode
+from deep_cnn.engine import StepSettings, train_one_epoch
+from deep_cnn.freeze import training_mode
 from deep_cnn.mixing import Mixer
+from deep_cnn.scoring import evaluate
 from deep_cnn.tasks import make_task
 
 TASK = make_task("single", ("a", "b", "c"), np.array([0, 1, 2]), "auto", 0.0)

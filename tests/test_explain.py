@@ -111,7 +111,7 @@ def test_a_runs_pictures_and_its_report(request, run_cli, capsys, run_name):
     overlays = list((results / "explain" / "overlays").iterdir())
     assert len(overlays) == (3 * 2 * 2 if scores else 3)
     assert {Image.open(p).size for p in overlays} == {(32, 32)}
-    assert len(explanation_pictures(results)) == len(about["pictures"])
+    assert len(explanation_pictures(run.files.explanations)) == len(about["pictures"])
     assert "What raises and lowers it" in (results / "report.html").read_text(encoding="utf-8")
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from deep_cnn import checkpoint, engine, features, model_builder, stopping
+from deep_cnn import checkpoint, features, freeze, model_builder, stopping
 from deep_cnn.features import find_cut
 from deep_cnn.model_builder import ModelSpec
 
@@ -38,7 +38,7 @@ def test_the_cut_is_before_the_head_and_its_dropout(name, tail):
 
 def test_dropout_before_the_head_stays_in_the_tail():
     model, frozen, cut = cut_of("resnet18", dropout=0.5)
-    engine.training_mode(model, frozen)
+    freeze.training_mode(model, frozen)
     x = torch.ones(4, cut.width)
     assert not torch.equal(cut.tail_of(model)(x), cut.tail_of(model)(x))
 
@@ -52,7 +52,7 @@ def test_networks_that_cannot_be_cut_say_why(name, size):
 def test_dropout_within_the_backbone_is_no_part_of_the_tail():
     """VGG has one between two frozen layers: frozen with them, so the features are the same in every epoch."""
     model = nn.Sequential(nn.Flatten(), nn.Linear(12, 8), nn.Dropout(), nn.Linear(8, 8), nn.Dropout(), nn.Linear(8, 3))
-    engine.training_mode(model, ["1", "3"])
+    freeze.training_mode(model, ["1", "3"])
     assert [m.training for m in model] == [False, False, False, False, True, True]
     cut = find_cut(model, ["5"], ["1", "3"], 2, torch.no_grad)
     assert cut.tail == ("4", "5")

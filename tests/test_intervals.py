@@ -10,7 +10,7 @@ from scipy import stats
 
 from deep_cnn.intervals import bootstrap_intervals, held_out_result, per_group
 from deep_cnn.metrics import ClassificationScores, RegressionScores
-from deep_cnn.results import few_groups
+from deep_cnn.result_text import few_groups
 
 
 def mean_of(values):

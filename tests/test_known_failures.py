@@ -14,7 +14,7 @@ import pytest
 import torch
 from conftest import PLACES
 
-from deep_cnn import machine
+from deep_cnn import memory
 from deep_cnn.data.feed import Feed, Pixels
 from deep_cnn.data.index import Paths
 from deep_cnn.data.preprocess import Preprocessing
@@ -48,7 +48,7 @@ def test_every_sample_is_scored_once_when_batches_do_not_come_out_even():
 def test_looking_at_a_network_moves_no_statistics():
     model = build_model(ModelSpec("resnet18", 3, 0.0, 64), 0)
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    machine.saved_bytes_per_image(model, 64, "fp32")  # a forward pass in train mode, but of a copy without memory
+    memory.saved_bytes_per_image(model, 64, "fp32")  # a forward pass in train mode, but of a copy without memory
     assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
 
 

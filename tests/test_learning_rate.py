@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from deep_cnn import checkpoint
-from deep_cnn.cli import parse_flags
 from deep_cnn.config import Config
 from deep_cnn.errors import ConfigError
 from deep_cnn.learning_rate import smoothed, suggest
+from deep_cnn.parser import parse_flags
 
 
 def test_suggestion_is_a_tenth_of_the_rate_with_the_lowest_loss():

@@ -7,7 +7,7 @@ import pytest
 import torch
 import torchvision
 
-from deep_cnn import machine
+from deep_cnn import machine, memory
 from deep_cnn.errors import ConfigError, MachineError
 
 CPU = torch.device("cpu")
@@ -34,10 +34,10 @@ def test_memory_is_that_of_the_group(monkeypatch):
 
 def test_pieces_make_a_batch_fit():
     # the hand-out's default command: resnet101, batch 128, float32, 133 MB an image, on a laptop with 8 GB
-    pieces = machine.pieces_for(128, 133_000_000, 44_500_000, 8 * 2**30)
+    pieces = memory.pieces_for(128, 133_000_000, 44_500_000, 8 * 2**30)
     assert 128 / pieces * 133e6 * 1.5 < 0.6 * 8 * 2**30 and pieces < 16
-    assert machine.pieces_for(128, 133_000_000, 44_500_000, 140 * 2**30) == 1
-    assert machine.pieces_for(4, 10**12, 10**6, 2**30) == 4
+    assert memory.pieces_for(128, 133_000_000, 44_500_000, 140 * 2**30) == 1
+    assert memory.pieces_for(4, 10**12, 10**6, 2**30) == 4
 
 
 def test_saved_bytes_are_what_autograd_keeps():
@@ -53,8 +53,8 @@ def test_saved_bytes_are_what_autograd_keeps():
     with torch.autograd.graph.saved_tensors_hooks(count, lambda t: t):
         model(torch.rand(2, 3, 64, 64))
     real = sum(nbytes for nbytes, _ in kept.values()) / 2
-    assert machine.saved_bytes_per_image(model, 64, "fp32") == pytest.approx(real, rel=0.05)
-    assert machine.saved_bytes_per_image(model, 64, "bf16") * 2 == machine.saved_bytes_per_image(model, 64, "fp32")
+    assert memory.saved_bytes_per_image(model, 64, "fp32") == pytest.approx(real, rel=0.05)
+    assert memory.saved_bytes_per_image(model, 64, "bf16") * 2 == memory.saved_bytes_per_image(model, 64, "fp32")
 
 
 def test_precision_by_the_processors_flags(monkeypatch):

@@ -8,13 +8,9 @@ import pytest
 from scipy import stats
 from sklearn import metrics as sk
 
+from deep_cnn.calibration import calibration
 from deep_cnn.errors import DataError, NonFiniteLoss
-from deep_cnn.metrics import (
-    ClassificationScores,
-    MultilabelScores,
-    RegressionScores,
-    calibration,
-)
+from deep_cnn.metrics import ClassificationScores, MultilabelScores, RegressionScores
 
 
 def classification_metrics(*predictions) -> dict:

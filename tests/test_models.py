@@ -15,6 +15,7 @@ from torchvision import models as torchvision_models
 
 from deep_cnn.counting import multiply_adds
 from deep_cnn.errors import CheckpointError, ConfigError
+from deep_cnn.freeze import parts
 from deep_cnn.model_builder import (
     ModelSpec,
     build_model,
@@ -24,7 +25,6 @@ from deep_cnn.model_builder import (
     head_modules,
     main_and_auxiliary,
     model_names,
-    parts,
     stages,
     weights_preprocessing,
 )

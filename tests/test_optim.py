@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from deep_cnn import optim
+from deep_cnn import optim, schedules
+from deep_cnn.average import MovingAverage
 
 
 def network():
@@ -30,7 +31,7 @@ def test_groups_split_backbone_from_head_and_weights_from_norms_and_biases():
 
 
 def test_cosine_is_torchs():
-    schedule = optim.make_schedule("cosine", 100, 0.0)
+    schedule = schedules.make_schedule("cosine", 100, 0.0)
     sgd = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=1.0)
     theirs = torch.optim.lr_scheduler.CosineAnnealingLR(sgd, 100)
     for step in range(100):
@@ -41,7 +42,7 @@ def test_cosine_is_torchs():
 
 def test_onecycle_is_torchs():
     steps = 50
-    schedule = optim.make_schedule("onecycle", steps, 0.5)  # its rise is its own: the warm-up is not added to it
+    schedule = schedules.make_schedule("onecycle", steps, 0.5)  # its rise is its own: the warm-up is not added to it
     sgd = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=1.0)
     theirs = torch.optim.lr_scheduler.OneCycleLR(
         sgd, 1.0, total_steps=steps, cycle_momentum=False, final_div_factor=400
@@ -57,9 +58,9 @@ def test_onecycle_is_torchs():
 
 
 def test_warmup_step_and_constant():
-    warm = optim.make_schedule("constant", 100, 0.05)
+    warm = schedules.make_schedule("constant", 100, 0.05)
     assert [round(warm.factor(s), 3) for s in (0, 1, 4, 5, 99)] == [0.167, 0.333, 0.833, 1.0, 1.0]
-    step = optim.make_schedule("step", 90, 0.0)
+    step = schedules.make_schedule("step", 90, 0.0)
     assert [step.factor(s) for s in (0, 29, 30, 60, 89)] == pytest.approx([1, 1, 0.1, 0.01, 0.01])
 
 
@@ -108,7 +109,7 @@ def test_l1_is_the_gradient_of_the_sum_of_absolute_weights():
 
 def test_moving_average_by_hand():
     model = nn.Sequential(nn.Linear(1, 1), nn.BatchNorm1d(1))
-    average = optim.MovingAverage(model, copy.deepcopy(model), decay=0.5)
+    average = MovingAverage(model, copy.deepcopy(model), decay=0.5)
     value = expected = float(model[0].weight.detach())
     for step in range(12):
         value += 1.0

@@ -12,6 +12,7 @@ import pytest
 from conftest import PLACES
 from scenes import write_perception_set
 
+from deep_cnn import scheduler
 from deep_cnn.errors import ConfigError, DataError
 from deep_cnn.prediction import shards
 from deep_cnn.prediction.rows import uncertainty_cells
@@ -144,8 +145,8 @@ def test_the_place_in_an_array(monkeypatch):
         if name.startswith(("PBS_", "SLURM_")):
             monkeypatch.delenv(name)
     assert shards.parse_shard(None) == (1, 1)
-    assert shards.array_indices("Job: 7[].pbs\n    array_indices_submitted = 0-6:2\n") == [0, 2, 4, 6]
-    assert shards.array_indices("    array_indices_submitted = 1-20%2\n") == list(range(1, 21))
+    assert scheduler.array_indices("Job: 7[].pbs\n    array_indices_submitted = 0-6:2\n") == [0, 2, 4, 6]
+    assert scheduler.array_indices("    array_indices_submitted = 1-20%2\n") == list(range(1, 21))
     monkeypatch.setenv("PBS_ARRAY_INDEX", "4")
     monkeypatch.setenv("PBS_JOBID", "7[4].pbs")
     asked = []
@@ -154,9 +155,9 @@ def test_the_place_in_an_array(monkeypatch):
         asked.append(command)
         return type("Answer", (), {"stdout": "    array_indices_submitted = 0-6:2"})
 
-    monkeypatch.setattr(shards.subprocess, "run", qstat)
+    monkeypatch.setattr(scheduler.subprocess, "run", qstat)
     assert shards.parse_shard(None) == (3, 4) and asked == [["qstat", "-f", "7[].pbs"]]
-    monkeypatch.setattr(shards.subprocess, "run", lambda *_, **__: type("Answer", (), {"stdout": ""}))
+    monkeypatch.setattr(scheduler.subprocess, "run", lambda *_, **__: type("Answer", (), {"stdout": ""}))
     with pytest.raises(ConfigError, match="--shard=4/N"):
         shards.parse_shard(None)
     monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "12")

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from torchvision import datasets
 
-from deep_cnn import weights
+from deep_cnn import download
 from deep_cnn.config import Config
 from deep_cnn.errors import DataError
 from deep_cnn.public_data import with_dataset
@@ -82,13 +82,13 @@ def test_without_files_and_network_the_line_says_what_to_do(tmp_path, monkeypatc
     def offline(url, path):
         raise OSError("Network is unreachable")
 
-    monkeypatch.setattr(weights, "download", offline)
+    monkeypatch.setattr(download, "download", offline)
     flags = {"dataset": "cifar100", "root_dir": str(tmp_path)}
     with pytest.raises(
         DataError, match=r"not in .*input, and cannot be downloaded \(Network is unreachable\).*prefetch"
     ):
         with_dataset(Config(**flags))
-    monkeypatch.setattr(weights, "download", lambda url, path: pytest.fail("asked the network"))
+    monkeypatch.setattr(download, "download", lambda url, path: pytest.fail("asked the network"))
     with pytest.raises(DataError, match=r"--no_download forbids .*cifar-100-python.tar.gz there"):
         with_dataset(Config(**flags, download=False))
 

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 import deep_cnn
-from deep_cnn.cli import VERBS, parse_flags
 from deep_cnn.config import Config
+from deep_cnn.parser import parse_flags
+from deep_cnn.verb_table import VERBS
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")

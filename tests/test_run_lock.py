@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from deep_cnn import run_lock
+from deep_cnn import run_lock, scheduler
 from deep_cnn.errors import MachineError
 from deep_cnn.run_files import RunFiles
 from deep_cnn.run_lock import held
@@ -109,7 +109,7 @@ def test_a_silent_process_elsewhere_is_waited_for_and_then_taken_for_dead(files,
 def test_this_very_job_on_another_node_is_given_less_time(files, monkeypatch):
     patient(monkeypatch, 0.1)
     monkeypatch.setenv("PBS_JOBID", "77.server")
-    monkeypatch.setattr(run_lock, "_job_is_over", lambda job: pytest.fail("this job is not over"))
+    monkeypatch.setattr(scheduler, "job_is_over", lambda job: pytest.fail("this job is not over"))
     plant(files, job="77.server")  # dead after 0.2 instead of 1.0
     begun = time.monotonic()
     with held(files):
@@ -128,9 +128,9 @@ def test_a_job_that_the_scheduler_knows_no_more_holds_nothing(files, monkeypatch
     with held(files):
         pass
     monkeypatch.setenv("PATH", f"{tmp_path / 'there'}{os.pathsep}{os.environ['PATH']}")
-    assert not run_lock._job_is_over("76.server")
+    assert not scheduler.job_is_over("76.server")
     monkeypatch.setenv("PATH", "")
-    assert not run_lock._job_is_over("76.server")  # nobody to ask
+    assert not scheduler.job_is_over("76.server")  # nobody to ask
 
 
 def test_steal_lock_takes_it_and_the_robbed_process_saves_nothing_more(files):

@@ -16,9 +16,9 @@ from optuna.trial import TrialState
 from test_report import assert_self_contained, opened
 
 from deep_cnn import run
-from deep_cnn.cli import parse_flags
 from deep_cnn.config import Config
 from deep_cnn.errors import ConfigError, NonFiniteLoss
+from deep_cnn.parser import parse_flags
 from deep_cnn.search.space import grid, grid_point, parse_space, random_point
 from deep_cnn.search.study import journal
 from deep_cnn.search.trials import given_flags

@@ -6,17 +6,12 @@ import numpy as np
 import pytest
 from sklearn.model_selection import StratifiedShuffleSplit
 
+from deep_cnn.data import duplicates
 from deep_cnn.data import split as split_module
+from deep_cnn.data.duplicates import duplicate_groups
 from deep_cnn.data.files import Paths
 from deep_cnn.data.index import FREE, TEST, TRAIN, VALIDATION, Index, build_index
-from deep_cnn.data.split import (
-    Splits,
-    duplicate_groups,
-    load_splits,
-    make_splits,
-    save_splits,
-    strata,
-)
+from deep_cnn.data.split import Splits, load_splits, make_splits, save_splits, strata
 from deep_cnn.errors import ConfigError, DataError
 
 
@@ -219,8 +214,8 @@ def test_duplicates_are_files_of_the_same_bytes(tmp_path, monkeypatch):
     root = images(tmp_path, contents)
     (root / "b/7.jpg").hardlink_to(root / "a/1.jpg")
     hashed = []
-    whole = split_module._hash_file
-    monkeypatch.setattr(split_module, "_hash_file", lambda path: hashed.append(Path(path).name) or whole(path))
+    whole = duplicates._hash_file
+    monkeypatch.setattr(duplicates, "_hash_file", lambda path: hashed.append(Path(path).name) or whole(path))
     index = build_index(root)
     data = [(root / path).read_bytes() for path in index.paths]
     assert duplicate_groups(index).tolist() == [data.index(d) for d in data]  # the first of the same bytes

@@ -8,7 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from deep_cnn import stopping
-from deep_cnn.run_files import RunFiles, Status
+from deep_cnn.run_files import RunFiles
+from deep_cnn.status import Status
 from deep_cnn.stopping import Interrupted, Stopped
 
 

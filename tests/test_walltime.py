@@ -5,8 +5,9 @@ import time
 
 import pytest
 
-from deep_cnn import walltime
-from deep_cnn.walltime import Deadline, Forecast, forecast_text, pbs_seconds_left, slurm_seconds_left
+from deep_cnn import scheduler, walltime
+from deep_cnn.scheduler import pbs_seconds_left, slurm_seconds_left
+from deep_cnn.walltime import Deadline, Forecast, forecast_text
 
 
 def qstat(start: float, used: str | None, walltime: str = "24:00:00") -> str:
@@ -44,14 +45,14 @@ def test_the_scheduler_is_asked_and_the_earlier_end_counts(tmp_path, monkeypatch
     monkeypatch.delenv("SLURM_JOB_ID", raising=False)
     monkeypatch.setenv("PBS_JOBID", "5")
     monkeypatch.setenv("PATH", f"{tmp_path}:/bin:/usr/bin")
-    seconds, source = walltime.granted_time()
+    seconds, source = scheduler.granted_time()
     assert seconds == pytest.approx(3600 + time.monotonic() - walltime._started, abs=2) and source == "qstat of job 5"
     assert walltime.time_limit(None).left() == pytest.approx(3600, abs=5)
     assert walltime.time_limit(10 * 3600).left() == pytest.approx(3600, abs=5)
     early = time.monotonic() - walltime._started + 60
     assert walltime.time_limit(early).left() == pytest.approx(60, abs=5)
     monkeypatch.setenv("PATH", "")
-    assert walltime.granted_time() is None  # said in the log
+    assert scheduler.granted_time() is None  # said in the log
     monkeypatch.delenv("PBS_JOBID")
     assert walltime.time_limit(None).left() is None
 

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from torchvision import models as torchvision_models
 
-from deep_cnn import weights
+from deep_cnn import download, weights
 from deep_cnn.config import Config
 from deep_cnn.errors import CheckpointError
 from deep_cnn.identity import run_identity
@@ -51,8 +51,8 @@ def network(name: str = "resnet18", classes: int = 1000, seed: int = 3) -> nn.Mo
 
 
 def plant(name: str, state) -> None:
-    weights.folder().mkdir(parents=True, exist_ok=True)
-    torch.save(state, weights.folder() / find(name).published(name).file)
+    download.folder().mkdir(parents=True, exist_ok=True)
+    torch.save(state, download.folder() / find(name).published(name).file)
 
 
 def same_backbone(name: str, model: nn.Module, state) -> bool:
@@ -101,10 +101,10 @@ def test_vits_published_file_has_old_names_and_another_size():
     old = {
         key.replace("mlp.0.", "mlp.linear_1.").replace("mlp.3.", "mlp.linear_2."): value for key, value in state.items()
     }
-    weights.folder().mkdir(parents=True)
+    download.folder().mkdir(parents=True)
     spec = ModelSpec("vit_b_32", 3, image_size=64)
     model = build_model(spec, 0)
-    file = weights.folder() / find("vit_b_32").published("vit_b_32").file
+    file = download.folder() / find("vit_b_32").published("vit_b_32").file
     torch.save(_versioned(old), file)
     load_weights(model, spec, "pretrained")
     own = model.state_dict()
@@ -143,7 +143,7 @@ def test_inputs_are_converted_for_imagenet_weights_of_every_source(source, tmp_p
     own = network("googlenet").eval()
     own.transform_input = True
     plant("googlenet", own.state_dict())
-    file = weights.folder() / find("googlenet").published("googlenet").file
+    file = download.folder() / find("googlenet").published("googlenet").file
     place = {"pretrained": "pretrained", "file": str(file), "url": file.as_uri()}[source]
     spec = ModelSpec("googlenet", 1000)
     model = build_model(spec, 0).eval()
@@ -159,8 +159,8 @@ def test_timm_weights_are_read_from_torch_home():
 
     name = "timm/test_convnext"
     original = timm.create_model("test_convnext", pretrained=False)
-    weights.folder().mkdir(parents=True)
-    save_file(original.state_dict(), str(weights.folder() / "timm-test_convnext.r160_in1k.safetensors"))
+    download.folder().mkdir(parents=True)
+    save_file(original.state_dict(), str(download.folder() / "timm-test_convnext.r160_in1k.safetensors"))
     model = build_model(ModelSpec(name, 3), 0)
     lines = load_weights(model, ModelSpec(name, 3), "pretrained")
     assert same_backbone(name, model, original.state_dict())
@@ -187,8 +187,8 @@ def test_neither_file_nor_network_says_what_to_do_within_seconds(name, torch_hom
 
 def test_a_silent_network_is_given_up(monkeypatch):
     """Nothing answers, as behind a firewall that drops packets: the limit holds, look-up of the name included."""
-    monkeypatch.setattr(weights, "CONNECT_SECONDS", 0.3)
-    monkeypatch.setattr(weights.urllib.request, "urlopen", lambda *_, **__: time.sleep(3))
+    monkeypatch.setattr(download, "CONNECT_SECONDS", 0.3)
+    monkeypatch.setattr(download.urllib.request, "urlopen", lambda *_, **__: time.sleep(3))
     start = time.monotonic()
     with pytest.raises(CheckpointError, match=r"no answer within 0.3 seconds"):
         check_weights_present("resnet18", "pretrained")
@@ -231,8 +231,8 @@ def test_a_url_is_fetched_once(server):
     model = build_model(SPEC, 0)
     lines = load_weights(model, SPEC, f"{address}/model.pth")
     assert torch.equal(model.fc.weight, state["fc.weight"]) and "head fc loaded too, 3 outputs" in lines[-1]
-    assert weights.file_name("http://a.org/model.pth") != weights.file_name("http://b.org/model.pth")
-    assert weights.file_name("http://a.org/x/resnet18-f37072fd.pth?download=1") == "resnet18-f37072fd.pth"
+    assert download.file_name("http://a.org/model.pth") != download.file_name("http://b.org/model.pth")
+    assert download.file_name("http://a.org/x/resnet18-f37072fd.pth?download=1") == "resnet18-f37072fd.pth"
 
 
 @pytest.mark.parametrize(
@@ -244,7 +244,7 @@ def test_a_broken_download_leaves_no_file(server, file, reason):
     torch.save({}, folder / "net-0123456789.pth")
     with pytest.raises(CheckpointError, match=f"(?i){reason}"):
         check_weights_present("resnet18", f"{address}/{file}")
-    assert list(weights.folder().iterdir()) == []
+    assert list(download.folder().iterdir()) == []
 
 
 def test_a_download_with_the_promised_hash_is_kept(server):
@@ -253,22 +253,22 @@ def test_a_download_with_the_promised_hash_is_kept(server):
     name = f"net-{hashlib.sha256(content).hexdigest()[:8]}.pth"
     (folder / name).write_bytes(content)
     check_weights_present("resnet18", f"{address}/{name}")
-    assert (weights.folder() / name).read_bytes() == content
+    assert (download.folder() / name).read_bytes() == content
 
 
 def test_prefetch_keeps_a_good_file_and_replaces_a_broken_one(monkeypatch):
     state, fetched = network().state_dict(), []
     published = find("resnet18").published("resnet18")
 
-    def download(url, path):
+    def fetch_file(url, path):
         fetched.append(url)
         torch.save(state, path)
 
-    monkeypatch.setattr(weights, "download", download)
-    weights.folder().mkdir(parents=True)
-    (weights.folder() / published.file).write_bytes(b"cut short")
+    monkeypatch.setattr(download, "download", fetch_file)
+    download.folder().mkdir(parents=True)
+    (download.folder() / published.file).write_bytes(b"cut short")
     for _ in range(2):
-        assert prefetch("resnet18") == weights.folder() / published.file
+        assert prefetch("resnet18") == download.folder() / published.file
     assert fetched == [published.url]
     assert weights.read(prefetch("resnet18")).state.keys() == state.keys()
 

@@ -8,17 +8,16 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from deep_cnn import engine, machine, preparation
+from deep_cnn import engine, freeze, machine, memory, preparation
 from deep_cnn.checking.alike import alike
 from deep_cnn.checking.images import Look, look
 from deep_cnn.config import Config
-from deep_cnn.data.cache import readable
+from deep_cnn.data.duplicates import duplicate_groups
 from deep_cnn.data.index import SPLITS, Index
-from deep_cnn.data.split import duplicate_groups
 from deep_cnn.errors import DeepCNNError
 from deep_cnn.examples import score
+from deep_cnn.format import duration, readable
 from deep_cnn.plan import Materials, Plan
-from deep_cnn.walltime import duration
 
 log = logging.getLogger(__name__)
 
@@ -189,7 +188,7 @@ def about_machine(config: Config, m: Materials, seen: Look) -> Iterator[Finding]
 def memory_needed(plan: Plan) -> int:
     """Bytes of a training step, by the same count that decides --grad_accumulation."""
     m, model = plan.materials, plan.state.model
-    per_image = machine.saved_bytes_per_image(model, m.pre.crop, plan.decisions.precision)
+    per_image = memory.saved_bytes_per_image(model, m.pre.crop, plan.decisions.precision)
     rows = -(-m.config.batch_size // plan.decisions.pieces)
     return int(1.5 * per_image * rows + 20 * sum(p.numel() for p in model.parameters()) + machine.GIB)
 
@@ -198,7 +197,7 @@ def time_of_image(plan: Plan) -> tuple[float, float]:
     """Seconds of training per image over the later of a few steps, reading included, and their last loss."""
     m, rows = plan.materials, min(plan.materials.config.batch_size, 32)
     plan.prepare("train", lambda: None)
-    engine.training_mode(plan.state.model, plan.frozen(0))
+    freeze.training_mode(plan.state.model, plan.frozen(0))
     settings = engine.StepSettings(seed=m.config.seed, autocast=machine.autocast(m.device, plan.decisions.precision))
     steps = engine.train_one_epoch(
         plan.network(plan.state.model),

@@ -20,6 +20,8 @@ import numpy as np
 
 from deep_cnn.data.index import Index
 from deep_cnn.data.preprocess import Preprocessing
+from deep_cnn.format import readable
+from deep_cnn.scheduler import job_id
 
 log = logging.getLogger(__name__)
 
@@ -43,8 +45,7 @@ def cache_folder(flag: str, root: Path) -> Path | None:
     if flag != "auto":
         return Path(flag).expanduser()
     scratch = os.environ.get("TMPDIR")
-    in_job = any(name in os.environ for name in ("PBS_JOBID", "SLURM_JOB_ID"))
-    return Path(scratch) / "deep_cnn_cache" if in_job and scratch else root / "outputs" / "cache"
+    return Path(scratch) / "deep_cnn_cache" if job_id() and scratch else root / "outputs" / "cache"
 
 
 class RowCache:
@@ -130,15 +131,6 @@ def open_cache(folder: Path | None, index: Index, pre: Preprocessing) -> RowCach
         len(index.paths),
     )
     return cache
-
-
-def readable(size: float) -> str:
-    """12345678 -> '12 MB'."""
-    for unit in ("bytes", "kB", "MB", "GB"):
-        if size < 1000:
-            return f"{size:.3g} {unit}"
-        size /= 1000
-    return f"{size:.3g} TB"
 
 
 def _check_space(path: Path, size: int) -> None:

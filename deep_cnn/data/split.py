@@ -2,24 +2,18 @@
 
 import csv
 import os
-import zlib
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from hashlib import blake2b
 from pathlib import Path
 
 import numpy as np
 
-from deep_cnn import stopping
+from deep_cnn.data.duplicates import _alike, duplicate_groups
 from deep_cnn.data.index import FREE, SPLITS, TEST, TRAIN, VALIDATION, Index
 from deep_cnn.draws import permutation
 from deep_cnn.errors import ConfigError, DataError
 
 DECILES = 10
 PER_STRATUM = 10  # images; below 100 a score has fewer strata, for one of 4 images tests on 25% of them
-PEEK = 4096  # bytes from the middle of a file: photographs share their headers, not their middle
-READERS = 8  # threads that hash: reading waits for the disk or the network, not for Python
 
 
 @dataclass(frozen=True)
@@ -203,130 +197,6 @@ def _place_units(
 
 
 # --- duplicates ------------------------------------------------------------------------------------------------------
-
-
-def duplicate_groups(index: Index, cache_dir: Path | None = None) -> np.ndarray:
-    """Which files hold the same bytes: the position of the first of them, int64 (N,).
-
-    Files of equal size are compared by 4 kB of their middle, and where these agree, whole, once per inode.
-
-    Args:
-        cache_dir: where the answer is kept for the next start, under the files' names, sizes and times of change.
-    Raises:
-        DataError: a file that is gone or may not be read, by name.
-    """
-    groups = np.arange(len(index), dtype=np.int64)
-    _, counts = _alike(index.sizes)
-    rows = np.flatnonzero((counts > 1) & (index.sizes > 0))
-    kept = None if cache_dir is None or not len(rows) else Path(cache_dir) / f"same-{_files_key(index)}.npy"
-    twins = _load_twins(kept)
-    if twins is None:
-        twins = _twins(index, rows)
-        _keep_twins(kept, twins)
-    groups[twins[0]] = twins[1]
-    return groups
-
-
-def _twins(index: Index, rows: np.ndarray) -> np.ndarray:
-    """Among files whose size is not unique: those that may have a twin, and the first of each one's like, int64 (2, n)."""
-    middles, inodes = _map(_peek, index, rows)
-    _, counts = _alike(index.sizes[rows], middles)
-    rows, inodes = rows[counts > 1], inodes[counts > 1]
-    first, _ = _alike(inodes)
-    first = np.where(inodes == 0, np.arange(len(rows)), first)  # 0: a file of one name only
-    leaders, leader_of = np.unique(first, return_inverse=True)
-    whole, _ = _map(lambda path: (_hash_file(path), 0), index, rows[leaders])
-    first, _ = _alike(index.sizes[rows], whole[leader_of])
-    return np.stack([rows, rows[first]])
-
-
-def _files_key(index: Index) -> str:
-    digest = blake2b(os.path.realpath(index.root).encode("utf-8", "surrogateescape"), digest_size=8)
-    for column in (index.paths.blob, index.paths.offsets, index.sizes, index.mtimes):
-        digest.update(column)
-    return digest.hexdigest()
-
-
-def _load_twins(kept: Path | None) -> np.ndarray | None:
-    """What `_keep_twins` wrote, or None where there is none, or not a whole one."""
-    try:
-        return None if kept is None else np.load(kept)
-    except (OSError, ValueError, EOFError):
-        return None
-
-
-def _keep_twins(kept: Path | None, twins: np.ndarray) -> None:
-    """A disk that is full or read-only only means that the next start reads the files again."""
-    if kept is None:
-        return
-    temporary = kept.with_name(f"{kept.name}.{os.getpid()}.tmp")
-    try:
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        with open(temporary, "wb") as file:
-            np.save(file, twins)
-        os.replace(temporary, kept)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-
-
-def _alike(*columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """For each row the position of the first row that equals it in all columns, and how many equal it, int64 (M,) each."""
-    order = np.lexsort(columns[::-1])  # stable: equal rows stay in ascending order
-    changes = np.zeros(max(len(order) - 1, 0), dtype=bool)
-    for column in columns:
-        changes |= np.diff(column[order]) != 0
-    starts = np.concatenate([[0], np.flatnonzero(changes) + 1])[: len(order)]
-    lengths = np.diff(np.append(starts, len(order)))
-    first, counts = np.empty((2, len(order)), dtype=np.int64)
-    first[order] = np.repeat(order[starts], lengths)
-    counts[order] = np.repeat(lengths, lengths)
-    return first, counts
-
-
-def _map(function: Callable[[str], tuple[int, int]], index: Index, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """function(path) -> two integers, for each row, by threads; in blocks, for a future per file is an object per file.
-
-    Raises:
-        DataError: a file that cannot be read.
-    """
-    if not len(rows):
-        return np.zeros((2, 0), dtype=np.int64)
-
-    def block_of(block: np.ndarray) -> np.ndarray:
-        found = np.empty((len(block), 2), dtype=np.int64)
-        for k, i in enumerate(block.tolist()):
-            path = os.path.join(index.root, index.paths[i])
-            stopping.raise_if_requested()
-            try:
-                found[k] = function(path)
-            except OSError as problem:
-                why = f"cannot be read ({problem.strerror})"
-                raise DataError(f"{path}: {why}. Was it removed or renamed meanwhile? Start again.") from problem
-        return found
-
-    with ThreadPoolExecutor(READERS) as pool:
-        return np.concatenate(list(pool.map(block_of, np.array_split(rows, -(-len(rows) // 1000))))).T
-
-
-def _peek(path: str) -> tuple[int, int]:
-    """A checksum of the file's middle; and a number for its inode where it has several names, else 0."""
-    # os.open and not open(): 5 s for 1,000,000 files instead of 45 (8 threads, two cores)
-    file = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
-    try:
-        status = os.fstat(file)
-        os.lseek(file, max(0, (status.st_size - PEEK) // 2), os.SEEK_SET)
-        several = status.st_nlink > 1 and status.st_ino
-        return zlib.crc32(os.read(file, PEEK)), hash((status.st_dev, status.st_ino)) if several else 0
-    finally:
-        os.close(file)
-
-
-def _hash_file(path: str) -> int:
-    digest = blake2b(digest_size=8)
-    with open(path, "rb", buffering=0) as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return int.from_bytes(digest.digest(), "little", signed=True)
 
 
 def _duplicates(index: Index, same_bytes: np.ndarray, split: np.ndarray) -> list[tuple[str, str, str, str]]:

@@ -14,7 +14,6 @@ from deep_cnn.data.decode import decode
 from deep_cnn.data.normalise import Normaliser
 from deep_cnn.errors import ConfigError, nearest
 from deep_cnn.explanation import sanity, sheet
-from deep_cnn.explanation.gallery import folder_of
 from deep_cnn.explanation.maps import find_layer, signed_maps
 from deep_cnn.explanation.sheet import Explained
 from deep_cnn.finished import FinishedRun, SplitImages, wrongness
@@ -63,7 +62,7 @@ def explain(
     Returns:
         what explain.json says.
     """
-    member, folder = run.member, folder_of(run.files.results)
+    member, folder = run.member, run.files.explanations
     task = member.task
     for name in wanted:
         if name not in task.names:

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from deep_cnn import logbook, machine, stopping
-from deep_cnn.config import parse_duration
 from deep_cnn.errors import ConfigError
+from deep_cnn.fields import parse_duration
 from deep_cnn.prediction.inputs import Images, check_there, read_images
 from deep_cnn.prediction.members import Member, load_members, rows_together
 from deep_cnn.prediction.predicted_rows import RowMaker

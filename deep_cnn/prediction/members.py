@@ -11,13 +11,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from deep_cnn import engine, loading, machine, model_builder
+from deep_cnn import loading, machine, model_builder, scoring
 from deep_cnn.data.feed import Batch
 from deep_cnn.data.preprocess import Preprocessing
 from deep_cnn.errors import ConfigError
 from deep_cnn.launch import place
+from deep_cnn.machine import Decisions
 from deep_cnn.model_builder import ModelSpec
-from deep_cnn.plan import Decisions
 from deep_cnn.prediction.unlike import FeatureTap, Reference
 from deep_cnn.tasks import Task
 
@@ -43,7 +43,7 @@ class Member:
         """Raw outputs float32 (n, K) of a batch, and each image's distance from the training set (n,), above 1 unlike it."""
         autocast = machine.autocast(self.device, self.decisions.precision)
         with FeatureTap(self.model, self.head) as tap:
-            indices, outputs = next(engine.evaluate(self.model, (batch,), autocast))
+            indices, outputs = next(scoring.evaluate(self.model, (batch,), autocast))
         # of the whole batch, padding included: the distances of another number of rows differ in the last bits
         distances = None if self.reference is None else self.reference.distances(tap.features)[: len(indices)]
         return outputs, distances

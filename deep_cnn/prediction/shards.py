@@ -1,13 +1,12 @@
 """A list of images in parts, one per job of an array, and the parts put together again."""
 
-import os
 import re
 import shutil
-import subprocess
 from pathlib import Path
 
 from deep_cnn.errors import ConfigError, DataError
 from deep_cnn.prediction.table import TableFiles
+from deep_cnn.scheduler import array_place
 from deep_cnn.storage import read_json, write_atomically, write_json
 
 
@@ -19,37 +18,6 @@ def parse_shard(given: str | None) -> tuple[int, int]:
     if not match or not 1 <= int(match[1]) <= int(match[2]):
         raise ConfigError(f"--shard={given}: expected i/n with i from 1 to n, for example 1/4")
     return int(match[1]), int(match[2])
-
-
-def array_place() -> tuple[int, int] | None:
-    """(i, n): this job is the i-th of the n of its array; None when it is in none.
-
-    Raises:
-        ConfigError: an array whose size cannot be found out.
-    """
-    if index := os.environ.get("SLURM_ARRAY_TASK_ID"):
-        first, step = int(os.environ.get("SLURM_ARRAY_TASK_MIN", 0)), int(os.environ.get("SLURM_ARRAY_TASK_STEP", 1))
-        return (int(index) - first) // step + 1, int(os.environ["SLURM_ARRAY_TASK_COUNT"])
-    index = os.environ.get("PBS_ARRAY_INDEX")
-    if not index:
-        return None
-    job = re.sub(r"\[\d*\]", "[]", os.environ.get("PBS_ARRAY_ID") or os.environ.get("PBS_JOBID", ""))
-    try:
-        answer = subprocess.run(["qstat", "-f", job], capture_output=True, text=True, timeout=20, check=True).stdout
-    except (OSError, subprocess.SubprocessError):
-        answer = ""
-    indices = array_indices(answer)
-    if int(index) not in indices:
-        raise ConfigError(
-            f"PBS_ARRAY_INDEX={index}, but qstat does not tell the size of the array; give --shard={index}/N"
-        )
-    return indices.index(int(index)) + 1, len(indices)
-
-
-def array_indices(answer: str) -> list[int]:
-    """The indices of an array job by `qstat -f`: "array_indices_submitted = 0-6:2" -> [0, 2, 4, 6]."""
-    match = re.search(r"array_indices_submitted = (\d+)-(\d+)(?::(\d+))?", answer)
-    return list(range(int(match[1]), int(match[2]) + 1, int(match[3] or 1))) if match else []
 
 
 def shard_bounds(shard: tuple[int, int], images: int, block: int) -> tuple[int, int]:

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from deep_cnn import engine
+from deep_cnn import scoring
 from deep_cnn.data.feed import Batch
 from deep_cnn.draws import permutation
 
@@ -97,7 +97,7 @@ def measure(training: Tensor, validation: Tensor) -> Reference:
 def features_of(model: nn.Module, head: str, batches: Iterable[Batch], autocast) -> Iterator[Tensor]:
     """Features float32 (n, D) of each batch."""
     with FeatureTap(model, head) as tap:
-        for indices, _ in engine.evaluate(model, batches, autocast):
+        for indices, _ in scoring.evaluate(model, batches, autocast):
             yield tap.features[: len(indices)]
 
 

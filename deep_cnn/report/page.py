@@ -7,19 +7,20 @@ import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from deep_cnn import plots
+from deep_cnn.calibration import calibration
 from deep_cnn.config import Config
 from deep_cnn.data.index import SPLITS
 from deep_cnn.data.preprocess import Preprocessing
 from deep_cnn.examples import score
 from deep_cnn.explanation.gallery import explanation_pictures
-from deep_cnn.metrics import ClassificationScores, calibration
+from deep_cnn.format import duration
+from deep_cnn.metrics import ClassificationScores
 from deep_cnn.report import pictures
 from deep_cnn.report.images import Photographs, Shown, png
 from deep_cnn.report.record import Record, read_record
-from deep_cnn.results import LABELS, few_groups, shown
+from deep_cnn.result_text import LABELS, few_groups, shown
 from deep_cnn.run_files import RunFiles
 from deep_cnn.storage import write_atomically
-from deep_cnn.walltime import duration
 
 MAX_CLASSES = 60  # more, and a table is longer than anybody reads
 EXAMPLE_CLASSES, EXAMPLES_EACH = 24, 4
@@ -97,7 +98,7 @@ def contents(record: Record, photographs: Photographs) -> dict[str, Any]:
         "groups": group_table(record),
         "classes": class_table(record),
         "galleries": galleries(record, photographs),
-        "explanations": [(caption, png(path)) for caption, path in explanation_pictures(results)],
+        "explanations": [(caption, png(path)) for caption, path in explanation_pictures(record.files.explanations)],
         "ece": expected_error(record),
         "cost": cost(record),
         "versions": record.config["versions"],

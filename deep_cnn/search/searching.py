@@ -5,8 +5,10 @@ from collections.abc import Callable
 from typing import Any
 
 from deep_cnn import identity, logbook, preparation, run, stopping
-from deep_cnn.config import parse_duration, with_recipe
 from deep_cnn.errors import ConfigError, MachineError, nearest
+from deep_cnn.fields import parse_duration
+from deep_cnn.recipes import with_recipe
+from deep_cnn.scheduler import granted_time
 from deep_cnn.search.several import Launch
 from deep_cnn.search.space import Space, grid, parse_space
 from deep_cnn.search.study import Study, open_study
@@ -14,7 +16,7 @@ from deep_cnn.search.summary import summarise
 from deep_cnn.search.trials import given_flags, trial_config, work
 from deep_cnn.stopping import Stopped
 from deep_cnn.tasks import Task
-from deep_cnn.walltime import granted_time, since_start
+from deep_cnn.walltime import since_start
 
 log = logging.getLogger(__name__)
 

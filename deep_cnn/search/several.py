@@ -16,8 +16,9 @@ from typing import Any
 import optuna
 
 from deep_cnn import errors, logbook, processes, run, stopping
-from deep_cnn.config import Config, parse_duration
+from deep_cnn.config import Config
 from deep_cnn.errors import MachineError
+from deep_cnn.fields import parse_duration
 from deep_cnn.launch import plain_environment, tell
 from deep_cnn.processes import Processes
 from deep_cnn.run_files import RunFiles

@@ -8,6 +8,7 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
+from deep_cnn.format import duration
 from deep_cnn.identity import command_line
 from deep_cnn.report.images import png
 from deep_cnn.report.page import render, write_page
@@ -15,7 +16,6 @@ from deep_cnn.search import pictures
 from deep_cnn.search.study import Study
 from deep_cnn.search.trials import trial_config
 from deep_cnn.storage import write_json, write_rows
-from deep_cnn.walltime import duration
 
 log = logging.getLogger(__name__)
 

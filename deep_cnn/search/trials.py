@@ -12,8 +12,9 @@ import optuna
 from optuna.trial import TrialState
 
 from deep_cnn import logbook, run
-from deep_cnn.config import Config, with_recipe
+from deep_cnn.config import Config
 from deep_cnn.errors import DeepCNNError, MachineError, NonFiniteLoss
+from deep_cnn.recipes import with_recipe
 from deep_cnn.search.study import Claim, Study
 from deep_cnn.stopping import Stopped
 

@@ -18,6 +18,7 @@ from typing import Any
 
 from deep_cnn.examples import contact_sheet
 from deep_cnn.run_files import RunFiles
+from deep_cnn.scheduler import job_variable
 from deep_cnn.storage import read_json, write_json
 from deep_cnn.trackers.interface import Epoch, flat_numbers
 
@@ -26,7 +27,6 @@ log = logging.getLogger(__name__)
 REACH = 3.0  # seconds to open a connection to the server, in vain on a compute node
 START = 20.0  # seconds for the server to answer
 CLOSE = 60.0  # seconds for the last numbers to be sent
-JOBS = ("PBS_JOBID", "SLURM_JOB_ID", "LSB_JOBID")
 
 
 class WandbTracker:
@@ -155,7 +155,7 @@ def _offline_reason(key: str | None, base_url: str) -> str | None:
         return f"WANDB_MODE={os.environ['WANDB_MODE']}"
     if not key:
         return "no key: WB_KEY is not set"
-    if job := next((name for name in JOBS if os.environ.get(name)), None):
+    if job := job_variable():
         return f"in a batch job: {job} is set"
     address = urllib.parse.urlsplit(base_url)
     port = address.port or (443 if address.scheme == "https" else 80)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from deep_cnn.config import flag
+from deep_cnn.fields import flag
 
 
 @dataclass(frozen=True)

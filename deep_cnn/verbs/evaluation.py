@@ -3,7 +3,8 @@
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from deep_cnn.config import TTA, check_ranges, flag
+from deep_cnn.config import TTA
+from deep_cnn.fields import check_ranges, flag
 
 if TYPE_CHECKING:
     import numpy as np
@@ -46,12 +47,14 @@ def score(options: Options, everyone: "Processes") -> None:
     """Each process scores every so manieth batch; the first one shows the result of all."""
     from pathlib import Path
 
-    from deep_cnn import dataset_generator, loading, machine, results, scoring
+    from deep_cnn import loading, machine, result_text, scoring
     from deep_cnn.config import Config
+    from deep_cnn.data.dataset import eval_feed, read_dataset
     from deep_cnn.data.split import load_splits
     from deep_cnn.errors import CheckpointError, DataError
-    from deep_cnn.plan import Decisions
+    from deep_cnn.machine import Decisions
     from deep_cnn.run_files import RunFiles
+    from deep_cnn.tasks import encoded
     from deep_cnn.tta import Averaged
 
     files = RunFiles(Path(options.root_dir).expanduser() / "outputs", options.run_name)
@@ -71,7 +74,7 @@ def score(options: Options, everyone: "Processes") -> None:
     machine.set_threads(decisions.threads if decisions.processes == everyone.count else machine.granted_cores())
     machine.keep_freed_memory()
     workers = machine.granted_cores() if config.workers == "auto" else max(1, int(config.workers))
-    dataset = everyone.in_turn(lambda: dataset_generator.read_dataset(config, pre, workers))
+    dataset = everyone.in_turn(lambda: read_dataset(config, pre, workers))
     names = dataset.index.classes or dataset.index.target_names
     if tuple(names) != task.names:
         raise CheckpointError(
@@ -83,7 +86,9 @@ def score(options: Options, everyone: "Processes") -> None:
         raise DataError(f"--split={options.split}: run {options.run_name} has no such images")
     dtype = machine.dtype_of(decisions.precision)
     model = model.to(device, dtype, memory_format=machine.CHANNELS_LAST)
-    feed = dataset_generator.eval_feed(dataset, task, options.split, device=device, dtype=dtype, workers=workers)
+    feed = eval_feed(
+        dataset, encoded(task, dataset.index, dtype), options.split, device=device, dtype=dtype, workers=workers
+    )
     autocast = machine.autocast(device, decisions.precision)
 
     def outputs_of(network: "nn.Module", title: str) -> "np.ndarray | None":
@@ -94,7 +99,7 @@ def score(options: Options, everyone: "Processes") -> None:
     views = outputs_of(Averaged(model, level), "Views") if level != "none" else None
     if everyone.first:
         what = (task, dataset.index, samples)
-        result = results.held_out(*what, outputs, options.split, config.seed)
+        result = scoring.held_out(*what, outputs, options.split, config.seed)
         if views is not None:
-            result = results.with_views(result, level, *what, views, config.seed)
-        results.show_result(result)
+            result = scoring.with_views(result, level, *what, views, config.seed)
+        result_text.show_result(result)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from deep_cnn.config import check_ranges, flag
+from deep_cnn.fields import check_ranges, flag
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,6 @@ def main(options: Options) -> int:
         raise ConfigError("explain: needs captum: pip install captum")
     from deep_cnn import logbook, machine
     from deep_cnn.explanation import job
-    from deep_cnn.explanation.gallery import folder_of
     from deep_cnn.finished import open_run
     from deep_cnn.report.page import write_report
 
@@ -56,7 +55,7 @@ def main(options: Options) -> int:
     title = "chosen images" if options.images else f"the most wrong of {options.split}"
     job.explain(run, chosen, options.target, options.layer, title)
     log = logging.getLogger("deep_cnn")
-    log.info("Everything is in %s", folder_of(run.files.results))
+    log.info("Everything is in %s", run.files.explanations)
     if (run.files.results / "report.html").exists():
         data = next((folder for folder in run.bases if (folder / chosen.names[0]).exists()), None)
         log.info("Added to the report: %s", write_report(run.files, data))

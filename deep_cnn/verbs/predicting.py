@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 from deep_cnn import stopping
-from deep_cnn.config import check_ranges, flag
 from deep_cnn.errors import ConfigError
+from deep_cnn.fields import check_ranges, flag
 from deep_cnn.launch import tell
 
 SOME_FAILED = 3  # exit code: everything is done, but some images could not be read

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from deep_cnn.config import flag
+from deep_cnn.fields import flag
 
 
 @dataclass(frozen=True)
@@ -15,8 +15,9 @@ class Options:
 def main(options: Options) -> int:
     from pathlib import Path
 
-    from deep_cnn import dataset_generator, logbook
+    from deep_cnn import logbook
     from deep_cnn.config import Config
+    from deep_cnn.data import dataset
     from deep_cnn.errors import DataError
     from deep_cnn.report.page import write_report
     from deep_cnn.report.record import read_record
@@ -27,7 +28,7 @@ def main(options: Options) -> int:
     flags = read_record(files).config["config"]
     config = Config(root_dir=options.root_dir, data_dir=options.data_dir or flags["data_dir"])
     try:
-        data = dataset_generator.data_dir(config)
+        data = dataset.data_dir(config)
     except DataError as missing:
         if options.data_dir:
             raise

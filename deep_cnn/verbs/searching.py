@@ -4,8 +4,9 @@ import sys
 from dataclasses import dataclass
 
 from deep_cnn import stopping
-from deep_cnn.config import Config, flag, parse_duration
+from deep_cnn.config import Config
 from deep_cnn.errors import ConfigError
+from deep_cnn.fields import flag, parse_duration
 
 
 @dataclass(frozen=True)

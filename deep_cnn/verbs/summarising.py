@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from deep_cnn.config import check_ranges, flag
+from deep_cnn.fields import check_ranges, flag
 
 
 @dataclass(frozen=True)

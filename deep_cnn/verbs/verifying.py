@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from deep_cnn.config import Config, flag
+from deep_cnn.config import Config
+from deep_cnn.fields import flag
 
 
 @dataclass(frozen=True)
@@ -30,19 +31,20 @@ def verified(options: Options, count: int) -> int:
     from dataclasses import replace
     from pathlib import Path
 
-    from deep_cnn import dataset_generator, machine, verification
+    from deep_cnn import machine, verification
+    from deep_cnn.data import dataset
     from deep_cnn.public_data import with_dataset
 
     config = with_dataset(Config.from_dict(options.to_dict()))
     if machine.pick_device(config.device).type == "cuda" and not config.deterministic:
         print("On a GPU only --deterministic repeats every bit: it is added")
         config = replace(config, deterministic=True)
-    folder = dataset_generator.data_dir(config)
+    folder = dataset.data_dir(config)
     places = {"data_dir": str(folder.resolve())}
     for name in ("metadata", "weights"):
         value = getattr(config, name)
         if value and value not in ("pretrained", "none") and "://" not in value:
-            places[name] = str(dataset_generator.find(name, value, config, folder).resolve())
+            places[name] = str(dataset.find(name, value, config, folder).resolve())
     if config.cache == "auto":
         places["cache"] = str((config.root / "outputs" / "cache").resolve())
     root = Path(config.root / "outputs" / "verify_resume").resolve()

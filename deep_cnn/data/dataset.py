@@ -1,0 +1,282 @@
+"""The data of one run: index, splits, canonical pixels and feeds."""
+
+import dataclasses
+import hashlib
+import logging
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from deep_cnn import stopping
+from deep_cnn.config import Config
+from deep_cnn.data.assemble import Lane, Pixels, Watch, open_lane, unwatched
+from deep_cnn.data.augment import center_crop, parse_augment
+from deep_cnn.data.balance import rarity
+from deep_cnn.data.cache import cache_folder, open_cache
+from deep_cnn.data.feed import Feed
+from deep_cnn.data.index import VALIDATION, Index, build_index
+from deep_cnn.data.normalise import Normaliser
+from deep_cnn.data.preprocess import Preprocessing
+from deep_cnn.data.split import Splits, make_splits
+from deep_cnn.data.statistics import pixel_statistics
+from deep_cnn.data.subset import apply_subset, lab_subset
+from deep_cnn.errors import ConfigError, DataError
+from deep_cnn.fields import parse_subset
+
+log = logging.getLogger(__name__)
+
+
+BLOCK = 64  # images that are looked at together
+
+
+SPLITS = ("train", "validation", "test")
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """What a run learns from and is measured on. bad_files: left out by --on_bad_image=skip."""
+
+    index: Index
+    splits: Splits
+    pixels: Pixels
+    bad_files: tuple[str, ...] = ()
+
+    def samples(self, split: str) -> np.ndarray:
+        """int64 (n,): the sample numbers of train, validation or test."""
+        return getattr(self.splits, split)
+
+    def at_most(self, count: int, seed: int) -> "Dataset":
+        """With so many images of each split, stratified."""
+        cut = {name: self.samples(name) for name in SPLITS}
+        cut = {
+            name: apply_subset(self.index, rows, min(count, len(rows)), seed) for name, rows in cut.items() if len(rows)
+        }
+        return dataclasses.replace(self, splits=dataclasses.replace(self.splits, **cut))
+
+    def digest(self) -> str:
+        """Names the data by relative paths, sizes and the table's bytes: staged to another folder, it is the same data."""
+        digest = hashlib.sha256(self.index.table_digest.encode())
+        digest.update(self.index.paths.blob)
+        for column in (self.index.paths.offsets, self.index.sizes):
+            digest.update(np.ascontiguousarray(column, dtype=np.int64).tobytes())
+        return digest.hexdigest()
+
+
+def find(flag: str, given: str, config: Config, *others: Path, advice: str = "check the path") -> Path:
+    """A file or folder of the user's: as it stands, or below ROOT_DIR, the data folder, or the current folder."""
+    path = Path(given).expanduser()
+    places = [path] if path.is_absolute() else [folder / path for folder in (config.root, *others, Path())]
+    for place in places:
+        if place.exists():
+            return place
+    looked = ", ".join(dict.fromkeys(str(place.absolute()) for place in places))
+    raise DataError(f"--{flag}={given}: no such file or folder; looked for {looked}: {advice}")
+
+
+def data_dir(config: Config) -> Path:
+    advice = "give the folder of your images"
+    if config.data_dir == Config.data_dir:
+        advice = f"--data_dir was not given; {advice}"
+        # of the recipes and networks for CIFAR-10, nobody wants the 21 GB of Places365
+        small = (
+            config.recipe in ("tutorial", "cifar_fast") or config.model == "net" or config.model.startswith("cifar_")
+        )
+        advice += ", or --dataset=cifar10" if small else ", or fetch Places365 by `sh data_download.sh`"
+    folder = find("data_dir", config.data_dir, config, advice=advice)
+    if not folder.is_dir():
+        raise DataError(f"--data_dir={config.data_dir}: is a file; give the folder that holds the images")
+    return folder
+
+
+def own_normalisation(dataset: Dataset, workers: int) -> Preprocessing:
+    """The geometry of the data's preprocessing with mean and spread of its own training images."""
+    mean, std, count = pixel_statistics(dataset.pixels, dataset.splits.train, workers)
+    log.info(
+        "Normalising by mean %s and standard deviation %s of %d training images",
+        *(", ".join(f"{value:.4f}" for value in values) for values in (mean, std)),
+        count,
+    )
+    return dataclasses.replace(dataset.pixels.pre, mean=mean, std=std)
+
+
+def renormalised(dataset: Dataset, pre: Preprocessing) -> Dataset:
+    """The same images with the mean and spread of `pre`, which has the same geometry."""
+    old = dataset.pixels
+    return dataclasses.replace(dataset, pixels=Pixels(old.root, old.paths, pre, old.cache, old.rows))
+
+
+def read_dataset(config: Config, pre: Preprocessing, workers: int) -> Dataset:
+    """Index the images, leave out what cannot be read where that was asked for, and split; each finding goes to the log."""
+    folder = data_dir(config)
+    kept = cache_folder(config.cache, config.root)  # beside the decoded images: what is known of their files
+    index = build_index(
+        folder,
+        task=config.task,
+        metadata=find("metadata", config.metadata, config, folder) if config.metadata else None,
+        image_column=config.image_column,
+        target=config.target,
+        where=config.where,
+        group=config.group,
+        split_column=config.split_column,
+        study_id=config.study_id,
+        val_folder=config.val_folder,
+        test_folder=config.test_folder,
+        cache_dir=kept,
+    )
+    for note in index.notes:
+        log.info(note)
+    log.info("Task: %s", index.reason)
+    pixels = Pixels(index.root, index.paths, pre, open_cache(kept, index, pre))
+    bad: tuple[str, ...] = ()
+    if config.on_bad_image == "skip":
+        index, pixels, bad = without_bad_images(index, pixels, workers)
+    splits = make_splits(
+        index, val_split=config.val_split, test_split=config.test_split, seed=config.seed, cache_dir=kept
+    )
+    for note in splits.notes:
+        log.info(note)
+    splits = part_of(splits, index, config)
+    if len(splits.train) < 2:
+        raise DataError(f"--data_dir={config.data_dir}: {len(splits.train)} training images; at least 2 are needed")
+    return Dataset(index, splits, pixels, bad)
+
+
+def part_of(splits: Splits, index: Index, config: Config) -> Splits:
+    """--subset and --subset_order: fewer training images; what of them had been carved out for validation leaves it."""
+    subset, validation = parse_subset(config.subset), splits.validation
+    if config.subset_order == "stratified":
+        train = apply_subset(index, splits.train, subset, config.seed)
+        if len(train) < len(splits.train):
+            log.info("--subset=%s: %d of %d training images, stratified", config.subset, len(train), len(splits.train))
+            _warn_of_empty_classes(index, train)
+        return dataclasses.replace(splits, train=train)
+    given = validation[
+        index.given_split[validation] == VALIDATION
+    ]  # a folder of its own is no part of the training set
+    carved = np.setdiff1d(validation, given, assume_unique=True)
+    pool = np.concatenate([splits.train, carved])
+    train = lab_subset(index, pool, subset)
+    left = np.setdiff1d(validation, train, assume_unique=True)
+    if len(validation) and not len(left):
+        raise ConfigError(
+            f"--subset={config.subset} --subset_order=lab: takes all {len(pool):,} training images, so that none is left for "
+            "validation; expected a smaller number, or --val_split=0 for a run without validation"
+        )
+    log.info(
+        "--subset=%s: %d of %d training images, in the labs' order; validation on %d others",
+        config.subset,
+        len(train),
+        len(pool),
+        len(left),
+    )
+    _warn_of_empty_classes(index, train)
+    return dataclasses.replace(splits, train=train, validation=left)
+
+
+def _warn_of_empty_classes(index: Index, train: np.ndarray) -> None:
+    if index.kind != "single":
+        return
+    there = np.isin(np.arange(len(index.classes)), index.targets[train])
+    if not there.all():
+        names = [name for name, found in zip(index.classes, there, strict=True) if not found]
+        log.warning(
+            "--subset leaves no training image of %d of the %d classes (%s), which cannot be learnt",
+            len(names),
+            len(there),
+            ", ".join(names[:5]) + (", ..." if len(names) > 5 else ""),
+        )
+
+
+def without_bad_images(index: Index, pixels: Pixels, workers: int) -> tuple[Index, Pixels, tuple[str, ...]]:
+    """Read every image (into the cache) and leave out those that cannot be read; they are listed in the log."""
+
+    def problem(row: int) -> str | None:
+        stopping.raise_if_requested()
+        try:
+            pixels[row]
+        except DataError as error:
+            return str(error)
+        return None
+
+    log.info("--on_bad_image=skip: reading all %d images once", len(index.paths))
+    with ThreadPoolExecutor(max(1, workers)) as pool:
+        problems = list(pool.map(problem, range(len(index.paths)), chunksize=64))
+    bad = np.array([problem is not None for problem in problems], dtype=bool)
+    if not bad.any():
+        return index, pixels, ()
+    for text in filter(None, problems):
+        log.warning("Left out: %s", text)
+    log.warning("%d of %d images cannot be read and are left out", int(bad.sum()), len(bad))
+    good = np.flatnonzero(~bad)
+    kept = index.take(good)
+    kept_pixels = Pixels(index.root, kept.paths, pixels.pre, pixels.cache, rows=good)
+    return kept, kept_pixels, tuple(index.paths[i] for i in np.flatnonzero(bad))
+
+
+def training_images(dataset: Dataset, count: int, workers: int) -> Iterator[torch.Tensor]:
+    """At most `count` training images, evenly spaced: blocks float32 (b, 3, S, S), normalised, their centres."""
+    pixels, train = dataset.pixels, dataset.splits.train
+    normalise = Normaliser(pixels.pre.mean, pixels.pre.std)
+    chosen = train[np.linspace(0, len(train) - 1, min(count, len(train))).round().astype(np.int64)]
+    with ThreadPoolExecutor(max(1, workers)) as pool:
+        for start in range(0, len(chosen), BLOCK):
+            stopping.raise_if_requested()
+            block = pool.map(pixels.__getitem__, chosen[start : start + BLOCK].tolist())
+            images = torch.stack([center_crop(image, pixels.pre.crop) for image in block])
+            yield normalise(images.contiguous(memory_format=torch.channels_last))
+
+
+def open_feeds(
+    config: Config,
+    dataset: Dataset,
+    targets: torch.Tensor,
+    *,
+    device: torch.device,
+    dtype: torch.dtype,
+    workers: int,
+    watch: Watch = unwatched,
+) -> dict[str, Feed]:
+    """A feed for each split that has images: training augments, validation and test cut the centre."""
+    everything = np.concatenate([dataset.samples(split) for split in SPLITS])
+    lane = open_lane(dataset.pixels, everything, device)
+    where = {"device": device, "dtype": dtype, "workers": workers, "lane": lane, "watch": watch}
+    feeds = {split: eval_feed(dataset, targets, split, **where) for split in SPLITS[1:] if len(dataset.samples(split))}
+    train, rare = dataset.splits.train, None
+    if config.oversample or config.class_weights:
+        rare = rarity(dataset.index.kind, dataset.index.targets, train)
+    feeds["train"] = Feed(
+        dataset.pixels,
+        train,
+        targets,
+        augmentation=parse_augment(config.augment, config.small_epochs),
+        seed=config.seed,
+        weights=rare if config.class_weights else None,
+        rarity=rare if config.oversample else None,
+        **where,
+    )
+    return feeds
+
+
+def eval_feed(dataset: Dataset, targets: torch.Tensor, split: str, **where) -> Feed:
+    """A split as it is scored: the centre of each image, in the order of the index. where: as of `feed_of`."""
+    return feed_of(dataset, targets, dataset.samples(split), **where)
+
+
+def feed_of(
+    dataset: Dataset,
+    targets: torch.Tensor,
+    samples: np.ndarray,
+    *,
+    device: torch.device,
+    dtype: torch.dtype,
+    workers: int,
+    lane: Lane | None = None,
+    watch: Watch = unwatched,
+) -> Feed:
+    """Any samples, by their numbers int64 (n,), as a split is scored."""
+    where = {"device": device, "dtype": dtype, "workers": workers, "lane": lane, "watch": watch}
+    return Feed(dataset.pixels, samples, targets, **where)

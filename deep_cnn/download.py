@@ -1,0 +1,108 @@
+"""Downloads: whole or not at all, with an error within seconds where there is no network."""
+
+import hashlib
+import http.client
+import os
+import queue
+import re
+import sys
+import threading
+import urllib.request
+from pathlib import Path
+
+import torch
+
+from deep_cnn.errors import CheckpointError
+
+CONNECT_SECONDS = 8.0  # a compute node without internet must say so at once; a slow line still gets an answer in this
+
+
+def folder() -> Path:
+    """Where torch keeps downloaded weights: $TORCH_HOME/hub/checkpoints, ~/.cache/torch/hub/checkpoints by default."""
+    return Path(torch.hub.get_dir()) / "checkpoints"
+
+
+def file_name(url: str) -> str:
+    """The name to keep a download under. "model.pth" is a name of many files, so it gets a digest of the address."""
+    path = Path(urllib.request.url2pathname(url.split("?")[0].rsplit("/", 1)[-1]))
+    if re.search(r"-[0-9a-f]{8,}$", path.stem):  # torchvision's names end in the content's SHA-256
+        return path.name
+    return f"{path.stem}-at-{hashlib.sha256(url.encode()).hexdigest()[:8]}{path.suffix}"
+
+
+def download(url: str, path: Path) -> None:
+    """Fetch `url` into `path`; the file is there whole or not at all.
+
+    Raises:
+        OSError, http.client.HTTPException: no answer within CONNECT_SECONDS, or the transfer broke.
+        ValueError: not an address, or the content is not what its name promises.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")  # two runs may fetch the same file at once
+    try:
+        with _open(url, CONNECT_SECONDS) as answer, part.open("wb") as file:
+            digest, size = _copy(answer, file, path.name)
+            expected = answer.headers.get("Content-Length")
+        if expected and size != int(expected):
+            raise ValueError(f"{size} of {expected} bytes arrived")
+        promised = re.search(r"-([0-9a-f]{8,})$", path.stem)
+        if promised and "-at-" not in path.stem and not digest.startswith(promised[1]):
+            raise ValueError(f"its SHA-256 is {digest[:8]}..., its name promises {promised[1]}")
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def fetch(url: str, file: str, flag: str, remedy: str) -> Path:
+    """The path of `file` in torch's folder, downloaded when it is not there yet.
+
+    Raises:
+        CheckpointError: neither file nor network, within seconds; `flag` and `remedy` say what was asked and what to do.
+    """
+    path = folder() / file
+    if path.is_file():
+        return path
+    try:
+        download(url, path)
+    except (OSError, ValueError, http.client.HTTPException) as error:
+        reason = " ".join(str(getattr(error, "reason", error)).split())
+        raise CheckpointError(
+            f"{flag}: {file} is not in {folder()} (below $TORCH_HOME) and cannot be downloaded ({reason}). {remedy}"
+        ) from error
+    return path
+
+
+def _open(url: str, seconds: float) -> http.client.HTTPResponse:
+    """urlopen with a limit that counts the look-up of the name too, to which a socket's timeout does not apply."""
+    answers: queue.Queue = queue.Queue()
+
+    def ask() -> None:
+        request = urllib.request.Request(url, headers={"User-Agent": "deep_cnn"})
+        try:
+            answers.put(urllib.request.urlopen(request, timeout=seconds))
+        except Exception as error:  # handed over to the thread that waits, which raises it
+            answers.put(error)
+
+    threading.Thread(target=ask, daemon=True).start()
+    try:
+        answer = answers.get(timeout=seconds)
+    except queue.Empty:
+        raise TimeoutError(f"no answer within {seconds:g} seconds") from None
+    if isinstance(answer, Exception):
+        raise answer
+    return answer
+
+
+def _copy(answer: http.client.HTTPResponse, file, title: str) -> tuple[str, int]:
+    """Copy an answer to a file, with a bar on a terminal; returns its SHA-256 and its length in bytes."""
+    from tqdm import tqdm
+
+    digest, size = hashlib.sha256(), 0
+    total = int(answer.headers.get("Content-Length") or 0) or None
+    with tqdm(total=total, unit="B", unit_scale=True, desc=title, disable=not sys.stderr.isatty()) as bar:
+        while chunk := answer.read(1 << 20):
+            file.write(chunk)
+            digest.update(chunk)
+            size += len(chunk)
+            bar.update(len(chunk))
+    return digest.hexdigest(), size

@@ -1,0 +1,32 @@
+"""Which part of a network is frozen, and its training mode."""
+
+from collections.abc import Iterable
+
+from torch import nn
+
+
+def parts(model: nn.Module, names: list[str]) -> tuple[list[nn.Module], list[nn.Parameter]]:
+    """The modules among the names of a stage, and all its parameters (those of the modules and the bare ones)."""
+    modules, parameters = dict(model.named_modules()), dict(model.named_parameters())
+    found = [modules[name] for name in names if name in modules]
+    bare = [parameters[name] for name in names if name not in modules]
+    return found, bare + [parameter for module in found for parameter in module.parameters()]
+
+
+def training_mode(model: nn.Module, frozen: Iterable[str]) -> None:
+    """Train mode, but the frozen part wholly in eval mode: its BatchNorm statistics and its dropout stay still too.
+
+    Args:
+        frozen: names of modules and parameters, from the input on; layers without weights before the last of them
+            (VGG's dropout between two frozen layers) are frozen with them.
+    """
+    model.train().requires_grad_(True)
+    modules, parameters = parts(model, list(frozen))
+    for parameter in parameters:
+        parameter.requires_grad_(False)
+    inside = {id(part) for module in modules for part in module.modules()}
+    order = list(model.modules())
+    last = max((position for position, module in enumerate(order) if id(module) in inside), default=-1)
+    for module in order[: last + 1]:
+        if id(module) in inside or not (list(module.children()) or list(module.parameters())):
+            module.eval()

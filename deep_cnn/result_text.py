@@ -1,0 +1,91 @@
+"""A result in words: the console's lines of metrics with their intervals."""
+
+import logging
+from typing import Any
+
+log = logging.getLogger(__name__)
+
+
+FEW_GROUPS = 20
+
+
+SHARES = {"top1", "top5", "balanced_accuracy", "macro_f1", "micro_f1", "map"}  # shown in percent on the console
+
+
+LABELS = {
+    "top1": "top-1",
+    "top5": "top-5",
+    "balanced_accuracy": "balanced accuracy",
+    "macro_f1": "macro F1",
+    "micro_f1": "micro F1",
+    "map": "mAP",
+    "mae": "MAE",
+    "rmse": "RMSE",
+    "r2": "R2",
+    "pearson": "Pearson",
+    "spearman": "Spearman",
+    "loss": "loss",
+}
+
+
+def metric_line(scores: dict[str, Any]) -> str:
+    """'loss 1.234, top-1 51.2%, ...' for the console: overall metrics, not each target's."""
+    parts = [_metric(name, value) for name, value in scores.items() if name in LABELS and not isinstance(value, dict)]
+    return ", ".join(parts)
+
+
+def show_result(result: dict[str, Any]) -> None:
+    """The held-out result on the console and in the log, with its intervals; each target's and the mean predictor's."""
+    log.info(
+        "%s result on %d images, with 95%% intervals from %s:",
+        result["split"].capitalize(),
+        result["count"],
+        "resampled images" if "per_group" not in result else f"{result['number_of_groups']} resampled groups",
+    )
+    if warning := few_groups(result):
+        log.warning("  %s", warning)
+    _show_metrics(result, result["intervals"], "")
+    if "mean_predictor" in result:
+        log.info("  (the training mean would have: %s)", metric_line(result["mean_predictor"]))
+    if len(result.get("per_target", {})) > 1:
+        for name, values in result["per_target"].items():
+            log.info("  %s:", name)
+            _show_metrics(values, result["intervals"]["per_target"].get(name, {}), "  ")
+            log.info("    (the training mean would have: %s)", metric_line(values["mean_predictor"]))
+    if views := result.get("tta"):
+        log.info("  As the mean over views of each image (--tta=%s):", views["views"])
+        _show_metrics(views, views["intervals"], "  ")
+
+
+def few_groups(result: dict[str, Any]) -> str:
+    """What to say of intervals from few resampled groups, which hold the truth less often than they claim; else empty.
+
+    Cameron, Gelbach and Miller, "Bootstrap-based improvements for inference with clustered errors", 2008: few are 5 to 30.
+    """
+    if not 1 < result.get("number_of_groups", 0) < FEW_GROUPS:
+        return ""
+    largest = max(group["count"] for group in result["per_group"].values()) / result["count"]
+    return (
+        f"Only {result['number_of_groups']} groups, the largest with {100 * largest:.0f}% of the images: such intervals are "
+        f"too narrow; below {FEW_GROUPS} groups take them as a lower bound of the uncertainty."
+    )
+
+
+def _show_metrics(values: dict[str, Any], intervals: dict[str, Any], indent: str) -> None:
+    for name in LABELS:
+        if name in values and not isinstance(values[name], dict):
+            interval = intervals.get(name)
+            between = f"  [{shown(name, interval[0])}, {shown(name, interval[1])}]" if interval else ""
+            log.info("%s  %-18s %s%s", indent, LABELS[name], shown(name, values[name]), between)
+
+
+def _metric(name: str, value: float | None) -> str:
+    return f"{LABELS[name]} {shown(name, value)}"
+
+
+def shown(name: str, value: float | None) -> str:
+    if value is None:
+        return "undefined"
+    if name in SHARES:
+        return f"{100 * value:.2f}%"
+    return f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:.4g}"

@@ -1,0 +1,39 @@
+"""status.json, which job scripts read."""
+
+import contextlib
+import time
+from typing import Any
+
+from deep_cnn.run_files import RunFiles
+from deep_cnn.storage import read_json, write_json
+
+
+class Status:
+    """status.json, which job scripts read: the state of the run, why, and how far it is."""
+
+    def __init__(self, files: RunFiles, writes: bool = True):
+        """writes: False in every process but the first."""
+        self.files, self.writes = files, writes
+        self.progress: dict[str, Any] = {}
+
+    def before(self) -> str | None:
+        """The state that the last process of this run left, or None."""
+        left = read_json(self.files.status)
+        return left.get("state") if isinstance(left, dict) else None
+
+    def note(self, *, epoch: int, step: int, steps: int) -> None:
+        """How far the saved state is, for this and every later `say`.
+
+        Args:
+            epoch: that is being trained, from 0. step: optimizer steps taken in the whole run, of `steps`, if early
+                stopping does not shorten it.
+        """
+        self.progress = {"epoch": epoch, "step": step, "steps": steps}
+
+    def say(self, state: str, reason: str = "") -> None:
+        """state: running, stopped, finished, mistake or failed."""
+        if not self.writes:
+            return
+        now = time.strftime("%Y-%m-%dT%H:%M:%S%z")
+        with contextlib.suppress(OSError):  # a full disk must not stop a run that can still compute
+            write_json(self.files.status, {"state": state, "reason": reason, **self.progress, "time": now})
