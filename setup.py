@@ -14,7 +14,10 @@ setup(
     version=VERSION,
     description="Fine-tune pretrained convolutional networks on your own images, from one command",
     packages=find_packages(include=["deep_cnn", "deep_cnn.*"]),
-    package_data={"deep_cnn.report": ["templates/*.html"], "deep_cnn.models": ["shipped/*.pt", "shipped/*.md"]},
+    package_data={
+        "deep_cnn.reporting.report": ["templates/*.html"],
+        "deep_cnn.models.zoo": ["shipped/*.pt", "shipped/*.md"],
+    },
     python_requires=">=3.11",
     install_requires=[line for line in REQUIREMENTS if line and not line.startswith("#")],
     extras_require={

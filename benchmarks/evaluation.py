@@ -14,12 +14,13 @@ import numpy as np
 import torch
 
 from benchmarks import photographs, timing
-from deep_cnn import machine, model_builder, scoring
 from deep_cnn.data.assemble import Pixels
 from deep_cnn.data.cache import open_cache
 from deep_cnn.data.feed import Feed
 from deep_cnn.data.index import build_index
-from deep_cnn.model_builder import ModelSpec
+from deep_cnn.inference import evaluate
+from deep_cnn.models.build import ModelSpec, build_model, weights_preprocessing
+from deep_cnn.runtime.device import autocast_for, granted_cores, pick_precision, set_threads
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -30,18 +31,18 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
     print(timing.machine())
-    device, precision = torch.device("cpu"), machine.pick_precision("auto", torch.device("cpu"))
-    machine.set_threads(machine.granted_cores())
+    device, precision = torch.device("cpu"), pick_precision("auto", torch.device("cpu"))
+    set_threads(granted_cores())
     with tempfile.TemporaryDirectory() as temporary:
         index = build_index(photographs.generate(Path(temporary) / "images", options.images, 500, 375))
-        pre = model_builder.weights_preprocessing("resnet18", "none")
+        pre = weights_preprocessing("resnet18", "none")
         pixels = Pixels(index.root, index.paths, pre, open_cache(Path(temporary) / "cache", index, pre))
         feed = Feed(pixels, np.arange(len(index)), torch.from_numpy(index.targets), device=device, workers=2)
-        model = model_builder.build_model(ModelSpec("resnet18", 5), 0).to(memory_format=torch.channels_last)
+        model = build_model(ModelSpec("resnet18", 5), 0).to(memory_format=torch.channels_last)
 
         def ours() -> float:
             begun = time.perf_counter()
-            for _ in scoring.evaluate(model, feed.eval_batches(32), machine.autocast(device, precision)):
+            for _ in evaluate.evaluate(model, feed.eval_batches(32), autocast_for(device, precision)):
                 pass
             return len(index) / (time.perf_counter() - begun)
 

@@ -62,7 +62,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=8)
     parser.add_argument("--layer")
     given = parser.parse_args()
-    from deep_cnn.cli import main as deep_cnn
+    from deep_cnn.cli.main import main as deep_cnn
 
     if not (given.out / "data").exists():
         write(given.out / "data")
@@ -95,13 +95,13 @@ def shares(root: Path, layer_name: str | None = None) -> tuple[float, float, flo
     """Mean share of the raises maps' mass on the object (trained, random weights), and the object's mean share of pixels."""
     import torch
 
-    from deep_cnn.data.augment import center_crop
+    from deep_cnn.data.augment.steps import center_crop
     from deep_cnn.data.decode import decode
     from deep_cnn.data.normalise import Normaliser
-    from deep_cnn.explanation.job import in_pieces
-    from deep_cnn.explanation.maps import find_layer
-    from deep_cnn.finished import open_run
-    from deep_cnn.model_builder import build_model
+    from deep_cnn.inference.explain.job import in_pieces
+    from deep_cnn.inference.explain.maps import find_layer
+    from deep_cnn.inference.finished import open_run
+    from deep_cnn.models.build import build_model
 
     run = open_run("object", str(root), precision="fp32")
     member, test = run.member, run.split("test")

@@ -40,23 +40,24 @@ def evaluate(data: Path) -> float:
     import numpy as np
     import torch
 
-    from deep_cnn import machine, model_builder, scoring
     from deep_cnn.data.assemble import Pixels
     from deep_cnn.data.feed import Feed
     from deep_cnn.data.index import build_index
-    from deep_cnn.model_builder import ModelSpec
+    from deep_cnn.inference.evaluate import evaluate as evaluated
+    from deep_cnn.models.build import ModelSpec, build_model, weights_preprocessing
+    from deep_cnn.runtime.device import autocast_for, granted_cores, pick_precision, set_threads
 
     device = torch.device("cpu")
-    machine.set_threads(machine.granted_cores())
+    set_threads(granted_cores())
     index = build_index(data)
-    pre = model_builder.weights_preprocessing("resnet18", "none")
-    model = model_builder.build_model(ModelSpec("resnet18", 5), 0).to(memory_format=torch.channels_last)
+    pre = weights_preprocessing("resnet18", "none")
+    model = build_model(ModelSpec("resnet18", 5), 0).to(memory_format=torch.channels_last)
     pixels = Pixels(index.root, index.paths, pre, None)
     targets = torch.from_numpy(index.targets)
-    feed = Feed(pixels, np.arange(len(index)), targets, device=device, workers=machine.granted_cores())
-    autocast = machine.autocast(device, machine.pick_precision("auto", device))
+    feed = Feed(pixels, np.arange(len(index)), targets, device=device, workers=granted_cores())
+    autocast = autocast_for(device, pick_precision("auto", device))
     begun = time.perf_counter()
-    for _ in scoring.evaluate(model, feed.eval_batches(32), autocast):
+    for _ in evaluated(model, feed.eval_batches(32), autocast):
         pass
     return time.perf_counter() - begun
 

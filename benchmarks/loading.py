@@ -19,7 +19,7 @@ from torchvision.transforms import v2
 
 from benchmarks import photographs, timing
 from deep_cnn.data.assemble import Pixels
-from deep_cnn.data.augment import parse_augment
+from deep_cnn.data.augment.steps import parse_augment
 from deep_cnn.data.cache import open_cache
 from deep_cnn.data.feed import Feed
 from deep_cnn.data.index import build_index

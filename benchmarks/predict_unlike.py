@@ -25,7 +25,7 @@ def main() -> None:
     given = parser.parse_args()
     from sklearn.metrics import roc_auc_score
 
-    from deep_cnn.cli import main as deep_cnn
+    from deep_cnn.cli.main import main as deep_cnn
 
     if not (given.out / "data").exists():
         write_perception_set(given.out / "data", given.images, given.size)

@@ -15,10 +15,12 @@ import tempfile
 import time
 from pathlib import Path
 
-from deep_cnn import checkpoint, run, stopping
-from deep_cnn.config import Config
-from deep_cnn.keeper import Keeper
-from deep_cnn.run_files import RunFiles
+from deep_cnn.config.schema import Config
+from deep_cnn.models import checkpoint
+from deep_cnn.runtime import signals
+from deep_cnn.runtime.run_files import RunFiles
+from deep_cnn.training import run
+from deep_cnn.training.checkpointing import Keeper
 
 STEPS = 10_000
 EARLY, LATE = 10, STEPS - 10
@@ -50,13 +52,13 @@ def seconds_to_first_step(config: Config, save_after: int | None = None) -> floa
         if counted[0] == (save_after or 1):
             if save_after:
                 self.save()
-            raise stopping.Stopped("measured")
+            raise signals.Stopped("measured")
 
     Keeper.after_step = after_step
     begun = time.perf_counter()
     try:
         run.train(config)
-    except stopping.Stopped:
+    except signals.Stopped:
         return time.perf_counter() - begun
     finally:
         Keeper.after_step = original

@@ -15,15 +15,16 @@ from typing import Any
 
 from torch import Tensor
 
-from deep_cnn import checkpoint, machine
-from deep_cnn.config import Config
-from deep_cnn.exporting.card import steps
-from deep_cnn.finished import FinishedRun, open_run
-from deep_cnn.identity import command_line
-from deep_cnn.intervals import held_out_result
-from deep_cnn.metrics import ClassificationScores
-from deep_cnn.prediction.members import load_members
-from deep_cnn.storage import read_json, write_text
+from deep_cnn.config.identity import command_line
+from deep_cnn.config.schema import Config
+from deep_cnn.inference.export.card import steps
+from deep_cnn.inference.finished import FinishedRun, open_run
+from deep_cnn.inference.members import load_members
+from deep_cnn.models import checkpoint
+from deep_cnn.runtime.atomic import read_json, write_text
+from deep_cnn.runtime.device import granted_cores
+from deep_cnn.tasks.intervals import held_out_result
+from deep_cnn.tasks.metrics import ClassificationScores
 
 SHIPPED = Path(__file__).resolve().parent.parent / "deep_cnn" / "models" / "shipped"
 CIFAR10 = (
@@ -53,7 +54,7 @@ def tested(run: FinishedRun, file: Path) -> dict[str, Any]:
     """What test.json would say of the network in `file`, on the run's test set, computing in float32."""
     member = load_members([file], device="cpu", precision="fp32")[0]
     test, names = run.split("test"), member.task.names
-    probabilities = FinishedRun(run.files, member, run.bases).decoded(test.images, machine.granted_cores())
+    probabilities = FinishedRun(run.files, member, run.bases).decoded(test.images, granted_cores())
     targets = [names.index(truth) for truth in test.truths]
     return held_out_result(ClassificationScores.of(probabilities, targets, names), seed=0)
 

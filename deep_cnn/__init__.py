@@ -13,6 +13,6 @@ def __getattr__(name: str) -> Any:
     """The three functions, looked up when they are asked for: `import deep_cnn` alone imports no torch (4 s)."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from deep_cnn import notebook
+    from deep_cnn.training import api
 
-    return getattr(notebook, name)
+    return getattr(api, name)

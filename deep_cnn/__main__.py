@@ -4,9 +4,9 @@ import logging
 import os
 import sys
 
-from deep_cnn.cli import main
-from deep_cnn.errors import LostPeer
-from deep_cnn.stopping import Stopped
+from deep_cnn.cli.main import main
+from deep_cnn.runtime.errors import LostPeer
+from deep_cnn.runtime.signals import Stopped
 
 if __name__ == "__main__":
     code = main()

@@ -27,9 +27,9 @@ TINY = {
 @pytest.fixture
 def run_cli(tmp_path, monkeypatch):
     """A function: flags (and a verb) -> (exit code, RunFiles). Outputs go below tmp_path; signals stay pytest's own."""
-    from deep_cnn import stopping
-    from deep_cnn.cli import main
-    from deep_cnn.run_files import RunFiles
+    from deep_cnn.cli.main import main
+    from deep_cnn.runtime import signals
+    from deep_cnn.runtime.run_files import RunFiles
 
     monkeypatch.chdir(tmp_path)
 
@@ -37,7 +37,7 @@ def run_cli(tmp_path, monkeypatch):
         flags = {"root_dir": tmp_path, "run_name": "default"} | flags
         words = [f"--{name}={value}" for name, value in flags.items()]
         handlers = {s: signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)}
-        monkeypatch.setattr(stopping, "_requests", [])
+        monkeypatch.setattr(signals, "_requests", [])
         try:
             code = main([*([verb] if verb else []), *words])
         finally:

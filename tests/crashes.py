@@ -158,8 +158,7 @@ def serve() -> None:
     import pandas  # noqa: F401
     import sklearn.metrics  # noqa: F401
 
-    import deep_cnn.run
-    import deep_cnn.verbs.training  # noqa: F401
+    import deep_cnn.cli.commands.train  # noqa: F401
 
     for line in sys.stdin:
         request = json.loads(line)
@@ -183,11 +182,11 @@ def train(request: dict) -> None:
     with open(request["page"], "r+b") as file:
         page = mmap.mmap(file.fileno(), PAGE)
     tell_where(page)
-    from deep_cnn import cli
+    from deep_cnn.cli import main
 
     code = 1
     try:
-        code = cli.main(request["flags"])
+        code = main.main(request["flags"])
     except BaseException:
         import traceback
 
@@ -201,7 +200,8 @@ def train(request: dict) -> None:
 
 def tell_where(page: mmap.mmap) -> None:
     """Write phase and steps into the page at each change, from around the functions of the program."""
-    from deep_cnn import checkpoint, keeper, results, run
+    from deep_cnn.models import checkpoint
+    from deep_cnn.training import checkpointing, outputs, run
 
     def within(module, name: str, phase: int) -> None:
         original = getattr(module, name)
@@ -222,17 +222,17 @@ def tell_where(page: mmap.mmap) -> None:
     within(run, "test", ENDING)
     within(checkpoint, "save", SAVING)
     within(checkpoint, "save_last", SAVING)
-    within(results, "write_epochs", SAVING)
-    within(results, "write_test", SAVING)
+    within(outputs, "write_epochs", SAVING)
+    within(outputs, "write_test", SAVING)
     if "DEEP_CNN_KILLS" not in os.environ:  # pictures and report take 2 s of each training, and are not compared
-        results.write_plots = run.conclude = lambda *args, **kwargs: None
-    after_step = keeper.Keeper.after_step
+        outputs.write_plots = run.conclude = lambda *args, **kwargs: None
+    after_step = checkpointing.Keeper.after_step
 
     def counted(self) -> None:
         page[8:16] = (int.from_bytes(page[8:16], "little") + 1).to_bytes(8, "little")
         after_step(self)
 
-    keeper.Keeper.after_step = counted
+    checkpointing.Keeper.after_step = counted
 
 
 if __name__ == "__main__":

@@ -2,8 +2,8 @@
 
 import dataclasses
 
-from deep_cnn.config import Config
-from deep_cnn.help import GROUPS
+from deep_cnn.cli.help import GROUPS
+from deep_cnn.config.schema import Config
 
 if __name__ == "__main__":
     print("| flag | default | |\n|---|---|---|")

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from crashes import Child, Server
 
-from deep_cnn.run_files import RunFiles
+from deep_cnn.runtime.run_files import RunFiles
 
 
 def environment(rank: int, count: int, port: int) -> dict[str, str]:

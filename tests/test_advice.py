@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from deep_cnn.advice import advise, majority, majority_loss
+from deep_cnn.reporting.advice import advise, majority, majority_loss
 
 
 def rows(train, validation, top1=None, **columns):

@@ -9,11 +9,11 @@ import torch
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as F
 
-from deep_cnn.data import augment_kernels as kernels
-from deep_cnn.data.augment import GREY, STEPS, augment_names, center_crop, parse_augment
-from deep_cnn.data.augment_policies import AUTO_PAIRS, NAMES, NARROW, OPERATIONS, WIDE, Policy, strength
-from deep_cnn.draws import draws
-from deep_cnn.errors import ConfigError
+from deep_cnn.data.augment import kernels as kernels
+from deep_cnn.data.augment.policies import AUTO_PAIRS, NAMES, NARROW, OPERATIONS, WIDE, Policy, strength
+from deep_cnn.data.augment.steps import GREY, STEPS, augment_names, center_crop, parse_augment
+from deep_cnn.runtime.errors import ConfigError
+from deep_cnn.runtime.rng import draws
 
 R, S, B = 48, 40, 24
 EVERY = [*augment_names(), "rotation,flip,crop", "cifar,cutout", "vflip,colour", "randaugment,flip"]

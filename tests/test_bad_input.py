@@ -7,9 +7,9 @@ import pytest
 from conftest import PERCEPTION, PLACES
 from PIL import Image
 
-from deep_cnn.config import Config
+from deep_cnn.config.schema import Config
 from deep_cnn.data.dataset import data_dir
-from deep_cnn.errors import DataError
+from deep_cnn.runtime.errors import DataError
 
 
 @pytest.fixture
@@ -107,7 +107,7 @@ def test_an_unknown_study(fails):
 )
 def test_names_and_ranges(fails, monkeypatch, tmp_path, flags, expected):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
-    monkeypatch.setattr("deep_cnn.download.download", offline)
+    monkeypatch.setattr("deep_cnn.runtime.download.download", offline)
     assert expected in fails(**flags)
 
 

@@ -6,8 +6,8 @@ import torch
 
 from deep_cnn.data.balance import rarity
 from deep_cnn.data.feed import batch_bounds, epoch_order, steps_per_epoch
-from deep_cnn.mixing import Mixer, cut_box
-from deep_cnn.tasks import Classification, Regression
+from deep_cnn.tasks.base import Classification, Regression
+from deep_cnn.training.mixup import Mixer, cut_box
 
 
 def test_class_weights_are_sklearns_balanced_ones():

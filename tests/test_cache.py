@@ -10,13 +10,13 @@ import pytest
 import torch
 from conftest import PLACES
 
-from deep_cnn import checkpoint
 from deep_cnn.data import cache
 from deep_cnn.data.assemble import Pixels
 from deep_cnn.data.cache import RowCache, cache_folder, cache_key, open_cache
 from deep_cnn.data.decode import decode
 from deep_cnn.data.index import build_index
 from deep_cnn.data.preprocess import Preprocessing
+from deep_cnn.models import checkpoint
 
 PRE = Preprocessing(32, 32)
 

@@ -9,10 +9,10 @@ import torch
 from PIL import Image
 from scenes import street
 
-from deep_cnn.checking.alike import alike
-from deep_cnn.checking.images import thumb
-from deep_cnn.checking.inspection import inspect
-from deep_cnn.config import Config
+from deep_cnn.config.schema import Config
+from deep_cnn.data.near_duplicates import alike
+from deep_cnn.data.thumbnails import thumb
+from deep_cnn.tools.preflight import inspect
 
 FLAGS = {"model": "resnet18", "weights": "none", "image_size": 48, "batch_size": 8, "cache": "off"}
 COUNT = 60

@@ -11,16 +11,16 @@ from conftest import PERCEPTION
 from torch import nn
 from torchvision.transforms.v2 import functional as T
 
-from deep_cnn.average import MovingAverage
-from deep_cnn.cli import main
-from deep_cnn.data.augment import parse_augment
-from deep_cnn.freeze import training_mode
-from deep_cnn.model_builder import ModelSpec, build_model, head_modules
-from deep_cnn.models.cifar_fast import LITTLE, CifarFast, whitening_filters
-from deep_cnn.optim import parameter_groups
-from deep_cnn.processes import Processes
-from deep_cnn.schedules import make_schedule
-from deep_cnn.tta import Averaged
+from deep_cnn.cli.main import main
+from deep_cnn.data.augment.steps import parse_augment
+from deep_cnn.inference.tta import Averaged
+from deep_cnn.models.build import ModelSpec, build_model, head_modules
+from deep_cnn.models.freeze import training_mode
+from deep_cnn.models.zoo.cifar_fast import LITTLE, CifarFast, whitening_filters
+from deep_cnn.runtime.distributed import Processes
+from deep_cnn.training.optim.average import MovingAverage
+from deep_cnn.training.optim.optimizers import parameter_groups
+from deep_cnn.training.optim.schedules import make_schedule
 
 FAST = {"recipe": "cifar_fast", "model": "cifar_fast", "batch_size": 16, "lr": 0.1, "precision": "fp32"}
 

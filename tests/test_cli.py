@@ -4,13 +4,13 @@ import dataclasses
 
 import pytest
 
-from deep_cnn.cli import main
-from deep_cnn.config import Config
-from deep_cnn.errors import ConfigError
-from deep_cnn.fields import parse_duration
-from deep_cnn.help import help_text
-from deep_cnn.parser import parse_flags
-from deep_cnn.recipes import with_recipe
+from deep_cnn.cli.help import help_text
+from deep_cnn.cli.main import main
+from deep_cnn.cli.parser import parse_flags
+from deep_cnn.config.fields import parse_duration
+from deep_cnn.config.recipes import with_recipe
+from deep_cnn.config.schema import Config
+from deep_cnn.runtime.errors import ConfigError
 
 
 def parse(*words: str) -> Config:

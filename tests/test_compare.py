@@ -15,17 +15,17 @@ from matplotlib.text import Text
 from PIL import Image
 from scipy import stats
 
-from deep_cnn.cli import main
-from deep_cnn.comparison import picture, published
-from deep_cnn.comparison.front import pareto_front
-from deep_cnn.comparison.labels import place_labels
-from deep_cnn.comparison.paired import paired_difference
-from deep_cnn.comparison.picture import Point, against_parameters, counted
-from deep_cnn.counting import count
-from deep_cnn.intervals import held_out_result
-from deep_cnn.metrics import ClassificationScores, RegressionScores
-from deep_cnn.model_builder import ModelSpec
-from deep_cnn.storage import write_json, write_rows
+from deep_cnn.cli.main import main
+from deep_cnn.models.build import ModelSpec
+from deep_cnn.models.complexity import count
+from deep_cnn.reporting.compare import picture, published
+from deep_cnn.reporting.compare.front import pareto_front
+from deep_cnn.reporting.compare.labels import place_labels
+from deep_cnn.reporting.compare.paired import paired_difference
+from deep_cnn.reporting.compare.picture import Point, against_parameters, counted
+from deep_cnn.runtime.atomic import write_json, write_rows
+from deep_cnn.tasks.intervals import held_out_result
+from deep_cnn.tasks.metrics import ClassificationScores, RegressionScores
 
 ANIMALS = ("bee", "cat", "dog")
 

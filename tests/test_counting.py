@@ -3,9 +3,9 @@ import torch
 from torch import nn
 from torchvision import models as torchvision_models
 
-from deep_cnn.counting import count, multiply_adds, parameters
-from deep_cnn.errors import ConfigError
-from deep_cnn.model_builder import ModelSpec, build_model
+from deep_cnn.models.build import ModelSpec, build_model
+from deep_cnn.models.complexity import count, multiply_adds, parameters
+from deep_cnn.runtime.errors import ConfigError
 
 
 # plain, depthwise, grouped with squeeze-and-excitation, attention with torch's own layer, attention within shifted windows

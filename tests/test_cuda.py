@@ -10,14 +10,18 @@ import pytest
 import torch
 from conftest import PLACES
 
-from deep_cnn import checkpoint, engine, machine, optim, stopping
 from deep_cnn.data import assemble
 from deep_cnn.data.assemble import Lane, Pixels, open_lane
-from deep_cnn.data.augment import parse_augment
+from deep_cnn.data.augment.steps import parse_augment
 from deep_cnn.data.feed import Feed
 from deep_cnn.data.index import build_index
 from deep_cnn.data.preprocess import Preprocessing
-from deep_cnn.tasks import make_task
+from deep_cnn.models import checkpoint
+from deep_cnn.runtime import signals
+from deep_cnn.runtime.device import autocast_for
+from deep_cnn.tasks.base import make_task
+from deep_cnn.training import loop
+from deep_cnn.training.optim import optimizers
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 
@@ -126,10 +130,10 @@ def test_no_step_waits_for_the_gpu(index):
         for batch in feed.train_batches(0, 0, 16):  # fills the device's memory, builds the lazy layer
             model(batch.images)
     groups = [{"params": list(model.parameters()), "part": "head", "base_lr": 1e-3, "lr": 1e-3}]
-    optimizer = optim.make_optimizer("adamw", groups, momentum=0.9, nesterov=False)
-    settings = engine.StepSettings(clip=1.0, autocast=machine.autocast(GPU, "bf16"))
+    optimizer = optimizers.make_optimizer("adamw", groups, momentum=0.9, nesterov=False)
+    settings = loop.StepSettings(clip=1.0, autocast=autocast_for(GPU, "bf16"))
     scaler, sums = torch.amp.GradScaler("cuda", enabled=False), torch.zeros(2, dtype=torch.float64, device=GPU)
-    steps = engine.train_one_epoch(
+    steps = loop.train_one_epoch(
         model,
         feed.train_batches(1, 0, 16),
         task,
@@ -171,7 +175,7 @@ def test_a_stopped_deterministic_run_resumes_to_the_same_bits(run_cli, tmp_path,
         return "SIGTERM" if len(asked) == 3 else None
 
     with monkeypatch.context() as patch:
-        patch.setattr(stopping, "requested", requested)
+        patch.setattr(signals, "requested", requested)
         code, _ = train(run_cli, tmp_path, "parts", **flags)
         assert code == 75
     code, parts = train(run_cli, tmp_path, "parts", **flags)

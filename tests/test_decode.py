@@ -16,7 +16,7 @@ from torchvision.transforms.v2 import functional as F
 from deep_cnn.data import decode as module
 from deep_cnn.data.decode import decode, image_size
 from deep_cnn.data.preprocess import Preprocessing
-from deep_cnn.errors import DataError
+from deep_cnn.runtime.errors import DataError
 
 ROOT = Path(__file__).parents[1]
 R = 64

@@ -3,7 +3,7 @@
 import numpy as np
 from scipy import stats
 
-from deep_cnn.draws import draws, number, permutation
+from deep_cnn.runtime.rng import draws, number, permutation
 
 GOLDEN = {
     "number": 5664659398688745269,

@@ -7,13 +7,15 @@ import pytest
 import torch
 from torch import nn
 
-from deep_cnn import engine, machine, optim
 from deep_cnn.data.feed import Batch
-from deep_cnn.engine import StepSettings, train_one_epoch
-from deep_cnn.freeze import training_mode
-from deep_cnn.mixing import Mixer
-from deep_cnn.scoring import evaluate
-from deep_cnn.tasks import make_task
+from deep_cnn.inference.evaluate import evaluate
+from deep_cnn.models.freeze import training_mode
+from deep_cnn.runtime.device import autocast_for
+from deep_cnn.tasks.base import make_task
+from deep_cnn.training import loop
+from deep_cnn.training.loop import StepSettings, train_one_epoch
+from deep_cnn.training.mixup import Mixer
+from deep_cnn.training.optim import optimizers
 
 TASK = make_task("single", ("a", "b", "c"), np.array([0, 1, 2]), "auto", 0.0)
 
@@ -39,8 +41,8 @@ def batches(count=4, rows=6, seed=0):
 
 
 def run(model, some, first_step=0, settings=None, lr=0.1, factor=lambda step: 1.0):
-    groups = optim.parameter_groups(model, ["5"], lr=lr, backbone_lr=lr, weight_decay=0.0)
-    optimizer = optim.make_optimizer("sgd", groups, momentum=0.0, nesterov=False)
+    groups = optimizers.parameter_groups(model, ["5"], lr=lr, backbone_lr=lr, weight_decay=0.0)
+    optimizer = optimizers.make_optimizer("sgd", groups, momentum=0.0, nesterov=False)
     sums = torch.zeros(2, dtype=torch.float64)
     steps = list(
         train_one_epoch(
@@ -155,21 +157,19 @@ def test_reduced_precision_is_opened_for_the_forward_pass():
     seen = []
     model = network().eval()
     model[5].register_forward_hook(lambda module, inputs, output: seen.append(output.dtype))
-    list(evaluate(model, batches(1), machine.autocast(torch.device("cpu"), "bf16")))
+    list(evaluate(model, batches(1), autocast_for(torch.device("cpu"), "bf16")))
     assert seen == [torch.bfloat16]
-    assert (
-        next(iter(evaluate(model, batches(1), machine.autocast(torch.device("cpu"), "bf16"))))[1].dtype == torch.float32
-    )
+    assert next(iter(evaluate(model, batches(1), autocast_for(torch.device("cpu"), "bf16"))))[1].dtype == torch.float32
 
 
 def test_optimizers_work_on_all_parameters_at_once():
     for name in ("adamw", "adam", "sgd"):
         groups = [{"params": list(network().parameters()), "base_lr": 0.1, "lr": 0.1}]
-        assert optim.make_optimizer(name, groups, momentum=0.9, nesterov=False).defaults["fused"] is True
+        assert optimizers.make_optimizer(name, groups, momentum=0.9, nesterov=False).defaults["fused"] is True
 
 
 def test_a_batch_weighs_what_is_known_of_it():
     scores = make_task("scores", ("x", "y"), np.array([[0.0, 1.0], [2.0, 3.0]]), "auto", 0.0)
     targets = torch.tensor([[0.0, float("nan")], [1.0, 2.0]])
-    assert engine.batch_weight(scores, targets, torch.ones(2)).item() == 3
-    assert engine.batch_weight(TASK, torch.tensor([0, 1]), torch.tensor([0.5, 2.0])).item() == 2.5
+    assert loop.batch_weight(scores, targets, torch.ones(2)).item() == 3
+    assert loop.batch_weight(TASK, torch.tensor([0, 1]), torch.tensor([0.5, 2.0])).item() == 2.5

@@ -11,13 +11,13 @@ from torch import nn
 
 pytest.importorskip("captum")
 
-from deep_cnn.errors import ConfigError
-from deep_cnn.explanation.gallery import explanation_pictures
-from deep_cnn.explanation.maps import Layer, find_layer, signed_maps
-from deep_cnn.explanation.sanity import cascade, mean_correlation
-from deep_cnn.explanation.sheet import LOWERS, RAISES, overlay, parts
-from deep_cnn.finished import open_run, wrongness
-from deep_cnn.model_builder import ModelSpec, build_model
+from deep_cnn.inference.explain.gallery import explanation_pictures
+from deep_cnn.inference.explain.maps import Layer, find_layer, signed_maps
+from deep_cnn.inference.explain.sanity import cascade, mean_correlation
+from deep_cnn.inference.explain.sheet import LOWERS, RAISES, overlay, parts
+from deep_cnn.inference.finished import open_run, wrongness
+from deep_cnn.models.build import ModelSpec, build_model
+from deep_cnn.runtime.errors import ConfigError
 
 
 class Two(nn.Module):
@@ -98,7 +98,7 @@ def test_an_overlay_is_strongest_where_the_map_is():
 
 @pytest.mark.parametrize("run_name", ["places_run", "scores_run"])
 def test_a_runs_pictures_and_its_report(request, run_cli, capsys, run_name):
-    from deep_cnn.report.page import write_report
+    from deep_cnn.reporting.report.page import write_report
 
     run = request.getfixturevalue(run_name)
     root, results = run.files.outputs.parent, run.files.results

@@ -8,10 +8,10 @@ import pytest
 import torch
 from conftest import PLACES
 
-from deep_cnn.data.augment import center_crop
+from deep_cnn.data.augment.steps import center_crop
 from deep_cnn.data.decode import decode
 from deep_cnn.data.preprocess import Preprocessing
-from deep_cnn.exporting import formats
+from deep_cnn.inference.export import formats
 
 CASES = [
     ("onnx", False, "places_run"),

@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from deep_cnn.data.index import Paths
-from deep_cnn.engine import Step
-from deep_cnn.errors import MachineError, NonFiniteLoss
-from deep_cnn.faults import explained
-from deep_cnn.loss_watch import LossWatch
+from deep_cnn.runtime.errors import MachineError, NonFiniteLoss
+from deep_cnn.runtime.faults import explained
+from deep_cnn.training.loop import Step
+from deep_cnn.training.nan_guard import LossWatch
 
 
 def told(fault: BaseException, pieces: int = 2) -> str:

@@ -7,18 +7,20 @@ import pytest
 import torch
 from torch import nn
 
-from deep_cnn import checkpoint, features, freeze, model_builder, stopping
-from deep_cnn.features import find_cut
-from deep_cnn.model_builder import ModelSpec
+from deep_cnn.models import checkpoint, freeze
+from deep_cnn.models.build import ModelSpec, build_model, head_modules, stages
+from deep_cnn.runtime import signals
+from deep_cnn.training import frozen_features
+from deep_cnn.training.frozen_features import find_cut
 
 PROBE = {"recipe": "probe", "epochs": 3, "cache": "auto"}
 
 
 def cut_of(name: str, dropout: float = 0.0, size: int = 64):
     spec = ModelSpec(name, 3, dropout, size)
-    model = model_builder.build_model(spec, 0)
-    frozen = [module for _, names in model_builder.stages(name, model) for module in names]
-    return model, frozen, find_cut(model, model_builder.head_modules(name, model), frozen, size, torch.no_grad)
+    model = build_model(spec, 0)
+    frozen = [module for _, names in stages(name, model) for module in names]
+    return model, frozen, find_cut(model, head_modules(name, model), frozen, size, torch.no_grad)
 
 
 @pytest.mark.parametrize(
@@ -79,13 +81,13 @@ def same(a, b):
 def counted(monkeypatch):
     """How many batches have gone through the whole network to become features."""
     count = []
-    original = features.Features._compute
+    original = frozen_features.Features._compute
 
     def compute(self, split, view, missing, *rest):
         count.append((split, view, len(missing)))
         return original(self, split, view, missing, *rest)
 
-    monkeypatch.setattr(features.Features, "_compute", compute)
+    monkeypatch.setattr(frozen_features.Features, "_compute", compute)
     return count
 
 
@@ -103,14 +105,14 @@ def test_each_image_goes_through_the_backbone_once(train, counted):
 def test_features_train_as_the_whole_network_does(train, monkeypatch):
     flags = PROBE | {"precision": "fp32", "lr": 0.01}
     _, files = train(**flags, run_name="features")
-    monkeypatch.setattr("deep_cnn.preparation.find_cut", lambda *_: "not asked for")
+    monkeypatch.setattr("deep_cnn.training.setup.find_cut", lambda *_: "not asked for")
     _, whole = train(**flags, run_name="whole")
     ours, theirs = weights(files), weights(whole)
     backbone = [name for name in ours if not name.startswith("fc.")]
     assert all(torch.equal(ours[name], theirs[name]) for name in backbone)
     # the training batches went through the backbone in other rows: the last bits of float32
     assert torch.allclose(ours["fc.weight"], theirs["fc.weight"], rtol=1e-4, atol=1e-6)
-    assert not torch.equal(ours["fc.weight"], model_builder.build_model(ModelSpec("resnet18", 5), 0).fc.weight)
+    assert not torch.equal(ours["fc.weight"], build_model(ModelSpec("resnet18", 5), 0).fc.weight)
     rows = [[row["val_loss"] for row in checkpoint.load(f.last)["history"]] for f in (files, whole)]
     assert rows[0] == pytest.approx(rows[1], rel=1e-5)
 
@@ -125,7 +127,7 @@ def test_stopped_anywhere_it_goes_on_to_the_same_bits(train, monkeypatch, counte
             return "SIGTERM" if len(asked) == at else None
 
         with monkeypatch.context() as patch:
-            patch.setattr(stopping, "requested", requested)
+            patch.setattr(signals, "requested", requested)
             code, _ = train(**PROBE, run_name="parts", root_dir=f"parts{at}")
             assert code == 75
         code, parts = train(**PROBE, run_name="parts", root_dir=f"parts{at}")

@@ -10,12 +10,12 @@ import torch
 from conftest import PLACES
 
 from deep_cnn.data.assemble import Pixels
-from deep_cnn.data.augment import parse_augment
+from deep_cnn.data.augment.steps import parse_augment
 from deep_cnn.data.decode import decode
 from deep_cnn.data.feed import Feed, batch_bounds, epoch_order, steps_per_epoch
 from deep_cnn.data.index import build_index
 from deep_cnn.data.preprocess import Preprocessing
-from deep_cnn.errors import DataError
+from deep_cnn.runtime.errors import DataError
 
 PRE = Preprocessing(36, 32)
 CPU = torch.device("cpu")

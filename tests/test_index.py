@@ -9,7 +9,7 @@ import pytest
 
 from deep_cnn.data.files import Paths, scan
 from deep_cnn.data.index import FREE, TEST, TRAIN, VALIDATION, build_index
-from deep_cnn.errors import ConfigError, DataError
+from deep_cnn.runtime.errors import ConfigError, DataError
 
 HERE = Path(__file__).parent
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from deep_cnn.intervals import bootstrap_intervals, held_out_result, per_group
-from deep_cnn.metrics import ClassificationScores, RegressionScores
-from deep_cnn.result_text import few_groups
+from deep_cnn.reporting.result_text import few_groups
+from deep_cnn.tasks.intervals import bootstrap_intervals, held_out_result, per_group
+from deep_cnn.tasks.metrics import ClassificationScores, RegressionScores
 
 
 def mean_of(values):

@@ -6,11 +6,12 @@ import os
 import pytest
 import torch
 
-from deep_cnn import checkpoint, storage
-from deep_cnn.errors import CheckpointError, MachineError, NonFiniteLoss
-from deep_cnn.keeper import Keeper
-from deep_cnn.run_files import RunFiles
-from deep_cnn.walltime import Deadline
+from deep_cnn.models import checkpoint
+from deep_cnn.runtime import atomic
+from deep_cnn.runtime.errors import CheckpointError, MachineError, NonFiniteLoss
+from deep_cnn.runtime.run_files import RunFiles
+from deep_cnn.runtime.walltime import Deadline
+from deep_cnn.training.checkpointing import Keeper
 
 
 def state(step: int) -> dict:
@@ -120,7 +121,7 @@ def test_weights_that_are_no_numbers_are_never_written(tmp_path, part, value):
 def test_leftovers_are_cleared_and_nothing_else(tmp_path):
     for name in ("last.fresh.pt.tmp", "metrics.csv.tmp", ".writable-12", "last.pt", "mine.tmp"):
         (tmp_path / name).touch()
-    storage.clear_leftovers(tmp_path)
+    atomic.clear_leftovers(tmp_path)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["last.pt", "mine.tmp"]
 
 

@@ -14,11 +14,11 @@ import pytest
 import torch
 from conftest import PLACES
 
-from deep_cnn import memory
 from deep_cnn.data.feed import Feed, Pixels
 from deep_cnn.data.index import Paths
 from deep_cnn.data.preprocess import Preprocessing
-from deep_cnn.model_builder import ModelSpec, build_model
+from deep_cnn.models import memory
+from deep_cnn.models.build import ModelSpec, build_model
 
 
 def test_metrics_are_of_all_batches_not_of_the_last(train):
@@ -66,7 +66,8 @@ def test_what_is_trained_does_not_depend_on_the_test_sets_scores(train, tmp_path
 
 
 def test_weights_are_saved_from_the_first_epoch_on_into_folders_that_were_not_there(train, tmp_path, monkeypatch):
-    from deep_cnn import checkpoint, run
+    from deep_cnn.models import checkpoint
+    from deep_cnn.training import run
 
     def fails_later(plan, *rest):
         if plan.state.progress.epoch == 1:

@@ -14,12 +14,17 @@ PACKAGE = Path(deep_cnn.__file__).parent
 
 # What a room may import of ours, beside itself
 ROOMS = {
-    "deep_cnn.data": {"deep_cnn.draws", "deep_cnn.errors", "deep_cnn.storage", "deep_cnn.stopping"},
-    "deep_cnn.models": {"deep_cnn.data.preprocess", "deep_cnn.errors", "deep_cnn.weights"},
-    "deep_cnn.metrics": {"deep_cnn.errors"},
-    "deep_cnn.draws": set(),
-    "deep_cnn.errors": set(),
-    "deep_cnn.config": {"deep_cnn.errors"},
+    "deep_cnn.data": {
+        "deep_cnn.runtime.rng",
+        "deep_cnn.runtime.errors",
+        "deep_cnn.runtime.atomic",
+        "deep_cnn.runtime.signals",
+    },
+    "deep_cnn.models.zoo.networks": {"deep_cnn.data.preprocess", "deep_cnn.runtime.errors", "deep_cnn.models.weights"},
+    "deep_cnn.tasks.metrics": {"deep_cnn.runtime.errors"},
+    "deep_cnn.runtime.rng": set(),
+    "deep_cnn.runtime.errors": set(),
+    "deep_cnn.config.schema": {"deep_cnn.runtime.errors"},
 }
 
 
@@ -53,11 +58,15 @@ def test_no_module_imports_itself_through_others():
     found = graph()
     found["deep_cnn"] = set()  # its functions are looked up when they are asked for
     order = list(graphlib.TopologicalSorter(found).static_order())  # CycleError names the circle
-    assert order.index("deep_cnn.errors") < order.index("deep_cnn.engine") < order.index("deep_cnn.run")
+    assert (
+        order.index("deep_cnn.runtime.errors")
+        < order.index("deep_cnn.training.loop")
+        < order.index("deep_cnn.training.run")
+    )
 
 
 def test_a_circle_would_be_found():
-    found = graph() | {"deep_cnn.errors": {"deep_cnn.run"}}
+    found = graph() | {"deep_cnn.runtime.errors": {"deep_cnn.training.run"}}
     with pytest.raises(graphlib.CycleError):
         graphlib.TopologicalSorter(found).prepare()
 
@@ -82,8 +91,8 @@ def test_no_module_is_named_as_a_public_function():
 
 def test_the_command_line_imports_no_torch():
     code = (
-        "import sys, deep_cnn, deep_cnn.cli, deep_cnn.stopping\n"
-        "assert deep_cnn.cli.main(['-h']) == 0 and deep_cnn.cli.main(['--help_all']) == 0\n"
+        "import sys, deep_cnn, deep_cnn.cli.main, deep_cnn.runtime.signals\n"
+        "assert deep_cnn.cli.main.main(['-h']) == 0 and deep_cnn.cli.main.main(['--help_all']) == 0\n"
         "heavy = {'torch', 'numpy', 'pandas', 'sklearn', 'matplotlib'} & set(sys.modules)\n"
         "assert not heavy, heavy"
     )

@@ -5,11 +5,11 @@ import json
 import numpy as np
 import pytest
 
-from deep_cnn import checkpoint
-from deep_cnn.config import Config
-from deep_cnn.errors import ConfigError
-from deep_cnn.learning_rate import smoothed, suggest
-from deep_cnn.parser import parse_flags
+from deep_cnn.cli.parser import parse_flags
+from deep_cnn.config.schema import Config
+from deep_cnn.models import checkpoint
+from deep_cnn.runtime.errors import ConfigError
+from deep_cnn.training.optim.range_test import smoothed, suggest
 
 
 def test_suggestion_is_a_tenth_of_the_rate_with_the_lowest_loss():
@@ -38,7 +38,7 @@ def weights(files):
 
 
 def test_the_test_leaves_no_trace_and_a_resumed_run_keeps_its_rate(train, monkeypatch):
-    monkeypatch.setattr("deep_cnn.learning_rate.STEPS", 24)
+    monkeypatch.setattr("deep_cnn.training.optim.range_test.STEPS", 24)
     flags = {"epochs": 2, "precision": "fp32"}
     code, auto = train(lr="auto", run_name="auto", **flags)
     assert code == 0 and (auto.results / "lr_range.png").stat().st_size > 5000
@@ -49,8 +49,8 @@ def test_the_test_leaves_no_trace_and_a_resumed_run_keeps_its_rate(train, monkey
     assert all((ours[name] == theirs[name]).all() for name in ours)
     assert (auto.results / "metrics.csv").read_bytes() == (given.results / "metrics.csv").read_bytes()
 
-    from deep_cnn import run
-    from deep_cnn.stopping import Stopped
+    from deep_cnn.runtime.signals import Stopped
+    from deep_cnn.training import run
 
     def stop_before_second_epoch(*args):
         raise Stopped("here")

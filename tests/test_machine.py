@@ -7,8 +7,9 @@ import pytest
 import torch
 import torchvision
 
-from deep_cnn import machine, memory
-from deep_cnn.errors import ConfigError, MachineError
+from deep_cnn.models import memory
+from deep_cnn.runtime import device
+from deep_cnn.runtime.errors import ConfigError, MachineError
 
 CPU = torch.device("cpu")
 
@@ -16,20 +17,20 @@ CPU = torch.device("cpu")
 def test_cores_are_those_granted_not_those_of_the_node(monkeypatch):
     monkeypatch.setattr(os, "cpu_count", lambda: 512)
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(16)), raising=False)
-    monkeypatch.setattr(machine, "_cgroup_numbers", lambda *names: [])
+    monkeypatch.setattr(device, "_cgroup_numbers", lambda *names: [])
     monkeypatch.delenv("NCPUS", raising=False)
     monkeypatch.delenv("SLURM_CPUS_PER_TASK", raising=False)
-    assert machine.granted_cores() == 16
-    monkeypatch.setattr(machine, "_cgroup_numbers", lambda *names: [450_000.0, 100_000.0])
-    assert machine.granted_cores() == 5
+    assert device.granted_cores() == 16
+    monkeypatch.setattr(device, "_cgroup_numbers", lambda *names: [450_000.0, 100_000.0])
+    assert device.granted_cores() == 5
     monkeypatch.setenv("NCPUS", "4")
-    assert machine.granted_cores() == 4
+    assert device.granted_cores() == 4
 
 
 def test_memory_is_that_of_the_group(monkeypatch):
-    everything = machine.total_memory()
-    monkeypatch.setattr(machine, "_cgroup_numbers", lambda *names: [1e9])
-    assert machine.total_memory() == 10**9 < everything
+    everything = device.total_memory()
+    monkeypatch.setattr(device, "_cgroup_numbers", lambda *names: [1e9])
+    assert device.total_memory() == 10**9 < everything
 
 
 def test_pieces_make_a_batch_fit():
@@ -58,12 +59,12 @@ def test_saved_bytes_are_what_autograd_keeps():
 
 
 def test_precision_by_the_processors_flags(monkeypatch):
-    monkeypatch.setattr(machine, "_cpu_flags", lambda: {"avx2"})
-    assert machine.pick_precision("auto", CPU) == "fp32"
-    monkeypatch.setattr(machine, "_cpu_flags", lambda: {"avx512_bf16"})
-    assert machine.pick_precision("auto", CPU) == "bf16"
+    monkeypatch.setattr(device, "_cpu_flags", lambda: {"avx2"})
+    assert device.pick_precision("auto", CPU) == "fp32"
+    monkeypatch.setattr(device, "_cpu_flags", lambda: {"avx512_bf16"})
+    assert device.pick_precision("auto", CPU) == "bf16"
     with pytest.raises(ConfigError, match="--precision=fp16"):
-        machine.pick_precision("fp16", CPU)
+        device.pick_precision("fp16", CPU)
 
 
 @pytest.mark.parametrize(
@@ -71,29 +72,29 @@ def test_precision_by_the_processors_flags(monkeypatch):
 )
 def test_precision_by_the_gpus_capability(monkeypatch, capability, expected):
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
-    assert machine.pick_precision("auto", torch.device("cuda")) == expected
+    assert device.pick_precision("auto", torch.device("cuda")) == expected
 
 
 def test_an_unusable_gpu_is_told_at_once():
     if torch.cuda.is_available():
         pytest.skip("this machine has a GPU")
     with pytest.raises(MachineError, match=r"no usable GPU .*built for CUDA"):
-        machine.pick_device("cuda")
+        device.pick_device("cuda")
     with pytest.raises(ConfigError, match="--device=gpu: unknown"):
-        machine.pick_device("gpu")
-    assert machine.pick_device("auto").type in ("cpu", "mps")
+        device.pick_device("gpu")
+    assert device.pick_device("auto").type in ("cpu", "mps")
 
 
 def test_compilation_is_a_rule():
     gpu = torch.device("cuda")
-    assert machine.compiles("auto", gpu, 100_000, False) and not machine.compiles("auto", gpu, 100, False)
-    assert not machine.compiles("auto", CPU, 100_000, False) and not machine.compiles("on", gpu, 100_000, True)
+    assert device.compiles("auto", gpu, 100_000, False) and not device.compiles("auto", gpu, 100, False)
+    assert not device.compiles("auto", CPU, 100_000, False) and not device.compiles("on", gpu, 100_000, True)
 
 
 def test_the_readings_threads_leave_the_compute_threads_alone():
     import threading
 
-    machine.set_threads(2)
+    device.set_threads(2)
     thread = threading.Thread(target=torch.set_num_threads, args=(1,))
     thread.start()
     thread.join()
@@ -108,8 +109,8 @@ def test_cgroup_files_are_read(monkeypatch, tmp_path):
     def moved(path="."):
         return tmp_path if str(path) == "/sys/fs/cgroup" else real(path)
 
-    monkeypatch.setattr(machine, "Path", moved)
+    monkeypatch.setattr(device, "Path", moved)
     (tmp_path / "memory.max").write_text("2000000\n")
-    assert machine._cgroup_numbers("memory.max") == [2e6]
+    assert device._cgroup_numbers("memory.max") == [2e6]
     (tmp_path / "memory.max").write_text("max\n")
-    assert machine._cgroup_numbers("memory.max") == []
+    assert device._cgroup_numbers("memory.max") == []

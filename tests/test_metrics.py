@@ -8,9 +8,9 @@ import pytest
 from scipy import stats
 from sklearn import metrics as sk
 
-from deep_cnn.calibration import calibration
-from deep_cnn.errors import DataError, NonFiniteLoss
-from deep_cnn.metrics import ClassificationScores, MultilabelScores, RegressionScores
+from deep_cnn.runtime.errors import DataError, NonFiniteLoss
+from deep_cnn.tasks.calibration import calibration
+from deep_cnn.tasks.metrics import ClassificationScores, MultilabelScores, RegressionScores
 
 
 def classification_metrics(*predictions) -> dict:

@@ -13,10 +13,7 @@ import torch
 from torch import nn
 from torchvision import models as torchvision_models
 
-from deep_cnn.counting import multiply_adds
-from deep_cnn.errors import CheckpointError, ConfigError
-from deep_cnn.freeze import parts
-from deep_cnn.model_builder import (
+from deep_cnn.models.build import (
     ModelSpec,
     build_model,
     check_image_size,
@@ -28,7 +25,10 @@ from deep_cnn.model_builder import (
     stages,
     weights_preprocessing,
 )
-from deep_cnn.models import NETWORKS, find
+from deep_cnn.models.complexity import multiply_adds
+from deep_cnn.models.freeze import parts
+from deep_cnn.models.zoo.networks import NETWORKS, find
+from deep_cnn.runtime.errors import CheckpointError, ConfigError
 
 FOLDER = Path(__file__).parent
 
@@ -183,7 +183,7 @@ def test_weights_are_a_pure_function_of_the_seed(name):
 
 def test_weights_are_the_same_in_another_process():
     program = (
-        "import test_models as t; from deep_cnn.model_builder import ModelSpec, build_model;"
+        "import test_models as t; from deep_cnn.models.build import ModelSpec, build_model;"
         "print(t.digest(build_model(ModelSpec('resnet18', 3), seed=1)))"
     )
     environment = os.environ | {"PYTHONPATH": os.pathsep.join((str(FOLDER.parent), str(FOLDER)))}

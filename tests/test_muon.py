@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from deep_cnn import optim
-from deep_cnn.muon import Muon, orthogonal
+from deep_cnn.training.optim import optimizers
+from deep_cnn.training.optim.muon import Muon, orthogonal
 
 
 def network() -> nn.Sequential:
@@ -17,8 +17,8 @@ def network() -> nn.Sequential:
 
 def muon_of(model: nn.Module, **rates) -> Muon:
     rates = {"lr": 0.1, "backbone_lr": 0.2, "weight_decay": 0.0} | rates
-    return optim.make_optimizer(
-        "muon", optim.parameter_groups(model, ["3"], **rates, muon=True), momentum=0.9, nesterov=True
+    return optimizers.make_optimizer(
+        "muon", optimizers.parameter_groups(model, ["3"], **rates, muon=True), momentum=0.9, nesterov=True
     )
 
 
@@ -120,7 +120,7 @@ def test_only_what_has_directions_is_turned():
             self.token, self.bias = nn.Parameter(torch.zeros(1, 1, 8)), nn.Parameter(torch.ones(4))
 
     model = Odd()
-    groups = optim.parameter_groups(
+    groups = optimizers.parameter_groups(
         model, [], lr=1.0, backbone_lr=0.2, weight_decay=0.1, pace=lambda name: 2.0, muon=True
     )
     turned = [parameter for group in groups if group["orthogonal"] for parameter in group["params"]]

@@ -12,8 +12,9 @@ from PIL import Image
 from scenes import write_perception_set
 
 import deep_cnn
-from deep_cnn import load_model, notebook, predict, train
-from deep_cnn.errors import ConfigError
+from deep_cnn import load_model, predict, train
+from deep_cnn.runtime.errors import ConfigError
+from deep_cnn.training import api
 
 
 def test_importing_the_package_imports_no_torch():
@@ -76,9 +77,7 @@ def test_what_the_readme_shows(tmp_path, monkeypatch):
     new_places.to_csv(tmp_path / "london.csv", index=False)
     monkeypatch.chdir(tmp_path)
     small = {"weights": "none", "image_size": 32, "cache": "off"}
-    monkeypatch.setattr(
-        notebook, "train", lambda *given, _train=notebook.train, **flags: _train(*given, **(flags | small))
-    )
+    monkeypatch.setattr(api, "train", lambda *given, _train=api.train, **flags: _train(*given, **(flags | small)))
     names = {}
     exec(shown, names)
     assert names["answers"]["predicted_safety"].notna().all() and len(names["answers"]) == 5

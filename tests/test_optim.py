@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from deep_cnn import optim, schedules
-from deep_cnn.average import MovingAverage
+from deep_cnn.training.optim import optimizers, schedules
+from deep_cnn.training.optim.average import MovingAverage
 
 
 def network():
@@ -17,7 +17,7 @@ def network():
 
 def groups_of(model, **changes):
     flags = {"lr": 1e-3, "backbone_lr": 1e-4, "weight_decay": 0.1} | changes
-    return optim.parameter_groups(model, ["3"], **flags)
+    return optimizers.parameter_groups(model, ["3"], **flags)
 
 
 def test_groups_split_backbone_from_head_and_weights_from_norms_and_biases():
@@ -66,9 +66,9 @@ def test_warmup_step_and_constant():
 
 def test_the_rate_is_not_multiplied_in_twice():
     # LambdaLR multiplies by the initial rate; a lambda that returns the rate trains 1e-3 as 1e-6
-    optimizer = optim.make_optimizer("adamw", groups_of(network()), momentum=0.9, nesterov=False)
+    optimizer = optimizers.make_optimizer("adamw", groups_of(network()), momentum=0.9, nesterov=False)
     for _ in range(3):
-        optim.set_lr(optimizer, 0.5)
+        optimizers.set_lr(optimizer, 0.5)
     assert sorted({g["lr"] for g in optimizer.param_groups}) == pytest.approx([5e-5, 5e-4])
 
 
@@ -76,7 +76,7 @@ def test_the_rate_is_not_multiplied_in_twice():
 def test_optimizers_are_torchs(name):
     ours = network()
     theirs = copy.deepcopy(ours)
-    optimizer = optim.make_optimizer(
+    optimizer = optimizers.make_optimizer(
         name, groups_of(ours, lr=0.01, backbone_lr=0.01), momentum=0.9, nesterov=name == "sgd"
     )
     decay = [
@@ -100,9 +100,9 @@ def test_optimizers_are_torchs(name):
 
 def test_l1_is_the_gradient_of_the_sum_of_absolute_weights():
     model = network()
-    optimizer = optim.make_optimizer("sgd", groups_of(model), momentum=0.0, nesterov=False)
+    optimizer = optimizers.make_optimizer("sgd", groups_of(model), momentum=0.0, nesterov=False)
     (0.0 * sum(p.sum() for p in model.parameters())).backward()
-    optim.add_l1(optimizer, 0.3)
+    optimizers.add_l1(optimizer, 0.3)
     assert torch.allclose(model[0].weight.grad, 0.3 * model[0].weight.sign())
     assert (model[1].weight.grad == 0).all() and (model[3].bias.grad == 0).all()
 

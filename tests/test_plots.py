@@ -11,7 +11,7 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
-from deep_cnn import plots
+from deep_cnn.reporting.plots import figures as plots
 
 
 @pytest.fixture(autouse=True)
@@ -159,5 +159,5 @@ def test_a_failed_picture_leaves_the_old_one(tmp_path, monkeypatch):
 
 
 def test_drawing_needs_no_window_system():
-    code = "import sys, deep_cnn.plots; assert 'matplotlib.pyplot' not in sys.modules"
+    code = "import sys, deep_cnn.reporting.plots.figures; assert 'matplotlib.pyplot' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)

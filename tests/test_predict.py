@@ -12,11 +12,11 @@ import pytest
 from conftest import PLACES
 from scenes import write_perception_set
 
-from deep_cnn import scheduler
-from deep_cnn.errors import ConfigError, DataError
-from deep_cnn.prediction import shards
-from deep_cnn.prediction.rows import uncertainty_cells
-from deep_cnn.tasks import Classification, MultiLabel, Regression
+from deep_cnn.inference.predict import shards
+from deep_cnn.runtime import scheduler
+from deep_cnn.runtime.errors import ConfigError, DataError
+from deep_cnn.tasks.base import Classification, MultiLabel, Regression
+from deep_cnn.tasks.rows import uncertainty_cells
 
 BROKEN = b"\xff\xd8\xff\xe0 no more than a beginning"
 
@@ -213,7 +213,7 @@ def test_the_distance_is_that_of_ledoit_and_wolf(images):
     import torch
     from sklearn.covariance import LedoitWolf
 
-    from deep_cnn.prediction.unlike import measure
+    from deep_cnn.inference.ood import measure
 
     draws = np.random.default_rng(0)
     mixing = draws.normal(size=(64, 64)) * np.linspace(0.1, 3, 64)
@@ -229,7 +229,7 @@ def test_features_of_another_direction_are_unlike():
     """Features that are all nearly one direction, as a network's are after few epochs: 1 - cosine in float16 is noise."""
     import torch
 
-    from deep_cnn.prediction.unlike import measure
+    from deep_cnn.inference.ood import measure
 
     draws = torch.Generator().manual_seed(0)
 
@@ -322,7 +322,7 @@ def test_networks_that_predict_different_things_are_no_ensemble(run_cli, places_
 
 
 def test_a_table_without_files_says_where_it_looked(tmp_path):
-    from deep_cnn.prediction.inputs import read_images
+    from deep_cnn.inference.predict.inputs import read_images
 
     (tmp_path / "t.csv").write_text("image,score\nnot_there.jpg,1\n")
     with pytest.raises(DataError, match=r"not_there\.jpg is not found below"):

@@ -19,11 +19,11 @@ import torch
 from conftest import PERCEPTION, PLACES
 from crashes import TRAINING, Server
 
-from deep_cnn import model_builder
 from deep_cnn.data.feed import Cut, Part
-from deep_cnn.launch import Place, place
-from deep_cnn.mixing import Mixer
-from deep_cnn.tasks import make_task
+from deep_cnn.models.build import ModelSpec, build_model
+from deep_cnn.runtime.launch import Place, place
+from deep_cnn.tasks.base import make_task
+from deep_cnn.training.mixup import Mixer
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="forks processes, and reads /proc")
 
@@ -138,8 +138,8 @@ def test_the_first_gradient_in_float32(server, tmp_path):
     two, _ = several.finish(server, flags, tmp_path / "2", 2)
     ours, theirs = several.last(one), several.last(two)
     assert ours["progress"]["global_step"] == theirs["progress"]["global_step"] == 1
-    spec = model_builder.ModelSpec(**ours["model"])
-    origin = model_builder.build_model(spec, 0).state_dict()
+    spec = ModelSpec(**ours["model"])
+    origin = build_model(spec, 0).state_dict()
     assert several.apart(ours["weights"], theirs["weights"], origin) < 1e-5
 
 

@@ -7,7 +7,7 @@ import time
 import pytest
 import torch
 
-from deep_cnn.profiling import Epoch, Facts, Profile, Silent, advice
+from deep_cnn.training.profiling import Epoch, Facts, Profile, Silent, advice
 
 
 class Batch:

@@ -10,10 +10,10 @@ import pytest
 from PIL import Image
 from torchvision import datasets
 
-from deep_cnn import download
-from deep_cnn.config import Config
-from deep_cnn.errors import DataError
-from deep_cnn.public_data import with_dataset
+from deep_cnn.config.schema import Config
+from deep_cnn.data.public import with_dataset
+from deep_cnn.runtime import download
+from deep_cnn.runtime.errors import DataError
 
 CLASSES = ["airplane", "cat", "truck"]
 PER_FILE = {"data_batch_1": 24, "data_batch_2": 24, "test_batch": 18}

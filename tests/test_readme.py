@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 import deep_cnn
-from deep_cnn.config import Config
-from deep_cnn.parser import parse_flags
-from deep_cnn.verb_table import VERBS
+from deep_cnn.cli.command_table import VERBS
+from deep_cnn.cli.parser import parse_flags
+from deep_cnn.config.schema import Config
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -22,8 +22,8 @@ if not hasattr(os, "fork") or sys.platform == "darwin":
 import crashes
 import torch
 
-from deep_cnn.run_files import RunFiles
-from deep_cnn.verification import differences
+from deep_cnn.runtime.run_files import RunFiles
+from deep_cnn.tools.verify_resume import differences
 
 KILLS = int(os.environ.get("DEEP_CNN_KILLS", "20"))
 PLACES = Path(__file__).parent / "places_test_input"

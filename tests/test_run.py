@@ -10,7 +10,7 @@ import torch
 import torchvision
 from conftest import PERCEPTION, PLACES
 
-from deep_cnn.run_files import RunFiles
+from deep_cnn.runtime.run_files import RunFiles
 
 
 def weights(files: RunFiles) -> dict[str, torch.Tensor]:
@@ -200,7 +200,7 @@ def test_early_stopping(train, capsys):
 
 
 def test_a_frozen_backbone_stays_as_it_was_statistics_too(train):
-    from deep_cnn.model_builder import ModelSpec, build_model
+    from deep_cnn.models.build import ModelSpec, build_model
 
     start = build_model(ModelSpec("resnet18", 5, 0.0, 32), 0).state_dict()
     _, frozen = train(model="resnet18", freeze="backbone", augment="flip")

@@ -11,10 +11,10 @@ import time
 
 import pytest
 
-from deep_cnn import run_lock, scheduler
-from deep_cnn.errors import MachineError
-from deep_cnn.run_files import RunFiles
-from deep_cnn.run_lock import held
+from deep_cnn.runtime import lock, scheduler
+from deep_cnn.runtime.errors import MachineError
+from deep_cnn.runtime.lock import held
+from deep_cnn.runtime.run_files import RunFiles
 
 
 @pytest.fixture
@@ -34,13 +34,13 @@ def plant(files: RunFiles, silent: float = 0.0, **holder) -> None:
 
 
 def patient(monkeypatch, heartbeat: float) -> None:
-    monkeypatch.setattr(run_lock, "HEARTBEAT", heartbeat)
-    monkeypatch.setattr(run_lock, "DEAD_AFTER", 10 * heartbeat)
+    monkeypatch.setattr(lock, "HEARTBEAT", heartbeat)
+    monkeypatch.setattr(lock, "DEAD_AFTER", 10 * heartbeat)
 
 
 def test_held_and_given_back(files):
-    with held(files) as lock:
-        lock.check()
+    with held(files) as ours:
+        ours.check()
         with (
             pytest.raises(MachineError, match=f"held by process {os.getpid()} on {socket.gethostname()}; wait"),
             held(files),
@@ -55,13 +55,13 @@ def test_held_and_given_back(files):
 
 def test_a_dead_process_of_this_machine_holds_nothing(files):
     process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    started = run_lock._started(process.pid)
+    started = lock._started(process.pid)
     plant(files, host=socket.gethostname(), pid=process.pid, started=started)
     with pytest.raises(MachineError, match=f"process {process.pid}"), held(files):
         pass
     process.kill()
     for _ in range(100):  # a zombie is dead, too
-        if run_lock._started(process.pid) is None:
+        if lock._started(process.pid) is None:
             break
         time.sleep(0.02)
     with held(files):
@@ -148,8 +148,8 @@ def test_of_many_that_find_a_dead_lock_one_gets_it(files):
     """Processes that all try at once to clear a dead lock: never do two hold the name."""
     plant(files, host=socket.gethostname(), pid=99999999, started="1")
     script = (
-        "import sys, time; from pathlib import Path; from deep_cnn.run_lock import held; from deep_cnn.run_files import "
-        "RunFiles; from deep_cnn.errors import MachineError\n"
+        "import sys, time; from pathlib import Path; from deep_cnn.runtime.lock import held; from deep_cnn.runtime.run_files import "
+        "RunFiles; from deep_cnn.runtime.errors import MachineError\n"
         "files = RunFiles(Path(sys.argv[1]), 'run')\n"
         "while time.time() < float(sys.argv[2]): pass\n"
         "try:\n    with held(files): print('held'); time.sleep(1.5)\n"

@@ -15,14 +15,14 @@ from conftest import PLACES, TINY
 from optuna.trial import TrialState
 from test_report import assert_self_contained, opened
 
-from deep_cnn import run
-from deep_cnn.config import Config
-from deep_cnn.errors import ConfigError, NonFiniteLoss
-from deep_cnn.parser import parse_flags
-from deep_cnn.search.space import grid, grid_point, parse_space, random_point
-from deep_cnn.search.study import journal
-from deep_cnn.search.trials import given_flags
-from deep_cnn.verbs.searching import Options
+from deep_cnn.cli.commands.search import Options
+from deep_cnn.cli.parser import parse_flags
+from deep_cnn.config.schema import Config
+from deep_cnn.runtime.errors import ConfigError, NonFiniteLoss
+from deep_cnn.tools.search.space import grid, grid_point, parse_space, random_point
+from deep_cnn.tools.search.study import journal
+from deep_cnn.tools.search.trials import given_flags
+from deep_cnn.training import run
 
 SPACE = parse_space(["lr=1e-5..1e-1:log", "epochs=5..8", "model=resnet18,resnet50", "class_weights=True,False"])
 

@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from deep_cnn import checkpoint, loading, model_builder
-from deep_cnn.checkpoint import check_finite
-from deep_cnn.cli import main
+from deep_cnn.cli.main import main
 from deep_cnn.data.preprocess import Preprocessing
-from deep_cnn.errors import CheckpointError
-from deep_cnn.model_builder import ModelSpec, build_model, load_weights, shipped, weights_preprocessing
+from deep_cnn.inference import load
+from deep_cnn.models import build, checkpoint
+from deep_cnn.models.build import ModelSpec, build_model, load_weights, prefetch, shipped, weights_preprocessing
+from deep_cnn.models.checkpoint import check_finite
+from deep_cnn.runtime.errors import CheckpointError
 
 NAME = "cifar_resnet20"
 ROOT = Path(__file__).parent.parent
@@ -94,7 +95,7 @@ def test_the_card_says_how_good_it_is():
 
 
 def test_it_is_a_checkpoint_as_any_other():
-    model, meta = loading.load_model(shipped(NAME))
+    model, meta = load.load_model(shipped(NAME))
     with torch.inference_mode():
         assert model(torch.zeros(2, 3, 32, 32)).shape == (2, 10)
     assert meta["task"]["names"] == list(CIFAR10) and "optimizer" not in meta
@@ -105,10 +106,10 @@ def test_prefetch_has_nothing_to_do_and_never_deletes_it(capsys, tmp_path, monke
     assert capsys.readouterr().out == f"Weights of {NAME}, which come with the program: {shipped(NAME)}\n"
     broken = tmp_path / "broken.pt"
     broken.write_bytes(shipped(NAME).read_bytes()[:1000])
-    monkeypatch.setattr(model_builder, "shipped", lambda name: broken)
-    monkeypatch.setattr(model_builder, "_locate", lambda name, source: broken)
+    monkeypatch.setattr(build, "shipped", lambda name: broken)
+    monkeypatch.setattr(build, "_locate", lambda name, source: broken)
     with pytest.raises(CheckpointError, match=r"not a file of weights"):
-        model_builder.prefetch(NAME)
+        prefetch(NAME)
     assert broken.exists()
 
 

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from deep_cnn import small_maps
-from deep_cnn.small_maps import SmallMapConv2d, use_matrix_products, weight_gradient
+from deep_cnn.models import fast_conv
+from deep_cnn.models.fast_conv import SmallMapConv2d, use_matrix_products, weight_gradient
 
 
 @pytest.mark.parametrize(
@@ -43,7 +43,7 @@ def test_a_layer_gives_what_an_ordinary_one_gives(bias, amx, kernel, largest, mo
     other = other[0]
     assert list(other.state_dict()) == list(ordinary.state_dict()) and isinstance(copy.deepcopy(other), SmallMapConv2d)
     calls = []
-    monkeypatch.setattr(small_maps, "weight_gradient", lambda *given: calls.append(1) or weight_gradient(*given))
+    monkeypatch.setattr(fast_conv, "weight_gradient", lambda *given: calls.append(1) or weight_gradient(*given))
     for side, by_product in ((largest, 1), (largest + 1, 0)):
         calls.clear()
         found = []
@@ -77,7 +77,7 @@ def test_what_is_no_plain_convolution_is_left_alone():
 def test_a_frozen_layer_and_evaluation_take_the_ordinary_way(monkeypatch):
     layer = nn.Sequential(nn.Conv2d(4, 4, 3, padding=1))
     use_matrix_products(layer, amx=True)
-    monkeypatch.setattr(small_maps._Convolution, "apply", lambda *given: pytest.fail("not in training"))
+    monkeypatch.setattr(fast_conv._Convolution, "apply", lambda *given: pytest.fail("not in training"))
     images = torch.randn(2, 4, 4, 4).bfloat16().requires_grad_()
     with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
         layer(images.detach())

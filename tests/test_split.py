@@ -12,7 +12,7 @@ from deep_cnn.data.duplicates import duplicate_groups
 from deep_cnn.data.files import Paths
 from deep_cnn.data.index import FREE, TEST, TRAIN, VALIDATION, Index, build_index
 from deep_cnn.data.split import Splits, load_splits, make_splits, save_splits, strata
-from deep_cnn.errors import ConfigError, DataError
+from deep_cnn.runtime.errors import ConfigError, DataError
 
 
 def index_of(targets, *, given=None, groups=None, classes=None, root=Path("nowhere")) -> Index:

@@ -7,21 +7,21 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from deep_cnn import stopping
-from deep_cnn.run_files import RunFiles
-from deep_cnn.status import Status
-from deep_cnn.stopping import Interrupted, Stopped
+from deep_cnn.runtime import signals
+from deep_cnn.runtime.run_files import RunFiles
+from deep_cnn.runtime.signals import Interrupted, Stopped
+from deep_cnn.runtime.status import Status
 
 
 @pytest.fixture
 def caught(monkeypatch):
     """Handlers as in a run; pytest's own afterwards."""
-    monkeypatch.setattr(stopping, "_requests", [])
-    monkeypatch.setattr(stopping, "_between_steps", [])
+    monkeypatch.setattr(signals, "_requests", [])
+    monkeypatch.setattr(signals, "_between_steps", [])
     monkeypatch.delenv("TORCHELASTIC_RUN_ID", raising=False)
     names = [name for name in ("SIGTERM", "SIGINT", "SIGUSR1", "SIGHUP") if hasattr(signal, name)]
     before = {name: signal.getsignal(getattr(signal, name)) for name in names}
-    stopping.catch_signals()
+    signals.catch_signals()
     yield
     for name, handler in before.items():
         signal.signal(getattr(signal, name), handler)
@@ -39,43 +39,43 @@ def test_before_the_first_step_a_signal_stops_at_once(caught):
         send("SIGTERM")
     send("SIGTERM")  # the scheduler's own, after the job script has passed it on: it must not break the end
     with pytest.raises(Stopped):
-        stopping.raise_if_requested()  # in threads
+        signals.raise_if_requested()  # in threads
     assert not issubclass(Stopped, Exception)  # `except Exception` around a broken image does not swallow it
 
 
 def test_between_steps_a_signal_is_only_noted(caught):
-    with stopping.between_steps():
-        assert stopping.requested() is None
+    with signals.between_steps():
+        assert signals.requested() is None
         send("SIGUSR1")
         send("SIGTERM")
-        assert stopping.requested() == "SIGUSR1"
-        stopping.raise_if_requested()
+        assert signals.requested() == "SIGUSR1"
+        signals.raise_if_requested()
 
 
 def test_a_second_ctrl_c_stops_at_once_but_not_torchruns_echo(caught, monkeypatch):
-    with stopping.between_steps():
+    with signals.between_steps():
         send("SIGINT")
         with pytest.raises(KeyboardInterrupt):
             send("SIGINT")
-        stopping._requests.clear()
+        signals._requests.clear()
         monkeypatch.setenv("TORCHELASTIC_RUN_ID", "x")
         send("SIGINT")
         send("SIGINT")  # torchrun passes on what the terminal has sent to all
-        monkeypatch.setattr(stopping, "SAME_KEY", 0.0)
+        monkeypatch.setattr(signals, "SAME_KEY", 0.0)
         with pytest.raises(KeyboardInterrupt):
             send("SIGINT")
 
 
 def test_waiting_for_a_thread_ends_with_a_signal(caught):
     release = threading.Event()
-    with ThreadPoolExecutor(1) as pool, stopping.between_steps():
-        assert stopping.result_of(pool.submit(lambda: 3)) == 3
+    with ThreadPoolExecutor(1) as pool, signals.between_steps():
+        assert signals.result_of(pool.submit(lambda: 3)) == 3
         with pytest.raises(TimeoutError, match="own"):
-            stopping.result_of(pool.submit(raising, TimeoutError("the thread's own")))
+            signals.result_of(pool.submit(raising, TimeoutError("the thread's own")))
         task = pool.submit(release.wait)
         threading.Timer(0.1, send, ["SIGTERM"]).start()
         with pytest.raises(Interrupted):
-            stopping.result_of(task)
+            signals.result_of(task)
         release.set()
 
 

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 from test_split import index_of
 
-from deep_cnn.config import Config
+from deep_cnn.config.schema import Config
 from deep_cnn.data.dataset import part_of
 from deep_cnn.data.index import TEST, TRAIN, VALIDATION
 from deep_cnn.data.split import make_splits
 from deep_cnn.data.subset import apply_subset, lab_subset
-from deep_cnn.errors import ConfigError
+from deep_cnn.runtime.errors import ConfigError
 
 
 @pytest.mark.parametrize(

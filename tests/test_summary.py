@@ -6,8 +6,8 @@ import pytest
 import torchinfo
 from torchvision import models as torchvision_models
 
-from deep_cnn import layer_table
-from deep_cnn.model_builder import ModelSpec, build_model, model_names
+from deep_cnn.models import layer_table
+from deep_cnn.models.build import ModelSpec, build_model, model_names
 
 NAMES = sorted(torchvision_models.list_models(module=torchvision_models))
 
@@ -55,7 +55,7 @@ def test_any_network_has_a_table(name):
 
 
 def test_the_command(run_cli, capsys):
-    from deep_cnn.cli import main
+    from deep_cnn.cli.main import main
 
     assert (
         main(["summary", "--model=cifar_resnet20", "--image_size=64", "--batch_size=8", "--classes=100", "--depth=1"])

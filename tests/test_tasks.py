@@ -5,10 +5,8 @@ import pytest
 import torch
 from sklearn.metrics import log_loss
 
-from deep_cnn.engine import batch_weight, loss_sum
-from deep_cnn.errors import ConfigError
-from deep_cnn.intervals import bootstrap_intervals
-from deep_cnn.tasks import (
+from deep_cnn.runtime.errors import ConfigError
+from deep_cnn.tasks.base import (
     Classification,
     MultiLabel,
     Regression,
@@ -17,6 +15,8 @@ from deep_cnn.tasks import (
     task_from_dict,
     validation_loss,
 )
+from deep_cnn.tasks.intervals import bootstrap_intervals
+from deep_cnn.training.loop import batch_weight, loss_sum
 
 RNG = np.random.default_rng(0)
 

@@ -14,10 +14,11 @@ import numpy as np
 import pytest
 from conftest import PLACES, TINY
 
-from deep_cnn import tracking
-from deep_cnn.config import Config
-from deep_cnn.run_files import RunFiles
-from deep_cnn.trackers.to_wandb import WandbTracker
+from deep_cnn.config.schema import Config
+from deep_cnn.reporting.trackers import trackers
+from deep_cnn.reporting.trackers.interface import Epoch
+from deep_cnn.reporting.trackers.wandb import WandbTracker
+from deep_cnn.runtime.run_files import RunFiles
 
 KEY = "f00dfacef00dfacef00dfacef00dfacef00dface"
 
@@ -50,12 +51,12 @@ def test_tensorboard_reads_what_metrics_csv_says(train):
 
 def test_a_resumed_run_shows_each_epoch_once(tmp_path):
     config = {"epochs": 3}
-    from deep_cnn.trackers.to_tensorboard import TensorBoardTracker
+    from deep_cnn.reporting.trackers.tensorboard import TensorBoardTracker
 
     def epochs(numbers, start, value):
         tracker = TensorBoardTracker(config, tmp_path, "network", start)
         for number in numbers:
-            tracker.log(tracking.Epoch({"epoch": number, "train_loss": value}, 1.0, lambda: []))
+            tracker.log(Epoch({"epoch": number, "train_loss": value}, 1.0, lambda: []))
         tracker.close("stopped", None)
 
     epochs([0, 1], 0, 1.0)
@@ -69,10 +70,10 @@ def test_a_tracker_that_fails_is_left_out_and_said(caplog):
     calls = []
     good = SimpleNamespace(log=calls.append, close=lambda *a: calls.append(a))
     bad = SimpleNamespace(log=lambda epoch: 1 / 0, close=lambda *a: calls.append("never"))
-    trackers = tracking.Trackers([bad, good])
-    trackers.log("a")
-    trackers.log("b")
-    trackers.close("finished", None)
+    both = trackers.Trackers([bad, good])
+    both.log("a")
+    both.log("b")
+    both.close("finished", None)
     assert calls == ["a", "b", ("finished", None)]
     assert [r.message.count("ZeroDivisionError") for r in caplog.records] == [1]
 
@@ -99,7 +100,7 @@ def test_wandb_offline_in_a_job_and_resumed(tmp_path, wandb_environment, caplog)
         tracker = WandbTracker({"lr": 1e-3}, files)
         for epoch in (start, start + 1):
             image = SimpleNamespace(image=np.zeros((8, 8, 3), np.uint8), caption="a: b, predicted c")
-            tracker.log(tracking.Epoch({"epoch": epoch, "val_top1": 0.5}, 9.0, lambda shown=image: [shown]))
+            tracker.log(Epoch({"epoch": epoch, "val_top1": 0.5}, 9.0, lambda shown=image: [shown]))
         tracker.close("stopped" if start == 0 else "finished", {"top1": 0.75, "best_epoch": 1} if start else None)
     assert tracker._row(1) == {"epoch": 1.0, "val_top1": 0.5} and tracker._row(None) == {}
     state = json.loads((files.results / "wandb.json").read_text())
@@ -129,4 +130,4 @@ def test_a_server_that_never_answers_costs_no_step_and_no_key(tmp_path, wandb_en
 
 
 def test_wandb_false_opens_nothing(tmp_path):
-    assert tracking.open_trackers(Config(), RunFiles(tmp_path, "r"), "", 0) == []
+    assert trackers.open_trackers(Config(), RunFiles(tmp_path, "r"), "", 0) == []

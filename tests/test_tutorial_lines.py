@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from deep_cnn.training_state import Progress, TrainingState
-from deep_cnn.tutorial_lines import due, loss_line, result_lines
+from deep_cnn.reporting.tutorial_console import due, loss_line, result_lines
+from deep_cnn.training.state import Progress, TrainingState
 
 
 def test_lines_are_the_tutorials():

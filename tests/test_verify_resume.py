@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from deep_cnn import verification
-from deep_cnn.config import Config
-from deep_cnn.verbs import verifying
+from deep_cnn.cli.commands import verify_resume as command
+from deep_cnn.config.schema import Config
+from deep_cnn.tools import verify_resume
 
 HERE = Path(__file__).parent
 FLAGS = {
@@ -25,17 +25,17 @@ def test_the_short_version_is_short_and_keeps_what_is_to_be_proved(tmp_path):
     config = Config(
         epochs=90, batch_size=128, unfreeze_epoch=10, freeze="backbone", ema=0.99, patience=7, wandb=True, max_time="1h"
     )
-    short = verification.short_version(config, tmp_path)
+    short = verify_resume.short_version(config, tmp_path)
     assert (short.epochs, short.batch_size, short.unfreeze_epoch, short.ema, short.patience) == (3, 16, 2, 0.99, 7)
     assert not short.wandb and short.max_time is None and short.resume == "auto"
-    assert verification.short_version(Config(epochs=1, batch_size=4), tmp_path).epochs == 1
+    assert verify_resume.short_version(Config(epochs=1, batch_size=4), tmp_path).epochs == 1
 
 
 @pytest.mark.parametrize(("found", "code"), [([], 0), (["last.pt: weights.w differs, by at most 1e-9"], 1)])
 def test_its_answer(found, code, tmp_path, monkeypatch, capsys):
     asked = []
-    monkeypatch.setattr(verification, "verify", lambda config, kills, *rest: asked.append((config, kills)) or found)
-    assert verifying.main(verifying.Options(**FLAGS, kills=7, root_dir=str(tmp_path), device="cpu")) == code
+    monkeypatch.setattr(verify_resume, "verify", lambda config, kills, *rest: asked.append((config, kills)) or found)
+    assert command.main(command.Options(**FLAGS, kills=7, root_dir=str(tmp_path), device="cpu")) == code
     said = capsys.readouterr().out
     assert said.startswith("identical") if code == 0 else "DIFFERENT" in said and found[0] in said
     config, kills = asked[0]

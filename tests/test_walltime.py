@@ -5,9 +5,9 @@ import time
 
 import pytest
 
-from deep_cnn import scheduler, walltime
-from deep_cnn.scheduler import pbs_seconds_left, slurm_seconds_left
-from deep_cnn.walltime import Deadline, Forecast, forecast_text
+from deep_cnn.runtime import scheduler, walltime
+from deep_cnn.runtime.scheduler import pbs_seconds_left, slurm_seconds_left
+from deep_cnn.runtime.walltime import Deadline, Forecast, forecast_text
 
 
 def qstat(start: float, used: str | None, walltime: str = "24:00:00") -> str:

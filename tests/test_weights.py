@@ -13,11 +13,10 @@ import torch
 from torch import nn
 from torchvision import models as torchvision_models
 
-from deep_cnn import download, weights
-from deep_cnn.config import Config
-from deep_cnn.errors import CheckpointError
-from deep_cnn.identity import run_identity
-from deep_cnn.model_builder import (
+from deep_cnn.config.identity import run_identity
+from deep_cnn.config.schema import Config
+from deep_cnn.models import weights
+from deep_cnn.models.build import (
     ModelSpec,
     build_model,
     check_weights_present,
@@ -26,8 +25,10 @@ from deep_cnn.model_builder import (
     prefetch,
     weights_preprocessing,
 )
-from deep_cnn.models import find
-from deep_cnn.models.family import resized_positions
+from deep_cnn.models.zoo.family import resized_positions
+from deep_cnn.models.zoo.networks import find
+from deep_cnn.runtime import download
+from deep_cnn.runtime.errors import CheckpointError
 
 SPEC = ModelSpec("resnet18", outputs=3)
 

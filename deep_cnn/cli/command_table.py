@@ -13,24 +13,30 @@ class Verb:
 
 
 VERBS = {
-    "train": Verb("deep_cnn.verbs.training", "train, validate and test a network (the verb when none is given)", True),
-    "evaluate": Verb("deep_cnn.verbs.evaluation", "score a finished run again on one of its splits", True),
-    "predict": Verb("deep_cnn.verbs.predicting", "a table of predictions for any images", True),
+    "train": Verb(
+        "deep_cnn.cli.commands.train", "train, validate and test a network (the verb when none is given)", True
+    ),
+    "evaluate": Verb("deep_cnn.cli.commands.evaluate", "score a finished run again on one of its splits", True),
+    "predict": Verb("deep_cnn.cli.commands.predict", "a table of predictions for any images", True),
     "search": Verb(
-        "deep_cnn.verbs.searching", "search hyper-parameters; takes the flags of training, fixed, and --space"
+        "deep_cnn.cli.commands.search", "search hyper-parameters; takes the flags of training, fixed, and --space"
     ),
-    "summary": Verb("deep_cnn.verbs.summarising", "a network's layers, shapes, parameters, multiply-adds and memory"),
+    "summary": Verb(
+        "deep_cnn.cli.commands.summary", "a network's layers, shapes, parameters, multiply-adds and memory"
+    ),
     "check": Verb(
-        "deep_cnn.verbs.checking", "look at data, network and machine before a run is queued; takes its flags"
+        "deep_cnn.cli.commands.check", "look at data, network and machine before a run is queued; takes its flags"
     ),
-    "compare": Verb("deep_cnn.verbs.comparing", "finished runs side by side, and their metric against their size"),
-    "report": Verb("deep_cnn.verbs.reporting", "write a run's report.html again"),
+    "compare": Verb("deep_cnn.cli.commands.compare", "finished runs side by side, and their metric against their size"),
+    "report": Verb("deep_cnn.cli.commands.report", "write a run's report.html again"),
     "verify_resume": Verb(
-        "deep_cnn.verbs.verifying",
+        "deep_cnn.cli.commands.verify_resume",
         "prove on this machine that a killed run goes on bit by bit (takes training's flags)",
         True,
     ),
-    "explain": Verb("deep_cnn.verbs.explaining", "pictures of what raises or lowers a score or a class"),
-    "export": Verb("deep_cnn.verbs.exporting", "the network as ONNX, TorchScript, PT2 or safetensors, checked"),
-    "prefetch": Verb("deep_cnn.verbs.prefetching", "download a network's weights ahead, for machines without internet"),
+    "explain": Verb("deep_cnn.cli.commands.explain", "pictures of what raises or lowers a score or a class"),
+    "export": Verb("deep_cnn.cli.commands.export", "the network as ONNX, TorchScript, PT2 or safetensors, checked"),
+    "prefetch": Verb(
+        "deep_cnn.cli.commands.prefetch", "download a network's weights ahead, for machines without internet"
+    ),
 }

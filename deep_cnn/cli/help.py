@@ -2,8 +2,8 @@
 
 import dataclasses
 
-from deep_cnn.parser import USAGE
-from deep_cnn.verb_table import VERBS
+from deep_cnn.cli.command_table import VERBS
+from deep_cnn.cli.parser import USAGE
 
 GROUPS = {
     "course": "The course's flags",

@@ -3,13 +3,13 @@
 import importlib
 import sys
 
-from deep_cnn.config import Config
-from deep_cnn.errors import ConfigError, DeepCNNError, nearest
-from deep_cnn.help import help_text
-from deep_cnn.launch import place, tell
-from deep_cnn.parser import parse_flags
-from deep_cnn.recipes import with_recipe
-from deep_cnn.verb_table import VERBS
+from deep_cnn.cli.command_table import VERBS
+from deep_cnn.cli.help import help_text
+from deep_cnn.cli.parser import parse_flags
+from deep_cnn.config.recipes import with_recipe
+from deep_cnn.config.schema import Config
+from deep_cnn.runtime.errors import ConfigError, DeepCNNError, nearest
+from deep_cnn.runtime.launch import place, tell
 
 
 def main(argv: list[str] | None = None) -> int:

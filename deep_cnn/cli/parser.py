@@ -6,9 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
-from deep_cnn.errors import ConfigError, nearest
-from deep_cnn.fields import rate
-from deep_cnn.verb_table import VERBS
+from deep_cnn.cli.command_table import VERBS
+from deep_cnn.config.fields import rate
+from deep_cnn.runtime.errors import ConfigError, nearest
 
 USAGE = "python -m deep_cnn [VERB] [--flag=value ...]"
 

@@ -2,11 +2,11 @@
 
 from typing import TYPE_CHECKING
 
-from deep_cnn.errors import ConfigError
-from deep_cnn.fields import parse_duration, parse_subset, positive_integer
+from deep_cnn.config.fields import parse_duration, parse_subset, positive_integer
+from deep_cnn.runtime.errors import ConfigError
 
 if TYPE_CHECKING:
-    from deep_cnn.config import Config
+    from deep_cnn.config.schema import Config
 
 
 def check_combinations(config: "Config") -> None:

@@ -4,7 +4,7 @@ import dataclasses
 import math
 from typing import Any
 
-from deep_cnn.errors import ConfigError, nearest
+from deep_cnn.runtime.errors import ConfigError, nearest
 
 
 def flag(

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from deep_cnn.config import Config
-from deep_cnn.errors import ConfigError, nearest
+from deep_cnn.config.schema import Config
+from deep_cnn.runtime.errors import ConfigError, nearest
 
 # A recipe is a row: the defaults that it changes. A flag on the command line wins over its recipe.
 RECIPES: dict[str, dict[str, Any]] = {

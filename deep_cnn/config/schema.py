@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from deep_cnn.checks import check_combinations
-from deep_cnn.fields import check_ranges, flag, rate
+from deep_cnn.config.checks import check_combinations
+from deep_cnn.config.fields import check_ranges, flag, rate
 
 TTA = ("none", "flip", "shift")
 PLACES365 = "input/places365standard_easyformat/places365_standard"

@@ -14,13 +14,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from deep_cnn import stopping
-from deep_cnn.data.augment import Augmentation, center_crop
+from deep_cnn.data.augment.steps import Augmentation, center_crop
 from deep_cnn.data.cache import RowCache
 from deep_cnn.data.decode import decode
 from deep_cnn.data.index import Paths
 from deep_cnn.data.normalise import Normaliser
 from deep_cnn.data.preprocess import Preprocessing
+from deep_cnn.runtime import signals
 
 CHUNK = 8  # images per task of a thread: the pool's own cost (20 us a task) stays below 1% of decoding
 RUN_AHEAD = (
@@ -73,7 +73,7 @@ class Pending:
 
     def wait(self) -> torch.Tensor:
         for task in self.tasks:
-            stopping.result_of(task)  # raises what the thread raised: a DataError that names the file
+            signals.result_of(task)  # raises what the thread raised: a DataError that names the file
         return self.buffer
 
     def cancel(self) -> None:

@@ -20,8 +20,8 @@ import numpy as np
 
 from deep_cnn.data.index import Index
 from deep_cnn.data.preprocess import Preprocessing
-from deep_cnn.format import readable
-from deep_cnn.scheduler import job_id
+from deep_cnn.runtime.format import readable
+from deep_cnn.runtime.scheduler import job_id
 
 log = logging.getLogger(__name__)
 

@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from deep_cnn import stopping
-from deep_cnn.config import Config
+from deep_cnn.config.fields import parse_subset
+from deep_cnn.config.schema import Config
 from deep_cnn.data.assemble import Lane, Pixels, Watch, open_lane, unwatched
-from deep_cnn.data.augment import center_crop, parse_augment
+from deep_cnn.data.augment.steps import center_crop, parse_augment
 from deep_cnn.data.balance import rarity
 from deep_cnn.data.cache import cache_folder, open_cache
 from deep_cnn.data.feed import Feed
@@ -24,8 +24,8 @@ from deep_cnn.data.preprocess import Preprocessing
 from deep_cnn.data.split import Splits, make_splits
 from deep_cnn.data.statistics import pixel_statistics
 from deep_cnn.data.subset import apply_subset, lab_subset
-from deep_cnn.errors import ConfigError, DataError
-from deep_cnn.fields import parse_subset
+from deep_cnn.runtime import signals
+from deep_cnn.runtime.errors import ConfigError, DataError
 
 log = logging.getLogger(__name__)
 
@@ -195,7 +195,7 @@ def without_bad_images(index: Index, pixels: Pixels, workers: int) -> tuple[Inde
     """Read every image (into the cache) and leave out those that cannot be read; they are listed in the log."""
 
     def problem(row: int) -> str | None:
-        stopping.raise_if_requested()
+        signals.raise_if_requested()
         try:
             pixels[row]
         except DataError as error:
@@ -224,7 +224,7 @@ def training_images(dataset: Dataset, count: int, workers: int) -> Iterator[torc
     chosen = train[np.linspace(0, len(train) - 1, min(count, len(train))).round().astype(np.int64)]
     with ThreadPoolExecutor(max(1, workers)) as pool:
         for start in range(0, len(chosen), BLOCK):
-            stopping.raise_if_requested()
+            signals.raise_if_requested()
             block = pool.map(pixels.__getitem__, chosen[start : start + BLOCK].tolist())
             images = torch.stack([center_crop(image, pixels.pre.crop) for image in block])
             yield normalise(images.contiguous(memory_format=torch.channels_last))

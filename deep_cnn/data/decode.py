@@ -22,7 +22,7 @@ from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as F
 
 from deep_cnn.data.preprocess import IMAGENET_MEAN, Preprocessing
-from deep_cnn.errors import DataError
+from deep_cnn.runtime.errors import DataError
 
 # Pillow warns from 89 megapixels on and refuses from 179 on. Between the two an image is large, not suspicious.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from deep_cnn import stopping
 from deep_cnn.data.index import Index
-from deep_cnn.errors import DataError
+from deep_cnn.runtime import signals
+from deep_cnn.runtime.errors import DataError
 
 PEEK = 4096  # bytes from the middle of a file: photographs share their headers, not their middle
 
@@ -110,7 +110,7 @@ def _map(function: Callable[[str], tuple[int, int]], index: Index, rows: np.ndar
         found = np.empty((len(block), 2), dtype=np.int64)
         for k, i in enumerate(block.tolist()):
             path = os.path.join(index.root, index.paths[i])
-            stopping.raise_if_requested()
+            signals.raise_if_requested()
             try:
                 found[k] = function(path)
             except OSError as problem:

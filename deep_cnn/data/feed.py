@@ -16,8 +16,8 @@ import numpy as np
 import torch
 
 from deep_cnn.data.assemble import DeviceAssembler, HostAssembler, Lane, Pixels, Watch, unwatched
-from deep_cnn.data.augment import Augmentation
-from deep_cnn.draws import draws, permutation
+from deep_cnn.data.augment.steps import Augmentation
+from deep_cnn.runtime.rng import draws, permutation
 
 LOOKAHEAD = 3  # batches being read while one is trained on: enough to ride over a slow file, small in memory
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from deep_cnn.errors import DataError
+from deep_cnn.runtime.errors import DataError
 
 IMAGE_ENDINGS = frozenset((".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif"))
 SYSTEM_FOLDERS = frozenset(("__MACOSX", "@eaDir", "$RECYCLE.BIN", "lost+found"))  # left by archives, servers and disks

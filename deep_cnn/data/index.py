@@ -20,7 +20,7 @@ from deep_cnn.data.table import (
     where_mask,
 )
 from deep_cnn.data.targets import read_targets
-from deep_cnn.errors import ConfigError, DataError, nearest
+from deep_cnn.runtime.errors import ConfigError, DataError, nearest
 
 __all__ = ["FREE", "SPLITS", "TEST", "TRAIN", "VALIDATION", "Index", "Paths", "build_index"]
 

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from deep_cnn.data.table import Table
-from deep_cnn.errors import DataError, nearest
+from deep_cnn.runtime.errors import DataError, nearest
 
 SCORE = "trueskill.score"
 COLUMNS = frozenset(("location_id", "study_id", SCORE))

@@ -11,9 +11,9 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
-from deep_cnn import download, stopping
-from deep_cnn.config import PLACES365, Config
-from deep_cnn.errors import DataError
+from deep_cnn.config.schema import PLACES365, Config
+from deep_cnn.runtime import download, signals
+from deep_cnn.runtime.errors import DataError
 
 log = logging.getLogger(__name__)
 
@@ -107,7 +107,7 @@ def unpack(dataset: str, folder: Path, target: Path) -> None:
             for place in places:
                 place.mkdir(parents=True, exist_ok=True)
             for number, (pixels, label) in enumerate(zip(images.data, images.targets, strict=True)):
-                stopping.raise_if_requested()
+                signals.raise_if_requested()
                 # not compressed: read faster, and of the same size (by which a run knows its data) with every zlib
                 Image.fromarray(pixels).save(places[label] / f"{number:05}.png", compress_level=0)
         if not target.is_dir():

@@ -9,8 +9,8 @@ import numpy as np
 
 from deep_cnn.data.duplicates import _alike, duplicate_groups
 from deep_cnn.data.index import FREE, SPLITS, TEST, TRAIN, VALIDATION, Index
-from deep_cnn.draws import permutation
-from deep_cnn.errors import ConfigError, DataError
+from deep_cnn.runtime.errors import ConfigError, DataError
+from deep_cnn.runtime.rng import permutation
 
 DECILES = 10
 PER_STRATUM = 10  # images; below 100 a score has fewer strata, for one of 4 images tests on 25% of them

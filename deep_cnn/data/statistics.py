@@ -5,8 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import torch
 
-from deep_cnn import stopping
 from deep_cnn.data.assemble import Pixels
+from deep_cnn.runtime import signals
 
 # looked at: all of CIFAR-10, or 2,048 photographs of 256 x 256, whose mean is then known to about 0.003
 PIXELS = 1 << 27
@@ -27,7 +27,7 @@ def pixel_statistics(
     seen = samples[np.linspace(0, len(samples) - 1, count).round().astype(np.int64)]
 
     def sums(start: int) -> torch.Tensor:
-        stopping.raise_if_requested()
+        signals.raise_if_requested()
         block = torch.stack([pixels[int(sample)] for sample in seen[start : start + BLOCK]]).transpose(0, 1).flatten(1)
         values = block.to(torch.int64)  # (3, b * R * R)
         return torch.stack((values.sum(1), (values * values).sum(1)))  # (2, 3)

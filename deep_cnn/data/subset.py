@@ -6,8 +6,8 @@ import numpy as np
 
 from deep_cnn.data.index import Index
 from deep_cnn.data.split import allocate, strata
-from deep_cnn.draws import permutation
-from deep_cnn.errors import ConfigError
+from deep_cnn.runtime.errors import ConfigError
+from deep_cnn.runtime.rng import permutation
 
 LAB_SEED = 2147483647  # that the labs' notebooks give to numpy.random.RandomState
 

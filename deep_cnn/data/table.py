@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from deep_cnn.data.files import IMAGE_ENDINGS
-from deep_cnn.errors import ConfigError, DataError, nearest
+from deep_cnn.runtime.errors import ConfigError, DataError, nearest
 
 TABLE_ENDINGS = (".csv", ".tsv", ".txt")
 NO_NUMBER = frozenset(("", "na", "n/a", "nan", "null", "none", "-"))  # cells of a numeric column that mean "missing"

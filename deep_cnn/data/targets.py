@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from deep_cnn.data.table import Table, numbers, numeric_share, parse
-from deep_cnn.errors import ConfigError, DataError
+from deep_cnn.runtime.errors import ConfigError, DataError
 
 FEW = 20  # whole numbers with at most this many values may be classes: ratings, floors, digits
 NO_CLASS = frozenset(("", "nan"))  # "NA" and "none" may be classes

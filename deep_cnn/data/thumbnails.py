@@ -7,11 +7,11 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from deep_cnn import logbook
 from deep_cnn.data.decode import decode, image_size
 from deep_cnn.data.index import Index
 from deep_cnn.data.preprocess import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
-from deep_cnn.errors import DataError
+from deep_cnn.runtime import console
+from deep_cnn.runtime.errors import DataError
 
 SIDE = 72  # 9 x 9 pixels for each of the 8 x 8: noise averages out
 SMALL = Preprocessing(SIDE, SIDE, IMAGENET_MEAN, IMAGENET_STD, fit="squash")
@@ -30,7 +30,7 @@ def look(index: Index, workers: int) -> Look:
     """Decode all images of the index, several at a time."""
     count = len(index.paths)
     found = Look({}, np.zeros((count, 2), np.int64), np.zeros((count, 8, 8, 3), np.uint8))
-    bar = logbook.Bar("Reading", count, unit="image")
+    bar = console.Bar("Reading", count, unit="image")
 
     def read(sample: int) -> None:
         path = index.root / index.paths[sample]

@@ -8,12 +8,12 @@ import numpy as np
 import torch
 from torch import nn
 
-from deep_cnn import logbook
 from deep_cnn.data.feed import Batch, Feed, Part
 from deep_cnn.data.index import Index
-from deep_cnn.intervals import held_out_result
-from deep_cnn.processes import ALONE, Processes
-from deep_cnn.tasks import Task, sample_scores, validation_loss
+from deep_cnn.runtime import console
+from deep_cnn.runtime.distributed import ALONE, Processes
+from deep_cnn.tasks.base import Task, sample_scores, validation_loss
+from deep_cnn.tasks.intervals import held_out_result
 
 
 def collect(
@@ -33,7 +33,7 @@ def collect(
     """
     batches = -(-len(feed) // rows)
     rounds = -(-batches // everyone.count)
-    bar = logbook.Bar(title, rounds)
+    bar = console.Bar(title, rounds)
     outputs = []
     mine = evaluate(model, feed.eval_batches(rows, Part(everyone.here.rank, everyone.count)), autocast)
     try:

@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 
 from deep_cnn.data.files import Paths
-from deep_cnn.errors import DataError
-from deep_cnn.prediction.inputs import Images
-from deep_cnn.prediction.job import image_bases
-from deep_cnn.prediction.members import Member, load_members
-from deep_cnn.prediction.stream import stream
-from deep_cnn.run_files import RunFiles
+from deep_cnn.inference.members import Member, load_members
+from deep_cnn.inference.predict.inputs import Images
+from deep_cnn.inference.predict.job import image_bases
+from deep_cnn.inference.predict.stream import stream
+from deep_cnn.runtime.errors import DataError
+from deep_cnn.runtime.run_files import RunFiles
 
 
 @dataclass(frozen=True)

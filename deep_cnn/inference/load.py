@@ -6,13 +6,13 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from deep_cnn import checkpoint, model_builder
-from deep_cnn.data.augment import center_crop
+from deep_cnn.data.augment.steps import center_crop
 from deep_cnn.data.decode import decode
 from deep_cnn.data.normalise import Normaliser
 from deep_cnn.data.preprocess import Preprocessing
-from deep_cnn.model_builder import ModelSpec
-from deep_cnn.tasks import Task, task_from_dict
+from deep_cnn.models import checkpoint
+from deep_cnn.models.build import ModelSpec, empty_model
+from deep_cnn.tasks.base import Task, task_from_dict
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ def load_model(path: str | Path) -> tuple[nn.Module, dict[str, Any]]:
         CheckpointError: no such file, or not a checkpoint of ours.
     """
     meta = checkpoint.load(Path(path))
-    model = model_builder.empty_model(ModelSpec.from_dict(meta["model"]))
+    model = empty_model(ModelSpec.from_dict(meta["model"]))
     average, weights = meta.pop("average", None), meta.pop("weights")
     model.load_state_dict(average or weights)  # a last.pt with --ema: the average is what was validated
     for name in ("optimizer", "scaler", "sums"):

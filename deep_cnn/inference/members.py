@@ -11,15 +11,26 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from deep_cnn import loading, machine, model_builder, scoring
 from deep_cnn.data.feed import Batch
 from deep_cnn.data.preprocess import Preprocessing
-from deep_cnn.errors import ConfigError
-from deep_cnn.launch import place
-from deep_cnn.machine import Decisions
-from deep_cnn.model_builder import ModelSpec
-from deep_cnn.prediction.unlike import FeatureTap, Reference
-from deep_cnn.tasks import Task
+from deep_cnn.inference import evaluate, load
+from deep_cnn.inference.ood import FeatureTap, Reference
+from deep_cnn.models.build import ModelSpec, head_modules
+from deep_cnn.runtime.device import (
+    CHANNELS_LAST,
+    Decisions,
+    autocast_for,
+    dtype_of,
+    granted_cores,
+    keep_freed_memory,
+    pick_device,
+    pick_precision,
+    set_determinism,
+    set_threads,
+)
+from deep_cnn.runtime.errors import ConfigError
+from deep_cnn.runtime.launch import place
+from deep_cnn.tasks.base import Task
 
 log = logging.getLogger(__name__)
 
@@ -41,9 +52,9 @@ class Member:
 
     def outputs(self, batch: Batch) -> tuple[Tensor, Tensor | None]:
         """Raw outputs float32 (n, K) of a batch, and each image's distance from the training set (n,), above 1 unlike it."""
-        autocast = machine.autocast(self.device, self.decisions.precision)
+        autocast = autocast_for(self.device, self.decisions.precision)
         with FeatureTap(self.model, self.head) as tap:
-            indices, outputs = next(scoring.evaluate(self.model, (batch,), autocast))
+            indices, outputs = next(evaluate.evaluate(self.model, (batch,), autocast))
         # of the whole batch, padding included: the distances of another number of rows differ in the last bits
         distances = None if self.reference is None else self.reference.distances(tap.features)[: len(indices)]
         return outputs, distances
@@ -57,7 +68,7 @@ def load_members(paths: Sequence[Path], *, device: str, precision: str) -> list[
     Raises:
         CheckpointError: one cannot be read. ConfigError: they do not predict the same.
     """
-    target = machine.pick_device(device)
+    target = pick_device(device)
     members = [_load(path, target, precision) for path in paths]
     first = members[0].task
     for path, member in zip(paths, members, strict=True):
@@ -67,24 +78,24 @@ def load_members(paths: Sequence[Path], *, device: str, precision: str) -> list[
                 "an ensemble is of networks that predict the same"
             )
     threads = max(member.decisions.threads for member in members)
-    machine.set_threads(threads if place().count == 1 else machine.granted_cores())
-    machine.keep_freed_memory()
+    set_threads(threads if place().count == 1 else granted_cores())
+    keep_freed_memory()
     return members
 
 
 def _load(path: Path, device: torch.device, precision: str) -> Member:
-    model, meta = loading.load_model(path)
-    task, pre = loading.task_and_preprocessing(meta)
+    model, meta = load.load_model(path)
+    task, pre = load.task_and_preprocessing(meta)
     decisions = Decisions(**meta["decisions"])
     if precision != "auto":
-        decisions = replace(decisions, precision=machine.pick_precision(precision, device))
+        decisions = replace(decisions, precision=pick_precision(precision, device))
     elif decisions.precision == "fp16" and device.type == "cpu":
         log.info("%s was trained in fp16, which a CPU only emulates: predicting in fp32", path)
         decisions = replace(decisions, precision="fp32")
-    machine.set_determinism(meta["config"]["deterministic"], device)
+    set_determinism(meta["config"]["deterministic"], device)
     spec = ModelSpec.from_dict(meta["model"])
-    head = model_builder.head_modules(spec.name, model)[0]
-    model = model.to(device, machine.dtype_of(decisions.precision), memory_format=machine.CHANNELS_LAST)
+    head = head_modules(spec.name, model)[0]
+    model = model.to(device, dtype_of(decisions.precision), memory_format=CHANNELS_LAST)
     reference = Reference.from_dict(meta["reference"]).to(device) if "reference" in meta else None
     return Member(
         model, spec, head, task, pre, decisions, reference, meta["config"]["data_dir"], file_digest(path), device

@@ -16,9 +16,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from deep_cnn import scoring
 from deep_cnn.data.feed import Batch
-from deep_cnn.draws import permutation
+from deep_cnn.inference import evaluate
+from deep_cnn.runtime.rng import permutation
 
 BANK = 2000  # training images that are looked at
 CALIBRATION = 2000  # validation images that set the threshold
@@ -97,7 +97,7 @@ def measure(training: Tensor, validation: Tensor) -> Reference:
 def features_of(model: nn.Module, head: str, batches: Iterable[Batch], autocast) -> Iterator[Tensor]:
     """Features float32 (n, D) of each batch."""
     with FeatureTap(model, head) as tap:
-        for indices, _ in scoring.evaluate(model, batches, autocast):
+        for indices, _ in evaluate.evaluate(model, batches, autocast):
             yield tap.features[: len(indices)]
 
 

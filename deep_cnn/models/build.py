@@ -10,11 +10,13 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torchvision.models import GoogLeNetOutputs, InceptionOutputs
 
-from deep_cnn import download, models, weights
 from deep_cnn.data.preprocess import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
-from deep_cnn.draws import number
-from deep_cnn.errors import CheckpointError, nearest
-from deep_cnn.models.family import Stages
+from deep_cnn.models import weights
+from deep_cnn.models.zoo import networks
+from deep_cnn.models.zoo.family import Stages
+from deep_cnn.runtime import download
+from deep_cnn.runtime.errors import CheckpointError, nearest
+from deep_cnn.runtime.rng import number
 
 HEAD_SPREAD = 0.01  # new heads: N(0, 0.01^2) and zero bias, so that the first outputs are near 0 and the loss near ln K
 
@@ -46,7 +48,7 @@ class ModelSpec:
 
 def model_names() -> list[str]:
     """Every name --model takes, in order, apart from timm/NAME."""
-    return models.names()
+    return networks.names()
 
 
 def build_model(spec: ModelSpec, seed: int) -> nn.Module:
@@ -94,7 +96,7 @@ def load_weights(model: nn.Module, spec: ModelSpec, source: str, names: tuple[st
     path = _locate(spec.name, source)
     if path is None:
         return ["weights: none, the network starts at random"]
-    family, heads = models.find(spec.name), head_modules(spec.name, model)
+    family, heads = networks.find(spec.name), head_modules(spec.name, model)
     if source == "pretrained" and not shipped(spec.name):
         state = family.published_state(spec.name, path, _size(spec))
         return weights.fit(model, state, heads, path.name, family.adapt)
@@ -115,7 +117,7 @@ def weights_preprocessing(name: str, source: str) -> Preprocessing:
         A checkpoint of ours, one that comes with the program too: as it was trained. "none": the geometry of the network's published weights, with ImageNet's
         mean and spread (a run takes its own images' instead: `preparation.normalised`). Otherwise (published weights, others' files) what the published weights were trained with.
     """
-    published = models.find(name).published(name).preprocessing
+    published = networks.find(name).published(name).preprocessing
     if source == "none":
         return dataclasses.replace(published, mean=IMAGENET_MEAN, std=IMAGENET_STD)
     if source != "pretrained" or shipped(name):
@@ -151,17 +153,17 @@ def prefetch(name: str) -> Path:
 
 def shipped(name: str) -> Path | None:
     """The file of weights that comes with the program; None for a network that has none there."""
-    return models.find(name).published(name).path
+    return networks.find(name).published(name).path
 
 
 def check_image_size(name: str, size: int) -> None:
     """Raise ConfigError for a side of the input, in pixels, that the network cannot take."""
-    models.find(name).check_size(name, size)
+    networks.find(name).check_size(name, size)
 
 
 def head_modules(name: str, model: nn.Module) -> list[str]:
     """Module names of the new heads: the main one, then the auxiliary ones of Inception and GoogLeNet."""
-    return models.find(name).heads(name, model)
+    return networks.find(name).heads(name, model)
 
 
 def stages(name: str, model: nn.Module) -> Stages:
@@ -169,7 +171,7 @@ def stages(name: str, model: nn.Module) -> Stages:
 
     A few names are of parameters that belong to no smaller module, such as ViT's class_token: see `parts`.
     """
-    return models.find(name).stages_of(name, model)
+    return networks.find(name).stages_of(name, model)
 
 
 def main_and_auxiliary(outputs: Tensor | tuple) -> tuple[Tensor, list[tuple[float, Tensor]]]:
@@ -194,12 +196,12 @@ def _start_head(head: nn.Module) -> None:
 
 
 def _size(spec: ModelSpec) -> int:
-    return spec.image_size or models.find(spec.name).published(spec.name).preprocessing.crop
+    return spec.image_size or networks.find(spec.name).published(spec.name).preprocessing.crop
 
 
 def _network(spec: ModelSpec) -> nn.Module:
     check_image_size(spec.name, _size(spec))
-    return models.find(spec.name).build(spec.name, spec.outputs, spec.dropout, _size(spec))
+    return networks.find(spec.name).build(spec.name, spec.outputs, spec.dropout, _size(spec))
 
 
 def _locate(name: str, source: str) -> Path | None:
@@ -207,7 +209,7 @@ def _locate(name: str, source: str) -> Path | None:
     if source == "none":
         return None
     if source == "pretrained":
-        published = models.find(name).published(name)
+        published = networks.find(name).published(name)
         if published.path:
             return published.path
         if not published.file:

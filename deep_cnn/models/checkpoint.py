@@ -13,8 +13,8 @@ from typing import Any, BinaryIO
 
 import torch
 
-from deep_cnn.errors import CheckpointError, NonFiniteLoss
-from deep_cnn.storage import FULL, write_atomically
+from deep_cnn.runtime.atomic import FULL, write_atomically
+from deep_cnn.runtime.errors import CheckpointError, NonFiniteLoss
 
 log = logging.getLogger(__name__)
 

@@ -10,8 +10,8 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from deep_cnn import models
-from deep_cnn.model_builder import ModelSpec, empty_model
+from deep_cnn.models.build import ModelSpec, empty_model
+from deep_cnn.models.zoo import networks
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ def count(spec: ModelSpec) -> Size:
         ConfigError: unknown name, or an image size that the network cannot take.
     """
     model = empty_model(spec)
-    side = spec.image_size or models.find(spec.name).published(spec.name).preprocessing.crop
+    side = spec.image_size or networks.find(spec.name).published(spec.name).preprocessing.crop
     return Size(parameters(model), multiply_adds(model, side))
 
 

@@ -6,10 +6,10 @@ torchinfo's own multiply-adds are wrong for attention and for depthwise convolut
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from deep_cnn import models
-from deep_cnn.counting import multiply_adds_of_modules, shapes_of
-from deep_cnn.format import readable
-from deep_cnn.model_builder import ModelSpec, empty_model
+from deep_cnn.models.build import ModelSpec, empty_model
+from deep_cnn.models.complexity import multiply_adds_of_modules, shapes_of
+from deep_cnn.models.zoo import networks
+from deep_cnn.runtime.format import readable
 
 MEGA = 1e6
 
@@ -53,7 +53,7 @@ def look_at(spec: ModelSpec, batch_size: int, depth: int) -> Architecture:
     import torchinfo
 
     model = shapes_of(empty_model(spec))
-    side = spec.image_size or models.find(spec.name).published(spec.name).preprocessing.crop
+    side = spec.image_size or networks.find(spec.name).published(spec.name).preprocessing.crop
     images = torch.empty((batch_size, 3, side, side), device="meta")  # by a size alone torchinfo would make real ones
     info = torchinfo.summary(model, input_data=[images], device="meta", depth=depth, verbose=0, mode="eval")
     counted = multiply_adds_of_modules(model, side)

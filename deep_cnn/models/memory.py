@@ -6,7 +6,7 @@ import math
 import torch
 from torch import nn
 
-from deep_cnn.machine import GIB
+from deep_cnn.runtime.device import GIB
 
 
 def saved_bytes_per_image(model: nn.Module, size: int, precision: str) -> int:

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from deep_cnn.errors import CheckpointError
+from deep_cnn.runtime.errors import CheckpointError
 
 OUR_FORMAT = "deep_cnn"
 

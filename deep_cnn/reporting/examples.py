@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from deep_cnn.data.augment import center_crop
+from deep_cnn.data.augment.steps import center_crop
 from deep_cnn.data.feed import Pixels
-from deep_cnn.tasks import Task
+from deep_cnn.tasks.base import Task
 
 COUNT = 12  # fills two rows of a tracker's page
 

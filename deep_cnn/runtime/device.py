@@ -13,8 +13,8 @@ from pathlib import Path
 
 import torch
 
-from deep_cnn.errors import ConfigError, MachineError
-from deep_cnn.launch import place
+from deep_cnn.runtime.errors import ConfigError, MachineError
+from deep_cnn.runtime.launch import place
 
 log = logging.getLogger(__name__)
 
@@ -137,11 +137,11 @@ def _cpu_flags() -> set[str]:
 
 
 def dtype_of(precision: str) -> torch.dtype:
-    """The type of weights and images; reduced precision is opened by `autocast`, step by step."""
+    """The type of weights and images; reduced precision is opened by `autocast_for`, step by step."""
     return torch.float64 if precision == "fp64" else torch.float32
 
 
-def autocast(device: torch.device, precision: str) -> Callable[[], contextlib.AbstractContextManager]:
+def autocast_for(device: torch.device, precision: str) -> Callable[[], contextlib.AbstractContextManager]:
     """Opens the reduced precision for a forward pass; does nothing for fp32 and fp64."""
     if precision in ("fp32", "fp64"):
         return contextlib.nullcontext

@@ -21,10 +21,10 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
-from deep_cnn import logbook, stopping
-from deep_cnn.errors import ConfigError, DeepCNNError, LostPeer
-from deep_cnn.launch import Place, place
-from deep_cnn.stopping import Stopped
+from deep_cnn.runtime import console, signals
+from deep_cnn.runtime.errors import ConfigError, DeepCNNError, LostPeer
+from deep_cnn.runtime.launch import Place, place
+from deep_cnn.runtime.signals import Stopped
 
 log = logging.getLogger(__name__)
 
@@ -90,9 +90,9 @@ class Processes:
 
     def stop_if_requested(self) -> None:
         """Before the first step of the run: Stopped on all when any of them has a signal."""
-        name = stopping.requested()
+        name = signals.requested()
         if number := self.largest(int(signal.Signals[name]) if name else 0):
-            raise stopping.before_the_first_step(signal.Signals(number).name)
+            raise signals.before_the_first_step(signal.Signals(number).name)
 
     # ---- work of one, for which the others wait however long it takes ------------------------------------------------
 
@@ -166,7 +166,7 @@ class Processes:
             result = work()
         else:
             self._await(done[0 if self.here.local_rank == 0 else 1])
-            with logbook.silence():  # it would say what the first one has said
+            with console.silence():  # it would say what the first one has said
                 result = work()
         if self.here.local_rank == 0:
             self._store.set(done[1], "")
@@ -179,7 +179,7 @@ class Processes:
             with _told():
                 if self._store.check([key]):
                     return
-            if stopping.requested() and asked is None:
+            if signals.requested() and asked is None:
                 asked = time.monotonic()
             if asked is not None and time.monotonic() - asked > GRACE:
                 raise LostPeer("asked to stop, and the process that was waited for does not answer")
@@ -195,7 +195,7 @@ def _told() -> Iterator[None]:
     try:
         yield
     except RuntimeError as fault:
-        stopping.raise_if_requested()
+        signals.raise_if_requested()
         raise LostPeer(str(fault).strip().splitlines()[0][:160]) from fault
 
 
@@ -213,7 +213,7 @@ def joined(device: str = "cpu", timeout: float = PEER_TIMEOUT) -> Iterator[Proce
     if device == "mps" or ":" in device:
         raise ConfigError(f"--device={device}: each process takes a device of its own; use auto, cpu or cuda")
     if not here.first:
-        logbook.warnings_only(here.rank)
+        console.warnings_only(here.rank)
     on_gpu = device != "cpu" and torch.cuda.is_available()
     if on_gpu and here.local_rank >= torch.cuda.device_count():
         raise ConfigError(

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-from deep_cnn.errors import CheckpointError
+from deep_cnn.runtime.errors import CheckpointError
 
 CONNECT_SECONDS = 8.0  # a compute node without internet must say so at once; a slow line still gets an answer in this
 

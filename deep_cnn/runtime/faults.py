@@ -5,8 +5,8 @@ from collections.abc import Iterator
 
 import torch
 
-from deep_cnn.errors import LostPeer, MachineError
-from deep_cnn.storage import FULL
+from deep_cnn.runtime.atomic import FULL
+from deep_cnn.runtime.errors import LostPeer, MachineError
 
 KEPT = "what was saved last is whole, and the same command goes on from there"
 

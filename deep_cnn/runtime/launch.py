@@ -6,7 +6,7 @@ import sys
 import time
 from dataclasses import dataclass
 
-from deep_cnn.stopping import Stopped
+from deep_cnn.runtime.signals import Stopped
 
 HEARD = 3.0  # seconds in which torchrun ends the other processes after one of them has told its mistake
 

@@ -11,10 +11,10 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from deep_cnn import scheduler
-from deep_cnn.errors import MachineError
-from deep_cnn.run_files import RunFiles
-from deep_cnn.storage import read_json
+from deep_cnn.runtime import scheduler
+from deep_cnn.runtime.atomic import read_json
+from deep_cnn.runtime.errors import MachineError
+from deep_cnn.runtime.run_files import RunFiles
 
 log = logging.getLogger(__name__)
 

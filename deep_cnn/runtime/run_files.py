@@ -4,8 +4,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from deep_cnn.errors import ConfigError
-from deep_cnn.storage import clear_leftovers
+from deep_cnn.runtime.atomic import clear_leftovers
+from deep_cnn.runtime.errors import ConfigError
 
 
 @dataclass(frozen=True)

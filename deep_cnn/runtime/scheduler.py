@@ -6,8 +6,8 @@ import re
 import subprocess
 import time
 
-from deep_cnn.errors import ConfigError
-from deep_cnn.stopping import STARTED
+from deep_cnn.runtime.errors import ConfigError
+from deep_cnn.runtime.signals import STARTED
 
 log = logging.getLogger(__name__)
 

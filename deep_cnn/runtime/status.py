@@ -4,8 +4,8 @@ import contextlib
 import time
 from typing import Any
 
-from deep_cnn.run_files import RunFiles
-from deep_cnn.storage import read_json, write_json
+from deep_cnn.runtime.atomic import read_json, write_json
+from deep_cnn.runtime.run_files import RunFiles
 
 
 class Status:

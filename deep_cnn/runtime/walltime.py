@@ -5,13 +5,13 @@ import time
 from collections import deque
 from collections.abc import Callable
 
-from deep_cnn import stopping
-from deep_cnn.format import duration
-from deep_cnn.scheduler import granted_time
+from deep_cnn.runtime import signals
+from deep_cnn.runtime.format import duration
+from deep_cnn.runtime.scheduler import granted_time
 
 log = logging.getLogger(__name__)
 
-_started = stopping.STARTED
+_started = signals.STARTED
 FIRST_FORECAST = 60.0  # seconds of steps before the first estimate
 RECENT = 50  # steps of each kind that are looked back at: a slow first one (compilation) is forgotten
 

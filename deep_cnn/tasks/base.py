@@ -9,10 +9,10 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from deep_cnn import metrics
-from deep_cnn.config import Config
+from deep_cnn.config.schema import Config
 from deep_cnn.data.index import Index
-from deep_cnn.errors import ConfigError
+from deep_cnn.runtime.errors import ConfigError
+from deep_cnn.tasks import metrics
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from deep_cnn.metrics import _check, _plain, _ratio
+from deep_cnn.tasks.metrics import _check, _plain, _ratio
 
 
 def calibration(probabilities: np.ndarray, targets: np.ndarray, bins: int = 15) -> dict:

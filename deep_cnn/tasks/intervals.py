@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from deep_cnn.draws import number
-from deep_cnn.metrics import SampleScores, Scores
+from deep_cnn.runtime.rng import number
+from deep_cnn.tasks.metrics import SampleScores, Scores
 
 
 def bootstrap_intervals(

@@ -15,7 +15,7 @@ from typing import Protocol
 
 import numpy as np
 
-from deep_cnn.errors import DataError, NonFiniteLoss
+from deep_cnn.runtime.errors import DataError, NonFiniteLoss
 
 Scores = dict[str, float | None]
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from deep_cnn.tasks import Task
+from deep_cnn.tasks.base import Task
 
 
 def columns(task: Task) -> list[str]:

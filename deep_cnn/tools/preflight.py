@@ -8,16 +8,19 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from deep_cnn import engine, freeze, machine, memory, preparation
-from deep_cnn.checking.alike import alike
-from deep_cnn.checking.images import Look, look
-from deep_cnn.config import Config
+from deep_cnn.config.schema import Config
 from deep_cnn.data.duplicates import duplicate_groups
 from deep_cnn.data.index import SPLITS, Index
-from deep_cnn.errors import DeepCNNError
-from deep_cnn.examples import score
-from deep_cnn.format import duration, readable
-from deep_cnn.plan import Materials, Plan
+from deep_cnn.data.near_duplicates import alike
+from deep_cnn.data.thumbnails import Look, look
+from deep_cnn.models import freeze
+from deep_cnn.models.memory import saved_bytes_per_image
+from deep_cnn.reporting.examples import score
+from deep_cnn.runtime.device import GIB, autocast_for, memory_for_training
+from deep_cnn.runtime.errors import DeepCNNError
+from deep_cnn.runtime.format import duration, readable
+from deep_cnn.training import loop, setup
+from deep_cnn.training.plan import Materials, Plan
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +42,7 @@ class Finding:
 def inspect(config: Config) -> Iterator[Finding]:
     """All findings, in the order in which a run would meet them."""
     try:
-        materials = preparation.gather(replace(config, on_bad_image="error", resume="never"), fresh=True)
+        materials = setup.gather(replace(config, on_bad_image="error", resume="never"), fresh=True)
     except DeepCNNError as mistake:
         yield Finding("stop", "flags and data", str(mistake))
         return
@@ -160,8 +163,8 @@ def about_machine(config: Config, m: Materials, seen: Look) -> Iterator[Finding]
         yield Finding("stop", "training", "fewer than two training images can be read")
         return
     try:
-        plan = preparation.build(replace(m, dataset=replace(m.dataset, splits=replace(splits, train=train))), None)
-        memory, needed = machine.memory_for_training(m.device), memory_needed(plan)
+        plan = setup.build(replace(m, dataset=replace(m.dataset, splits=replace(splits, train=train))), None)
+        memory, needed = memory_for_training(m.device), memory_needed(plan)
         yield Finding(
             "ok" if needed < memory else "look",
             "memory",
@@ -188,9 +191,9 @@ def about_machine(config: Config, m: Materials, seen: Look) -> Iterator[Finding]
 def memory_needed(plan: Plan) -> int:
     """Bytes of a training step, by the same count that decides --grad_accumulation."""
     m, model = plan.materials, plan.state.model
-    per_image = memory.saved_bytes_per_image(model, m.pre.crop, plan.decisions.precision)
+    per_image = saved_bytes_per_image(model, m.pre.crop, plan.decisions.precision)
     rows = -(-m.config.batch_size // plan.decisions.pieces)
-    return int(1.5 * per_image * rows + 20 * sum(p.numel() for p in model.parameters()) + machine.GIB)
+    return int(1.5 * per_image * rows + 20 * sum(p.numel() for p in model.parameters()) + GIB)
 
 
 def time_of_image(plan: Plan) -> tuple[float, float]:
@@ -198,8 +201,8 @@ def time_of_image(plan: Plan) -> tuple[float, float]:
     m, rows = plan.materials, min(plan.materials.config.batch_size, 32)
     plan.prepare("train", lambda: None)
     freeze.training_mode(plan.state.model, plan.frozen(0))
-    settings = engine.StepSettings(seed=m.config.seed, autocast=machine.autocast(m.device, plan.decisions.precision))
-    steps = engine.train_one_epoch(
+    settings = loop.StepSettings(seed=m.config.seed, autocast=autocast_for(m.device, plan.decisions.precision))
+    steps = loop.train_one_epoch(
         plan.network(plan.state.model),
         plan.feeds["train"].train_batches(0, 0, rows),
         m.task,

@@ -1,6 +1,6 @@
 """Does a run that is killed again and again end where one ends that never was? Asked of a short version of the user's own.
 
-`python -m deep_cnn.verification CONFIG.json` is the process that gets killed.
+`python -m deep_cnn.tools.verify_resume CONFIG.json` is the process that gets killed.
 """
 
 import contextlib
@@ -17,12 +17,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from deep_cnn import checkpoint
-from deep_cnn.config import Config
-from deep_cnn.errors import DeepCNNError
-from deep_cnn.launch import plain_environment, tell
-from deep_cnn.run_files import RunFiles
-from deep_cnn.storage import read_json, write_text
+from deep_cnn.config.schema import Config
+from deep_cnn.models import checkpoint
+from deep_cnn.runtime.atomic import read_json, write_text
+from deep_cnn.runtime.errors import DeepCNNError
+from deep_cnn.runtime.launch import plain_environment, tell
+from deep_cnn.runtime.run_files import RunFiles
 
 STEPS = 6  # of an epoch of the short version
 EPOCHS = 3
@@ -116,7 +116,7 @@ class _Training:
             ["torch.distributed.run", "--standalone", f"--nproc-per-node={processes}", "-m"] if processes > 1 else []
         )
         with open(self.said, "w", encoding="utf-8") as stream:
-            command = [sys.executable, "-m", *launch, "deep_cnn.verification", str(settings)]
+            command = [sys.executable, "-m", *launch, "deep_cnn.tools.verify_resume", str(settings)]
             self.process = subprocess.Popen(command, stdout=stream, stderr=stream, env=plain_environment())
 
     def await_first_step(self) -> None:
@@ -195,7 +195,7 @@ def _first_difference(one: bytes | None, other: bytes | None) -> str:
 
 def main(settings: str) -> int:
     """Train what a file of flags says, on a few images."""
-    from deep_cnn.run import train
+    from deep_cnn.training.run import train
 
     (Path(settings).parent / "pids" / str(os.getpid())).touch()
     config = Config.from_dict(json.loads(Path(settings).read_text(encoding="utf-8")))

@@ -8,16 +8,18 @@ from typing import Any
 
 import pandas as pd
 
-from deep_cnn import logbook, machine, run
-from deep_cnn.config import Config
-from deep_cnn.errors import ConfigError, nearest
-from deep_cnn.loading import load_model
-from deep_cnn.prediction.inputs import Images, images_from_list, read_images
-from deep_cnn.prediction.members import load_members
-from deep_cnn.prediction.predicted_rows import RowMaker
-from deep_cnn.prediction.stream import stream
-from deep_cnn.recipes import with_recipe
-from deep_cnn.run_files import RunFiles
+from deep_cnn.config.recipes import with_recipe
+from deep_cnn.config.schema import Config
+from deep_cnn.inference.load import load_model
+from deep_cnn.inference.members import load_members
+from deep_cnn.inference.predict.inputs import Images, images_from_list, read_images
+from deep_cnn.inference.predict.row_maker import RowMaker
+from deep_cnn.inference.predict.stream import stream
+from deep_cnn.runtime import console
+from deep_cnn.runtime.device import granted_cores
+from deep_cnn.runtime.errors import ConfigError, nearest
+from deep_cnn.runtime.run_files import RunFiles
+from deep_cnn.training import run
 
 __all__ = ["TrainedRun", "load_model", "predict", "train"]
 
@@ -93,7 +95,7 @@ def predict(
         checkpoint: best.pt, or several for an ensemble. data_dir: where relative paths start.
         top: so many most probable classes instead of all probabilities. tta: mirror images, too.
     """
-    logbook.console_only()
+    console.console_only()
     several = checkpoint if isinstance(checkpoint, list | tuple) else [checkpoint]
     members = load_members([Path(c).expanduser() for c in several], device=device, precision="auto")
     bases = [Path(data_dir)] if data_dir else []
@@ -123,7 +125,7 @@ def predict(
 def _predicted(members, images: Images, top: int | None, tta: bool) -> pd.DataFrame:
     maker = RowMaker(members, top=top, flips=tta, places=images.places is not None)
     rows, failed = [], {}
-    blocks = stream(members, images, 0, len(images.paths), workers=machine.granted_cores(), flips=tta)
+    blocks = stream(members, images, 0, len(images.paths), workers=granted_cores(), flips=tta)
     for block in blocks:
         made, failures = maker.rows(block, images, 0)
         rows += made
@@ -134,7 +136,7 @@ def _predicted(members, images: Images, top: int | None, tta: bool) -> pd.DataFr
 
 
 def _image_column(table: pd.DataFrame, wanted: str | None) -> str:
-    from deep_cnn.prediction.inputs import image_column
+    from deep_cnn.inference.predict.inputs import image_column
 
     columns = [str(name) for name in table.columns]
     first = [str(cell) for cell in table.iloc[0]] if len(table) else []

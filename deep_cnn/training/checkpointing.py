@@ -7,12 +7,13 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from deep_cnn import checkpoint, stopping
-from deep_cnn.errors import MachineError
-from deep_cnn.fields import parse_duration, positive_integer
-from deep_cnn.run_files import RunFiles
-from deep_cnn.stopping import Stopped
-from deep_cnn.walltime import Deadline
+from deep_cnn.config.fields import parse_duration, positive_integer
+from deep_cnn.models import checkpoint
+from deep_cnn.runtime import signals
+from deep_cnn.runtime.errors import MachineError
+from deep_cnn.runtime.run_files import RunFiles
+from deep_cnn.runtime.signals import Stopped
+from deep_cnn.runtime.walltime import Deadline
 
 log = logging.getLogger(__name__)
 
@@ -78,7 +79,7 @@ class Keeper:
         now = time.monotonic()
         self.deadline.note_step(kind, now - self.asked_at)
         self.asked_at = now
-        wish = signal.Signals[name] if (name := stopping.requested()) else TIME_IS_UP if self.deadline.near() else 0
+        wish = signal.Signals[name] if (name := signals.requested()) else TIME_IS_UP if self.deadline.near() else 0
         wish = wish if alone else self.agreed(int(wish))
         if wish:
             saved = self.save() if save else not self.refused

@@ -8,8 +8,8 @@ import torch.distributed as dist
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from deep_cnn.model_builder import main_and_auxiliary
-from deep_cnn.processes import Processes
+from deep_cnn.models.build import main_and_auxiliary
+from deep_cnn.runtime.distributed import Processes
 
 
 def exchanging(everyone: Processes, network: nn.Module, example: torch.Tensor, autocast: Callable) -> nn.Module:

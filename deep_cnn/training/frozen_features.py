@@ -18,13 +18,15 @@ import numpy as np
 import torch
 from torch import nn
 
-from deep_cnn import freeze, logbook, scoring
 from deep_cnn.data.cache import RowCache, cache_key
 from deep_cnn.data.feed import WHOLE, Batch, Feed, Part, Wanted, eval_wanted, train_rows
 from deep_cnn.data.index import Index
 from deep_cnn.data.preprocess import Preprocessing
-from deep_cnn.format import readable
-from deep_cnn.processes import ALONE, Processes
+from deep_cnn.inference import evaluate
+from deep_cnn.models import freeze
+from deep_cnn.runtime import console
+from deep_cnn.runtime.distributed import ALONE, Processes
+from deep_cnn.runtime.format import readable
 
 log = logging.getLogger(__name__)
 
@@ -202,13 +204,13 @@ class Features:
     ) -> None:
         feed = self.images[split]
         rounds = -(-len(missing) // (self.eval_batch * everyone.count))
-        bar = logbook.Bar(f"Features {split}", rounds)
+        bar = console.Bar(f"Features {split}", rounds)
         batches = feed.view_batches(
             feed.indices[missing], self.eval_batch, max(view, 0), Part(everyone.here.rank, everyone.count)
         )
         try:
             with _capture(self.model.get_submodule(self.cut.tail[0])) as captured:
-                scored = scoring.evaluate(self.model, batches, self.autocast)
+                scored = evaluate.evaluate(self.model, batches, self.autocast)
                 for start in range(0, len(missing), self.eval_batch * everyone.count):
                     mine = None
                     if (batch := next(scored, None)) is not None:  # the last round may have none for this process

@@ -8,12 +8,13 @@ import numpy as np
 import torch
 from torch import nn
 
-from deep_cnn import average, optim
 from deep_cnn.data.feed import Batch
-from deep_cnn.draws import number
-from deep_cnn.mixing import Mixer
-from deep_cnn.model_builder import main_and_auxiliary
-from deep_cnn.tasks import Task
+from deep_cnn.models.build import main_and_auxiliary
+from deep_cnn.runtime.rng import number
+from deep_cnn.tasks.base import Task
+from deep_cnn.training.mixup import Mixer
+from deep_cnn.training.optim import optimizers
+from deep_cnn.training.optim.average import MovingAverage
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ def train_one_epoch(
     first_step: int,
     sums: torch.Tensor,
     scaler: torch.amp.GradScaler,
-    average: average.MovingAverage | None = None,
+    average: MovingAverage | None = None,
 ) -> Iterator[Step]:
     """Train on each batch in turn; yields after each optimizer step, so that the caller may save, show or stop there.
 
@@ -70,7 +71,7 @@ def train_one_epoch(
         # dropout and stochastic depth draw from torch's generator: seeded by the step, so a resumed run draws the same
         stream = ("part", settings.stream) if settings.stream and batch.cut.parts > 1 else ()
         torch.manual_seed(number(settings.seed, "step", step, *stream))
-        optim.set_lr(optimizer, lr_factor(step))
+        optimizers.set_lr(optimizer, lr_factor(step))
         images, targets = settings.mixer(
             batch.images, batch.targets, task, settings.seed, step, shared=batch.cut.parts > 1
         )  # (b, 3, S, S), (B, ...); b = B where the batch is not shared
@@ -91,7 +92,7 @@ def train_one_epoch(
 
         scaler.unscale_(optimizer)
         if settings.l1:
-            optim.add_l1(optimizer, settings.l1)
+            optimizers.add_l1(optimizer, settings.l1)
         if settings.clip:
             nn.utils.clip_grad_norm_((p for g in optimizer.param_groups for p in g["params"]), settings.clip)
         scaler.step(optimizer)

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from deep_cnn.draws import number
-from deep_cnn.tasks import Task
+from deep_cnn.runtime.rng import number
+from deep_cnn.tasks.base import Task
 
 
 @dataclass(frozen=True)

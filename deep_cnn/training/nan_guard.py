@@ -4,8 +4,8 @@ import numpy as np
 import torch
 
 from deep_cnn.data.index import Paths
-from deep_cnn.engine import Step
-from deep_cnn.errors import NonFiniteLoss
+from deep_cnn.runtime.errors import NonFiniteLoss
+from deep_cnn.training.loop import Step
 
 GPU_INTERVAL = 50  # steps between two looks: a wait of about a millisecond in some seconds of work
 

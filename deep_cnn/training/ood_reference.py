@@ -7,13 +7,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from deep_cnn import checkpoint, loading, machine, model_builder
 from deep_cnn.data.dataset import feed_of
 from deep_cnn.data.feed import Batch, Feed
-from deep_cnn.plan import Plan
-from deep_cnn.prediction import unlike
-from deep_cnn.run_files import RunFiles
-from deep_cnn.tasks import encoded
+from deep_cnn.inference import load, ood
+from deep_cnn.models import checkpoint
+from deep_cnn.models.build import head_modules
+from deep_cnn.runtime.device import CHANNELS_LAST, autocast_for, dtype_of
+from deep_cnn.runtime.run_files import RunFiles
+from deep_cnn.tasks.base import encoded
+from deep_cnn.training.plan import Plan
 
 log = logging.getLogger(__name__)
 
@@ -31,14 +33,14 @@ def keep_reference(plan: Plan, files: RunFiles, between: Callable[[], None]) -> 
         return
     log.info("Looking at training images with the best network, so that predict can tell unlike ones")
     samples = {
-        "train": unlike.chosen(splits.train, unlike.BANK, seed),
-        "validation": unlike.chosen(splits.validation, unlike.CALIBRATION, seed),
+        "train": ood.chosen(splits.train, ood.BANK, seed),
+        "validation": ood.chosen(splits.validation, ood.CALIBRATION, seed),
     }
     if plan.features and not plan.features.views:  # the backbone is frozen: what was trained on is what is asked for
         features = [plan.features.of(split, rows, between) for split, rows in samples.items()]
     else:
         features = [_looked_at(plan, files, rows, between) for rows in samples.values()]
-    reference = unlike.measure(*features)
+    reference = ood.measure(*features)
     if not np.isfinite(reference.threshold):
         log.warning("The best network's features are not finite: predict will not tell unlike images")
         return
@@ -54,18 +56,16 @@ def _looked_at(plan: Plan, files: RunFiles, samples: np.ndarray, between: Callab
     A network of its own: never compiled, and the run's state stays as it is.
     """
     m, decisions = plan.materials, plan.decisions
-    model, _ = loading.load_model(files.best)
-    dtype = machine.dtype_of(decisions.precision)
-    model = model.to(m.device, dtype, memory_format=machine.CHANNELS_LAST)
-    head = model_builder.head_modules(plan.spec.name, model)[0]
+    model, _ = load.load_model(files.best)
+    dtype = dtype_of(decisions.precision)
+    model = model.to(m.device, dtype, memory_format=CHANNELS_LAST)
+    head = head_modules(plan.spec.name, model)[0]
     feed = feed_of(
         m.dataset, encoded(m.task, m.dataset.index, dtype), samples, device=m.device, dtype=dtype, workers=m.workers
     )
     try:
         batches = _checked(feed, decisions.eval_batch, between)
-        return torch.cat(
-            list(unlike.features_of(model, head, batches, machine.autocast(m.device, decisions.precision)))
-        )
+        return torch.cat(list(ood.features_of(model, head, batches, autocast_for(m.device, decisions.precision))))
     finally:
         feed.close()
 

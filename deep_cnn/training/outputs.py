@@ -5,14 +5,14 @@ from typing import Any
 
 import numpy as np
 
-from deep_cnn import plots
 from deep_cnn.data.index import Index
-from deep_cnn.metrics import ClassificationScores
-from deep_cnn.prediction import rows
-from deep_cnn.result_text import LABELS
-from deep_cnn.run_files import RunFiles
-from deep_cnn.storage import csv_line, write_json, write_rows, write_text
-from deep_cnn.tasks import Task
+from deep_cnn.reporting.plots import figures
+from deep_cnn.reporting.result_text import LABELS
+from deep_cnn.runtime.atomic import csv_line, write_json, write_rows, write_text
+from deep_cnn.runtime.run_files import RunFiles
+from deep_cnn.tasks import rows
+from deep_cnn.tasks.base import Task
+from deep_cnn.tasks.metrics import ClassificationScores
 
 log = logging.getLogger(__name__)
 
@@ -62,13 +62,13 @@ def write_plots(
     Args:
         best: the best epoch, None where there is none yet. test: (sample numbers, raw outputs) of the test set, or None.
     """
-    plots.learning_curves(history, files.results / "learning_curves.png", best, LABELS)
+    figures.learning_curves(history, files.results / "learning_curves.png", best, LABELS)
     if test is None:
         return
     samples, outputs = test
     targets = index.targets[samples]
     if task.kind == "single":
         scores = ClassificationScores.of(task.decode(outputs), targets, task.names)
-        plots.confusion_matrix(scores.confusion(), task.names, files.results / "confusion_matrix.png")
+        figures.confusion_matrix(scores.confusion(), task.names, files.results / "confusion_matrix.png")
     elif task.kind == "scores":
-        plots.predicted_vs_true(task.decode(outputs), targets, task.names, files.results / "predicted_vs_true.png")
+        figures.predicted_vs_true(task.decode(outputs), targets, task.names, files.results / "predicted_vs_true.png")

@@ -9,23 +9,25 @@ import numpy as np
 import torch
 from torch import nn
 
-from deep_cnn import ddp, identity, machine, profiling, schedules
-from deep_cnn.config import Config
-from deep_cnn.data.augment import parse_augment
+from deep_cnn.config.identity import versions
+from deep_cnn.config.schema import Config
+from deep_cnn.data.augment.steps import parse_augment
 from deep_cnn.data.dataset import Dataset, eval_feed
 from deep_cnn.data.feed import Batch, Feed, Part
 from deep_cnn.data.preprocess import Preprocessing
-from deep_cnn.engine import StepSettings
-from deep_cnn.examples import Example, examples
-from deep_cnn.features import Features
-from deep_cnn.freeze import training_mode
-from deep_cnn.machine import Decisions
-from deep_cnn.mixing import Mixer
-from deep_cnn.model_builder import ModelSpec
-from deep_cnn.models.own_training import OwnTraining
-from deep_cnn.processes import ALONE, Processes
-from deep_cnn.tasks import Task, encoded
-from deep_cnn.training_state import TrainingState
+from deep_cnn.models.build import ModelSpec
+from deep_cnn.models.freeze import training_mode
+from deep_cnn.models.zoo.custom_training import OwnTraining
+from deep_cnn.reporting.examples import Example, examples
+from deep_cnn.runtime.device import Decisions, autocast_for, dtype_of, granted_cores, pick_precision
+from deep_cnn.runtime.distributed import ALONE, Processes
+from deep_cnn.tasks.base import Task, encoded
+from deep_cnn.training import ddp, profiling
+from deep_cnn.training.frozen_features import Features
+from deep_cnn.training.loop import StepSettings
+from deep_cnn.training.mixup import Mixer
+from deep_cnn.training.optim import schedules
+from deep_cnn.training.state import TrainingState
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,7 @@ class Plan:
             "config": {k: list(v) if isinstance(v, tuple) else v for k, v in m.config.to_dict().items()},
             "decisions": asdict(self.decisions),
             "identity": m.identity,
-            "versions": identity.versions(),
+            "versions": versions(),
         }
 
     def prepare(self, split: str, between: Callable[[], None]) -> None:
@@ -111,10 +113,8 @@ class Plan:
             part = m.config.batch_size // m.everyone.count // self.decisions.pieces if self.decisions.compile else 2
             side = self.side(epoch)
             shape = (self.features.cut.width,) if self.features else (3, side, side)
-            example = torch.zeros(
-                (max(2, part), *shape), device=m.device, dtype=machine.dtype_of(self.decisions.precision)
-            )
-            autocast = machine.autocast(m.device, self.decisions.precision)
+            example = torch.zeros((max(2, part), *shape), device=m.device, dtype=dtype_of(self.decisions.precision))
+            autocast = autocast_for(m.device, self.decisions.precision)
             self.exchanging = None  # lets go of the parameters
             self.exchanging = (frozen, ddp.exchanging(m.everyone, network, example, autocast))
         return self.exchanging[1]
@@ -132,7 +132,7 @@ class Plan:
             clip=config.clip,
             l1=config.l1,
             mixer=self.mixer,
-            autocast=machine.autocast(m.device, self.decisions.precision),
+            autocast=autocast_for(m.device, self.decisions.precision),
             stream=m.everyone.here.rank,
             held=getattr(network, "no_sync", contextlib.nullcontext),
             summed=m.everyone.summed,
@@ -161,7 +161,7 @@ class Plan:
         if not self.features:
             return self.feeds[split]
         m = self.materials
-        dtype = machine.dtype_of(self.decisions.precision)
+        dtype = dtype_of(self.decisions.precision)
         self.own_feeds.append(
             eval_feed(
                 m.dataset,
@@ -178,7 +178,7 @@ class Plan:
     def facts(self) -> profiling.Facts:
         """What the advice of --profile depends on, apart from the times."""
         m, decisions = self.materials, self.decisions
-        best = machine.pick_precision("auto", m.device)
+        best = pick_precision("auto", m.device)
         return profiling.Facts(
             device=m.device.type,
             precision=decisions.precision,
@@ -187,7 +187,7 @@ class Plan:
             deterministic=m.config.deterministic,
             cached=m.dataset.pixels.cache is not None,
             workers=m.workers,
-            cores=machine.granted_cores(),
+            cores=granted_cores(),
             frozen=m.config.freeze == "backbone",
             features=self.features is not None,
             augment=m.config.augment,

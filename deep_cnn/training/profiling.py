@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from deep_cnn.storage import write_json
+from deep_cnn.runtime.atomic import write_json
 
 log = logging.getLogger(__name__)
 

@@ -3,11 +3,13 @@
 import logging
 from typing import Any
 
-from deep_cnn import checkpoint, identity, logbook
-from deep_cnn.errors import CheckpointError
-from deep_cnn.run_files import RunFiles
-from deep_cnn.status import Status
-from deep_cnn.storage import read_json
+from deep_cnn.config import identity
+from deep_cnn.models import checkpoint
+from deep_cnn.runtime import console
+from deep_cnn.runtime.atomic import read_json
+from deep_cnn.runtime.errors import CheckpointError
+from deep_cnn.runtime.run_files import RunFiles
+from deep_cnn.runtime.status import Status
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +32,7 @@ def find_saved(
     if saved is None:
         return _nothing_saved(mode, files, status)
     changed = identity.differences(ours, saved["identity"])
-    sources_changed = ours["sources"] != saved["identity"]["sources"]
+    sources_changed = ours["sources"] != identity.sources_of(saved["identity"])
     finished = is_finished(files, status, saved, has_test)
     if changed:
         if mode == "must":
@@ -73,7 +75,7 @@ def _nothing_saved(mode: str, files: RunFiles, status: Status) -> None:
 
 def _move_aside(files: RunFiles) -> str:
     name = files.move_aside()
-    logbook.keep_old_lines(files.log, RunFiles(files.outputs, name).log)
+    console.keep_old_lines(files.log, RunFiles(files.outputs, name).log)
     return name
 
 

@@ -12,45 +12,38 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from deep_cnn import (
-    checkpoint,
-    ddp,
-    engine,
-    faults,
-    learning_rate,
-    logbook,
-    machine,
-    preparation,
-    processes,
-    result_text,
-    results,
-    scoring,
-    stopping,
-    tracking,
-    tutorial_lines,
-)
-from deep_cnn.config import Config
+from deep_cnn.config.fields import parse_duration
+from deep_cnn.config.identity import command_line
+from deep_cnn.config.schema import Config
 from deep_cnn.data.feed import Feed
 from deep_cnn.data.split import save_splits
-from deep_cnn.errors import DataError, DeepCNNError, LostPeer
-from deep_cnn.fields import parse_duration
-from deep_cnn.format import duration
-from deep_cnn.identity import command_line
-from deep_cnn.keeper import Keeper
-from deep_cnn.likeness import keep_reference
-from deep_cnn.loss_watch import LossWatch
-from deep_cnn.plan import Materials, Plan
-from deep_cnn.processes import ALONE, Processes
-from deep_cnn.report.page import write_report
-from deep_cnn.report.record import read_record
-from deep_cnn.resume import find_saved, is_finished
-from deep_cnn.run_files import RunFiles
-from deep_cnn.run_lock import RunLock, held
-from deep_cnn.status import Status
-from deep_cnn.stopping import Interrupted, Stopped
-from deep_cnn.storage import read_json, write_json
-from deep_cnn.tta import Averaged
-from deep_cnn.walltime import Deadline, Forecast, forecast_text, time_limit
+from deep_cnn.inference import evaluate
+from deep_cnn.inference.tta import Averaged
+from deep_cnn.models import checkpoint
+from deep_cnn.reporting import result_text, tutorial_console
+from deep_cnn.reporting.report.page import write_report
+from deep_cnn.reporting.report.record import read_record
+from deep_cnn.reporting.trackers.interface import Epoch
+from deep_cnn.reporting.trackers.trackers import opened as opened_trackers
+from deep_cnn.runtime import console, distributed, faults, signals
+from deep_cnn.runtime.atomic import read_json, write_json
+from deep_cnn.runtime.device import autocast_for
+from deep_cnn.runtime.distributed import ALONE, Processes
+from deep_cnn.runtime.errors import DataError, DeepCNNError, LostPeer
+from deep_cnn.runtime.format import duration
+from deep_cnn.runtime.lock import RunLock, held
+from deep_cnn.runtime.run_files import RunFiles
+from deep_cnn.runtime.signals import Interrupted, Stopped
+from deep_cnn.runtime.status import Status
+from deep_cnn.runtime.walltime import Deadline, Forecast, forecast_text, time_limit
+from deep_cnn.training import ddp, loop, setup
+from deep_cnn.training import outputs as run_outputs
+from deep_cnn.training.checkpointing import Keeper
+from deep_cnn.training.nan_guard import LossWatch
+from deep_cnn.training.ood_reference import keep_reference
+from deep_cnn.training.optim import range_test
+from deep_cnn.training.plan import Materials, Plan
+from deep_cnn.training.resume import find_saved, is_finished
 
 log = logging.getLogger(__name__)
 
@@ -67,7 +60,7 @@ def train(config: Config, *, at_most: int | None = None) -> dict[str, Any] | Non
     """
     files = RunFiles(config.root / "outputs", config.run_name)
     with (
-        processes.joined(config.device, parse_duration("peer_timeout", config.peer_timeout)) as everyone,
+        distributed.joined(config.device, parse_duration("peer_timeout", config.peer_timeout)) as everyone,
         everyone.first_holds(lambda: opened_and_held(config, files)) as lock,
     ):
         return carry_out(config, files, lock, at_most=at_most, everyone=everyone)
@@ -77,7 +70,7 @@ def train(config: Config, *, at_most: int | None = None) -> dict[str, Any] | Non
 def opened_and_held(config: Config, files: RunFiles) -> Iterator[RunLock]:
     """The run's folders and log, and its name, which no other program may take meanwhile."""
     files.make_folders()
-    with logbook.opened(files.log), held(files, steal=config.steal_lock) as lock:
+    with console.opened(files.log), held(files, steal=config.steal_lock) as lock:
         yield lock
 
 
@@ -130,20 +123,20 @@ def _run(
     everyone: Processes,
 ) -> dict[str, Any] | None:
     fresh = everyone.first_does(lambda: look_around(config, files))
-    materials = preparation.gather(config, fresh=fresh, at_most=at_most, everyone=everyone)
+    materials = setup.gather(config, fresh=fresh, at_most=at_most, everyone=everyone)
     has_test = len(materials.dataset.splits.test) > 0 and after_epoch is None
     saved = everyone.first_does(lambda: find_saved(config.resume, files, status, materials.identity, has_test=has_test))
     if saved and everyone.first_does(lambda: is_finished(files, status, saved, has_test)):
         return everyone.first_does(lambda: known_result(materials, files, status, saved, after_epoch))
 
-    with contextlib.closing(preparation.build(materials, saved)) as plan:
-        stopping.raise_if_requested()
+    with contextlib.closing(setup.build(materials, saved)) as plan:
+        signals.raise_if_requested()
         if config.lr == "auto" and saved is None:
             find_rate(plan, files)
         if everyone.first:
             write_records(files, plan)
         pieces = plan.decisions.pieces
-        with faults.explained(config.batch_size, pieces), stopping.between_steps(alone=everyone.count == 1):
+        with faults.explained(config.batch_size, pieces), signals.between_steps(alone=everyone.count == 1):
             return go_on(plan, files, lock, status, has_test, after_epoch)
 
 
@@ -183,12 +176,12 @@ def known_result(
 def find_rate(plan: Plan, files: RunFiles) -> None:
     """--lr=auto: settle the learning rate by a range test, and draw it."""
     everyone = plan.materials.everyone
-    log.info("--lr=auto: training %d steps with rising rates, which are then forgotten", learning_rate.STEPS)
-    with stopping.agreed(everyone.count):
-        test = learning_rate.range_test(plan, everyone.stop_if_requested)
+    log.info("--lr=auto: training %d steps with rising rates, which are then forgotten", range_test.STEPS)
+    with signals.agreed(everyone.count):
+        test = range_test.range_test(plan, everyone.stop_if_requested)
     if everyone.first:
-        learning_rate.plot(test, files.results / "lr_range.png")
-    preparation.settle_rate(plan, everyone.share(test.lr))
+        range_test.plot(test, files.results / "lr_range.png")
+    setup.settle_rate(plan, everyone.share(test.lr))
     log.info("--lr=auto: %g", plan.decisions.lr)
 
 
@@ -224,7 +217,7 @@ def go_on(
     if progress.global_step:
         log.info("Going on at epoch %d, step %d of %d", progress.epoch, progress.step, plan.steps)
         write_epochs(plan, files)  # the process before this one may have died just after its last save
-    with tracking.opened(config, files, plan.summary(), progress.epoch, writes=everyone.first) as trackers:
+    with opened_trackers(config, files, plan.summary(), progress.epoch, writes=everyone.first) as trackers:
         while not progress.finished:
             try:
                 with profile.phase("step"):
@@ -241,7 +234,7 @@ def go_on(
                 raise
             note_epoch(plan, files, row, time.monotonic() - begun, forecast, keeper.deadline)
             speed = plan.state.timing[-1]["images_per_second"]
-            trackers.log(tracking.Epoch(row, speed, lambda outputs=outputs: plan.examples("validation", outputs)))
+            trackers.log(Epoch(row, speed, lambda outputs=outputs: plan.examples("validation", outputs)))
             if after_epoch is not None:
                 everyone.first_does(lambda row=row: after_epoch(row))
             keeper.after_epoch(fleeting=plan.features is not None and not progress.finished)
@@ -299,8 +292,8 @@ def train_epoch(plan: Plan, keeper: Keeper, watch: LossWatch, forecast: Forecast
         return  # stopped during this epoch's validation
     plan.prepare("train", keeper.check)
     network = plan.trained(progress.epoch)
-    bar = logbook.Bar(f"Epoch {progress.epoch}", plan.steps, progress.step)
-    steps = engine.train_one_epoch(
+    bar = console.Bar(f"Epoch {progress.epoch}", plan.steps, progress.step)
+    steps = loop.train_one_epoch(
         network,
         plan.profile.batches(plan.train_batches(progress.epoch, progress.step, progress.global_step)),
         m.task,
@@ -318,8 +311,8 @@ def train_epoch(plan: Plan, keeper: Keeper, watch: LossWatch, forecast: Forecast
             progress.step, progress.global_step = progress.step + 1, step.number + 1
             loss = watch.add(step, progress.epoch)
             bar.step(f"loss={loss:.3g}" if loss is not None else "")
-            if m.config.console == "tutorial" and tutorial_lines.due(progress.step, plan.steps):
-                log.info(tutorial_lines.loss_line(progress.epoch, progress.step, state.recent_loss()))
+            if m.config.console == "tutorial" and tutorial_console.due(progress.step, plan.steps):
+                log.info(tutorial_console.loss_line(progress.epoch, progress.step, state.recent_loss()))
             now = time.monotonic()
             progress.train_seconds, then = progress.train_seconds + now - then, now
             if forecast.trained_step(now, progress.epoch):
@@ -353,7 +346,7 @@ def validate_epoch(plan: Plan, keeper: Keeper) -> tuple[dict[str, Any], np.ndarr
     if "validation" in plan.feeds:
         outputs = score_split(plan, "validation", keeper.check)
         targets = m.dataset.index.targets[m.dataset.splits.validation]
-        scores = m.everyone.share(outputs is not None and scoring.flat_scores(m.task, outputs, targets))
+        scores = m.everyone.share(outputs is not None and evaluate.flat_scores(m.task, outputs, targets))
         row |= {f"val_{name}": value for name, value in scores.items()}
         selected = scores[m.task.select]
         value = float("nan") if selected is None else selected
@@ -412,7 +405,7 @@ def write_epochs(plan: Plan, files: RunFiles) -> None:
     if not plan.materials.everyone.first:
         return
     try:
-        results.write_epochs(files, plan.state.history, plan.state.timing)
+        run_outputs.write_epochs(files, plan.state.history, plan.state.timing)
     except OSError as error:
         log.warning("%s could not be written (%s); the run goes on", files.results / "metrics.csv", error.strerror)
 
@@ -426,8 +419,8 @@ def score_split(plan: Plan, split: str, between: Callable[[], None]) -> np.ndarr
 def score(plan: Plan, network: nn.Module, feed: Feed, title: str, between: Callable[[], None]) -> np.ndarray | None:
     m = plan.materials
     ddp.spread_buffers(m.everyone, network)
-    autocast = machine.autocast(m.device, plan.decisions.precision)
-    return scoring.collect(network, feed, plan.decisions.eval_batch, autocast, title, between, m.everyone)
+    autocast = autocast_for(m.device, plan.decisions.precision)
+    return evaluate.collect(network, feed, plan.decisions.eval_batch, autocast, title, between, m.everyone)
 
 
 def score_views(plan: Plan, between: Callable[[], None]) -> np.ndarray | None:
@@ -448,16 +441,16 @@ def test(plan: Plan, keeper: Keeper, files: RunFiles) -> dict[str, Any]:
 
     def held_out() -> dict[str, Any]:
         samples = m.dataset.splits.test
-        result = scoring.held_out(m.task, m.dataset.index, samples, outputs, "test", m.config.seed)
+        result = evaluate.held_out(m.task, m.dataset.index, samples, outputs, "test", m.config.seed)
         result["best_epoch"] = best["epoch"]
         if views is not None:
-            result = scoring.with_views(result, m.config.tta, m.task, m.dataset.index, samples, views, m.config.seed)
+            result = evaluate.with_views(result, m.config.tta, m.task, m.dataset.index, samples, views, m.config.seed)
         keeper.check(save=False, alone=True)
         best_epoch = state.progress.best_epoch if state.progress.best_epoch >= 0 else None
-        results.write_plots(files, m.task, m.dataset.index, state.history, best_epoch, (samples, outputs))
-        results.write_test(files, m.task, m.dataset.index, samples, outputs, result)
+        run_outputs.write_plots(files, m.task, m.dataset.index, state.history, best_epoch, (samples, outputs))
+        run_outputs.write_test(files, m.task, m.dataset.index, samples, outputs, result)
         result_text.show_result(result)
-        for line in tutorial_lines.result_lines(result) if m.config.console == "tutorial" else ():
+        for line in tutorial_console.result_lines(result) if m.config.console == "tutorial" else ():
             log.info(line)
         log.info("Everything is in %s", files.results)
         return result

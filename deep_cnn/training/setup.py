@@ -11,10 +11,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from deep_cnn import identity, machine, model_builder, models, optim, profiling, schedules, small_maps
-from deep_cnn.average import MovingAverage
-from deep_cnn.config import Config
-from deep_cnn.data.augment import parse_augment
+from deep_cnn.config import identity
+from deep_cnn.config.recipes import recipe_line
+from deep_cnn.config.schema import Config
+from deep_cnn.data.augment.steps import parse_augment
 from deep_cnn.data.dataset import (
     Dataset,
     data_dir,
@@ -27,20 +27,39 @@ from deep_cnn.data.dataset import (
 )
 from deep_cnn.data.feed import Feed, steps_per_epoch
 from deep_cnn.data.preprocess import Preprocessing
-from deep_cnn.errors import ConfigError, DataError
-from deep_cnn.features import LARGEST_SHARE, Features, features_key, find_cut
-from deep_cnn.format import readable
-from deep_cnn.machine import Decisions
-from deep_cnn.memory import pieces_for, saved_bytes_per_image
-from deep_cnn.model_builder import ModelSpec
-from deep_cnn.models.own_training import OwnTraining
-from deep_cnn.plan import Materials, Plan
-from deep_cnn.preprocessing import check_pre, choose_preprocessing
-from deep_cnn.processes import ALONE, Processes
-from deep_cnn.public_data import with_dataset
-from deep_cnn.recipes import recipe_line
-from deep_cnn.tasks import encoded, task_of
-from deep_cnn.training_state import TrainingState
+from deep_cnn.data.public import with_dataset
+from deep_cnn.models import fast_conv
+from deep_cnn.models.build import ModelSpec, build_model, check_weights_present, head_modules, load_weights
+from deep_cnn.models.build import stages as stages_of
+from deep_cnn.models.memory import pieces_for, saved_bytes_per_image
+from deep_cnn.models.preprocessing import check_pre, choose_preprocessing
+from deep_cnn.models.zoo import networks
+from deep_cnn.models.zoo.custom_training import OwnTraining
+from deep_cnn.runtime.device import (
+    CHANNELS_LAST,
+    Decisions,
+    autocast_for,
+    compiles,
+    dtype_of,
+    granted_cores,
+    has_amx,
+    keep_freed_memory,
+    memory_for_training,
+    pick_device,
+    pick_precision,
+    set_determinism,
+    set_threads,
+)
+from deep_cnn.runtime.distributed import ALONE, Processes
+from deep_cnn.runtime.errors import ConfigError, DataError
+from deep_cnn.runtime.format import readable
+from deep_cnn.tasks.base import encoded, task_of
+from deep_cnn.training import profiling
+from deep_cnn.training.frozen_features import LARGEST_SHARE, Features, features_key, find_cut
+from deep_cnn.training.optim import optimizers, schedules
+from deep_cnn.training.optim.average import MovingAverage
+from deep_cnn.training.plan import Materials, Plan
+from deep_cnn.training.state import TrainingState
 
 log = logging.getLogger(__name__)
 
@@ -70,7 +89,7 @@ def _gather(config: Config, fresh: bool, at_most: int | None, everyone: Processe
     config = with_dataset(config)
     check_names(config)
     config = with_weights_file(config)
-    device = machine.pick_device(config.device)
+    device = pick_device(config.device)
     # in the words of the course's hand-out
     log.info("Running on %s device", device.type if everyone.count > 1 else device)
     if everyone.count > 1:
@@ -87,11 +106,11 @@ def _gather(config: Config, fresh: bool, at_most: int | None, everyone: Processe
             "--sync_batchnorm: torch has it for GPUs only; leave it out, and each process normalises its part"
         )
     log.info(recipe_line(config))
-    machine.set_determinism(config.deterministic, device)
+    set_determinism(config.deterministic, device)
     if fresh:
-        model_builder.check_weights_present(config.model, config.weights)
+        check_weights_present(config.model, config.weights)
     pre = choose_preprocessing(config)
-    workers = machine.granted_cores() if config.workers == "auto" else max(1, int(config.workers))
+    workers = granted_cores() if config.workers == "auto" else max(1, int(config.workers))
     dataset = read_dataset(config, pre, workers)
     if at_most is not None:
         dataset = dataset.at_most(at_most, config.seed)
@@ -105,7 +124,7 @@ def _gather(config: Config, fresh: bool, at_most: int | None, everyone: Processe
 def check_names(config: Config) -> None:
     """Names and folders that can be told wrong at once, before anything is downloaded or read."""
     data_dir(config)
-    models.find(config.model)
+    networks.find(config.model)
     check_pre(config.pre)
     parse_augment(config.augment)
 
@@ -128,9 +147,9 @@ def build(materials: Materials, saved: dict[str, Any] | None) -> Plan:
     """The network on its device, the optimizer and the feeds; with `saved`, in the very state that was saved."""
     m, config = normalised(materials, saved), materials.config
     spec = ModelSpec(config.model, m.task.outputs, config.dropout, m.pre.crop)
-    model = model_builder.build_model(spec, config.seed)
+    model = build_model(spec, config.seed)
     if saved is None:
-        for line in m.everyone.in_turn(lambda: model_builder.load_weights(model, spec, config.weights, m.task.names)):
+        for line in m.everyone.in_turn(lambda: load_weights(model, spec, config.weights, m.task.names)):
             log.info(line)
     check_small_images(config, model, m.pre.crop)
     samples = len(m.dataset.splits.train)
@@ -145,8 +164,8 @@ def build(materials: Materials, saved: dict[str, Any] | None) -> Plan:
                 f"--sync_batchnorm: torch's would not train the norms of {config.model}, which have no scale; leave it out"
             )
         model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
-    machine.set_threads(decisions.threads)
-    machine.keep_freed_memory()
+    set_threads(decisions.threads)
+    keep_freed_memory()
     if saved is None and config.weights == "none" and isinstance(model, OwnTraining):
         # by one process for all: another processor's last bits would give other filters, which are never trained together
         model.load_state_dict(m.everyone.first_does(lambda: started(model, m)))
@@ -160,16 +179,16 @@ def build(materials: Materials, saved: dict[str, Any] | None) -> Plan:
         f" in {decisions.pieces} pieces" if decisions.pieces > 1 else "",
     )
 
-    dtype = machine.dtype_of(decisions.precision)
-    model = model.to(m.device, dtype, memory_format=machine.CHANNELS_LAST)
+    dtype = dtype_of(decisions.precision)
+    model = model.to(m.device, dtype, memory_format=CHANNELS_LAST)
     if decisions.precision == "bf16" and m.device.type == "cpu" and not decisions.compile:
-        small_maps.use_matrix_products(model, amx=machine.has_amx())
-    head, stages = model_builder.head_modules(spec.name, model), model_builder.stages(spec.name, model)
+        fast_conv.use_matrix_products(model, amx=has_amx())
+    head, stages = head_modules(spec.name, model), stages_of(spec.name, model)
     if config.freeze not in ("none", "backbone") and int(config.freeze) > len(stages):
         names = ", ".join(name for name, _ in stages)
         raise ConfigError(f"--freeze={config.freeze}: {config.model} has {len(stages)} stages: {names}")
     average = MovingAverage(model, copy.deepcopy(model), config.ema) if config.ema else None
-    optimizer = optim.make_optimizer(
+    optimizer = optimizers.make_optimizer(
         config.optimizer, parameter_groups(config, model, head), momentum=config.momentum, nesterov=config.nesterov
     )
     scaler = torch.amp.GradScaler(m.device.type, enabled=decisions.precision == "fp16")
@@ -251,7 +270,7 @@ def open_features(
     if config.freeze != "backbone" or config.unfreeze_epoch is not None:
         return None
     augmented = parse_augment(config.augment).changes_pixels
-    autocast = machine.autocast(m.device, decisions.precision)
+    autocast = autocast_for(m.device, decisions.precision)
     frozen = [name for _, names in stages for name in names]
     if augmented and not config.views:
         reason = f"--augment={config.augment} changes the images; --augment=none, or --views=10, would allow it"
@@ -263,7 +282,7 @@ def open_features(
         cut = find_cut(model, head, frozen, m.pre.crop, autocast)
         reason = f"of {config.model}: {cut}" if isinstance(cut, str) else None
     if reason is None:
-        size, memory = 4 * cut.width * sum(len(feed) for feed in feeds.values()), machine.memory_for_training(m.device)
+        size, memory = 4 * cut.width * sum(len(feed) for feed in feeds.values()), memory_for_training(m.device)
         if size > LARGEST_SHARE * memory:
             reason = f"{readable(size)} of them are more than a quarter of the memory"
     if reason is not None:
@@ -299,13 +318,13 @@ def parameter_groups(config: Config, model: nn.Module, head: list[str]) -> list[
     rates = {"lr": lr, "backbone_lr": backbone_lr, "weight_decay": config.weight_decay, "muon": muon}
     if isinstance(model, OwnTraining):
         rates["pace"] = model.pace
-    return optim.parameter_groups(model, head, **rates)
+    return optimizers.parameter_groups(model, head, **rates)
 
 
 def settle_rate(plan: Plan, lr: float) -> None:
     """Make `lr`, that a range test found, the rate of the run: in its groups, and recorded among its decisions."""
     for group in plan.state.optimizer.param_groups:
-        if optim.follows_lr(group, plan.materials.config.backbone_lr):
+        if optimizers.follows_lr(group, plan.materials.config.backbone_lr):
             group["base_lr"] *= lr
     plan.decisions = replace(plan.decisions, lr=lr)
 
@@ -313,11 +332,11 @@ def settle_rate(plan: Plan, lr: float) -> None:
 def decide(m: Materials, model: nn.Module, steps: int) -> Decisions:
     """What `auto` comes to here: a function of the flags and the machine, never of a timing or of what is free just now."""
     config, device = m.config, m.device
-    precision = machine.pick_precision(config.precision, device)
+    precision = pick_precision(config.precision, device)
     if config.grad_accumulation == "auto":
         per_image = saved_bytes_per_image(model, m.pre.crop, precision)
         weights = sum(p.numel() for p in model.parameters())
-        memory = machine.memory_for_training(device)
+        memory = memory_for_training(device)
         images = -(-config.batch_size // m.everyone.count)
         pieces = pieces_for(images, per_image, weights, memory)
         if pieces > 1:
@@ -332,10 +351,8 @@ def decide(m: Materials, model: nn.Module, steps: int) -> Decisions:
         pieces = int(config.grad_accumulation)
     largest = max(len(m.dataset.splits.validation), len(m.dataset.splits.test), 1)
     eval_batch = min(EVAL_BATCH.get(device.type, GPU_EVAL_BATCH), largest)
-    compiled = machine.compiles(config.compile, device, steps * config.epochs, config.deterministic)
-    return Decisions(
-        device.type, precision, compiled, machine.granted_cores(), pieces, eval_batch, processes=m.everyone.count
-    )
+    compiled = compiles(config.compile, device, steps * config.epochs, config.deterministic)
+    return Decisions(device.type, precision, compiled, granted_cores(), pieces, eval_batch, processes=m.everyone.count)
 
 
 def recorded(saved: dict[str, Any], m: Materials, model: nn.Module, steps: int) -> Decisions:
@@ -357,11 +374,11 @@ def recorded(saved: dict[str, Any], m: Materials, model: nn.Module, steps: int) 
             decisions.device,
             m.device.type,
         )
-    if m.device.type == "cpu" and decisions.threads != machine.granted_cores():
+    if m.device.type == "cpu" and decisions.threads != granted_cores():
         log.info(
             "The run began on %d cores and keeps %d threads, here on %d: another number changes the last digits",
             decisions.threads,
             decisions.threads,
-            machine.granted_cores(),
+            granted_cores(),
         )
     return decisions

@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from deep_cnn.average import MovingAverage
-from deep_cnn.schedules import PLATEAU_EPOCHS
+from deep_cnn.training.optim.average import MovingAverage
+from deep_cnn.training.optim.schedules import PLATEAU_EPOCHS
 
 
 @dataclass

@@ -1,15 +1,15 @@
 """python -m deep_cnn check: everything that would stop or spoil a run, found before it is queued."""
 
-from deep_cnn.config import Config
+from deep_cnn.config.schema import Config
 
 Options = Config  # the very flags of the training
 
 
 def main(config: Config) -> int:
-    from deep_cnn import logbook
-    from deep_cnn.checking.inspection import inspect
+    from deep_cnn.runtime import console
+    from deep_cnn.tools.preflight import inspect
 
-    logbook.console_only()
+    console.console_only()
     found = list(inspect(config))
     print(f"\n{'':6}{'what':<40}finding")
     for finding in found:

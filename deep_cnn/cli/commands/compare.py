@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from deep_cnn.fields import flag
+from deep_cnn.config.fields import flag
 
 
 @dataclass(frozen=True)
@@ -29,10 +29,10 @@ class Options:
 def main(options: Options) -> int:
     from pathlib import Path
 
-    from deep_cnn import logbook
-    from deep_cnn.comparison.job import Asked, compare
+    from deep_cnn.reporting.compare.job import Asked, compare
+    from deep_cnn.runtime import console
 
-    logbook.console_only()
+    console.console_only()
     outputs = Path(options.root_dir).expanduser() / "outputs"
     folder = Path(options.output).expanduser() if options.output else outputs / "compare"
     compare(outputs, folder, Asked(options.runs or ("*",), options.metric, options.baseline, options.reference))

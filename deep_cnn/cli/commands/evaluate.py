@@ -3,14 +3,14 @@
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from deep_cnn.config import TTA
-from deep_cnn.fields import check_ranges, flag
+from deep_cnn.config.fields import check_ranges, flag
+from deep_cnn.config.schema import TTA
 
 if TYPE_CHECKING:
     import numpy as np
     from torch import nn
 
-    from deep_cnn.processes import Processes
+    from deep_cnn.runtime.distributed import Processes
 
 
 @dataclass(frozen=True)
@@ -35,10 +35,10 @@ class Options:
 
 
 def main(options: Options) -> int:
-    from deep_cnn import logbook, processes
+    from deep_cnn.runtime import console, distributed
 
-    logbook.console_only()
-    with processes.joined(options.device) as everyone:
+    console.console_only()
+    with distributed.joined(options.device) as everyone:
         score(options, everyone)
     return 0
 
@@ -47,19 +47,30 @@ def score(options: Options, everyone: "Processes") -> None:
     """Each process scores every so manieth batch; the first one shows the result of all."""
     from pathlib import Path
 
-    from deep_cnn import loading, machine, result_text, scoring
-    from deep_cnn.config import Config
+    from deep_cnn.config.schema import Config
     from deep_cnn.data.dataset import eval_feed, read_dataset
     from deep_cnn.data.split import load_splits
-    from deep_cnn.errors import CheckpointError, DataError
-    from deep_cnn.machine import Decisions
-    from deep_cnn.run_files import RunFiles
-    from deep_cnn.tasks import encoded
-    from deep_cnn.tta import Averaged
+    from deep_cnn.inference import evaluate, load
+    from deep_cnn.inference.tta import Averaged
+    from deep_cnn.reporting import result_text
+    from deep_cnn.runtime.device import (
+        CHANNELS_LAST,
+        Decisions,
+        autocast_for,
+        dtype_of,
+        granted_cores,
+        keep_freed_memory,
+        pick_device,
+        set_determinism,
+        set_threads,
+    )
+    from deep_cnn.runtime.errors import CheckpointError, DataError
+    from deep_cnn.runtime.run_files import RunFiles
+    from deep_cnn.tasks.base import encoded
 
     files = RunFiles(Path(options.root_dir).expanduser() / "outputs", options.run_name)
-    model, meta = loading.load_model(files.best)
-    task, pre = loading.task_and_preprocessing(meta)
+    model, meta = load.load_model(files.best)
+    task, pre = load.task_and_preprocessing(meta)
     decisions = Decisions(**meta["decisions"])
     config = replace(
         Config.from_dict(meta["config"]),
@@ -69,11 +80,11 @@ def score(options: Options, everyone: "Processes") -> None:
         workers=options.workers,
         cache=options.cache,
     )
-    device = machine.pick_device(config.device)
-    machine.set_determinism(config.deterministic, device)
-    machine.set_threads(decisions.threads if decisions.processes == everyone.count else machine.granted_cores())
-    machine.keep_freed_memory()
-    workers = machine.granted_cores() if config.workers == "auto" else max(1, int(config.workers))
+    device = pick_device(config.device)
+    set_determinism(config.deterministic, device)
+    set_threads(decisions.threads if decisions.processes == everyone.count else granted_cores())
+    keep_freed_memory()
+    workers = granted_cores() if config.workers == "auto" else max(1, int(config.workers))
     dataset = everyone.in_turn(lambda: read_dataset(config, pre, workers))
     names = dataset.index.classes or dataset.index.target_names
     if tuple(names) != task.names:
@@ -84,22 +95,22 @@ def score(options: Options, everyone: "Processes") -> None:
     samples = dataset.samples(options.split)
     if not len(samples):
         raise DataError(f"--split={options.split}: run {options.run_name} has no such images")
-    dtype = machine.dtype_of(decisions.precision)
-    model = model.to(device, dtype, memory_format=machine.CHANNELS_LAST)
+    dtype = dtype_of(decisions.precision)
+    model = model.to(device, dtype, memory_format=CHANNELS_LAST)
     feed = eval_feed(
         dataset, encoded(task, dataset.index, dtype), options.split, device=device, dtype=dtype, workers=workers
     )
-    autocast = machine.autocast(device, decisions.precision)
+    autocast = autocast_for(device, decisions.precision)
 
     def outputs_of(network: "nn.Module", title: str) -> "np.ndarray | None":
-        return scoring.collect(network, feed, decisions.eval_batch, autocast, title, everyone=everyone)
+        return evaluate.collect(network, feed, decisions.eval_batch, autocast, title, everyone=everyone)
 
     level = options.tta or config.tta
     outputs = outputs_of(model, options.split.capitalize())
     views = outputs_of(Averaged(model, level), "Views") if level != "none" else None
     if everyone.first:
         what = (task, dataset.index, samples)
-        result = scoring.held_out(*what, outputs, options.split, config.seed)
+        result = evaluate.held_out(*what, outputs, options.split, config.seed)
         if views is not None:
-            result = scoring.with_views(result, level, *what, views, config.seed)
+            result = evaluate.with_views(result, level, *what, views, config.seed)
         result_text.show_result(result)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from deep_cnn.fields import check_ranges, flag
+from deep_cnn.config.fields import check_ranges, flag
 
 
 @dataclass(frozen=True)
@@ -36,21 +36,22 @@ def main(options: Options) -> int:
     import importlib.util
     import logging
 
-    from deep_cnn.errors import ConfigError
+    from deep_cnn.runtime.errors import ConfigError
 
     if importlib.util.find_spec("captum") is None:  # before any work
         raise ConfigError("explain: needs captum: pip install captum")
-    from deep_cnn import logbook, machine
-    from deep_cnn.explanation import job
-    from deep_cnn.finished import open_run
-    from deep_cnn.report.page import write_report
+    from deep_cnn.inference.explain import job
+    from deep_cnn.inference.finished import open_run
+    from deep_cnn.reporting.report.page import write_report
+    from deep_cnn.runtime import console
+    from deep_cnn.runtime.device import granted_cores
 
-    logbook.console_only()
+    console.console_only()
     # float32 on any machine: gradients in bf16 would blur small maps
     run = open_run(
         options.run_name, options.root_dir, data_dir=options.data_dir, device=options.device, precision="fp32"
     )
-    workers = machine.granted_cores() if options.workers == "auto" else max(1, int(options.workers))
+    workers = granted_cores() if options.workers == "auto" else max(1, int(options.workers))
     chosen = job.choose(run, options.split, options.images, options.count, workers)
     title = "chosen images" if options.images else f"the most wrong of {options.split}"
     job.explain(run, chosen, options.target, options.layer, title)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from deep_cnn.fields import check_ranges, flag
+from deep_cnn.config.fields import check_ranges, flag
 
 
 @dataclass(frozen=True)
@@ -32,11 +32,11 @@ class Options:
 def main(options: Options) -> int:
     from pathlib import Path
 
-    from deep_cnn import logbook
-    from deep_cnn.exporting import formats, job
-    from deep_cnn.finished import open_run
+    from deep_cnn.inference.export import formats, job
+    from deep_cnn.inference.finished import open_run
+    from deep_cnn.runtime import console
 
-    logbook.console_only()
+    console.console_only()
     chosen = formats.check_format(options.format, options.preprocess, options.output)
     run = open_run(options.run_name, options.root_dir, data_dir=options.data_dir, device="cpu", precision="fp32")
     default = run.files.models / f"{options.run_name}{chosen.ending}"

@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 
-from deep_cnn import stopping
-from deep_cnn.errors import ConfigError
-from deep_cnn.fields import check_ranges, flag
-from deep_cnn.launch import tell
+from deep_cnn.config.fields import check_ranges, flag
+from deep_cnn.runtime import signals
+from deep_cnn.runtime.errors import ConfigError
+from deep_cnn.runtime.launch import tell
 
 SOME_FAILED = 3  # exit code: everything is done, but some images could not be read
 
@@ -52,26 +52,26 @@ class Options:
 
 
 def main(options: Options) -> int:
-    stopping.catch_signals()  # before torch is imported, which takes seconds
+    signals.catch_signals()  # before torch is imported, which takes seconds
     try:
         return predicted(options)
-    except stopping.Stopped as stop:
+    except signals.Stopped as stop:
         tell(stop, heard=True)
-        return 0 if stopping.under_torchrun() else stop.exit_code
+        return 0 if signals.under_torchrun() else stop.exit_code
     except KeyboardInterrupt:
         tell("stopped at once; the rows so far are kept, the same command goes on", heard=True)
-        return stopping.INTERRUPTED
+        return signals.INTERRUPTED
 
 
 def predicted(options: Options) -> int:
     import logging
     from pathlib import Path
 
-    from deep_cnn import logbook, processes
-    from deep_cnn.prediction import convert, job, shards
-    from deep_cnn.prediction.table import TableFiles
+    from deep_cnn.inference.predict import convert, job, shards
+    from deep_cnn.inference.predict.output_table import TableFiles
+    from deep_cnn.runtime import console, distributed
 
-    logbook.console_only()
+    console.console_only()
     log = logging.getLogger("deep_cnn")
     output = Path(options.output).expanduser()
     convert.check_output(output)
@@ -79,7 +79,7 @@ def predicted(options: Options) -> int:
     if options.merge:
         about = shards.merge(table)
     else:
-        with processes.joined(options.device) as everyone, stopping.agreed(everyone.count):
+        with distributed.joined(options.device) as everyone, signals.agreed(everyone.count):
             about = job.run(options, table, everyone)
             if not everyone.first:
                 return 0
@@ -95,5 +95,5 @@ def predicted(options: Options) -> int:
             files.failed,
             SOME_FAILED,
         )
-        return 0 if stopping.under_torchrun() else SOME_FAILED
+        return 0 if signals.under_torchrun() else SOME_FAILED
     return 0

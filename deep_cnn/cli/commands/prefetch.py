@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from deep_cnn.fields import check_ranges, flag
+from deep_cnn.config.fields import check_ranges, flag
 
 
 @dataclass(frozen=True)
@@ -21,13 +21,13 @@ def main(options: Options) -> int:
     from pathlib import Path
 
     if options.dataset:
-        from deep_cnn.public_data import fetch
+        from deep_cnn.data.public import fetch
 
         folder = Path(options.data_dir).expanduser()
         fetch(options.dataset, folder)
         print(f"{options.dataset} is in {folder}")
         return 0
-    from deep_cnn.model_builder import prefetch, shipped
+    from deep_cnn.models.build import prefetch, shipped
 
     path, there = prefetch(options.model), shipped(options.model)
     print(f"Weights of {options.model}{', which come with the program' if there else ''}: {path}")

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from deep_cnn.fields import flag
+from deep_cnn.config.fields import flag
 
 
 @dataclass(frozen=True)
@@ -15,15 +15,15 @@ class Options:
 def main(options: Options) -> int:
     from pathlib import Path
 
-    from deep_cnn import logbook
-    from deep_cnn.config import Config
+    from deep_cnn.config.schema import Config
     from deep_cnn.data import dataset
-    from deep_cnn.errors import DataError
-    from deep_cnn.report.page import write_report
-    from deep_cnn.report.record import read_record
-    from deep_cnn.run_files import RunFiles
+    from deep_cnn.reporting.report.page import write_report
+    from deep_cnn.reporting.report.record import read_record
+    from deep_cnn.runtime import console
+    from deep_cnn.runtime.errors import DataError
+    from deep_cnn.runtime.run_files import RunFiles
 
-    logbook.console_only()
+    console.console_only()
     files = RunFiles(Path(options.root_dir).expanduser() / "outputs", options.run_name)
     flags = read_record(files).config["config"]
     config = Config(root_dir=options.root_dir, data_dir=options.data_dir or flags["data_dir"])
@@ -32,7 +32,7 @@ def main(options: Options) -> int:
     except DataError as missing:
         if options.data_dir:
             raise
-        logbook.log.warning("%s; the report shows no images (--data_dir says where they are now)", missing)
+        console.log.warning("%s; the report shows no images (--data_dir says where they are now)", missing)
         data = None
-    logbook.log.info("The report: %s", write_report(files, data))
+    console.log.info("The report: %s", write_report(files, data))
     return 0

@@ -3,10 +3,10 @@
 import sys
 from dataclasses import dataclass
 
-from deep_cnn import stopping
-from deep_cnn.config import Config
-from deep_cnn.errors import ConfigError
-from deep_cnn.fields import flag, parse_duration
+from deep_cnn.config.fields import flag, parse_duration
+from deep_cnn.config.schema import Config
+from deep_cnn.runtime import signals
+from deep_cnn.runtime.errors import ConfigError
 
 
 @dataclass(frozen=True)
@@ -49,15 +49,15 @@ class Options(Config):
 
 
 def main(options: Options) -> int:
-    stopping.catch_signals()  # before torch is imported, which takes seconds
-    from deep_cnn.search.searching import search
+    signals.catch_signals()  # before torch is imported, which takes seconds
+    from deep_cnn.tools.search.searching import search
 
     try:
         search(options)
-    except stopping.Stopped as stop:
+    except signals.Stopped as stop:
         print(f"deep_cnn: {stop}", file=sys.stderr)
         return stop.exit_code
     except KeyboardInterrupt:
         print("deep_cnn: stopped at once; what was saved last is kept, the same command goes on", file=sys.stderr)
-        return stopping.INTERRUPTED
+        return signals.INTERRUPTED
     return 0

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from deep_cnn.fields import check_ranges, flag
+from deep_cnn.config.fields import check_ranges, flag
 
 
 @dataclass(frozen=True)
@@ -21,8 +21,8 @@ class Options:
 
 
 def main(options: Options) -> int:
-    from deep_cnn import layer_table
-    from deep_cnn.model_builder import ModelSpec, model_names
+    from deep_cnn.models import layer_table
+    from deep_cnn.models.build import ModelSpec, model_names
 
     if options.list:
         print("\n".join(model_names()))

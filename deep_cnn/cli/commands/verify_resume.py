@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from deep_cnn.config import Config
-from deep_cnn.fields import flag
+from deep_cnn.config.fields import flag
+from deep_cnn.config.schema import Config
 
 
 @dataclass(frozen=True)
@@ -15,15 +15,15 @@ class Options(Config):
 
 
 def main(options: Options) -> int:
-    from deep_cnn import logbook, processes
-    from deep_cnn.errors import ConfigError
-    from deep_cnn.launch import place
+    from deep_cnn.runtime import console, distributed
+    from deep_cnn.runtime.errors import ConfigError
+    from deep_cnn.runtime.launch import place
 
-    logbook.console_only()
+    console.console_only()
     here = place()
     if here.count > here.local_count:
         raise ConfigError("verify_resume: kills processes of one machine; start it with torchrun --standalone")
-    with processes.joined() as everyone:  # the first of them starts as many anew, again and again
+    with distributed.joined() as everyone:  # the first of them starts as many anew, again and again
         return everyone.first_does(lambda: verified(options, here.count))
 
 
@@ -31,12 +31,13 @@ def verified(options: Options, count: int) -> int:
     from dataclasses import replace
     from pathlib import Path
 
-    from deep_cnn import machine, verification
     from deep_cnn.data import dataset
-    from deep_cnn.public_data import with_dataset
+    from deep_cnn.data.public import with_dataset
+    from deep_cnn.runtime.device import pick_device
+    from deep_cnn.tools import verify_resume
 
     config = with_dataset(Config.from_dict(options.to_dict()))
-    if machine.pick_device(config.device).type == "cuda" and not config.deterministic:
+    if pick_device(config.device).type == "cuda" and not config.deterministic:
         print("On a GPU only --deterministic repeats every bit: it is added")
         config = replace(config, deterministic=True)
     folder = dataset.data_dir(config)
@@ -48,8 +49,8 @@ def verified(options: Options, count: int) -> int:
     if config.cache == "auto":
         places["cache"] = str((config.root / "outputs" / "cache").resolve())
     root = Path(config.root / "outputs" / "verify_resume").resolve()
-    short = verification.short_version(replace(config, **places), root)
-    found = verification.verify(short, options.kills, options.kill_seed, lambda text: print(text, flush=True), count)
+    short = verify_resume.short_version(replace(config, **places), root)
+    found = verify_resume.verify(short, options.kills, options.kill_seed, lambda text: print(text, flush=True), count)
     if not found:
         print("identical: weights, metrics.csv, test.json and predictions_test.csv")
         return 0

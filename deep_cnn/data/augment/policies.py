@@ -12,7 +12,7 @@ import torch
 from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as F
 
-from deep_cnn.data import augment_kernels as kernels
+from deep_cnn.data.augment import kernels as kernels
 
 
 def affine_mode(interpolation: str) -> InterpolationMode:

@@ -13,11 +13,11 @@ import torch
 from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as F
 
-from deep_cnn.data import augment_kernels as kernels
-from deep_cnn.data.augment_policies import Policy, affine_mode
+from deep_cnn.data.augment import kernels as kernels
+from deep_cnn.data.augment.policies import Policy, affine_mode
 from deep_cnn.data.preprocess import IMAGENET_MEAN
-from deep_cnn.draws import draws
-from deep_cnn.errors import ConfigError, nearest
+from deep_cnn.runtime.errors import ConfigError, nearest
+from deep_cnn.runtime.rng import draws
 
 GREY = tuple(round(255 * m) for m in IMAGENET_MEAN)  # what is erased becomes about 0 after normalisation
 SMALL = 3 / 4  # of the side, in the first epochs of --small_epochs: 0.56 of the pixels

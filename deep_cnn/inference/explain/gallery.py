@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from deep_cnn.storage import read_json
+from deep_cnn.runtime.atomic import read_json
 
 
 def explanation_pictures(folder: Path) -> list[tuple[str, Path]]:

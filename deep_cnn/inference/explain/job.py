@@ -9,17 +9,17 @@ from typing import Any
 import numpy as np
 import torch
 
-from deep_cnn.data.augment import center_crop
+from deep_cnn.data.augment.steps import center_crop
 from deep_cnn.data.decode import decode
 from deep_cnn.data.normalise import Normaliser
-from deep_cnn.errors import ConfigError, nearest
-from deep_cnn.explanation import sanity, sheet
-from deep_cnn.explanation.maps import find_layer, signed_maps
-from deep_cnn.explanation.sheet import Explained
-from deep_cnn.finished import FinishedRun, SplitImages, wrongness
-from deep_cnn.prediction.inputs import images_from_list
-from deep_cnn.prediction.members import Member
-from deep_cnn.storage import write_json
+from deep_cnn.inference.explain import sanity, sheet
+from deep_cnn.inference.explain.maps import find_layer, signed_maps
+from deep_cnn.inference.explain.sheet import Explained
+from deep_cnn.inference.finished import FinishedRun, SplitImages, wrongness
+from deep_cnn.inference.members import Member
+from deep_cnn.inference.predict.inputs import images_from_list
+from deep_cnn.runtime.atomic import write_json
+from deep_cnn.runtime.errors import ConfigError, nearest
 
 log = logging.getLogger(__name__)
 

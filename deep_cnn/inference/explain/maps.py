@@ -12,8 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from deep_cnn import model_builder
-from deep_cnn.errors import ConfigError, nearest
+from deep_cnn.models.build import stages
+from deep_cnn.runtime.errors import ConfigError, nearest
 
 FEWEST_CELLS = (
     7  # a side: what the last stage of most networks has at 224 pixels; fewer would show nothing but "middle"
@@ -44,7 +44,7 @@ def find_layer(name: str, model: nn.Module, size: int, wanted: str | None = None
             raise ConfigError(f"--layer={wanted}: {name} has no such layer.{nearest(wanted, modules)}")
         candidates = [wanted]
     else:
-        candidates = [names[-1] for _, names in model_builder.stages(name, model) if names[-1] in modules]
+        candidates = [names[-1] for _, names in stages(name, model) if names[-1] in modules]
     found = [layer for layer in _seen(model, candidates, size) if layer is not None]
     if not found:
         raise ConfigError(

@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from deep_cnn import model_builder
-from deep_cnn.explanation.maps import Layer, signed_maps
-from deep_cnn.model_builder import ModelSpec
+from deep_cnn.inference.explain.maps import Layer, signed_maps
+from deep_cnn.models import build
+from deep_cnn.models.build import ModelSpec, build_model, head_modules
 
 ALIKE = 0.5  # mean rank correlation from which on the maps count as unchanged
 
@@ -46,9 +46,9 @@ def cascade(
     Returns:
         the correlations, and the maps of the wholly random network (B, S, S).
     """
-    fresh = dict(model_builder.build_model(spec, seed + 1).state_dict())
-    heads = model_builder.head_modules(spec.name, model)
-    stages = [("head", heads), *reversed(model_builder.stages(spec.name, model))]
+    fresh = dict(build_model(spec, seed + 1).state_dict())
+    heads = head_modules(spec.name, model)
+    stages = [("head", heads), *reversed(build.stages(spec.name, model))]
     done, correlations, random_maps = [], [], maps
     left = set(fresh)
     for title, names in stages:

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from deep_cnn.storage import write_atomically
+from deep_cnn.runtime.atomic import write_atomically
 
 RAISES, LOWERS = "raises", "lowers"
 COLOURS = {RAISES: (220, 40, 30), LOWERS: (30, 90, 220)}  # told apart by colour-blind readers, too

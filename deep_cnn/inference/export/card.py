@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from deep_cnn.finished import FinishedRun
-from deep_cnn.storage import read_json
+from deep_cnn.inference.finished import FinishedRun
+from deep_cnn.runtime.atomic import read_json
 
 NOT_METRICS = {"intervals", "per_class", "per_target", "per_group", "confusion", "calibration"}
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from deep_cnn.errors import ConfigError
-from deep_cnn.storage import write_atomically
+from deep_cnn.runtime.atomic import write_atomically
+from deep_cnn.runtime.errors import ConfigError
 
 Answer = Callable[[Tensor], Tensor]
 SEVERAL = 2  # rows of the example that is traced: torch.export takes a batch of 1 for a constant

@@ -6,13 +6,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from deep_cnn import checkpoint
 from deep_cnn.data.decode import decode
-from deep_cnn.errors import DataError, MachineError
-from deep_cnn.exporting import card, formats
-from deep_cnn.exporting.network import answers, exported_network, inputs_for, largest_difference
-from deep_cnn.finished import FinishedRun
-from deep_cnn.storage import write_json, write_text
+from deep_cnn.inference.export import card, formats
+from deep_cnn.inference.export.network import answers, exported_network, inputs_for, largest_difference
+from deep_cnn.inference.finished import FinishedRun
+from deep_cnn.models import checkpoint
+from deep_cnn.runtime.atomic import write_json, write_text
+from deep_cnn.runtime.errors import DataError, MachineError
 
 log = logging.getLogger(__name__)
 

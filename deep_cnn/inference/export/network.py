@@ -4,10 +4,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from deep_cnn.data.augment import center_crop
+from deep_cnn.data.augment.steps import center_crop
 from deep_cnn.data.normalise import Normaliser
-from deep_cnn.prediction.members import Member
-from deep_cnn.tasks import Task
+from deep_cnn.inference.members import Member
+from deep_cnn.tasks.base import Task
 
 
 class WithPreprocessing(nn.Module):

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from deep_cnn.data.place_pulse import name_parts
-from deep_cnn.errors import ConfigError, DataError, nearest
-from deep_cnn.prediction.table import rows_of
-from deep_cnn.storage import write_atomically
+from deep_cnn.inference.predict.output_table import rows_of
+from deep_cnn.runtime.atomic import write_atomically
+from deep_cnn.runtime.errors import ConfigError, DataError, nearest
 
 
 def to_parquet(table: Path, target: Path) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from deep_cnn.data.files import IMAGE_ENDINGS, Paths, scan
-from deep_cnn.errors import DataError, nearest
+from deep_cnn.runtime.errors import DataError, nearest
 
 IMAGE_COLUMNS = ("file", "image", "path", "filename", "file_name", "image_path", "image_name", "img")
 LATITUDES, LONGITUDES = ("latitude", "lat"), ("longitude", "lon", "lng", "long")

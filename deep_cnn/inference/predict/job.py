@@ -4,19 +4,20 @@ import logging
 from pathlib import Path
 from typing import Any, Protocol
 
-from deep_cnn import logbook, machine, stopping
-from deep_cnn.errors import ConfigError
-from deep_cnn.fields import parse_duration
-from deep_cnn.prediction.inputs import Images, check_there, read_images
-from deep_cnn.prediction.members import Member, load_members, rows_together
-from deep_cnn.prediction.predicted_rows import RowMaker
-from deep_cnn.prediction.shards import merge, parse_shard, part_of, remove, shard_bounds, shard_file
-from deep_cnn.prediction.stream import stream
-from deep_cnn.prediction.table import Table, TableFiles, known_of
-from deep_cnn.processes import ALONE, Processes
-from deep_cnn.run_files import RunFiles
-from deep_cnn.stopping import Stopped
-from deep_cnn.walltime import Deadline, time_limit
+from deep_cnn.config.fields import parse_duration
+from deep_cnn.inference.members import Member, load_members, rows_together
+from deep_cnn.inference.predict.inputs import Images, check_there, read_images
+from deep_cnn.inference.predict.output_table import Table, TableFiles, known_of
+from deep_cnn.inference.predict.row_maker import RowMaker
+from deep_cnn.inference.predict.shards import merge, parse_shard, part_of, remove, shard_bounds, shard_file
+from deep_cnn.inference.predict.stream import stream
+from deep_cnn.runtime import console, signals
+from deep_cnn.runtime.device import granted_cores
+from deep_cnn.runtime.distributed import ALONE, Processes
+from deep_cnn.runtime.errors import ConfigError
+from deep_cnn.runtime.run_files import RunFiles
+from deep_cnn.runtime.signals import Stopped
+from deep_cnn.runtime.walltime import Deadline, time_limit
 
 log = logging.getLogger(__name__)
 
@@ -87,9 +88,9 @@ def run(asked: Asked, output: Path, everyone: Processes = ALONE) -> dict[str, An
             position = table.resume(images.paths, first, last)
             if position > first:
                 log.info("Going on after %d of %d images", position - first, last - first)
-            workers = machine.granted_cores() if asked.workers == "auto" else max(1, int(asked.workers))
+            workers = granted_cores() if asked.workers == "auto" else max(1, int(asked.workers))
             deadline = time_limit(parse_duration("max_time", asked.max_time))
-            with stopping.between_steps():
+            with signals.between_steps():
                 append(table, maker, members, images, position, last, block, workers, deadline)
             return table.finish(last - first)
 
@@ -125,19 +126,18 @@ def append(
     It begins at the start of the block, so that each image is in the same batch as without a stop.
     """
     start = position // block * block
-    bar = logbook.Bar("Predict", last - start, position - start, unit="image")
+    bar = console.Bar("Predict", last - start, position - start, unit="image")
     try:
         for predicted in stream(members, images, start, last, workers=workers, flips=maker.flips):
             table.add(*maker.rows(predicted, images, position))
             bar.step(count=len(predicted.positions) - max(0, position - int(predicted.positions[0])))
             position = int(predicted.positions[-1]) + 1
-            if (signal := stopping.requested()) or deadline.near():
+            if (signal := signals.requested()) or deadline.near():
                 why = f"by {signal}" if signal else "before the time limit"
                 raise Stopped(f"stopped {why} after {position} images; all of them are saved, the same command goes on")
-    except stopping.Interrupted:  # by a signal, while an image was waited for
+    except signals.Interrupted:  # by a signal, while an image was waited for
         raise Stopped(
-            f"stopped by {stopping.requested()} after {position} images; all of them are saved, the same command "
-            "goes on"
+            f"stopped by {signals.requested()} after {position} images; all of them are saved, the same command goes on"
         ) from None
     finally:
         bar.close()

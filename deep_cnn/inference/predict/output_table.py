@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from deep_cnn.data.files import Paths
-from deep_cnn.errors import ConfigError, MachineError
-from deep_cnn.storage import csv_line, read_json, write_json
+from deep_cnn.runtime.atomic import csv_line, read_json, write_json
+from deep_cnn.runtime.errors import ConfigError, MachineError
 
 FLUSH_SECONDS = 1.0  # at most so much work is done twice; a flush takes 1 to 10 ms
 FAILED_HEADER = ["file", "reason"]

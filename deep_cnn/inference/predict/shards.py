@@ -4,10 +4,10 @@ import re
 import shutil
 from pathlib import Path
 
-from deep_cnn.errors import ConfigError, DataError
-from deep_cnn.prediction.table import TableFiles
-from deep_cnn.scheduler import array_place
-from deep_cnn.storage import read_json, write_atomically, write_json
+from deep_cnn.inference.predict.output_table import TableFiles
+from deep_cnn.runtime.atomic import read_json, write_atomically, write_json
+from deep_cnn.runtime.errors import ConfigError, DataError
+from deep_cnn.runtime.scheduler import array_place
 
 
 def parse_shard(given: str | None) -> tuple[int, int]:

@@ -9,9 +9,9 @@ import torch
 
 from deep_cnn.data.decode import ADVICE
 from deep_cnn.data.feed import Batch, Feed, Pixels
-from deep_cnn.errors import DataError
-from deep_cnn.prediction.inputs import Images
-from deep_cnn.prediction.members import Member, rows_together
+from deep_cnn.inference.members import Member, rows_together
+from deep_cnn.inference.predict.inputs import Images
+from deep_cnn.runtime.errors import DataError
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from deep_cnn.models.small import SmallFamily, conv, he_initialise
+from deep_cnn.models.zoo.small import SmallFamily, conv, he_initialise
 
 
 class Dense(nn.Module):

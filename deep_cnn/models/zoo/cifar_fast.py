@@ -12,8 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from deep_cnn.models.own_training import OwnTraining
-from deep_cnn.models.small import SmallFamily, conv
+from deep_cnn.models.zoo.custom_training import OwnTraining
+from deep_cnn.models.zoo.small import SmallFamily, conv
 
 PATCH = 2  # pixels
 WIDTHS = (64, 256, 256)

@@ -7,7 +7,7 @@ for CIFAR-10, a block that keeps the size but not the channels has a shortcut by
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from deep_cnn.models.small import SmallFamily, conv, he_initialise
+from deep_cnn.models.zoo.small import SmallFamily, conv, he_initialise
 
 GROUPS = (  # expansion, channels, blocks, stride of the first: table 2 of the paper, the second group's stride 1 for 2
     (1, 16, 1, 1),

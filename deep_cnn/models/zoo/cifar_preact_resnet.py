@@ -9,7 +9,7 @@ from functools import partial
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from deep_cnn.models.small import SmallFamily, conv, he_initialise
+from deep_cnn.models.zoo.small import SmallFamily, conv, he_initialise
 
 
 class PreActBasic(nn.Module):

@@ -12,8 +12,8 @@ from pathlib import Path
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from deep_cnn.models.family import Published
-from deep_cnn.models.small import CIFAR10, SmallFamily, conv, he_initialise
+from deep_cnn.models.zoo.family import Published
+from deep_cnn.models.zoo.small import CIFAR10, SmallFamily, conv, he_initialise
 
 # of half a megabyte, and so within the package; its model card lies beside it (benchmarks/ship_network.py writes both)
 SHIPPED = Path(__file__).parent / "shipped" / "cifar_resnet20.pt"

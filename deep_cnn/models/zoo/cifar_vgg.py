@@ -8,7 +8,7 @@ from functools import partial
 
 from torch import Tensor, nn
 
-from deep_cnn.models.small import SmallFamily, he_initialise
+from deep_cnn.models.zoo.small import SmallFamily, he_initialise
 
 WIDTHS = (64, 128, 256, 512, 512)
 DEPTHS = {  # convolutions in each of the five blocks

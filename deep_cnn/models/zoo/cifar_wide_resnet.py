@@ -6,8 +6,8 @@ within blocks, with which the paper experiments.
 
 from functools import partial
 
-from deep_cnn.models.cifar_preact_resnet import STAGES, PreActBasic, PreActResNet
-from deep_cnn.models.small import SmallFamily
+from deep_cnn.models.zoo.cifar_preact_resnet import STAGES, PreActBasic, PreActResNet
+from deep_cnn.models.zoo.small import SmallFamily
 
 
 def _wide_resnet(depth: int, k: int) -> partial:

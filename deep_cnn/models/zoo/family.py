@@ -12,9 +12,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from deep_cnn import weights
 from deep_cnn.data.preprocess import Preprocessing
-from deep_cnn.errors import ConfigError
+from deep_cnn.models import weights
+from deep_cnn.runtime.errors import ConfigError
 
 Stages = list[tuple[str, list[str]]]  # (stage, names of its modules and bare parameters), from the input on
 

@@ -4,8 +4,7 @@ To add one: write its file in this folder, the paper cited at its top, ending in
 constructors; then add that value to NETWORKS. Nothing else knows networks by name.
 """
 
-from deep_cnn.errors import ConfigError, nearest
-from deep_cnn.models import (
+from deep_cnn.models.zoo import (
     cifar_densenet,
     cifar_fast,
     cifar_mobilenet_v2,
@@ -16,8 +15,9 @@ from deep_cnn.models import (
     torchvision_families,
     tutorial_net,
 )
-from deep_cnn.models.family import Family
-from deep_cnn.models.timm_models import TimmModels
+from deep_cnn.models.zoo.family import Family
+from deep_cnn.models.zoo.timm_models import TimmModels
+from deep_cnn.runtime.errors import ConfigError, nearest
 
 NETWORKS: tuple[Family | TimmModels, ...] = (
     *torchvision_families.FAMILIES,

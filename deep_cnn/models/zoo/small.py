@@ -5,7 +5,7 @@ from functools import partial
 from torch import nn
 
 from deep_cnn.data.preprocess import Preprocessing
-from deep_cnn.models.family import Family, Published
+from deep_cnn.models.zoo.family import Family, Published
 
 # mean and spread of all pixels of CIFAR-10's training set, for files of weights that say nothing of their own
 CIFAR10 = Preprocessing(32, 32, (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616))

@@ -6,10 +6,10 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from deep_cnn import weights
 from deep_cnn.data.preprocess import INTERPOLATIONS, Preprocessing
-from deep_cnn.errors import CheckpointError, ConfigError, nearest
-from deep_cnn.models.family import Published, Stages, group_parameters
+from deep_cnn.models import weights
+from deep_cnn.models.zoo.family import Published, Stages, group_parameters
+from deep_cnn.runtime.errors import CheckpointError, ConfigError, nearest
 
 PREFIX = "timm/"
 _FIT = {"center": "crop", "squash": "squash", "border": "pad"}  # timm's crop_mode -> ours

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torchvision import models
 
 from deep_cnn.data.preprocess import Preprocessing
-from deep_cnn.models.family import Family, Published, resized_positions
+from deep_cnn.models.zoo.family import Family, Published, resized_positions
 
 INCEPTION_SIDE = 299  # below it, the auxiliary branch's 5x5 convolution gets a map smaller than its kernel
 

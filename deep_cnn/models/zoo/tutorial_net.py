@@ -6,7 +6,7 @@ LeCun, Bottou, Bengio and Haffner, "Gradient-based learning applied to document 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from deep_cnn.models.small import SmallFamily
+from deep_cnn.models.zoo.small import SmallFamily
 
 
 class Net(nn.Module):

@@ -6,15 +6,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from deep_cnn.comparison import picture, published, table
-from deep_cnn.comparison.paired import Difference, difference_of_rows
-from deep_cnn.comparison.picture import Point
-from deep_cnn.comparison.runs import Row, Run, read_runs, rows_of, value
-from deep_cnn.counting import Size, count
-from deep_cnn.errors import ConfigError, nearest
-from deep_cnn.model_builder import ModelSpec
-from deep_cnn.report.record import Record
-from deep_cnn.storage import write_rows, write_text
+from deep_cnn.models.build import ModelSpec
+from deep_cnn.models.complexity import Size, count
+from deep_cnn.reporting.compare import picture, published
+from deep_cnn.reporting.compare.paired import Difference, difference_of_rows
+from deep_cnn.reporting.compare.picture import Point
+from deep_cnn.reporting.compare.rows import csv_rows, is_share, metric_label, text_table
+from deep_cnn.reporting.compare.runs import Row, Run, read_runs, rows_of, value
+from deep_cnn.reporting.report.record import Record
+from deep_cnn.runtime.atomic import write_rows, write_text
+from deep_cnn.runtime.errors import ConfigError, nearest
 
 log = logging.getLogger(__name__)
 
@@ -70,7 +71,7 @@ def compare(outputs: Path, folder: Path, asked: Asked) -> list[Section]:
     if asked.reference and not any(references(section) for section in sections):
         raise ConfigError(
             "--reference: the published values are top1 on CIFAR-10's ten classes; these runs have "
-            + "; ".join(f"{table.metric_label(s.metric)} on {s.title}" for s in sections)
+            + "; ".join(f"{metric_label(s.metric)} on {s.title}" for s in sections)
         )
     if len(sections) > 1:
         notes.append(
@@ -83,7 +84,7 @@ def compare(outputs: Path, folder: Path, asked: Asked) -> list[Section]:
     folder.mkdir(parents=True, exist_ok=True)
     for number, section in enumerate(sections, 1):
         found = differences(section, baseline) if baseline else {}
-        cells += table.csv_rows(section.rows, section.metric, section.title, found)
+        cells += csv_rows(section.rows, section.metric, section.title, found)
         lines += [*section_lines(section, baseline, found), ""]
         draw(section, folder / figure_name(section, number if len(sections) > 1 else None), asked.reference)
     lines += [f"Note: {note}" for note in dict.fromkeys(notes)]
@@ -140,7 +141,7 @@ def sorted_section(section: Section, notes: list[str]) -> Section:
     """The best row first, those without a value last and told."""
     sign = 1 if section.lower_is_better else -1
     values = {row.name: value(row, section.split, section.metric) for row in section.rows}
-    label = table.metric_label(section.metric)
+    label = metric_label(section.metric)
     for row in section.rows:
         if values[row.name] is None:
             notes.append(f"{row.name}: has no {section.split} {label} and is not in the figure")
@@ -156,7 +157,7 @@ def section_lines(section: Section, baseline: Row | None, found: dict[str, Diffe
     runs = [run for row in rows for run in row.runs]
     sets = list(dict.fromkeys(run.test_set for run in runs if run.test_set))
     letters = {name: chr(ord("A") + k % 26) for k, name in enumerate(sets)} | {"": "?"} if len(sets) > 1 else {}
-    lines = [f"{section.title}:", *table.text_table(rows, section.metric, differences=found, test_sets=letters)]
+    lines = [f"{section.title}:", *text_table(rows, section.metric, differences=found, test_sets=letters)]
     if any(len(row.runs) > 1 for row in rows):
         lines.append(
             "  ±: standard deviation between runs that differ only in the seed, n of them; their time is the mean"
@@ -212,12 +213,12 @@ def draw(section: Section, path: Path, reference: bool) -> None:
     if not points:
         path.unlink(missing_ok=True)
         return
-    scale = 100 if table.is_share(section.metric) else 1
+    scale = 100 if is_share(section.metric) else 1
     others = [Point(p.name, p.parameters, scale * p.top1) for p in references(section)] if reference else []
     several = any(len(row.runs) > 1 for row in section.rows)
     alone = any(len(row.runs) == 1 for row in section.rows)
     kinds = ["95% interval"] * alone + ["± standard deviation between seeds"] * several
-    label = f"{section.split} {table.metric_label(section.metric)}" + (" (%)" if scale == 100 else "")
+    label = f"{section.split} {metric_label(section.metric)}" + (" (%)" if scale == 100 else "")
     picture.against_parameters(
         points,
         others,
@@ -232,7 +233,7 @@ def draw(section: Section, path: Path, reference: bool) -> None:
 
 def points_of(section: Section) -> list[Point]:
     """Rows as points in the units of the axis: named after the network, or after the run where networks come twice."""
-    scale = 100 if table.is_share(section.metric) else 1
+    scale = 100 if is_share(section.metric) else 1
     models = [row.first.model for row in section.rows]
     points = []
     for row in section.rows:

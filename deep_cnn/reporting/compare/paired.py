@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from deep_cnn.comparison.runs import Row
-from deep_cnn.errors import ConfigError
-from deep_cnn.intervals import bootstrap_intervals
-from deep_cnn.metrics import SampleScores
+from deep_cnn.reporting.compare.runs import Row
+from deep_cnn.runtime.errors import ConfigError
+from deep_cnn.tasks.intervals import bootstrap_intervals
+from deep_cnn.tasks.metrics import SampleScores
 
 
 @dataclass(frozen=True)

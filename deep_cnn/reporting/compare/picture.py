@@ -10,9 +10,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from deep_cnn.comparison.front import pareto_front
-from deep_cnn.comparison.labels import place_labels
-from deep_cnn.plots import BLUE, GREY, ORANGE, save, short_label
+from deep_cnn.reporting.compare.front import pareto_front
+from deep_cnn.reporting.compare.labels import place_labels
+from deep_cnn.reporting.plots.figures import BLUE, GREY, ORANGE, save, short_label
 
 DPI = 130  # of plots.save: names are laid out in its pixels
 

@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from typing import Any
 
-from deep_cnn.comparison.paired import Difference
-from deep_cnn.comparison.picture import counted
-from deep_cnn.comparison.runs import Row, Value, value
-from deep_cnn.format import duration
-from deep_cnn.identity import shown as shown_flag
-from deep_cnn.result_text import LABELS, SHARES, shown
+from deep_cnn.config.identity import shown as shown_flag
+from deep_cnn.reporting.compare.paired import Difference
+from deep_cnn.reporting.compare.picture import counted
+from deep_cnn.reporting.compare.runs import Row, Value, value
+from deep_cnn.reporting.result_text import LABELS, SHARES, shown
+from deep_cnn.runtime.format import duration
 
 TOLD_APART = {"seed", "model", "epochs"}  # flags that have a column of their own
 

@@ -11,13 +11,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from deep_cnn.counting import Size
-from deep_cnn.errors import DataError, nearest
-from deep_cnn.metrics import SampleScores
-from deep_cnn.report.record import Record, read_record
-from deep_cnn.run_files import RunFiles
-from deep_cnn.storage import read_json
-from deep_cnn.tasks import scores_of_decoded
+from deep_cnn.config.identity import sources_of
+from deep_cnn.models.complexity import Size
+from deep_cnn.reporting.report.record import Record, read_record
+from deep_cnn.runtime.atomic import read_json
+from deep_cnn.runtime.errors import DataError, nearest
+from deep_cnn.runtime.run_files import RunFiles
+from deep_cnn.tasks.base import scores_of_decoded
+from deep_cnn.tasks.metrics import SampleScores
 
 
 @dataclass(frozen=True)
@@ -226,7 +227,7 @@ def rows_of(runs: Sequence[Run]) -> tuple[list[Row], list[str]]:
     for run in runs:
         others = tuple(sorted((name, repr(flag)) for name, flag in run.flags.items() if name != "seed"))
         programs = groups.setdefault((run.data, others), {})
-        seeds = programs.setdefault(run.record.config["identity"]["sources"], {})
+        seeds = programs.setdefault(sources_of(run.record.config["identity"]), {})
         if run.seed in seeds:
             notes.append(
                 f"{run.name} is the same run as {seeds[run.seed].name} (flags, data and program): counted once"

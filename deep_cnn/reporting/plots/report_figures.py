@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from deep_cnn.plots import BLUE, GREY, MAX_POINTS, ORANGE, grid, save, short_label
+from deep_cnn.reporting.plots.figures import BLUE, GREY, MAX_POINTS, ORANGE, grid, save, short_label
 
 
 def reliability(bins: Sequence[dict], path: str | Path) -> None:

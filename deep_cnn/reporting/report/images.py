@@ -9,7 +9,7 @@ from torchvision.io import encode_jpeg
 
 from deep_cnn.data.decode import decode
 from deep_cnn.data.preprocess import Preprocessing
-from deep_cnn.errors import DataError
+from deep_cnn.runtime.errors import DataError
 
 SIDE = 144  # pixels of a photograph: sharp at 96 on a phone's screen, 5 kB each
 

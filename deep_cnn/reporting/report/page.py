@@ -6,21 +6,21 @@ from typing import Any
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from deep_cnn import plots
-from deep_cnn.calibration import calibration
-from deep_cnn.config import Config
+from deep_cnn.config.schema import Config
 from deep_cnn.data.index import SPLITS
 from deep_cnn.data.preprocess import Preprocessing
-from deep_cnn.examples import score
-from deep_cnn.explanation.gallery import explanation_pictures
-from deep_cnn.format import duration
-from deep_cnn.metrics import ClassificationScores
-from deep_cnn.report import pictures
-from deep_cnn.report.images import Photographs, Shown, png
-from deep_cnn.report.record import Record, read_record
-from deep_cnn.result_text import LABELS, few_groups, shown
-from deep_cnn.run_files import RunFiles
-from deep_cnn.storage import write_atomically
+from deep_cnn.inference.explain.gallery import explanation_pictures
+from deep_cnn.reporting.examples import score
+from deep_cnn.reporting.plots import report_figures
+from deep_cnn.reporting.plots.figures import confusion_matrix, learning_curves, predicted_vs_true
+from deep_cnn.reporting.report.images import Photographs, Shown, png
+from deep_cnn.reporting.report.record import Record, read_record
+from deep_cnn.reporting.result_text import LABELS, few_groups, shown
+from deep_cnn.runtime.atomic import write_atomically
+from deep_cnn.runtime.format import duration
+from deep_cnn.runtime.run_files import RunFiles
+from deep_cnn.tasks.calibration import calibration
+from deep_cnn.tasks.metrics import ClassificationScores
 
 MAX_CLASSES = 60  # more, and a table is longer than anybody reads
 EXAMPLE_CLASSES, EXAMPLES_EACH = 24, 4
@@ -51,7 +51,7 @@ def write_report(files: RunFiles, data: Path | None, state: str | None = None) -
 def render(template: str, **values: Any) -> str:
     """A template of this folder; all text in it is escaped, and a name it lacks is an error."""
     environment = Environment(
-        loader=PackageLoader("deep_cnn.report", "templates"),
+        loader=PackageLoader("deep_cnn.reporting.report", "templates"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -120,19 +120,19 @@ def draw_pictures(record: Record) -> None:
     """Those that the run itself has not drawn."""
     task, results = record.task, record.files.results
     if not (results / "learning_curves.png").exists():
-        plots.learning_curves(record.history, results / "learning_curves.png", record.best_epoch, LABELS)
+        learning_curves(record.history, results / "learning_curves.png", record.best_epoch, LABELS)
     if record.tested is None:
         return
     said, true = record.tested
     if task.kind == "single":
         if not (results / "confusion_matrix.png").exists():
             matrix = ClassificationScores.of(said, true, task.names).confusion()
-            plots.confusion_matrix(matrix, task.names, results / "confusion_matrix.png")
-        pictures.reliability(calibration(said, true)["bins"], results / "reliability.png")
+            confusion_matrix(matrix, task.names, results / "confusion_matrix.png")
+        report_figures.reliability(calibration(said, true)["bins"], results / "reliability.png")
     elif task.kind == "scores":
         if not (results / "predicted_vs_true.png").exists():
-            plots.predicted_vs_true(said, true, task.names, results / "predicted_vs_true.png")
-        pictures.residuals(said, true, task.names, results / "residuals.png")
+            predicted_vs_true(said, true, task.names, results / "predicted_vs_true.png")
+        report_figures.residuals(said, true, task.names, results / "residuals.png")
 
 
 def headline(record: Record) -> str:

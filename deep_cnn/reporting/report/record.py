@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from deep_cnn.advice import advise, majority, majority_loss
-from deep_cnn.errors import DataError
-from deep_cnn.run_files import RunFiles
-from deep_cnn.storage import read_json
-from deep_cnn.tasks import TASKS, Task, task_from_dict
+from deep_cnn.reporting.advice import advise, majority, majority_loss
+from deep_cnn.runtime.atomic import read_json
+from deep_cnn.runtime.errors import DataError
+from deep_cnn.runtime.run_files import RunFiles
+from deep_cnn.tasks.base import TASKS, Task, task_from_dict
 
 
 @dataclass(frozen=True)

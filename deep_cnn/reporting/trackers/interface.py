@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from deep_cnn.examples import Example
+from deep_cnn.reporting.examples import Example
 
 
 @dataclass(frozen=True)

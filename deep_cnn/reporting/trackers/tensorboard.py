@@ -6,8 +6,8 @@ from typing import Any
 from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams
 
-from deep_cnn.examples import contact_sheet
-from deep_cnn.trackers.interface import Epoch, flat_numbers
+from deep_cnn.reporting.examples import contact_sheet
+from deep_cnn.reporting.trackers.interface import Epoch, flat_numbers
 
 FOLDERS = {"train": "train", "val": "validation"}  # train_loss -> train/loss
 

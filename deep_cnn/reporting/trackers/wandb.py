@@ -16,11 +16,11 @@ import urllib.parse
 from pathlib import Path
 from typing import Any
 
-from deep_cnn.examples import contact_sheet
-from deep_cnn.run_files import RunFiles
-from deep_cnn.scheduler import job_variable
-from deep_cnn.storage import read_json, write_json
-from deep_cnn.trackers.interface import Epoch, flat_numbers
+from deep_cnn.reporting.examples import contact_sheet
+from deep_cnn.reporting.trackers.interface import Epoch, flat_numbers
+from deep_cnn.runtime.atomic import read_json, write_json
+from deep_cnn.runtime.run_files import RunFiles
+from deep_cnn.runtime.scheduler import job_variable
 
 log = logging.getLogger(__name__)
 

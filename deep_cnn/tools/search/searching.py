@@ -4,19 +4,21 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-from deep_cnn import identity, logbook, preparation, run, stopping
-from deep_cnn.errors import ConfigError, MachineError, nearest
-from deep_cnn.fields import parse_duration
-from deep_cnn.recipes import with_recipe
-from deep_cnn.scheduler import granted_time
-from deep_cnn.search.several import Launch
-from deep_cnn.search.space import Space, grid, parse_space
-from deep_cnn.search.study import Study, open_study
-from deep_cnn.search.summary import summarise
-from deep_cnn.search.trials import given_flags, trial_config, work
-from deep_cnn.stopping import Stopped
-from deep_cnn.tasks import Task
-from deep_cnn.walltime import since_start
+from deep_cnn.config import identity
+from deep_cnn.config.fields import parse_duration
+from deep_cnn.config.recipes import with_recipe
+from deep_cnn.runtime import console, signals
+from deep_cnn.runtime.errors import ConfigError, MachineError, nearest
+from deep_cnn.runtime.scheduler import granted_time
+from deep_cnn.runtime.signals import Stopped
+from deep_cnn.runtime.walltime import since_start
+from deep_cnn.tasks.base import Task
+from deep_cnn.tools.search.several import Launch
+from deep_cnn.tools.search.space import Space, grid, parse_space
+from deep_cnn.tools.search.study import Study, open_study
+from deep_cnn.tools.search.summary import summarise
+from deep_cnn.tools.search.trials import given_flags, trial_config, work
+from deep_cnn.training import run, setup
 
 log = logging.getLogger(__name__)
 
@@ -34,14 +36,14 @@ def search(options: Any) -> None:
     Raises:
         Stopped: by a signal or --max_time; every trial goes on with the same command.
     """
-    logbook.console_only()
+    console.console_only()
     space, fixed = parse_space(options.space), given_flags(options)
     both = sorted(space.keys() & fixed.keys() - {"recipe"})
     if both:
         raise ConfigError(f"--{both[0]} is fixed and searched; leave one of the two out")
     total = how_many(options, space)
-    with logbook.quiet_console():
-        materials = preparation.gather(with_recipe(fixed), fresh=False)  # mistakes in the data show before any trial
+    with console.quiet_console():
+        materials = setup.gather(with_recipe(fixed), fresh=False)  # mistakes in the data show before any trial
     if not len(materials.dataset.splits.validation):
         raise ConfigError("a search needs a validation set; see --val_split")
     metric = choose_metric(options.metric, materials.task)
@@ -80,7 +82,7 @@ def search(options: Any) -> None:
         work(study, fixed, metric, before_each_trial(seconds), together and together.train)
     except Stopped:
         summarise(study, fixed, metric, about)
-        if stopping.requested() or not by_budget:
+        if signals.requested() or not by_budget:
             raise
         log.info("--budget=%s is spent; the same command goes on with what is open", options.budget)
     else:
@@ -120,7 +122,7 @@ def before_each_trial(seconds: float | None) -> Callable[[], str | None]:
     """A function: when the next trial must stop, as --max_time has it. Raises Stopped when no other can be begun."""
 
     def limit() -> str | None:
-        stopping.raise_if_requested()
+        signals.raise_if_requested()
         if seconds is not None and since_start() > seconds - SPARE:
             raise Stopped("no time is left for another trial; everything is saved, the same command goes on")
         return None if seconds is None else f"{seconds}s"

@@ -1,6 +1,6 @@
 """A trial that several processes train together: torchrun starts them, and the first of them reports to the study.
 
-`python -m deep_cnn.search.several SETTINGS.json` is one of these processes.
+`python -m deep_cnn.tools.search.several SETTINGS.json` is one of these processes.
 """
 
 import contextlib
@@ -15,19 +15,20 @@ from typing import Any
 
 import optuna
 
-from deep_cnn import errors, logbook, processes, run, stopping
-from deep_cnn.config import Config
-from deep_cnn.errors import MachineError
-from deep_cnn.fields import parse_duration
-from deep_cnn.launch import plain_environment, tell
-from deep_cnn.processes import Processes
-from deep_cnn.run_files import RunFiles
-from deep_cnn.run_lock import RunLock
-from deep_cnn.search.study import Claim, make_pruner, storage_of
-from deep_cnn.search.trials import Pruned, reporter
-from deep_cnn.stopping import Stopped
-from deep_cnn.storage import read_json, write_json
-from deep_cnn.walltime import since_start
+from deep_cnn.config.fields import parse_duration
+from deep_cnn.config.schema import Config
+from deep_cnn.runtime import console, distributed, errors, signals
+from deep_cnn.runtime.atomic import read_json, write_json
+from deep_cnn.runtime.distributed import Processes
+from deep_cnn.runtime.errors import MachineError
+from deep_cnn.runtime.launch import plain_environment, tell
+from deep_cnn.runtime.lock import RunLock
+from deep_cnn.runtime.run_files import RunFiles
+from deep_cnn.runtime.signals import Stopped
+from deep_cnn.runtime.walltime import since_start
+from deep_cnn.tools.search.study import Claim, make_pruner, storage_of
+from deep_cnn.tools.search.trials import Pruned, reporter
+from deep_cnn.training import run
 
 POLL = 0.2  # seconds between two looks whether the trial is done, or a signal has come
 
@@ -58,10 +59,10 @@ class Launch:
             "lock": claim.lock.me,
         }
         write_json(settings, values)
-        launch_and_wait(self.processes, ["deep_cnn.search.several", str(settings)])
+        launch_and_wait(self.processes, ["deep_cnn.tools.search.several", str(settings)])
         found = read_json(outcome)
-        if found is None and stopping.requested():
-            raise stopping.before_the_first_step(stopping.requested())
+        if found is None and signals.requested():
+            raise signals.before_the_first_step(signals.requested())
         if found is None:
             raise MachineError(f"the processes of trial {claim.trial.number} died; what they said stands above")
         raise_again(**found)
@@ -75,13 +76,13 @@ def launch_and_wait(count: int, module: list[str]) -> int:
     """torchrun with so many processes of a module, to its end; a signal is passed on. Returns its exit code."""
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={count}"]
     command = [*torchrun, "-m", *module]
-    with stopping.between_steps(), contextlib.ExitStack() as stack:
+    with signals.between_steps(), contextlib.ExitStack() as stack:
         child = subprocess.Popen(command, env=plain_environment())
         stack.callback(child.wait)
         stack.callback(child.terminate)  # if this process ends first
         asked = False
         while child.poll() is None:
-            if stopping.requested() and not asked:
+            if signals.requested() and not asked:
                 asked = True
                 child.terminate()  # torchrun tells its processes, which save and end
             time.sleep(POLL)
@@ -98,12 +99,12 @@ def raise_again(kind: str, said: str) -> None:
 
 
 def main(settings: str) -> int:
-    stopping.catch_signals()
+    signals.catch_signals()
     values = json.loads(Path(settings).read_text(encoding="utf-8"))
     launch, config = Launch(**values["launch"]), Config.from_dict(values["config"])
-    logbook.console_only()
+    console.console_only()
     try:
-        with processes.joined(config.device, parse_duration("peer_timeout", config.peer_timeout)) as everyone:
+        with distributed.joined(config.device, parse_duration("peer_timeout", config.peer_timeout)) as everyone:
             train(launch, config, values, everyone)
     except Stopped:  # before the trial began
         return 0
@@ -118,7 +119,7 @@ def train(launch: Launch, config: Config, values: dict[str, Any], everyone: Proc
     files = RunFiles(Path(launch.folder), config.run_name)
     lock = RunLock(files.lock, values["lock"])  # held by the process that started these
     after_epoch = reporter(open_trial(launch, values["trial"]), launch.metric) if everyone.first else _never
-    with logbook.quiet_console(), everyone.first_holds(lambda: logbook.opened(files.log)):
+    with console.quiet_console(), everyone.first_holds(lambda: console.opened(files.log)):
         kind, said = "done", ""
         try:
             run.carry_out(config, files, lock, after_epoch=after_epoch, everyone=everyone)

@@ -14,9 +14,9 @@ import numpy as np
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.samplers import BaseSampler
 
-from deep_cnn.config import Config
-from deep_cnn.draws import draws, permutation
-from deep_cnn.errors import ConfigError, nearest
+from deep_cnn.config.schema import Config
+from deep_cnn.runtime.errors import ConfigError, nearest
+from deep_cnn.runtime.rng import draws, permutation
 
 Space = dict[str, BaseDistribution]
 

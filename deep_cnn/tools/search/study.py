@@ -15,11 +15,11 @@ from optuna.storages import JournalStorage, get_storage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import FrozenTrial, TrialState
 
-from deep_cnn.draws import number
-from deep_cnn.errors import ConfigError, MachineError
-from deep_cnn.run_files import RunFiles
-from deep_cnn.run_lock import RunLock, held, vacant
-from deep_cnn.search.space import PointSampler, Space, grid_point, random_point
+from deep_cnn.runtime.errors import ConfigError, MachineError
+from deep_cnn.runtime.lock import RunLock, held, vacant
+from deep_cnn.runtime.rng import number
+from deep_cnn.runtime.run_files import RunFiles
+from deep_cnn.tools.search.space import PointSampler, Space, grid_point, random_point
 
 log = logging.getLogger(__name__)
 

@@ -8,14 +8,14 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from deep_cnn.format import duration
-from deep_cnn.identity import command_line
-from deep_cnn.report.images import png
-from deep_cnn.report.page import render, write_page
-from deep_cnn.search import pictures
-from deep_cnn.search.study import Study
-from deep_cnn.search.trials import trial_config
-from deep_cnn.storage import write_json, write_rows
+from deep_cnn.config.identity import command_line
+from deep_cnn.reporting.report.images import png
+from deep_cnn.reporting.report.page import render, write_page
+from deep_cnn.runtime.atomic import write_json, write_rows
+from deep_cnn.runtime.format import duration
+from deep_cnn.tools.search import pictures
+from deep_cnn.tools.search.study import Study
+from deep_cnn.tools.search.trials import trial_config
 
 log = logging.getLogger(__name__)
 

@@ -11,12 +11,13 @@ from typing import Any
 import optuna
 from optuna.trial import TrialState
 
-from deep_cnn import logbook, run
-from deep_cnn.config import Config
-from deep_cnn.errors import DeepCNNError, MachineError, NonFiniteLoss
-from deep_cnn.recipes import with_recipe
-from deep_cnn.search.study import Claim, Study
-from deep_cnn.stopping import Stopped
+from deep_cnn.config.recipes import with_recipe
+from deep_cnn.config.schema import Config
+from deep_cnn.runtime import console
+from deep_cnn.runtime.errors import DeepCNNError, MachineError, NonFiniteLoss
+from deep_cnn.runtime.signals import Stopped
+from deep_cnn.tools.search.study import Claim, Study
+from deep_cnn.training import run
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +65,7 @@ def work(
             params = ", ".join(f"{name}={_short(value)}" for name, value in claim.trial.params.items())
             log.info("Trial %d%s: %s", claim.trial.number, " goes on" if claim.reopened else "", params)
             try:
-                with logbook.opened(claim.files.log), logbook.quiet_console():
+                with console.opened(claim.files.log), console.quiet_console():
                     where = {"run_name": claim.files.name, "resume": "auto", "max_time": limit, "config": None}
                     config = trial_config(fixed, claim.trial.params, **where)
                     (train or functools.partial(train_here, metric=metric))(claim, config)

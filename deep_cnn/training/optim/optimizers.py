@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 import torch
 from torch import nn
 
-from deep_cnn.muon import Muon, is_matrix
+from deep_cnn.training.optim.muon import Muon, is_matrix
 
 
 def parameter_groups(

@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from deep_cnn import engine
-from deep_cnn.optim import follows_lr
-from deep_cnn.plan import Plan
-from deep_cnn.plots import BLUE, ORANGE, save
+from deep_cnn.reporting.plots.figures import BLUE, ORANGE, save
+from deep_cnn.training import loop
+from deep_cnn.training.optim.optimizers import follows_lr
+from deep_cnn.training.plan import Plan
 
 STEPS = 100
 LOWEST = 1e-6
@@ -72,7 +72,7 @@ def _losses(plan: Plan, rates: np.ndarray, between: Callable[[], None]) -> list[
 
     repeats = range(0, count, plan.steps)  # the first epoch, again and again
     batches = itertools.chain.from_iterable(plan.train_batches(0, 0, first) for first in repeats)
-    steps = engine.train_one_epoch(
+    steps = loop.train_one_epoch(
         network,
         itertools.islice(batches, count),
         m.task,

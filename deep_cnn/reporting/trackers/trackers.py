@@ -5,10 +5,10 @@ import logging
 from collections.abc import Iterator
 from typing import Any
 
-from deep_cnn.config import Config
-from deep_cnn.run_files import RunFiles
-from deep_cnn.stopping import Stopped
-from deep_cnn.trackers.interface import Epoch, Tracker
+from deep_cnn.config.schema import Config
+from deep_cnn.reporting.trackers.interface import Epoch, Tracker
+from deep_cnn.runtime.run_files import RunFiles
+from deep_cnn.runtime.signals import Stopped
 
 log = logging.getLogger(__name__)
 
@@ -60,13 +60,13 @@ def open_trackers(config: Config, files: RunFiles, summary: str, epoch: int) -> 
     found: list[Tracker] = []
     if config.tensorboard:
         try:
-            from deep_cnn.trackers.to_tensorboard import TensorBoardTracker
+            from deep_cnn.reporting.trackers.tensorboard import TensorBoardTracker
 
             found.append(TensorBoardTracker(config.to_dict(), files.tensorboard, summary, epoch))
         except (ImportError, OSError) as error:
             log.warning("--tensorboard: cannot be started (%s); the run goes on without it", error)
     if config.wandb:
-        from deep_cnn.trackers.to_wandb import WandbTracker  # imports wandb itself in its own thread
+        from deep_cnn.reporting.trackers.wandb import WandbTracker
 
         found.append(WandbTracker(config.to_dict(), files))
     return found

@@ -1,0 +1,11 @@
+"""Finished runs side by side.
+
+front      The Pareto front: networks of which no other is both smaller and better
+job        Compare finished runs, from their files to the table and the figure
+labels     Names beside the points of a figure, none over another, nor over a point
+paired     Is one run better than another, or was it luck? Both are scored on the same resampled test images
+picture    The figure of a comparison: a metric against the number of parameters
+published  Accuracies on CIFAR-10 that others published, to be drawn beside one's own
+rows       The table of a comparison: as text for the console, and as a CSV with every metric
+runs       Which runs there are to compare, each read back from its files; and which of them differ only in the seed
+"""

@@ -1,0 +1,5 @@
+"""Figures.
+
+figures         Pictures of a run's results, as PNG files: each function takes values and a path
+report_figures  Pictures that only the report shows: calibration and residuals; as plots.py: values in, a PNG at a path
+"""
