@@ -10,6 +10,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))  # tests/scenes.py, the generator of images
 
 HERE = Path(__file__).parent
+ROOT = HERE.parent
 PLACES = HERE / "places_test_input"
 PERCEPTION = HERE / "test_input"
 

@@ -7,7 +7,7 @@ import sys
 import pandas as pd
 import pytest
 import torch
-from conftest import HERE, PERCEPTION, PLACES, TINY
+from conftest import PERCEPTION, PLACES, ROOT, TINY
 from PIL import Image
 from scenes import write_perception_set
 
@@ -65,7 +65,7 @@ def test_a_flag_that_does_not_exist():
 
 def test_what_the_readme_shows(tmp_path, monkeypatch):
     """README's block of Python, word for word, with a small untrained network in place of the pretrained one."""
-    text = (HERE.parent / "README.md").read_text(encoding="utf-8")
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
     blocks = [block.split("```")[0] for block in text.split("```python\n")[1:]]
     (shown,) = [block for block in blocks if "run = train(" in block]
     write_perception_set(tmp_path / "input" / "streets", 40, 32)
@@ -85,7 +85,7 @@ def test_what_the_readme_shows(tmp_path, monkeypatch):
 
 def test_a_checkpoint_in_five_lines(places_run, tmp_path, monkeypatch):
     """README's other block: the file of a network, and an image through its own preprocessing, give what `predict` gives."""
-    text = (HERE.parent / "README.md").read_text(encoding="utf-8")
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
     blocks = [part.split("```")[0] for part in text.split("```python\n")[1:]]
     (block,) = [block for block in blocks if 'meta["transform"]' in block]
     assert len([line for line in block.splitlines() if line]) == 5

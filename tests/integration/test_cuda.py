@@ -3,12 +3,11 @@
 import json
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from conftest import PLACES
+from conftest import PLACES, ROOT
 
 from deep_cnn.data import assemble
 from deep_cnn.data.assemble import Lane, Pixels, open_lane
@@ -244,7 +243,7 @@ def test_two_gpus_with_sync_batchnorm_train_what_one_trains(tmp_path):
     for count in (1, 2):
         launch = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={count}"] if count > 1 else []
         command = [sys.executable, *launch, *flags, f"--root_dir={tmp_path / str(count)}"]
-        done = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parent.parent, timeout=300)
+        done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=300)
         assert done.returncode == 0, done.stdout + done.stderr
         state = torch.load(tmp_path / str(count) / "outputs/models/default/last.pt", weights_only=True)
         found.append(state["weights"])

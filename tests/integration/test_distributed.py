@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import several
 import torch
-from conftest import PERCEPTION, PLACES
+from conftest import PERCEPTION, PLACES, ROOT
 from crashes import TRAINING, Server
 
 from deep_cnn.data.feed import Cut, Part
@@ -282,7 +282,7 @@ def torchrun(words: list[str], count: int = 2, **options) -> subprocess.Popen:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        cwd=Path(__file__).parent.parent,
+        cwd=ROOT,
         **options,
     )
 

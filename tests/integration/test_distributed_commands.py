@@ -6,16 +6,14 @@ import os
 import signal
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import several
-from conftest import PLACES
+from conftest import PLACES, ROOT
 from crashes import Server
 from test_processes import BATCHNORM
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="forks processes")
-ROOT = Path(__file__).parent.parent
 
 
 @pytest.fixture(scope="module")

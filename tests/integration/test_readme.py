@@ -7,13 +7,13 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
+from conftest import ROOT
 
 import deep_cnn
 from deep_cnn.cli.command_table import VERBS
 from deep_cnn.cli.parser import parse_flags
 from deep_cnn.config.schema import Config
 
-ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 

@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from conftest import HERE, ROOT
 
 if not hasattr(os, "fork") or sys.platform == "darwin":
     pytest.skip("forks a process that has imported torch, which is safe on Linux alone", allow_module_level=True)
@@ -26,7 +27,7 @@ from deep_cnn.runtime.run_files import RunFiles
 from deep_cnn.tools.verify_resume import differences
 
 KILLS = int(os.environ.get("DEEP_CNN_KILLS", "20"))
-PLACES = Path(__file__).parent / "places_test_input"
+PLACES = HERE / "places_test_input"
 PLAIN = [
     f"--data_dir={PLACES}",
     "--model=shufflenet_v2_x0_5",
@@ -312,7 +313,7 @@ def test_another_run_of_the_name_is_moved_aside_with_its_log(server, tmp_path):
 
 def test_a_real_process_stops_cleanly_while_it_imports(tmp_path):
     command = [sys.executable, "-m", "deep_cnn", *PLAIN, f"--root_dir={tmp_path}"]
-    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent.parent), "NCPUS": "1"}
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "NCPUS": "1"}
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment, text=True)
     time.sleep(1)  # torch takes longer
     process.terminate()

@@ -7,12 +7,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from conftest import HERE, ROOT
 
 from deep_cnn.cli.commands import verify_resume as command
 from deep_cnn.config.schema import Config
 from deep_cnn.tools import verify_resume
 
-HERE = Path(__file__).parent
 FLAGS = {
     "data_dir": str(HERE / "places_test_input"),
     "model": "shufflenet_v2_x0_5",
@@ -56,7 +56,7 @@ def test_it_really_kills_and_compares(tmp_path):
         "--kills=2",
         "--kill_seed=3",
     ]
-    environment = os.environ | {"PYTHONPATH": str(HERE.parent), "NCPUS": "1"}
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "NCPUS": "1"}
     answer = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     assert answer.returncode == 0, answer.stdout + answer.stderr
     assert len(re.findall(r"killed \d of 2: epoch \d+, step \d+ of \d+", answer.stdout)) == 2

@@ -8,7 +8,7 @@ import sys
 import time
 
 import pytest
-from conftest import HERE, TINY
+from conftest import ROOT, TINY
 from scenes import write_perception_set
 
 IMAGES, KILLS = 2000, 10
@@ -30,7 +30,7 @@ def predict_command(root, images, output, *more):
 @pytest.mark.slow
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="Windows has no SIGKILL")
 def test_each_image_once_and_the_same_bytes_after_ten_kills_and_in_three_shards(tmp_path):
-    env = os.environ | {"PYTHONPATH": str(HERE.parent)}
+    env = os.environ | {"PYTHONPATH": str(ROOT)}
     write_perception_set(tmp_path / "many", IMAGES, 48)
     for number in (0, 700, 701, 1999):  # failures at the ends and in a row are resumed over, too
         (tmp_path / "many" / "images" / f"street_{number:05d}.jpg").write_bytes(b"\xff\xd8\xffbroken")

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import several
+from conftest import ROOT
 from test_processes import EXACT
 
 pytestmark = pytest.mark.skipif(
@@ -72,9 +73,7 @@ class Hosts:
             *flags,
         ]
         with open(folder / f"said{number}.txt", "w", encoding="utf-8") as said:
-            return subprocess.Popen(
-                command, stdout=said, stderr=said, cwd=Path(__file__).parent.parent, env=os.environ | {"NCPUS": "1"}
-            )
+            return subprocess.Popen(command, stdout=said, stderr=said, cwd=ROOT, env=os.environ | {"NCPUS": "1"})
 
 
 @pytest.fixture
@@ -123,7 +122,7 @@ def test_two_hosts_train_lose_each_other_and_go_on(hosts, tmp_path):
             [sys.executable, "-m", "deep_cnn", *flags, f"--root_dir={one}"],
             check=True,
             capture_output=True,
-            cwd=Path(__file__).parent.parent,
+            cwd=ROOT,
             env=os.environ | {"NCPUS": "1"},
         )
         ours = several.last(several.RunFiles(one / "outputs", "default"))

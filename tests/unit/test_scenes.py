@@ -1,13 +1,11 @@
 """The generated images: scores known and not told by the mean colour, files as committed."""
 
 import csv
-from pathlib import Path
 
 import numpy as np
 import scenes
+from conftest import HERE
 from PIL import Image
-
-HERE = Path(__file__).parent
 
 
 def r2_of_mean_colour(n: int, size: int) -> float:

@@ -5,11 +5,11 @@ import io
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from conftest import ROOT
 from PIL import Image, ImageOps
 from torchvision.transforms.v2 import functional as F
 
@@ -18,7 +18,6 @@ from deep_cnn.data.decode import decode, image_size
 from deep_cnn.data.preprocess import Preprocessing
 from deep_cnn.runtime.errors import DataError
 
-ROOT = Path(__file__).parents[1]
 R = 64
 PRE = Preprocessing(resize=R, crop=56)
 

@@ -6,12 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import HERE
 
 from deep_cnn.data.files import Paths, scan
 from deep_cnn.data.index import FREE, TEST, TRAIN, VALIDATION, build_index
 from deep_cnn.runtime.errors import ConfigError, DataError
-
-HERE = Path(__file__).parent
 
 
 def touch(root: Path, *names: str) -> Path:

@@ -5,12 +5,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import HERE
 
 from deep_cnn.data.index import FREE, TEST, TRAIN, VALIDATION, build_index
 from deep_cnn.data.table import parse_where, read_table
 from deep_cnn.runtime.errors import ConfigError, DataError
 
-PULSE = Path(__file__).parent / "test_input"
+PULSE = HERE / "test_input"
 SAFETY, WEALTH = "50a68a51fdc9f05596000002", "50f62cb7a84ea7c5fdd2e458"
 
 

@@ -6,10 +6,10 @@ import hashlib
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import torch
+from conftest import HERE
 from torch import nn
 from torchvision import models as torchvision_models
 
@@ -30,7 +30,7 @@ from deep_cnn.models.freeze import parts
 from deep_cnn.models.zoo.networks import NETWORKS, find
 from deep_cnn.runtime.errors import CheckpointError, ConfigError
 
-FOLDER = Path(__file__).parent
+FOLDER = HERE
 
 # Trainable parameters with ten classes, as published: kuangliu/pytorch-cifar; He et al. 2016 (ResNet20 to ResNet110, with
 # shortcuts that have none); Zagoruyko and Komodakis 2016 (36.5 and 2.7 million); Jordan 2024 (1.97 million);

@@ -4,10 +4,10 @@ import re
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import torch
+from conftest import ROOT
 
 from deep_cnn.cli.main import main
 from deep_cnn.data.preprocess import Preprocessing
@@ -18,7 +18,6 @@ from deep_cnn.models.checkpoint import check_finite
 from deep_cnn.runtime.errors import CheckpointError
 
 NAME = "cifar_resnet20"
-ROOT = Path(__file__).parent.parent
 CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
 
