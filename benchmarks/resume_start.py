@@ -19,8 +19,8 @@ from deep_cnn.config.schema import Config
 from deep_cnn.models import checkpoint
 from deep_cnn.runtime import signals
 from deep_cnn.runtime.run_files import RunFiles
-from deep_cnn.training import run
-from deep_cnn.training.checkpointing import Keeper
+from deep_cnn.training.checkpointing import Checkpointer
+from deep_cnn.training.trainer import train
 
 STEPS = 10_000
 EARLY, LATE = 10, STEPS - 10
@@ -45,23 +45,23 @@ def make_images(folder: Path) -> Path:
 
 def seconds_to_first_step(config: Config, save_after: int | None = None) -> float:
     """Train until one step is done (or so many, and save); the seconds it took."""
-    original, counted = Keeper.after_step, [0]
+    original, counted = Checkpointer.after_step, [0]
 
-    def after_step(self: Keeper) -> None:
+    def after_step(self: Checkpointer) -> None:
         counted[0] += 1
         if counted[0] == (save_after or 1):
             if save_after:
                 self.save()
             raise signals.Stopped("measured")
 
-    Keeper.after_step = after_step
+    Checkpointer.after_step = after_step
     begun = time.perf_counter()
     try:
-        run.train(config)
+        train(config)
     except signals.Stopped:
         return time.perf_counter() - begun
     finally:
-        Keeper.after_step = original
+        Checkpointer.after_step = original
     raise AssertionError("the run ended by itself")
 
 

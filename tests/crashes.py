@@ -201,7 +201,7 @@ def train(request: dict) -> None:
 def tell_where(page: mmap.mmap) -> None:
     """Write phase and steps into the page at each change, from around the functions of the program."""
     from deep_cnn.models import checkpoint
-    from deep_cnn.training import checkpointing, outputs, run
+    from deep_cnn.training import checkpointing, outputs, trainer
 
     def within(module, name: str, phase: int) -> None:
         original = getattr(module, name)
@@ -215,24 +215,24 @@ def tell_where(page: mmap.mmap) -> None:
 
         setattr(module, name, wrapped)
 
-    within(run, "go_on", BETWEEN)
-    within(run, "train_epoch", TRAINING)
-    within(run, "validate_epoch", VALIDATION)
-    within(run, "keep_reference", ENDING)
-    within(run, "test", ENDING)
+    within(trainer.Trainer, "fit", BETWEEN)
+    within(trainer.Trainer, "train_epoch", TRAINING)
+    within(trainer.Trainer, "validate_epoch", VALIDATION)
+    within(trainer, "add_reference", ENDING)
+    within(trainer.Trainer, "test", ENDING)
     within(checkpoint, "save", SAVING)
     within(checkpoint, "save_last", SAVING)
     within(outputs, "write_epochs", SAVING)
     within(outputs, "write_test", SAVING)
     if "DEEP_CNN_KILLS" not in os.environ:  # pictures and report take 2 s of each training, and are not compared
-        outputs.write_plots = run.conclude = lambda *args, **kwargs: None
-    after_step = checkpointing.Keeper.after_step
+        outputs.write_plots = trainer.write_report_of = lambda *args, **kwargs: None
+    after_step = checkpointing.Checkpointer.after_step
 
     def counted(self) -> None:
         page[8:16] = (int.from_bytes(page[8:16], "little") + 1).to_bytes(8, "little")
         after_step(self)
 
-    checkpointing.Keeper.after_step = counted
+    checkpointing.Checkpointer.after_step = counted
 
 
 if __name__ == "__main__":

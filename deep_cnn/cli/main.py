@@ -9,7 +9,7 @@ from deep_cnn.cli.parser import parse_flags
 from deep_cnn.config.recipes import with_recipe
 from deep_cnn.config.schema import Config
 from deep_cnn.runtime.errors import ConfigError, DeepCNNError, nearest
-from deep_cnn.runtime.launch import place, tell
+from deep_cnn.runtime.launch import tell, this_rank
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -31,7 +31,7 @@ def _dispatch(argv: list[str]) -> int:
     if any(word in ("-h", "--help", "--help_all", "--help-all") for word in argv):
         print(help_text(verb, options_class, everything=any("all" in word for word in argv)))
         return 0
-    if place().count > 1 and not VERBS[verb].several:
+    if this_rank().world_size > 1 and not VERBS[verb].several:
         instead = "give --processes_per_trial, and " if verb == "search" else ""
         raise ConfigError(f"{verb}: is one process's work; {instead}start it without torchrun")
     given = parse_flags(argv, options_class)

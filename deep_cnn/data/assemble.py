@@ -28,10 +28,10 @@ RUN_AHEAD = (
 )
 RESIDENT_SHARE = 0.4  # of the GPU's free memory; the rest is for the network, whose need is not known beforehand
 
-Watch = Callable[[str], contextlib.AbstractContextManager]  # takes note of the time spent on something, by name
+Timer = Callable[[str], contextlib.AbstractContextManager]  # takes note of the time spent on something, by name
 
 
-def unwatched(name: str) -> contextlib.AbstractContextManager:
+def null_timer(name: str) -> contextlib.AbstractContextManager:
     return contextlib.nullcontext()
 
 
@@ -130,12 +130,14 @@ class Residents:
         """samples: the sample numbers that get a place, int64 (n,); total: how many the index has."""
         self.slots = np.full(total, -1, np.int64)
         self.slots[samples] = np.arange(len(samples))
-        self.present = np.zeros(total, bool)  # by sample number; true once its copy is queued on the lane's stream
+        self.present = np.zeros(
+            total, bool
+        )  # by sample number; true once its copy is queued on the copy_stream's stream
         self.images = torch.empty((len(samples), side, side, 3), dtype=torch.uint8, device=device)
 
 
 @dataclass
-class Lane:
+class CopyStream:
     """A GPU's second stream, on which batches are copied and augmented beside the step, and the images that live there.
 
     All feeds of a run share one: its order is what makes an image that one batch brought usable by the next.
@@ -159,15 +161,15 @@ class Lane:
             self.queued.popleft().synchronize()
 
 
-def open_lane(pixels: Pixels, samples: np.ndarray, device: torch.device) -> Lane | None:
-    """The lane of a run on a GPU, with its images resident where they fit; None on other devices."""
+def open_copy_stream(pixels: Pixels, samples: np.ndarray, device: torch.device) -> CopyStream | None:
+    """The copy_stream of a run on a GPU, with its images resident where they fit; None on other devices."""
     if device.type != "cuda":
         return None
-    lane, side = Lane(device), pixels.pre.resize
+    copy_stream, side = CopyStream(device), pixels.pre.resize
     if len(samples) * side * side * 3 < RESIDENT_SHARE * torch.cuda.mem_get_info(device)[0]:
-        with torch.cuda.stream(lane.stream):  # the memory belongs to the stream that writes it
-            lane.residents = Residents(samples, len(pixels.paths), side, device)
-    return lane
+        with torch.cuda.stream(copy_stream.stream):  # the memory belongs to the stream that writes it
+            copy_stream.residents = Residents(samples, len(pixels.paths), side, device)
+    return copy_stream
 
 
 class DeviceAssembler:
@@ -179,15 +181,15 @@ class DeviceAssembler:
         augmentation: Augmentation | None,
         seed: int,
         dtype: torch.dtype,
-        lane: Lane,
-        watch: Watch = unwatched,
+        copy_stream: CopyStream,
+        timer: Timer = null_timer,
     ):
         self.pixels, self.augmentation, self.seed = pixels, augmentation, seed
-        self.dtype, self.lane, self.watch = dtype, lane, watch
+        self.dtype, self.copy_stream, self.timer = dtype, copy_stream, timer
         self.normalise = Normaliser(pixels.pre.mean, pixels.pre.std)
 
     def start(self, pool: ThreadPoolExecutor, samples: np.ndarray, epoch: int) -> Pending:
-        residents, side = self.lane.residents, self.pixels.pre.resize
+        residents, side = self.copy_stream.residents, self.pixels.pre.resize
         if residents is not None:
             samples = np.unique(samples[~residents.present[samples]])  # a padded batch repeats its last one
         # pinned, from torch's pool of such memory, which gives a piece out again only after the copy from it is done
@@ -196,13 +198,13 @@ class DeviceAssembler:
         return Pending(buffer, [pool.submit(self.pixels.fill, buffer, samples, at) for at in chunks], samples)
 
     def finish(self, pending: Pending, samples: np.ndarray, epoch: int) -> torch.Tensor:
-        lane, pre = self.lane, self.pixels.pre
-        lane.wait_for_steps()
+        copy_stream, pre = self.copy_stream, self.pixels.pre
+        copy_stream.wait_for_steps()
         fresh = pending.wait()
-        with torch.cuda.stream(lane.stream):
-            with self.watch("copying"):
-                images = fresh.to(lane.device, non_blocking=True)  # (n, R, R, 3)
-            if lane.residents is not None:
+        with torch.cuda.stream(copy_stream.stream):
+            with self.timer("copying"):
+                images = fresh.to(copy_stream.device, non_blocking=True)  # (n, R, R, 3)
+            if copy_stream.residents is not None:
                 images = self._settle(images, pending.samples, samples)
             images = images.permute(0, 3, 1, 2)  # (B, 3, R, R)
             if self.augmentation is None or not self.augmentation.changes_pixels:
@@ -214,21 +216,21 @@ class DeviceAssembler:
 
     def rows(self, table: torch.Tensor, samples: np.ndarray) -> torch.Tensor:
         """The rows of a table on the device, e.g. the batch's targets."""
-        with torch.cuda.stream(self.lane.stream):
-            found = table.index_select(0, self.lane.upload(samples))
+        with torch.cuda.stream(self.copy_stream.stream):
+            found = table.index_select(0, self.copy_stream.upload(samples))
         return self._hand_over(found)
 
     def _settle(self, fresh: torch.Tensor, arrived: np.ndarray, samples: np.ndarray) -> torch.Tensor:
         """Give the images that arrived their places; returns the batch's, gathered on the device."""
-        home, lane = self.lane.residents, self.lane
+        home, copy_stream = self.copy_stream.residents, self.copy_stream
         if len(arrived):
-            home.images.index_copy_(0, lane.upload(home.slots[arrived]), fresh)
+            home.images.index_copy_(0, copy_stream.upload(home.slots[arrived]), fresh)
             home.present[arrived] = True
-        return home.images.index_select(0, lane.upload(home.slots[samples]))  # (B, R, R, 3)
+        return home.images.index_select(0, copy_stream.upload(home.slots[samples]))  # (B, R, R, 3)
 
     def _hand_over(self, tensor: torch.Tensor) -> torch.Tensor:
-        """To the stream that trains: it waits for the lane, and the memory is not given out again before it is done."""
-        main = torch.cuda.current_stream(self.lane.device)
-        main.wait_stream(self.lane.stream)
+        """To the stream that trains: it waits for the copy_stream, and the memory is not given out again before it is done."""
+        main = torch.cuda.current_stream(self.copy_stream.device)
+        main.wait_stream(self.copy_stream.stream)
         tensor.record_stream(main)
         return tensor

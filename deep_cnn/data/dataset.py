@@ -13,7 +13,7 @@ import torch
 
 from deep_cnn.config.fields import parse_subset
 from deep_cnn.config.schema import Config
-from deep_cnn.data.assemble import Lane, Pixels, Watch, open_lane, unwatched
+from deep_cnn.data.assemble import CopyStream, Pixels, Timer, null_timer, open_copy_stream
 from deep_cnn.data.augment.steps import center_crop, parse_augment
 from deep_cnn.data.balance import rarity
 from deep_cnn.data.cache import cache_folder, open_cache
@@ -238,12 +238,12 @@ def open_feeds(
     device: torch.device,
     dtype: torch.dtype,
     workers: int,
-    watch: Watch = unwatched,
+    timer: Timer = null_timer,
 ) -> dict[str, Feed]:
     """A feed for each split that has images: training augments, validation and test cut the centre."""
     everything = np.concatenate([dataset.samples(split) for split in SPLITS])
-    lane = open_lane(dataset.pixels, everything, device)
-    where = {"device": device, "dtype": dtype, "workers": workers, "lane": lane, "watch": watch}
+    copy_stream = open_copy_stream(dataset.pixels, everything, device)
+    where = {"device": device, "dtype": dtype, "workers": workers, "copy_stream": copy_stream, "timer": timer}
     feeds = {split: eval_feed(dataset, targets, split, **where) for split in SPLITS[1:] if len(dataset.samples(split))}
     train, rare = dataset.splits.train, None
     if config.oversample or config.class_weights:
@@ -274,9 +274,9 @@ def feed_of(
     device: torch.device,
     dtype: torch.dtype,
     workers: int,
-    lane: Lane | None = None,
-    watch: Watch = unwatched,
+    copy_stream: CopyStream | None = None,
+    timer: Timer = null_timer,
 ) -> Feed:
     """Any samples, by their numbers int64 (n,), as a split is scored."""
-    where = {"device": device, "dtype": dtype, "workers": workers, "lane": lane, "watch": watch}
+    where = {"device": device, "dtype": dtype, "workers": workers, "copy_stream": copy_stream, "timer": timer}
     return Feed(dataset.pixels, samples, targets, **where)

@@ -15,7 +15,7 @@ from itertools import islice
 import numpy as np
 import torch
 
-from deep_cnn.data.assemble import DeviceAssembler, HostAssembler, Lane, Pixels, Watch, unwatched
+from deep_cnn.data.assemble import CopyStream, DeviceAssembler, HostAssembler, Pixels, Timer, null_timer
 from deep_cnn.data.augment.steps import Augmentation
 from deep_cnn.runtime.rng import draws, permutation
 
@@ -23,16 +23,16 @@ LOOKAHEAD = 3  # batches being read while one is trained on: enough to ride over
 
 
 @dataclass(frozen=True)
-class Cut:
-    """How several processes share a batch. mine: the rows of this one; parts: in how many the batch is cut; copies: how many
+class BatchShard:
+    """How several processes share a batch. local_rows: the rows of this one; parts: in how many the batch is divided; copies: how many
     processes compute the same rows."""
 
-    mine: slice = field(default_factory=lambda: slice(None))
+    local_rows: slice = field(default_factory=lambda: slice(None))
     parts: int = 1
     copies: int = 1
 
 
-UNCUT = Cut()
+WHOLE_SHARD = BatchShard()
 
 
 @dataclass(frozen=True)
@@ -41,29 +41,29 @@ class Batch:
     indices: int64 (n,) the samples' numbers in the index, n < B where the batch is padded.
 
     Of a batch that several processes share, targets, weights and indices are those of the whole of it; images are the rows
-    `cut.mine`, and behind them those that they are blended with, if any.
+    `shard.local_rows`, and behind them those that they are blended with, if any.
     """
 
     images: torch.Tensor
     targets: torch.Tensor
     weights: torch.Tensor
     indices: np.ndarray
-    cut: Cut = UNCUT
+    shard: BatchShard = WHOLE_SHARD
 
 
 @dataclass(frozen=True)
-class Wanted:
+class BatchRequest:
     """A batch before it is read, as sample numbers, int64: the real ones; `rows` of the targets; `images` to be read."""
 
     real: np.ndarray
     rows: np.ndarray
     images: np.ndarray
-    cut: Cut = UNCUT
+    shard: BatchShard = WHOLE_SHARD
 
 
 @dataclass(frozen=True)
-class Part:
-    """What one of `count` processes computes of each batch: the number-th of `count` contiguous parts.
+class ShardSpec:
+    """What one of `world_size` processes computes of each batch: the rank-th of `world_size` contiguous parts.
 
     A batch with fewer than two samples for each process (BatchNorm cannot train on one) is computed whole by every one.
 
@@ -71,23 +71,23 @@ class Part:
     batch, so a process reads its rows' partners as well: one process or several, the blended images are the same.
     """
 
-    number: int = 0
-    count: int = 1
+    rank: int = 0
+    world_size: int = 1
     partners: Callable[[int, int], np.ndarray] | None = None
 
-    def of(self, samples: np.ndarray, step: int) -> Wanted:
+    def of(self, samples: np.ndarray, step: int) -> BatchRequest:
         """samples: of the whole batch of this step of the epoch."""
         size = len(samples)
-        if self.count == 1 or size < 2 * self.count:
-            return Wanted(samples, samples, samples, Cut(copies=self.count))
-        mine = slice(size * self.number // self.count, size * (self.number + 1) // self.count)
-        images = samples[mine]
+        if self.world_size == 1 or size < 2 * self.world_size:
+            return BatchRequest(samples, samples, samples, BatchShard(copies=self.world_size))
+        local_rows = slice(size * self.rank // self.world_size, size * (self.rank + 1) // self.world_size)
+        images = samples[local_rows]
         if self.partners is not None:
-            images = np.concatenate([images, samples[self.partners(step, size)[mine]]])
-        return Wanted(samples, samples, images, Cut(mine, parts=self.count))
+            images = np.concatenate([images, samples[self.partners(step, size)[local_rows]]])
+        return BatchRequest(samples, samples, images, BatchShard(local_rows, parts=self.world_size))
 
 
-WHOLE = Part()
+WHOLE_BATCH = ShardSpec()
 
 
 def steps_per_epoch(samples: int, batch_size: int) -> int:
@@ -137,11 +137,11 @@ def padded(samples: np.ndarray, rows: int) -> np.ndarray:
     return np.pad(samples, (0, rows - len(samples)), mode="edge")
 
 
-def eval_wanted(samples: np.ndarray, rows: int, part: Part) -> Iterator[Wanted]:
-    """Each sample once, in order, in batches of exactly `rows`, the last one padded; of several processes every count-th."""
-    for real in islice(eval_rows(samples, rows), part.number, None, part.count):
+def eval_requests(samples: np.ndarray, rows: int, shard: ShardSpec) -> Iterator[BatchRequest]:
+    """Each sample once, in order, in batches of exactly `rows`, the last one padded; of several processes every world_size-th."""
+    for real in islice(eval_rows(samples, rows), shard.rank, None, shard.world_size):
         full = padded(real, rows)
-        yield Wanted(real, full, full)
+        yield BatchRequest(real, full, full)
 
 
 class Feed:
@@ -160,8 +160,8 @@ class Feed:
         seed: int = 0,
         weights: np.ndarray | None = None,
         rarity: np.ndarray | None = None,
-        lane: Lane | None = None,
-        watch: Watch = unwatched,
+        copy_stream: CopyStream | None = None,
+        timer: Timer = null_timer,
     ):
         """
         Args:
@@ -169,7 +169,7 @@ class Feed:
             targets: encoded, a row per sample of the *index*.
             augmentation: None, or "none": the centre crop.
             weights: float32 per sample of the index, for the loss; rarity: likewise, for --oversample.
-            lane: on a GPU, the one that the run's feeds share; watch: takes note of the time spent on "copying".
+            copy_stream: on a GPU, the one that the run's feeds share; timer: takes note of the time spent on "copying".
         """
         self.indices, self.seed, self.device = indices, seed, device
         self.rarity = None if rarity is None else rarity[indices]
@@ -177,7 +177,9 @@ class Feed:
         # whole, on the device: a copy of each batch's few bytes would make the host wait for the GPU at every step
         self.targets, self.weights = targets.to(device), weights.to(device, dtype)
         if device.type == "cuda":
-            self._assembler = DeviceAssembler(pixels, augmentation, seed, dtype, lane or Lane(device), watch)
+            self._assembler = DeviceAssembler(
+                pixels, augmentation, seed, dtype, copy_stream or CopyStream(device), timer
+            )
         else:
             self._assembler = HostAssembler(pixels, augmentation, seed, device, dtype)
         torch.get_num_threads()  # marks this thread as set up, so that the pool's set_num_threads(1) does not reach it
@@ -186,35 +188,39 @@ class Feed:
     def __len__(self) -> int:
         return len(self.indices)
 
-    def train_batches(self, epoch: int, first_step: int, batch_size: int, part: Part = WHOLE) -> Iterator[Batch]:
+    def train_batches(
+        self, epoch: int, first_step: int, batch_size: int, shard: ShardSpec = WHOLE_BATCH
+    ) -> Iterator[Batch]:
         """The batches of an epoch from `first_step` on, and of each the part that this process computes."""
         batches = train_rows(self.indices, self.seed, epoch, first_step, batch_size, self.rarity)
-        return self._batches((part.of(rows, step) for step, rows in enumerate(batches, first_step)), epoch)
+        return self._batches((shard.of(rows, step) for step, rows in enumerate(batches, first_step)), epoch)
 
-    def eval_batches(self, rows: int, part: Part = WHOLE) -> Iterator[Batch]:
+    def eval_batches(self, rows: int, shard: ShardSpec = WHOLE_BATCH) -> Iterator[Batch]:
         """Every sample once, in order, in batches of exactly `rows`, the last one padded with its own last sample.
 
-        With a part: every count-th of these batches.
+        With a shard: every world_size-th of these batches.
         """
-        return self.view_batches(self.indices, rows, 0, part)
+        return self.view_batches(self.indices, rows, 0, shard)
 
-    def view_batches(self, samples: np.ndarray, rows: int, epoch: int, part: Part = WHOLE) -> Iterator[Batch]:
+    def view_batches(
+        self, samples: np.ndarray, rows: int, epoch: int, shard: ShardSpec = WHOLE_BATCH
+    ) -> Iterator[Batch]:
         """Some samples, in the given order, as `eval_batches` gives them, augmented as in `epoch`."""
-        return self._batches(eval_wanted(samples, rows, part), epoch)
+        return self._batches(eval_requests(samples, rows, shard), epoch)
 
-    def _batches(self, wanted: Iterator[Wanted], epoch: int) -> Iterator[Batch]:
+    def _batches(self, requests: Iterator[BatchRequest], epoch: int) -> Iterator[Batch]:
         """Read ahead in the pool; hand over in order."""
         ahead = deque()
         try:
             while True:
-                while len(ahead) < LOOKAHEAD and (batch := next(wanted, None)) is not None:
+                while len(ahead) < LOOKAHEAD and (batch := next(requests, None)) is not None:
                     ahead.append((batch, self._assembler.start(self._pool, batch.images, epoch)))
                 if not ahead:
                     return
                 batch, pending = ahead.popleft()
                 images = self._assembler.finish(pending, batch.images, epoch)
                 targets, weights = (self._assembler.rows(table, batch.rows) for table in (self.targets, self.weights))
-                yield Batch(images, targets, weights, batch.real, batch.cut)
+                yield Batch(images, targets, weights, batch.real, batch.shard)
         finally:
             for _, pending in ahead:
                 pending.cancel()

@@ -8,10 +8,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from deep_cnn.data.feed import Batch, Feed, Part
+from deep_cnn.data.feed import Batch, Feed, ShardSpec
 from deep_cnn.data.index import Index
-from deep_cnn.runtime import console
-from deep_cnn.runtime.distributed import ALONE, Processes
+from deep_cnn.runtime import console, distributed
 from deep_cnn.tasks.base import Task, sample_scores, validation_loss
 from deep_cnn.tasks.intervals import held_out_result
 
@@ -23,30 +22,31 @@ def collect(
     autocast: Callable[[], contextlib.AbstractContextManager],
     title: str,
     between: Callable[[], None] = lambda: None,
-    everyone: Processes = ALONE,
 ) -> np.ndarray | None:
-    """Raw outputs of every sample of the feed, in its order, float32 (n, K); on every process but the first, None.
+    """Raw outputs of every sample of the feed, in its order, float32 (n, K); on every rank but 0, None.
+
+    The batches are dealt out among the ranks; the bits are those of one.
 
     Args:
         rows: the run's recorded eval_batch. between: called after each batch; may end the work by raising.
-        everyone: the processes among which the batches are dealt out; the bits are those of one.
     """
     batches = -(-len(feed) // rows)
-    rounds = -(-batches // everyone.count)
+    ranks = distributed.world_size()
+    rounds = -(-batches // ranks)
     bar = console.Bar(title, rounds)
     outputs = []
-    mine = evaluate(model, feed.eval_batches(rows, Part(everyone.here.rank, everyone.count)), autocast)
+    mine = evaluate(model, feed.eval_batches(rows, ShardSpec(distributed.rank(), ranks)), autocast)
     try:
         for _ in range(rounds):
-            if (scored := next(mine, None)) is not None:  # the last round may have none for this process
+            if (scored := next(mine, None)) is not None:  # the last round may have none for this rank
                 outputs.append(scored[1])  # stays on the device: nothing waits for it here
             bar.step()
             between()
     finally:
         mine.close()
         bar.close()
-    dealt = everyone.gathered([output.cpu().numpy() for output in outputs])
-    return np.concatenate([dealt[k % everyone.count][k // everyone.count] for k in range(batches)]) if dealt else None
+    dealt = distributed.gather([output.cpu().numpy() for output in outputs])
+    return np.concatenate([dealt[k % ranks][k // ranks] for k in range(batches)]) if dealt else None
 
 
 def evaluate(

@@ -29,7 +29,7 @@ from deep_cnn.runtime.device import (
     set_threads,
 )
 from deep_cnn.runtime.errors import ConfigError
-from deep_cnn.runtime.launch import place
+from deep_cnn.runtime.launch import this_rank
 from deep_cnn.tasks.base import Task
 
 log = logging.getLogger(__name__)
@@ -78,7 +78,7 @@ def load_members(paths: Sequence[Path], *, device: str, precision: str) -> list[
                 "an ensemble is of networks that predict the same"
             )
     threads = max(member.decisions.threads for member in members)
-    set_threads(threads if place().count == 1 else granted_cores())
+    set_threads(threads if this_rank().world_size == 1 else granted_cores())
     keep_freed_memory()
     return members
 

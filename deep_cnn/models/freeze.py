@@ -4,6 +4,9 @@ from collections.abc import Iterable
 
 from torch import nn
 
+from deep_cnn.config.schema import Config
+from deep_cnn.models.zoo.custom_training import OwnTraining
+
 
 def parts(model: nn.Module, names: list[str]) -> tuple[list[nn.Module], list[nn.Parameter]]:
     """The modules among the names of a stage, and all its parameters (those of the modules and the bare ones)."""
@@ -11,6 +14,19 @@ def parts(model: nn.Module, names: list[str]) -> tuple[list[nn.Module], list[nn.
     found = [modules[name] for name in names if name in modules]
     bare = [parameters[name] for name in names if name not in modules]
     return found, bare + [parameter for module in found for parameter in module.parameters()]
+
+
+def frozen_modules(config: Config, model: nn.Module, stages: list[tuple[str, list[str]]], epoch: int) -> list[str]:
+    """The modules and parameters that are frozen in an epoch: a function of the epoch, so no resumed run forgets it.
+
+    Args:
+        stages: the backbone's, from the input on, as of `build.stages`.
+    """
+    own = model.still(epoch) if isinstance(model, OwnTraining) else []
+    if config.freeze == "none" or (config.unfreeze_epoch is not None and epoch >= config.unfreeze_epoch):
+        return own
+    count = len(stages) if config.freeze == "backbone" else int(config.freeze)
+    return [module for _, modules in stages[:count] for module in modules] + own
 
 
 def training_mode(model: nn.Module, frozen: Iterable[str]) -> None:

@@ -3,7 +3,7 @@
 atomic       Files that are never half written: written beside, flushed to the disk where they are state, and renamed
 console      What a run says: to the console as it is, to its log file with times
 device       What this machine grants and how a run uses it
-distributed  The processes that torchrun started as one training: who is first, what all agree on, how gradients are summed
+distributed  The processes that torchrun started as one training: which rank this is, collectives, and work that rank 0 does for all
 download     Downloads: whole or not at all, with an error within seconds where there is no network
 errors       The user's mistakes, each told in one line: what was given, what was expected, what to do
 faults       Faults of the machine that one line can explain: memory that ran out, a GPU that is gone, a disk that is full

@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 
 from deep_cnn.runtime.errors import ConfigError, MachineError
-from deep_cnn.runtime.launch import place
+from deep_cnn.runtime.launch import this_rank
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +34,7 @@ def granted_cores() -> int:
     for variable in ("NCPUS", "SLURM_CPUS_PER_TASK"):
         if os.environ.get(variable, "").isdigit():
             counts.append(int(os.environ[variable]))
-    return max(1, min(counts) // place().local_count)
+    return max(1, min(counts) // this_rank().local_world_size)
 
 
 def total_memory() -> int:
@@ -47,7 +47,7 @@ def total_memory() -> int:
 
         limits.append(psutil.virtual_memory().total)
     limits += _cgroup_numbers("memory.max", "memory/memory.limit_in_bytes")
-    limits = [limit // place().local_count for limit in limits]
+    limits = [limit // this_rank().local_world_size for limit in limits]
     with contextlib.suppress(ImportError):  # Windows has no such limits
         import resource
 
@@ -96,8 +96,8 @@ def pick_device(flag: str) -> torch.device:
             f"{torch.version.cuda or 'none: a CPU build'}); ask the scheduler for one, install a build that fits the "
             "driver (TORCH_INDEX of environment.sh), or use --device=cpu"
         )
-    if device.type == "cuda" and device.index is None and place().count > 1:
-        device = torch.device("cuda", place().local_rank)
+    if device.type == "cuda" and device.index is None and this_rank().world_size > 1:
+        device = torch.device("cuda", this_rank().local_rank)
     if device.type == "mps" and not torch.backends.mps.is_available():
         raise MachineError("--device=mps: this machine has no such GPU; use --device=cpu")
     return device

@@ -12,26 +12,26 @@ HEARD = 3.0  # seconds in which torchrun ends the other processes after one of t
 
 
 @dataclass(frozen=True)
-class Place:
-    """rank: of this process among all `count`; local_rank: among the local_count on this machine, the machine-th of all."""
+class Rank:
+    """rank: of this process among all `world_size`; local_rank: among the local_world_size on this machine, the machine-th of all."""
 
     rank: int = 0
-    count: int = 1
+    world_size: int = 1
     local_rank: int = 0
-    local_count: int = 1
+    local_world_size: int = 1
     machine: int = 0
 
     @property
-    def first(self) -> bool:
+    def is_main(self) -> bool:
         return self.rank == 0
 
 
-def place() -> Place:
-    """This process's place under torchrun; that of a process of its own elsewhere."""
+def this_rank() -> Rank:
+    """This process's rank under torchrun; that of a process of its own elsewhere."""
     names = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "GROUP_RANK")
     if "TORCHELASTIC_RUN_ID" not in os.environ or not all(os.environ.get(name, "").isdigit() for name in names):
-        return Place()
-    return Place(*(int(os.environ[name]) for name in names))
+        return Rank()
+    return Rank(*(int(os.environ[name]) for name in names))
 
 
 def plain_environment() -> dict[str, str]:
@@ -50,13 +50,13 @@ def tell(sentence: object, *, heard: bool = False) -> None:
     Args:
         heard: the first process has said it.
     """
-    here = place()
-    if not here.first:
+    here = this_rank()
+    if not here.is_main:
         if heard:
             return
         try:
             time.sleep(HEARD)
         except Stopped:
             return  # by torchrun: another process has said it
-    name = "" if here.first else f"process {here.rank} on {socket.gethostname()}: "
+    name = "" if here.is_main else f"process {here.rank} on {socket.gethostname()}: "
     print(f"deep_cnn: {name}{sentence}", file=sys.stderr, flush=True)

@@ -30,6 +30,10 @@ class Status:
         """
         self.progress = {"epoch": epoch, "step": step, "steps": steps}
 
+    def note_progress(self, progress: dict[str, Any], steps: int) -> None:
+        """`note` of what a state calls its progress; steps: of the whole run."""
+        self.note(epoch=progress["epoch"], step=progress["global_step"], steps=steps)
+
     def say(self, state: str, reason: str = "") -> None:
         """state: running, stopped, finished, mistake or failed."""
         if not self.writes:

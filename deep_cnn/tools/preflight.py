@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from deep_cnn.config.schema import Config
+from deep_cnn.data.dataset import Dataset
 from deep_cnn.data.duplicates import duplicate_groups
 from deep_cnn.data.index import SPLITS, Index
 from deep_cnn.data.near_duplicates import alike
@@ -16,11 +17,14 @@ from deep_cnn.data.thumbnails import Look, look
 from deep_cnn.models import freeze
 from deep_cnn.models.memory import saved_bytes_per_image
 from deep_cnn.reporting.examples import score
-from deep_cnn.runtime.device import GIB, autocast_for, memory_for_training
+from deep_cnn.runtime.device import GIB, memory_for_training
 from deep_cnn.runtime.errors import DeepCNNError
 from deep_cnn.runtime.format import duration, readable
-from deep_cnn.training import loop, setup
-from deep_cnn.training.plan import Materials, Plan
+from deep_cnn.tasks.base import Task
+from deep_cnn.training import loop
+from deep_cnn.training.resume import SavedRun
+from deep_cnn.training.setup import Run, look_at_data
+from deep_cnn.training.trainer import Trainer
 
 log = logging.getLogger(__name__)
 
@@ -42,24 +46,24 @@ class Finding:
 def inspect(config: Config) -> Iterator[Finding]:
     """All findings, in the order in which a run would meet them."""
     try:
-        materials = setup.gather(replace(config, on_bad_image="error", resume="never"), fresh=True)
+        run, dataset, task = look_at_data(replace(config, on_bad_image="error", resume="never"), fresh=True)
     except DeepCNNError as mistake:
         yield Finding("stop", "flags and data", str(mistake))
         return
     yield Finding("ok", "weights", f"--weights={config.weights}: there")
-    index = materials.dataset.index
+    index = dataset.index
     for note in index.notes:
         yield Finding("ok" if note.startswith(HARMLESS) else "look", "files and table", note)
-    yield from about_targets(materials)
-    seen = look(index, materials.workers)
-    yield from about_files(seen, index, config.on_bad_image, materials.pre.crop)
-    yield from about_copies(seen, materials)
-    yield from about_machine(config, materials, seen)
+    yield from about_targets(dataset)
+    seen = look(index, run.workers)
+    yield from about_files(seen, index, config.on_bad_image, dataset.pixels.pre.crop)
+    yield from about_copies(seen, dataset)
+    yield from about_machine(run, dataset, task, seen)
 
 
-def about_targets(m: Materials) -> Iterator[Finding]:
+def about_targets(dataset: Dataset) -> Iterator[Finding]:
     """Classes with few images, scores that never vary or lie far out."""
-    index, splits = m.dataset.index, m.dataset.splits
+    index, splits = dataset.index, dataset.splits
     parts = {name: getattr(splits, name) for name in SPLITS}
     yield Finding("ok", "images", ", ".join(f"{len(rows):,} {name}" for name, rows in parts.items()))
     if index.kind == "scores":
@@ -129,12 +133,12 @@ def about_files(seen: Look, index: Index, on_bad_image: str, crop: int) -> Itera
         )
 
 
-def about_copies(seen: Look, m: Materials) -> Iterator[Finding]:
+def about_copies(seen: Look, dataset: Dataset) -> Iterator[Finding]:
     """The same bytes, and pictures that look the same, within a split and, worse, across two."""
-    index = m.dataset.index
+    index = dataset.index
     split = np.full(len(index.paths), -1)
     for number, name in enumerate(SPLITS):
-        split[getattr(m.dataset.splits, name)] = number
+        split[getattr(dataset.splits, name)] = number
     groups = duplicate_groups(index)
     copies = [(int(first), i) for i, first in enumerate(groups) if first != i]
     good = np.array([i for i in np.unique(groups) if i not in seen.errors], dtype=np.int64)
@@ -155,64 +159,55 @@ def about_copies(seen: Look, m: Materials) -> Iterator[Finding]:
             yield Finding("look", f"{words}, in one split", listed(named, len(within)))
 
 
-def about_machine(config: Config, m: Materials, seen: Look) -> Iterator[Finding]:
+def about_machine(run: Run, dataset: Dataset, task: Task, seen: Look) -> Iterator[Finding]:
     """Memory, a few steps of the very training, the time of an epoch, and the disk."""
-    splits = m.dataset.splits
+    config, splits = run.config, dataset.splits
     train = np.array([i for i in splits.train if int(i) not in seen.errors], dtype=np.int64)
     if len(train) < 2:
         yield Finding("stop", "training", "fewer than two training images can be read")
         return
     try:
-        plan = setup.build(replace(m, dataset=replace(m.dataset, splits=replace(splits, train=train))), None)
-        memory, needed = memory_for_training(m.device), memory_needed(plan)
+        trainer = Trainer(run, replace(dataset, splits=replace(splits, train=train)), task, SavedRun({}))
+        memory, needed = memory_for_training(run.device), memory_needed(trainer)
         yield Finding(
             "ok" if needed < memory else "look",
             "memory",
             f"about {readable(needed)} of {readable(memory)}, a batch of {config.batch_size} in "
-            f"{plan.decisions.pieces} pieces",
+            f"{trainer.settings.pieces} pieces",
         )
-        seconds, loss = time_of_image(plan)
+        seconds, loss = time_of_image(trainer)
     except (DeepCNNError, RuntimeError) as error:  # RuntimeError: torch's out-of-memory and shape errors
         yield Finding("stop", "a batch through the network", str(error).splitlines()[0])
         return
     yield Finding("ok" if np.isfinite(loss) else "stop", "a batch through the network", f"loss {loss:.4g}")
-    whole = seconds / plan.work(0)  # the steps were those of the first epoch, whose images may be small
+    whole = seconds / trainer.work(0)  # the steps were those of the first epoch, whose images may be small
     validation = whole * len(splits.validation) / 3  # no backward pass: a third of the work
-    epochs = [whole * len(splits.train) * plan.work(epoch) + validation for epoch in range(config.epochs)]
+    epochs = [whole * len(splits.train) * trainer.work(epoch) + validation for epoch in range(config.epochs)]
     yield Finding(
         "ok",
         "time",
         f"about {duration(max(epochs))} an epoch, {duration(sum(epochs))} for "
-        f"{config.epochs}, on {m.device.type} with {plan.decisions.threads} threads",
+        f"{config.epochs}, on {run.device.type} with {trainer.settings.threads} threads",
     )
-    yield about_disk(config, m, plan)
+    yield about_disk(config, trainer)
 
 
-def memory_needed(plan: Plan) -> int:
+def memory_needed(trainer: Trainer) -> int:
     """Bytes of a training step, by the same count that decides --grad_accumulation."""
-    m, model = plan.materials, plan.state.model
-    per_image = saved_bytes_per_image(model, m.pre.crop, plan.decisions.precision)
-    rows = -(-m.config.batch_size // plan.decisions.pieces)
+    model = trainer.state.model
+    per_image = saved_bytes_per_image(model, trainer.pre.crop, trainer.settings.precision)
+    rows = -(-trainer.config.batch_size // trainer.settings.pieces)
     return int(1.5 * per_image * rows + 20 * sum(p.numel() for p in model.parameters()) + GIB)
 
 
-def time_of_image(plan: Plan) -> tuple[float, float]:
+def time_of_image(trainer: Trainer) -> tuple[float, float]:
     """Seconds of training per image over the later of a few steps, reading included, and their last loss."""
-    m, rows = plan.materials, min(plan.materials.config.batch_size, 32)
-    plan.prepare("train", lambda: None)
-    freeze.training_mode(plan.state.model, plan.frozen(0))
-    settings = loop.StepSettings(seed=m.config.seed, autocast=autocast_for(m.device, plan.decisions.precision))
-    steps = loop.train_one_epoch(
-        plan.network(plan.state.model),
-        plan.feeds["train"].train_batches(0, 0, rows),
-        m.task,
-        plan.state.optimizer,
-        settings,
-        lr_factor=lambda step: 0.0,
-        first_step=0,
-        sums=plan.state.sums,
-        scaler=plan.state.scaler,
-    )
+    rows = min(trainer.config.batch_size, 32)
+    trainer.compute_features("train", lambda: None)
+    freeze.training_mode(trainer.state.model, trainer.frozen_parameters(0))
+    settings = loop.StepSettings(seed=trainer.config.seed, lr_multiplier=lambda step: 0.0, autocast=trainer.autocast)
+    network, batches = trainer.network(trainer.state.model), trainer.feeds["train"].train_batches(0, 0, rows)
+    steps = loop.train_one_epoch(network, batches, trainer.task, trainer.state, settings)
     times, loss, begun = [], float("nan"), time.perf_counter()
     for step in steps:
         loss = float(step.loss)  # waits for the device
@@ -224,8 +219,8 @@ def time_of_image(plan: Plan) -> tuple[float, float]:
     return min(times[1:] or times), loss  # the first one allocates and chooses kernels
 
 
-def about_disk(config: Config, m: Materials, plan: Plan) -> Finding:
-    weights = 4 * sum(t.numel() for t in plan.state.model.state_dict().values())
+def about_disk(config: Config, trainer: Trainer) -> Finding:
+    weights = 4 * sum(t.numel() for t in trainer.state.model.state_dict().values())
     # last.pt, the one before it and the one being written, each with two moments; best.pt; the rest is small
     needed = 3 * 3 * weights + weights + (3 * weights if config.ema else 0)
     existing = next(p for p in (config.root, *config.root.absolute().parents) if p.exists())

@@ -195,12 +195,12 @@ def _first_difference(one: bytes | None, other: bytes | None) -> str:
 
 def main(settings: str) -> int:
     """Train what a file of flags says, on a few images."""
-    from deep_cnn.training.run import train
+    from deep_cnn.training.trainer import Limits, train
 
     (Path(settings).parent / "pids" / str(os.getpid())).touch()
     config = Config.from_dict(json.loads(Path(settings).read_text(encoding="utf-8")))
     try:
-        train(config, at_most=STEPS * config.batch_size)
+        train(config, limits=Limits(STEPS * config.batch_size))
     except DeepCNNError as mistake:
         tell(mistake, heard=getattr(mistake, "heard", False))
         return mistake.exit_code

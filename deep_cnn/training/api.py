@@ -19,7 +19,7 @@ from deep_cnn.runtime import console
 from deep_cnn.runtime.device import granted_cores
 from deep_cnn.runtime.errors import ConfigError, nearest
 from deep_cnn.runtime.run_files import RunFiles
-from deep_cnn.training import run
+from deep_cnn.training import trainer
 
 __all__ = ["TrainedRun", "load_model", "predict", "train"]
 
@@ -74,7 +74,7 @@ def train(data_dir: str | Path, table: pd.DataFrame | None = None, **flags: Any)
         if config.metadata:
             raise ConfigError("metadata and table: give one of them")
         config = dataclasses.replace(config, metadata=str(_kept(table, files)))
-    return TrainedRun(files, run.train(config))
+    return TrainedRun(files, trainer.train(config))
 
 
 def predict(

@@ -5,50 +5,56 @@ import logging
 import signal
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 from deep_cnn.config.fields import parse_duration, positive_integer
 from deep_cnn.models import checkpoint
-from deep_cnn.runtime import signals
+from deep_cnn.runtime import distributed, signals
 from deep_cnn.runtime.errors import MachineError
 from deep_cnn.runtime.run_files import RunFiles
 from deep_cnn.runtime.signals import Stopped
 from deep_cnn.runtime.walltime import Deadline
+from deep_cnn.training.profiling import null_timer
 
 log = logging.getLogger(__name__)
 
 TIME_IS_UP = 1000  # among the numbers of signals
-FLEETING_SECONDS = 20.0  # a save takes some tenths of a second, 20 epochs of features less than one
+SHORT_SECONDS = 20.0  # a save takes some tenths of a second, 20 epochs of features less than one
 
 
-class Keeper:
-    """Knows where the state is saved, how often, and how much time is left.
+class Saveable(Protocol):
+    """What a checkpointer saves."""
+
+    def before_save(self) -> None:
+        """May refuse a save by raising: the run's name was taken, the loss is no number."""
+
+    def capture(self) -> dict[str, Any]:
+        """The whole state as it is now."""
+
+    def after_save(self) -> None:
+        """The state is on disk."""
+
+
+class Checkpointer:
+    """Saves the state when that is due, and ends the run when a signal or the time limit asks for it.
 
     What is on disk always fits together: last.pt never says that an epoch was the best whose best.pt could not be written.
+    Only rank 0 writes; all ranks stop at the same step.
 
-    capture: gives the whole state as it is now. save_every: '10m' or a number of steps, as --save_every. before_save: may
-    refuse a save by raising (the name was taken, the loss is no number). after_save: told that the state is on disk.
-    watch: takes note of the time spent on "saving". agreed: the largest number of all processes, so that all stop at the
-    same step; writes: False in every process but the first.
+    Args:
+        save_every: '10m' or a number of steps, as --save_every.
+        timer: takes note of the time spent on "saving".
     """
 
     def __init__(
         self,
         files: RunFiles,
-        capture: Callable[[], dict[str, Any]],
+        source: Saveable,
         save_every: str,
         deadline: Deadline,
-        *,
-        before_save: Callable[[], None] = lambda: None,
-        after_save: Callable[[], None] = lambda: None,
-        watch: Callable[[str], contextlib.AbstractContextManager] = contextlib.nullcontext,
-        agreed: Callable[[int], int] = lambda number: number,
-        writes: bool = True,
+        timer: Callable[[str], contextlib.AbstractContextManager[None]] = null_timer,
     ):
-        self.agreed, self.writes = agreed, writes
-        self.watch = watch
-        self.files, self.capture, self.deadline = files, capture, deadline
-        self.before_save, self.after_save = before_save, after_save
+        self.files, self.source, self.deadline, self.timer = files, source, deadline, timer
         self.every_steps = int(save_every) if positive_integer(save_every) else None
         self.every_seconds = None if self.every_steps else parse_duration("save_every", save_every)
         self.steps_since = 0
@@ -68,19 +74,18 @@ class Keeper:
         if due:
             self.save()
 
-    def check(self, kind: str = "scoring", save: bool = True, alone: bool = False) -> None:
+    def check(self, kind: str = "scoring", save: bool = True) -> None:
         """Call between any two pieces of work: Stopped, after saving, on a signal or when time runs out.
 
         Args:
             kind: of work, whose longest recent piece must still fit into the time that is left.
             save: False where the state on disk is the one to keep (the test works with other weights than the last).
-            alone: the other processes wait for this work, and are not asked.
         """
         now = time.monotonic()
         self.deadline.note_step(kind, now - self.asked_at)
         self.asked_at = now
         wish = signal.Signals[name] if (name := signals.requested()) else TIME_IS_UP if self.deadline.near() else 0
-        wish = wish if alone else self.agreed(int(wish))
+        wish = distributed.all_reduce_max(int(wish))
         if wish:
             saved = self.save() if save else not self.refused
             raise Stopped(
@@ -94,17 +99,17 @@ class Keeper:
 
     def save(self) -> bool:
         """Write last.pt. A disk that refuses is said, and the run goes on: it may have room again at the next time."""
-        if not self.writes:
+        if not distributed.is_main():
             self.saved_at = self.asked_at = time.monotonic()
             self.steps_since = 0
             return True
-        self.before_save()
+        self.source.before_save()
         begun = time.monotonic()
         try:
             if self.unsaved_best is not None:
                 self._write_best(self.unsaved_best)
-            with self.watch("saving"):
-                checkpoint.save_last(self.files.last, self.capture())
+            with self.timer("saving"):
+                checkpoint.save_last(self.files.last, self.source.capture())
             self.refused = False
         except OSError as error:
             self.refused = True
@@ -118,19 +123,19 @@ class Keeper:
             self.saved_at = self.asked_at = time.monotonic()
             self.steps_since = 0
         self.deadline.note_save(self.saved_at - begun)
-        self.after_save()
+        self.source.after_save()
         return True
 
-    def after_epoch(self, *, fleeting: bool) -> None:
-        """Save, unless epochs are fleeting (of features, some milliseconds each) and the last save was just before."""
-        if not fleeting or time.monotonic() - self.saved_at >= FLEETING_SECONDS:
+    def after_epoch(self, *, short: bool) -> None:
+        """Save, unless epochs are short (of features, some milliseconds each) and the last save was just before."""
+        if not short or time.monotonic() - self.saved_at >= SHORT_SECONDS:
             self.save()
 
     def save_best(self, state: dict[str, Any], *, at_once: bool = True) -> None:
         """Write best.pt, at once or before the next save; where the disk refuses, keep it in memory and try again then."""
-        if not self.writes:
+        if not distributed.is_main():
             return
-        self.before_save()
+        self.source.before_save()
         if not at_once:
             self._remember(state)
             return
@@ -160,6 +165,6 @@ class Keeper:
         self.unsaved_best = state | {"weights": {k: v.cpu().clone() for k, v in state["weights"].items()}}
 
     def _write_best(self, state: dict[str, Any]) -> None:
-        with self.watch("saving"):
+        with self.timer("saving"):
             checkpoint.save_making_room(self.files.best, state, self.files.last)
         self.unsaved_best = None

@@ -1,4 +1,4 @@
-"""A network whose gradients are summed over all processes: DistributedDataParallel, with the order of its sums fixed."""
+"""Gradients summed over all ranks: DistributedDataParallel, with the order of its sums fixed."""
 
 import warnings
 from collections.abc import Callable
@@ -9,42 +9,56 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from deep_cnn.models.build import main_and_auxiliary
-from deep_cnn.runtime.distributed import Processes
+from deep_cnn.runtime import distributed
 
 
-def exchanging(everyone: Processes, network: nn.Module, example: torch.Tensor, autocast: Callable) -> nn.Module:
-    """The network, whose backward pass now sums the gradients over all processes; it is called in its place.
+class GradientSync:
+    """Wraps the training network for DistributedDataParallel, once for each set of frozen parts."""
 
-    Args:
-        network: in its training mode, on its device, the same bits on all processes. example: an input of a few rows.
-    """
-    if everyone.count == 1:
-        return network
-    before = [buffer.clone() for buffer in network.buffers()]
-    # no broadcast of buffers: BatchNorm's statistics are each process's own until a network scores (`spread_buffers`)
-    settings = {"broadcast_buffers": False, "init_sync": False, "gradient_as_bucket_view": True}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)  # newer versions of torch have another name for the first
-        wrapped = DistributedDataParallel(network, **settings, find_unused_parameters=False)
-    wrapped.register_comm_hook(None, _sum)  # its own would divide: the loss is divided by the whole batch's weight
-    # After its first backward pass it sorts gradients into buckets anew, by when they are ready, and the order of a
-    # sum over more than two processes depends on the place in a bucket: done here, so that a run that goes on at any
-    # step adds in the order of one that was never stopped
-    with autocast():
-        main, auxiliary = main_and_auxiliary(wrapped(example))
-    sum(part.float().sum() for part in (main, *(part for _, part in auxiliary))).backward()
-    network.zero_grad(set_to_none=True)
-    with torch.no_grad():
-        for buffer, value in zip(network.buffers(), before, strict=True):
-            buffer.copy_(value)
-    return wrapped
+    def __init__(self) -> None:
+        self._frozen: list[str] = []
+        self._wrapped: nn.Module | None = None
+
+    def wrapped(self, network: nn.Module, frozen: list[str], example: torch.Tensor, autocast: Callable) -> nn.Module:
+        """The network, whose backward pass now sums the gradients over all ranks; it is called in its place.
+
+        Args:
+            network: in its training mode, on its device, the same bits on all ranks.
+            frozen: what is frozen in it: when parts thaw, there are more gradients to sum, and it is wrapped anew.
+            example: an input of a few rows.
+        """
+        if self._wrapped is None or self._frozen != frozen:
+            self._wrapped = None  # lets go of the parameters
+            self._frozen, self._wrapped = frozen, self._wrap(network, example, autocast)
+        return self._wrapped
+
+    @staticmethod
+    def _wrap(network: nn.Module, example: torch.Tensor, autocast: Callable) -> nn.Module:
+        before = [buffer.clone() for buffer in network.buffers()]
+        # no broadcast of buffers: BatchNorm's statistics are each rank's own until a network scores (`broadcast_buffers`)
+        settings = {"broadcast_buffers": False, "init_sync": False, "gradient_as_bucket_view": True}
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # newer versions of torch have another name for the first
+            wrapped = DistributedDataParallel(network, **settings, find_unused_parameters=False)
+        wrapped.register_comm_hook(None, _sum)  # its own would divide: the loss is divided by the whole batch's weight
+        # After its first backward pass it sorts gradients into buckets anew, by when they are ready, and the order of a
+        # sum over more than two ranks depends on the place in a bucket: done here, so that a run that goes on at any
+        # step adds in the order of one that was never stopped
+        with autocast():
+            main, auxiliary = main_and_auxiliary(wrapped(example))
+        sum(part.float().sum() for part in (main, *(part for _, part in auxiliary))).backward()
+        network.zero_grad(set_to_none=True)
+        with torch.no_grad():
+            for buffer, value in zip(network.buffers(), before, strict=True):
+                buffer.copy_(value)
+        return wrapped
 
 
-def spread_buffers(everyone: Processes, network: nn.Module) -> None:
-    """BatchNorm's statistics of the first process, which are the ones that are saved, to all: before a network scores."""
-    if everyone.count > 1:
+def broadcast_buffers(network: nn.Module) -> None:
+    """BatchNorm's statistics of rank 0, which are the ones that are saved, to all ranks: before a network scores."""
+    if distributed.world_size() > 1:
         for buffer in network.buffers():
-            everyone.spread(buffer)
+            distributed.broadcast_tensor(buffer)
 
 
 def _sum(_, bucket: dist.GradBucket) -> torch.futures.Future[torch.Tensor]:

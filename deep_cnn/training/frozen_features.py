@@ -19,13 +19,12 @@ import torch
 from torch import nn
 
 from deep_cnn.data.cache import RowCache, cache_key
-from deep_cnn.data.feed import WHOLE, Batch, Feed, Part, Wanted, eval_wanted, train_rows
+from deep_cnn.data.feed import WHOLE_BATCH, Batch, BatchRequest, Feed, ShardSpec, eval_requests, train_rows
 from deep_cnn.data.index import Index
 from deep_cnn.data.preprocess import Preprocessing
 from deep_cnn.inference import evaluate
 from deep_cnn.models import freeze
-from deep_cnn.runtime import console
-from deep_cnn.runtime.distributed import ALONE, Processes
+from deep_cnn.runtime import console, distributed
 from deep_cnn.runtime.format import readable
 
 log = logging.getLogger(__name__)
@@ -166,16 +165,16 @@ class Features:
         assert there == view, (split, there, view)
         return table
 
-    def fill(self, split: str, epoch: int, between: Callable[[], None], everyone: Processes = ALONE) -> None:
+    def fill(self, split: str, epoch: int, between: Callable[[], None]) -> None:
         """Make sure that the features are there; `between` is called after each batch and may end the work by raising.
 
-        everyone: the processes among which the batches are dealt out; the first one reads and writes the cache.
+        The batches are dealt out among the ranks; rank 0 reads and writes the cache.
         """
         view = self.view_of(split, epoch)
         if self._tables.get(split, (None,))[0] == view:
             return
         feed = self.images[split]
-        cache = self._cache(view) if everyone.first else None
+        cache = self._cache(view) if distributed.is_main() else None
         table = np.zeros((len(feed), self.cut.width), np.float32)
         missing = []
         for position, sample in enumerate(feed.indices.tolist()):
@@ -184,12 +183,12 @@ class Features:
                 missing.append(position)
             else:
                 table[position] = stored
-        missing = everyone.share(np.array(missing, np.int64))
+        missing = distributed.broadcast(np.array(missing, np.int64))
         if len(missing):
-            self._compute(split, view, missing, table, cache, between, everyone)
+            self._compute(split, view, missing, table, cache, between)
         if cache:
             cache.close()
-        everyone.spread(torch.from_numpy(table))
+        distributed.broadcast_tensor(torch.from_numpy(table))
         self._tables[split] = (view, torch.from_numpy(table).to(feed.device))
 
     def _compute(
@@ -200,22 +199,22 @@ class Features:
         table: np.ndarray,
         cache: RowCache | None,
         between: Callable[[], None],
-        everyone: Processes,
     ) -> None:
         feed = self.images[split]
-        rounds = -(-len(missing) // (self.eval_batch * everyone.count))
+        ranks = distributed.world_size()
+        rounds = -(-len(missing) // (self.eval_batch * ranks))
         bar = console.Bar(f"Features {split}", rounds)
         batches = feed.view_batches(
-            feed.indices[missing], self.eval_batch, max(view, 0), Part(everyone.here.rank, everyone.count)
+            feed.indices[missing], self.eval_batch, max(view, 0), ShardSpec(distributed.rank(), ranks)
         )
         try:
             with _capture(self.model.get_submodule(self.cut.tail[0])) as captured:
                 scored = evaluate.evaluate(self.model, batches, self.autocast)
-                for start in range(0, len(missing), self.eval_batch * everyone.count):
+                for start in range(0, len(missing), self.eval_batch * ranks):
                     mine = None
-                    if (batch := next(scored, None)) is not None:  # the last round may have none for this process
+                    if (batch := next(scored, None)) is not None:  # the last round may have none for this rank
                         mine = captured[0][: len(batch[0])].float().cpu().numpy()  # (n, D)
-                    for rows in everyone.gathered(mine) or ():
+                    for rows in distributed.gather(mine) or ():
                         if rows is None:
                             continue
                         positions, start = missing[start : start + len(rows)], start + len(rows)
@@ -265,16 +264,18 @@ class FeatureFeed:
     def __len__(self) -> int:
         return len(self.indices)
 
-    def train_batches(self, epoch: int, first_step: int, batch_size: int, part: Part = WHOLE) -> Iterator[Batch]:
+    def train_batches(
+        self, epoch: int, first_step: int, batch_size: int, shard: ShardSpec = WHOLE_BATCH
+    ) -> Iterator[Batch]:
         source = self.source
         positions = train_rows(np.arange(len(self)), source.seed, epoch, first_step, batch_size, source.rarity)
-        wanted = (part.of(rows, step) for step, rows in enumerate(positions, first_step))
+        wanted = (shard.of(rows, step) for step, rows in enumerate(positions, first_step))
         return self._batches(wanted, self.features.view_of(self.split, epoch))
 
-    def eval_batches(self, rows: int, part: Part = WHOLE) -> Iterator[Batch]:
-        return self._batches(eval_wanted(np.arange(len(self)), rows, part), CENTRE)
+    def eval_batches(self, rows: int, shard: ShardSpec = WHOLE_BATCH) -> Iterator[Batch]:
+        return self._batches(eval_requests(np.arange(len(self)), rows, shard), CENTRE)
 
-    def _batches(self, wanted: Iterator[Wanted], view: int) -> Iterator[Batch]:
+    def _batches(self, wanted: Iterator[BatchRequest], view: int) -> Iterator[Batch]:
         """`wanted`: by positions in the split."""
         table = self.features.table(self.split, view)
         for batch in wanted:

@@ -14,27 +14,32 @@ from deep_cnn.runtime.rng import number
 from deep_cnn.tasks.base import Task
 from deep_cnn.training.mixup import Mixer
 from deep_cnn.training.optim import optimizers
-from deep_cnn.training.optim.average import MovingAverage
+from deep_cnn.training.state import TrainingState
 
 
 @dataclass(frozen=True)
 class StepSettings:
     """How one optimizer step is computed.
 
-    pieces: a batch is computed in so many parts, whose gradients add up; autocast: opens the reduced precision.
-    Where a batch is shared: stream: numbers the draws of dropout, which differ between the parts; held: within it a
-    backward pass keeps its gradients, to be summed by the next one outside of it; summed: adds a value over all parts.
+    Attributes:
+        micro_batches: a batch is computed in so many parts, whose gradients add up.
+        lr_multiplier: global step -> factor on each group's learning rate.
+        autocast: opens the reduced precision.
+        dropout_stream: where ranks share a batch: numbers the draws of dropout, which differ between them.
+        no_sync: within it a backward pass keeps its gradients, to be summed over the ranks by the next one outside of it.
+        all_reduce: adds a tensor over all ranks.
     """
 
     seed: int = 0
-    pieces: int = 1
+    micro_batches: int = 1
     clip: float = 0.0
     l1: float = 0.0
     mixer: Mixer = field(default_factory=Mixer)
+    lr_multiplier: Callable[[int], float] = lambda step: 1.0
     autocast: Callable[[], contextlib.AbstractContextManager] = contextlib.nullcontext
-    stream: int = 0
-    held: Callable[[], contextlib.AbstractContextManager] = contextlib.nullcontext
-    summed: Callable[[torch.Tensor], torch.Tensor] = lambda loss: loss
+    dropout_stream: int = 0
+    no_sync: Callable[[], contextlib.AbstractContextManager] = contextlib.nullcontext
+    all_reduce: Callable[[torch.Tensor], torch.Tensor] = lambda loss: loss
 
 
 @dataclass(frozen=True)
@@ -47,48 +52,39 @@ class Step:
 
 
 def train_one_epoch(
-    model: nn.Module,
-    batches: Iterable[Batch],
-    task: Task,
-    optimizer: torch.optim.Optimizer,
-    settings: StepSettings,
-    *,
-    lr_factor: Callable[[int], float],
-    first_step: int,
-    sums: torch.Tensor,
-    scaler: torch.amp.GradScaler,
-    average: MovingAverage | None = None,
+    model: nn.Module, batches: Iterable[Batch], task: Task, state: TrainingState, settings: StepSettings
 ) -> Iterator[Step]:
     """Train on each batch in turn; yields after each optimizer step, so that the caller may save, show or stop there.
 
     Args:
         model: float images (B, 3, S, S) -> outputs (B, K); already in its training mode.
-        lr_factor: global step -> factor on each group's learning rate.
-        first_step: global step of the first batch.
-        sums: float64 (2,) on the device; the loss times its weight and the weight are added to it, step by step.
+        state: whose optimizer, scaler and average are used, from its global step on; to its sums, float64 (2,) on the
+            device, the loss times its weight and the weight are added, step by step.
     """
+    optimizer, scaler, average, sums = state.optimizer, state.scaler, state.average, state.sums
+    first_step = state.progress.global_step
     for step, batch in enumerate(batches, first_step):
         # dropout and stochastic depth draw from torch's generator: seeded by the step, so a resumed run draws the same
-        stream = ("part", settings.stream) if settings.stream and batch.cut.parts > 1 else ()
+        stream = ("part", settings.dropout_stream) if settings.dropout_stream and batch.shard.parts > 1 else ()
         torch.manual_seed(number(settings.seed, "step", step, *stream))
-        optimizers.set_lr(optimizer, lr_factor(step))
+        optimizers.set_lr(optimizer, settings.lr_multiplier(step))
         images, targets = settings.mixer(
-            batch.images, batch.targets, task, settings.seed, step, shared=batch.cut.parts > 1
+            batch.images, batch.targets, task, settings.seed, step, shared=batch.shard.parts > 1
         )  # (b, 3, S, S), (B, ...); b = B where the batch is not shared
 
-        rows = len(targets) // batch.cut.parts  # of the smallest part
-        pieces = min(settings.pieces, max(1, rows // 2))  # BatchNorm cannot train on a piece of one
+        rows = len(targets) // batch.shard.parts  # of the smallest part
+        micro_batches = min(settings.micro_batches, max(1, rows // 2))  # BatchNorm cannot train on a piece of one
         total = batch_weight(task, targets, batch.weights)  # of the whole batch, so that the parts' gradients add up
         loss = torch.zeros((), device=images.device)
-        mine = (images, targets[batch.cut.mine], batch.weights[batch.cut.mine])
-        for piece, (x, t, w) in enumerate(zip(*(v.tensor_split(pieces) for v in mine), strict=True), 1):
-            with settings.held() if piece < pieces else contextlib.nullcontext():
+        local = (images, targets[batch.shard.local_rows], batch.weights[batch.shard.local_rows])
+        for piece, (x, t, w) in enumerate(zip(*(v.tensor_split(micro_batches) for v in local), strict=True), 1):
+            with settings.no_sync() if piece < micro_batches else contextlib.nullcontext():
                 with settings.autocast():
                     outputs = model(x)
-                part = loss_sum(outputs, t, w, task) / (total * batch.cut.copies)
+                part = loss_sum(outputs, t, w, task) / (total * batch.shard.copies)
                 scaler.scale(part).backward()
             loss += part.detach()
-        loss = settings.summed(loss)
+        loss = settings.all_reduce(loss)
 
         scaler.unscale_(optimizer)
         if settings.l1:

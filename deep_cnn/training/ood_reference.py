@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -12,22 +13,24 @@ from deep_cnn.data.feed import Batch, Feed
 from deep_cnn.inference import load, ood
 from deep_cnn.models import checkpoint
 from deep_cnn.models.build import head_modules
-from deep_cnn.runtime.device import CHANNELS_LAST, autocast_for, dtype_of
-from deep_cnn.runtime.run_files import RunFiles
+from deep_cnn.runtime.device import CHANNELS_LAST
+from deep_cnn.runtime.distributed import main_process
 from deep_cnn.tasks.base import encoded
-from deep_cnn.training.plan import Plan
+
+if TYPE_CHECKING:
+    from deep_cnn.training.trainer import Trainer
 
 log = logging.getLogger(__name__)
 
 
-def keep_reference(plan: Plan, files: RunFiles, between: Callable[[], None]) -> None:
+@main_process
+def add_reference(trainer: "Trainer", between: Callable[[], None]) -> None:
     """Add `reference` to best.pt, unless it is there already or there is no validation set to draw the threshold from.
 
     A pure function of the best weights and the data: a run that was stopped here, and goes on, writes the same.
     between: called after each batch; may end the work by raising.
     """
-    m = plan.materials
-    splits, seed = m.dataset.splits, m.config.seed
+    files, splits, seed = trainer.run.files, trainer.dataset.splits, trainer.config.seed
     best = checkpoint.load(files.best)
     if "reference" in best or not len(splits.validation):
         return
@@ -36,10 +39,12 @@ def keep_reference(plan: Plan, files: RunFiles, between: Callable[[], None]) -> 
         "train": ood.chosen(splits.train, ood.BANK, seed),
         "validation": ood.chosen(splits.validation, ood.CALIBRATION, seed),
     }
-    if plan.features and not plan.features.views:  # the backbone is frozen: what was trained on is what is asked for
-        features = [plan.features.of(split, rows, between) for split, rows in samples.items()]
+    if (
+        trainer.features and not trainer.features.views
+    ):  # the backbone is frozen: what was trained on is what is asked for
+        features = [trainer.features.of(split, rows, between) for split, rows in samples.items()]
     else:
-        features = [_looked_at(plan, files, rows, between) for rows in samples.values()]
+        features = [_features(trainer, rows, between) for rows in samples.values()]
     reference = ood.measure(*features)
     if not np.isfinite(reference.threshold):
         log.warning("The best network's features are not finite: predict will not tell unlike images")
@@ -50,22 +55,20 @@ def keep_reference(plan: Plan, files: RunFiles, between: Callable[[], None]) -> 
         log.warning("%s could not be written (%s): predict will not tell unlike images", files.best, error.strerror)
 
 
-def _looked_at(plan: Plan, files: RunFiles, samples: np.ndarray, between: Callable[[], None]) -> Tensor:
+def _features(trainer: "Trainer", samples: np.ndarray, between: Callable[[], None]) -> Tensor:
     """What the head of the best network is given of these samples, float32 (n, D).
 
     A network of its own: never compiled, and the run's state stays as it is.
     """
-    m, decisions = plan.materials, plan.decisions
-    model, _ = load.load_model(files.best)
-    dtype = dtype_of(decisions.precision)
-    model = model.to(m.device, dtype, memory_format=CHANNELS_LAST)
-    head = head_modules(plan.spec.name, model)[0]
-    feed = feed_of(
-        m.dataset, encoded(m.task, m.dataset.index, dtype), samples, device=m.device, dtype=dtype, workers=m.workers
-    )
+    model, _ = load.load_model(trainer.run.files.best)
+    model = model.to(trainer.device, trainer.dtype, memory_format=CHANNELS_LAST)
+    head = head_modules(trainer.spec.name, model)[0]
+    targets = encoded(trainer.task, trainer.dataset.index, trainer.dtype)
+    where = {"device": trainer.device, "dtype": trainer.dtype, "workers": trainer.run.workers}
+    feed = feed_of(trainer.dataset, targets, samples, **where)
     try:
-        batches = _checked(feed, decisions.eval_batch, between)
-        return torch.cat(list(ood.features_of(model, head, batches, autocast_for(m.device, decisions.precision))))
+        batches = _checked(feed, trainer.settings.eval_batch, between)
+        return torch.cat(list(ood.features_of(model, head, batches, trainer.autocast)))
     finally:
         feed.close()
 

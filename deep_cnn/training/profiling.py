@@ -26,13 +26,18 @@ PHASES = {  # in the order of the table; each second of the run is counted in on
 }
 
 
+def null_timer(name: str) -> contextlib.AbstractContextManager[None]:
+    """Takes no note of any time."""
+    return contextlib.nullcontext()
+
+
 class Silent:
     """The same interface where nobody asked: costs nothing."""
 
-    def phase(self, name: str) -> contextlib.AbstractContextManager:
+    def timer(self, name: str) -> contextlib.AbstractContextManager[None]:
         return contextlib.nullcontext()
 
-    beside = phase
+    cuda_timer = timer
 
     def batches(self, batches: Iterable) -> Iterable:
         return batches
@@ -64,7 +69,7 @@ class Profile(Silent):
         self._images = 0
 
     @contextlib.contextmanager
-    def phase(self, name: str) -> Iterator[None]:
+    def timer(self, name: str) -> Iterator[None]:
         self._turn()
         self._open[0] = "rest"  # what is outside of any phase, once the first has begun
         self._open.append(name)
@@ -75,7 +80,7 @@ class Profile(Silent):
             self._open.pop()
 
     @contextlib.contextmanager
-    def beside(self, name: str) -> Iterator[None]:
+    def cuda_timer(self, name: str) -> Iterator[None]:
         """Work on the current stream of a GPU, beside the step."""
         if not self.on_gpu:
             yield
@@ -89,7 +94,7 @@ class Profile(Silent):
         """The same batches; the time that each is waited for is taken note of."""
         iterator = iter(batches)
         while True:
-            with self.phase("waiting"), self.beside("waiting"):
+            with self.timer("waiting"), self.cuda_timer("waiting"):
                 batch = next(iterator, None)
             if batch is None:
                 return

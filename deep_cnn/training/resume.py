@@ -1,39 +1,58 @@
 """A run whose name exists: does it go on, is it done already, or is it another run that is moved aside?"""
 
 import logging
+from dataclasses import dataclass
 from typing import Any
 
-from deep_cnn.config import identity
+from deep_cnn.config.identity import differences, sources_of
 from deep_cnn.models import checkpoint
 from deep_cnn.runtime import console
 from deep_cnn.runtime.atomic import read_json
+from deep_cnn.runtime.distributed import main_process
 from deep_cnn.runtime.errors import CheckpointError
 from deep_cnn.runtime.run_files import RunFiles
 from deep_cnn.runtime.status import Status
+from deep_cnn.training.setup import Run
 
 log = logging.getLogger(__name__)
 
 
-def find_saved(
-    mode: str, files: RunFiles, status: Status, ours: dict[str, Any], *, has_test: bool
-) -> dict[str, Any] | None:
-    """The state from which this run goes on, or None to begin; files of another run of this name are moved aside.
+@dataclass(frozen=True)
+class SavedRun:
+    """What is there of the run that was asked for.
+
+    Attributes:
+        identity: `run_identity` of the run that was asked for.
+        state: what its last.pt holds; None to begin.
+        finished: trained to its end and, where there is a test set, tested.
+    """
+
+    identity: dict[str, Any]
+    state: dict[str, Any] | None = None
+    finished: bool = False
+
+
+@main_process
+def find_checkpoint(run: Run, identity: dict[str, Any], tested: bool) -> SavedRun:
+    """The state from which this run goes on, or none to begin; files of another run of this name are moved aside.
 
     Args:
-        mode: --resume. ours: `identity.run_identity` of the run that was asked for. has_test: whether it ends with a test.
+        tested: whether the run ends with a test.
     Raises:
         CheckpointError: --resume=must and there is nothing of the same run; or no state can be read.
     """
+    mode, files = run.config.resume, run.files
     if mode == "never":
         if files.has_results():
             log.info("--resume=never: the run of this name is now called %s", _move_aside(files))
-        return None
-    saved = checkpoint.load_last(files.last)
-    if saved is None:
-        return _nothing_saved(mode, files, status)
-    changed = identity.differences(ours, saved["identity"])
-    sources_changed = ours["sources"] != identity.sources_of(saved["identity"])
-    finished = is_finished(files, status, saved, has_test)
+        return SavedRun(identity)
+    state = checkpoint.load_last(files.last)
+    if state is None:
+        _nothing_saved(mode, files, run.status)
+        return SavedRun(identity)
+    changed = differences(identity, state["identity"])
+    sources_changed = identity["sources"] != sources_of(state["identity"])
+    finished = is_finished(files, run.status, state, tested)
     if changed:
         if mode == "must":
             raise CheckpointError(f"--resume=must: {files.last} is another run: {'; '.join(changed)}")
@@ -44,20 +63,20 @@ def find_saved(
             name,
             "" if finished else f", unfinished: its own flags with --run_name={name} go on with it",
         )
-        return None
+        return SavedRun(identity)
     if sources_changed and finished and mode != "must":
         log.info(
             "The program's sources have changed since this run finished, so it is trained afresh; "
             "the old one is now called %s",
             _move_aside(files),
         )
-        return None
+        return SavedRun(identity)
     if sources_changed:
         log.warning(
             "The program's sources have changed since this run %s",
             "finished" if finished else "began; it goes on with the new ones",
         )
-    return saved
+    return SavedRun(identity, state, finished)
 
 
 def _nothing_saved(mode: str, files: RunFiles, status: Status) -> None:
@@ -79,8 +98,8 @@ def _move_aside(files: RunFiles) -> str:
     return name
 
 
-def is_finished(files: RunFiles, status: Status, saved: dict[str, Any], has_test: bool) -> bool:
+def is_finished(files: RunFiles, status: Status, saved: dict[str, Any], tested: bool) -> bool:
     """Trained to its end and, where there is a test set, tested: test.json is the last file of all."""
     if not saved["progress"]["finished"]:
         return False
-    return read_json(files.results / "test.json") is not None if has_test else status.before() == "finished"
+    return read_json(files.results / "test.json") is not None if tested else status.before() == "finished"

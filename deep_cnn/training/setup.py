@@ -1,17 +1,19 @@
-"""All that happens before the first step: the machine, the data, the network, and the state to begin or go on with."""
+"""All that happens before the first step: folders, machine, data, network, and the state to begin or go on with."""
 
 import contextlib
 import copy
 import logging
 import socket
 import time
-from dataclasses import asdict, replace
-from typing import Any
+import traceback
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 
-from deep_cnn.config import identity
+from deep_cnn.config.fields import parse_duration
 from deep_cnn.config.recipes import recipe_line
 from deep_cnn.config.schema import Config
 from deep_cnn.data.augment.steps import parse_augment
@@ -19,26 +21,24 @@ from deep_cnn.data.dataset import (
     Dataset,
     data_dir,
     find,
-    open_feeds,
     own_normalisation,
     read_dataset,
     renormalised,
     training_images,
 )
-from deep_cnn.data.feed import Feed, steps_per_epoch
+from deep_cnn.data.feed import steps_per_epoch
 from deep_cnn.data.preprocess import Preprocessing
 from deep_cnn.data.public import with_dataset
 from deep_cnn.models import fast_conv
-from deep_cnn.models.build import ModelSpec, build_model, check_weights_present, head_modules, load_weights
-from deep_cnn.models.build import stages as stages_of
+from deep_cnn.models.build import ModelSpec, build_model, check_weights_present, load_weights
 from deep_cnn.models.memory import pieces_for, saved_bytes_per_image
 from deep_cnn.models.preprocessing import check_pre, choose_preprocessing
 from deep_cnn.models.zoo import networks
 from deep_cnn.models.zoo.custom_training import OwnTraining
+from deep_cnn.runtime import console, distributed, faults
 from deep_cnn.runtime.device import (
     CHANNELS_LAST,
     Decisions,
-    autocast_for,
     compiles,
     dtype_of,
     granted_cores,
@@ -50,75 +50,187 @@ from deep_cnn.runtime.device import (
     set_determinism,
     set_threads,
 )
-from deep_cnn.runtime.distributed import ALONE, Processes
-from deep_cnn.runtime.errors import ConfigError, DataError
+from deep_cnn.runtime.distributed import main_process
+from deep_cnn.runtime.errors import ConfigError, DataError, DeepCNNError, LostPeer
 from deep_cnn.runtime.format import readable
-from deep_cnn.tasks.base import encoded, task_of
-from deep_cnn.training import profiling
+from deep_cnn.runtime.lock import RunLock, held
+from deep_cnn.runtime.run_files import RunFiles
+from deep_cnn.runtime.signals import Stopped
+from deep_cnn.runtime.status import Status
+from deep_cnn.tasks.base import Task, task_of
 from deep_cnn.training.frozen_features import LARGEST_SHARE, Features, features_key, find_cut
-from deep_cnn.training.optim import optimizers, schedules
+from deep_cnn.training.optim import optimizers
 from deep_cnn.training.optim.average import MovingAverage
-from deep_cnn.training.plan import Materials, Plan
 from deep_cnn.training.state import TrainingState
+
+if TYPE_CHECKING:
+    from deep_cnn.training.trainer import Trainer
 
 log = logging.getLogger(__name__)
 
 EVAL_BATCH = {"cpu": 32}  # more rows are no faster on a CPU
 GPU_EVAL_BATCH = 256
+CPU = torch.device("cpu")
 MUON_TURN = 0.2  # of their size filters turn in a step, from scratch (0.24 in Jordan 2024); pretrained, a tenth
 
 
-def gather(config: Config, *, fresh: bool, at_most: int | None = None, everyone: Processes = ALONE) -> Materials:
-    """Check the flags against machine and network, index and split the data: one process after the other.
+# ---- the run's folders, log, name and status ---------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class RunPlace:
+    """Where a trial of a search leaves its files, and the name that is held for it; lock: None on every rank but 0."""
+
+    files: RunFiles
+    lock: RunLock | None
+
+
+@dataclass(frozen=True)
+class Run:
+    """What all parts of a run share.
+
+    Attributes:
+        lock: on the run's name; None on every rank but 0, which alone writes files.
+        workers: threads that read and decode images.
+        pre: what images go through before the network; known after `prepare`.
+        began: time.monotonic() at its start.
+    """
+
+    config: Config
+    files: RunFiles
+    lock: RunLock | None
+    status: Status
+    began: float
+    device: torch.device = CPU
+    workers: int = 1
+    pre: Preprocessing | None = None
+
+
+@contextlib.contextmanager
+def opened_run(config: Config, place: RunPlace | None = None) -> Iterator[Run]:
+    """The ranks connected; the run's folders and log, and its name, which no other program may take meanwhile.
+
+    However the run ends, status.json says so.
+    """
+    with contextlib.ExitStack() as stack:
+        if place is None:
+            timeout = parse_duration("peer_timeout", config.peer_timeout)
+            stack.enter_context(distributed.process_group(config.device, timeout))
+            files = RunFiles(config.root / "outputs", config.run_name)
+            lock = stack.enter_context(distributed.entered_by_main(_folders_log_and_lock(config, files)))
+            place = RunPlace(files, lock)
+        run = Run(config, place.files, place.lock, Status(place.files, distributed.is_main()), time.monotonic())
+        stack.enter_context(_end_in_status(run.status))
+        stack.enter_context(faults.explained(config.batch_size, 1))
+        yield run
+
+
+@contextlib.contextmanager
+def _folders_log_and_lock(config: Config, files: RunFiles) -> Iterator[RunLock]:
+    files.make_folders()
+    with console.opened(files.log), held(files, steal=config.steal_lock) as lock:
+        yield lock
+
+
+@contextlib.contextmanager
+def _end_in_status(status: Status) -> Iterator[None]:
+    try:
+        yield
+        status.say("finished")
+    except Stopped as stop:
+        log.debug("%s", stop)  # to the log file; the console gets it as the command's last line
+        status.say("stopped", str(stop))
+        raise
+    except KeyboardInterrupt:
+        status.say("stopped", "by a second SIGINT, at once; what was saved last is kept")
+        raise
+    except DeepCNNError as mistake:
+        log.debug("%s", mistake)
+        status.say("failed" if isinstance(mistake, LostPeer) else "mistake", str(mistake))
+        raise
+    except BaseException as fault:
+        log.debug("%s", traceback.format_exc())
+        status.say("failed", f"{type(fault).__name__}: {fault}")
+        raise
+
+
+# ---- flags, machine and data ---------------------------------------------------------------------------------------------
+
+
+def prepare(run: Run) -> Run:
+    """Check the flags against machine and network; the run with its device, preprocessing, and the paths that were found."""
+    return find_inputs(run, _clear_leftovers(run))
+
+
+def look_at_data(config: Config, *, fresh: bool) -> tuple[Run, Dataset, Task]:
+    """What a run of these flags would begin with, without a folder or a name of its own: for `check` and `search`.
+
+    fresh: whether the weights will be needed.
+    """
+    files = RunFiles(config.root / "outputs", config.run_name)
+    run = find_inputs(Run(config, files, None, Status(files, writes=False), time.monotonic()), fresh)
+    return run, *load_dataset(run)
+
+
+def find_inputs(run: Run, fresh: bool) -> Run:
+    """`prepare` itself, one rank after the other. fresh: nothing was saved under this name, so the weights are needed."""
+    with distributed.main_process_first():
+        config = with_dataset(run.config)
+        check_names(config)
+        config = with_weights_file(config)
+        device = pick_device(config.device)
+        ranks = distributed.world_size()
+        # in the words of the course's hand-out
+        log.info("Running on %s device", device.type if ranks > 1 else device)
+        if ranks > 1:
+            log.info("%d processes share each batch of %d images", ranks, config.batch_size)
+            if config.batch_size < 2 * ranks:
+                log.warning(
+                    "--batch_size=%d is less than two images for each of %d processes: every one computes all of it, "
+                    "and nothing is gained",
+                    config.batch_size,
+                    ranks,
+                )
+        if config.sync_batchnorm and device.type != "cuda":
+            raise ConfigError(
+                "--sync_batchnorm: torch has it for GPUs only; leave it out, and each process normalises its part"
+            )
+        log.info(recipe_line(config))
+        set_determinism(config.deterministic, device)
+        if fresh:
+            check_weights_present(config.model, config.weights)
+        workers = granted_cores() if config.workers == "auto" else max(1, int(config.workers))
+        return replace(run, config=config, device=device, workers=workers, pre=choose_preprocessing(config))
+
+
+@main_process
+def _clear_leftovers(run: Run) -> bool:
+    """Clear what a process left that died while it wrote; returns whether nothing was saved, so that weights are needed."""
+    run.files.clear_leftovers()
+    return run.config.resume == "never" or not run.files.has_results()
+
+
+def load_dataset(run: Run, at_most: int | None = None) -> tuple[Dataset, Task]:
+    """Index and split the data, one rank after the other.
 
     Args:
-        fresh: nothing has been saved under this name, so the weights will be needed; asked for before the data is read.
         at_most: take so many images of each split.
     """
-    materials = everyone.in_turn(lambda: _gather(config, fresh, at_most, everyone))
-    if everyone.share(data := materials.identity["data"]) != data:
+    config = run.config
+    assert run.pre is not None
+    with distributed.main_process_first():
+        dataset = read_dataset(config, run.pre, run.workers)
+        if at_most is not None:
+            dataset = dataset.at_most(at_most, config.seed)
+        check_validation(config, dataset)
+        task = task_of(config, dataset.index, dataset.splits.train)
+    digest = dataset.digest()
+    if distributed.broadcast(digest) != digest:
         raise DataError(
             f"--data_dir={config.data_dir}: {socket.gethostname()} sees other images than the first process; give all "
             "machines the same ones"
         )
-    return materials
-
-
-def _gather(config: Config, fresh: bool, at_most: int | None, everyone: Processes) -> Materials:
-    begun = time.monotonic()
-    config = with_dataset(config)
-    check_names(config)
-    config = with_weights_file(config)
-    device = pick_device(config.device)
-    # in the words of the course's hand-out
-    log.info("Running on %s device", device.type if everyone.count > 1 else device)
-    if everyone.count > 1:
-        log.info("%d processes share each batch of %d images", everyone.count, config.batch_size)
-        if config.batch_size < 2 * everyone.count:
-            log.warning(
-                "--batch_size=%d is less than two images for each of %d processes: every one computes all of it, "
-                "and nothing is gained",
-                config.batch_size,
-                everyone.count,
-            )
-    if config.sync_batchnorm and device.type != "cuda":
-        raise ConfigError(
-            "--sync_batchnorm: torch has it for GPUs only; leave it out, and each process normalises its part"
-        )
-    log.info(recipe_line(config))
-    set_determinism(config.deterministic, device)
-    if fresh:
-        check_weights_present(config.model, config.weights)
-    pre = choose_preprocessing(config)
-    workers = granted_cores() if config.workers == "auto" else max(1, int(config.workers))
-    dataset = read_dataset(config, pre, workers)
-    if at_most is not None:
-        dataset = dataset.at_most(at_most, config.seed)
-    check_validation(config, dataset)
-    task = task_of(config, dataset.index, dataset.splits.train)
-    return Materials(
-        config, device, workers, pre, dataset, task, identity.run_identity(config, dataset.digest()), begun, everyone
-    )
+    return dataset, task
 
 
 def check_names(config: Config) -> None:
@@ -143,75 +255,58 @@ def with_weights_file(config: Config) -> Config:
     return replace(config, weights=str(find("weights", config.weights, config, data_dir(config))))
 
 
-def build(materials: Materials, saved: dict[str, Any] | None) -> Plan:
-    """The network on its device, the optimizer and the feeds; with `saved`, in the very state that was saved."""
-    m, config = normalised(materials, saved), materials.config
-    spec = ModelSpec(config.model, m.task.outputs, config.dropout, m.pre.crop)
+def normalised(run: Run, dataset: Dataset, saved: dict[str, Any] | None) -> tuple[Preprocessing, Dataset]:
+    """Without weights, --pre=auto normalises by the training images' own mean and spread; a run keeps those it began with."""
+    assert run.pre is not None
+    if run.config.pre != "auto" or run.config.weights != "none":
+        return run.pre, dataset
+    pre = Preprocessing.from_dict(saved["preprocessing"]) if saved else _own_normalisation(dataset, run.workers)
+    return pre, renormalised(dataset, pre)
+
+
+_own_normalisation = main_process(own_normalisation)
+
+
+# ---- the network and the state -------------------------------------------------------------------------------------------
+
+
+def build_network(
+    run: Run, dataset: Dataset, task: Task, spec: ModelSpec, saved: dict[str, Any] | None
+) -> tuple[nn.Module, Decisions]:
+    """The network on its device, with its weights, and how the run computes; with `saved`, as it began."""
+    config, crop = run.config, dataset.pixels.pre.crop
     model = build_model(spec, config.seed)
     if saved is None:
-        for line in m.everyone.in_turn(lambda: load_weights(model, spec, config.weights, m.task.names)):
+        with distributed.main_process_first():
+            lines = load_weights(model, spec, config.weights, task.names)
+        for line in lines:
             log.info(line)
-    check_small_images(config, model, m.pre.crop)
-    samples = len(m.dataset.splits.train)
-    steps = steps_per_epoch(samples, config.batch_size)
-    decisions = None
-    if m.everyone.first:  # hosts may differ, the numbers must not
-        decisions = recorded(saved, m, model, steps) if saved else decide(m, model, steps)
-    decisions = m.everyone.share(decisions)
-    if config.sync_batchnorm and m.everyone.count > 1:
+    check_small_images(config, model, crop)
+    settings = choose_settings(run, dataset, model, saved)
+    if config.sync_batchnorm and distributed.world_size() > 1:
         if any(isinstance(module, nn.BatchNorm2d) and module.weight is None for module in model.modules()):
             raise ConfigError(
                 f"--sync_batchnorm: torch's would not train the norms of {config.model}, which have no scale; leave it out"
             )
         model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
-    set_threads(decisions.threads)
+    set_threads(settings.threads)
     keep_freed_memory()
     if saved is None and config.weights == "none" and isinstance(model, OwnTraining):
         # by one process for all: another processor's last bits would give other filters, which are never trained together
-        model.load_state_dict(m.everyone.first_does(lambda: started(model, m)))
+        model.load_state_dict(started(model, run, dataset))
     log.info(
         "Computing in %s on %d thread%s, %s; batches of %d%s",
-        decisions.precision,
-        decisions.threads,
-        "s" if decisions.threads > 1 else "",
-        "compiled" if decisions.compile else "not compiled",
+        settings.precision,
+        settings.threads,
+        "s" if settings.threads > 1 else "",
+        "compiled" if settings.compile else "not compiled",
         config.batch_size,
-        f" in {decisions.pieces} pieces" if decisions.pieces > 1 else "",
+        f" in {settings.pieces} pieces" if settings.pieces > 1 else "",
     )
-
-    dtype = dtype_of(decisions.precision)
-    model = model.to(m.device, dtype, memory_format=CHANNELS_LAST)
-    if decisions.precision == "bf16" and m.device.type == "cpu" and not decisions.compile:
+    model = model.to(run.device, dtype_of(settings.precision), memory_format=CHANNELS_LAST)
+    if settings.precision == "bf16" and run.device.type == "cpu" and not settings.compile:
         fast_conv.use_matrix_products(model, amx=has_amx())
-    head, stages = head_modules(spec.name, model), stages_of(spec.name, model)
-    if config.freeze not in ("none", "backbone") and int(config.freeze) > len(stages):
-        names = ", ".join(name for name, _ in stages)
-        raise ConfigError(f"--freeze={config.freeze}: {config.model} has {len(stages)} stages: {names}")
-    average = MovingAverage(model, copy.deepcopy(model), config.ema) if config.ema else None
-    optimizer = optimizers.make_optimizer(
-        config.optimizer, parameter_groups(config, model, head), momentum=config.momentum, nesterov=config.nesterov
-    )
-    scaler = torch.amp.GradScaler(m.device.type, enabled=decisions.precision == "fp16")
-    state = TrainingState(model, optimizer, scaler, average, torch.zeros(2, dtype=torch.float64, device=m.device))
-    if saved:
-        state.restore(saved)
-    profile = profiling.Profile(m.device, m.begun) if config.profile else profiling.SILENT
-    feeds = open_feeds(
-        config,
-        m.dataset,
-        encoded(m.task, m.dataset.index, dtype),
-        device=m.device,
-        dtype=dtype,
-        workers=m.workers,
-        watch=profile.beside,
-    )
-    features = open_features(m, spec, model, decisions, head, stages, feeds)
-    if features:
-        feeds = features.feeds
-    elif decisions.compile:
-        model.compile(dynamic=False)  # the last batch gets its own kernels; one set for any size is slower for all
-    schedule = schedules.make_schedule(config.schedule, steps * config.epochs, config.warmup)
-    return Plan(m, spec, decisions, feeds, state, schedule, steps, head, stages, profile, features)
+    return model, settings
 
 
 def check_small_images(config: Config, model: nn.Module, crop: int) -> None:
@@ -236,77 +331,38 @@ def check_small_images(config: Config, model: nn.Module, crop: int) -> None:
         )
 
 
-def started(model: OwnTraining, m: Materials) -> dict[str, torch.Tensor]:
+@main_process
+def started(model: OwnTraining, run: Run, dataset: Dataset) -> dict[str, torch.Tensor]:
     """The state of a network that has looked at training images."""
-    count = min(model.looks_at, len(m.dataset.splits.train))
-    log.info("%s looks at %d training images before its first step", m.config.model, count)
-    with contextlib.closing(training_images(m.dataset, model.looks_at, m.workers)) as images:
+    count = min(model.looks_at, len(dataset.splits.train))
+    log.info("%s looks at %d training images before its first step", run.config.model, count)
+    with contextlib.closing(training_images(dataset, model.looks_at, run.workers)) as images:
         model.start_from(images)
     return model.state_dict()
 
 
-def normalised(m: Materials, saved: dict[str, Any] | None) -> Materials:
-    """Without weights, --pre=auto normalises by the training images' own mean and spread; a run keeps those it began with."""
-    if m.config.pre != "auto" or m.config.weights != "none":
-        return m
-    if saved:
-        pre = Preprocessing.from_dict(saved["preprocessing"])
-    else:
-        pre = m.everyone.first_does(lambda: own_normalisation(m.dataset, m.workers))
-    return replace(m, pre=pre, dataset=renormalised(m.dataset, pre))
+def check_freeze(config: Config, stages: list[tuple[str, list[str]]]) -> None:
+    """ConfigError where --freeze=N asks for more stages than the network has."""
+    if config.freeze not in ("none", "backbone") and int(config.freeze) > len(stages):
+        names = ", ".join(name for name, _ in stages)
+        raise ConfigError(f"--freeze={config.freeze}: {config.model} has {len(stages)} stages: {names}")
 
 
-def open_features(
-    m: Materials,
-    spec: ModelSpec,
-    model: nn.Module,
-    decisions: Decisions,
-    head: list[str],
-    stages: list,
-    feeds: dict[str, Feed],
-) -> Features | None:
-    """With a frozen backbone: its features, computed once. None, with the reason in the log, where each epoch needs it whole."""
-    config = m.config
-    if config.freeze != "backbone" or config.unfreeze_epoch is not None:
-        return None
-    augmented = parse_augment(config.augment).changes_pixels
-    autocast = autocast_for(m.device, decisions.precision)
-    frozen = [name for _, names in stages for name in names]
-    if augmented and not config.views:
-        reason = f"--augment={config.augment} changes the images; --augment=none, or --views=10, would allow it"
-    elif config.mixup or config.cutmix:
-        reason = "--mixup and --cutmix blend images, not features"
-    elif decisions.precision == "fp64":
-        reason = "they are kept in float32, and --precision=fp64 asks for more"
-    else:
-        cut = find_cut(model, head, frozen, m.pre.crop, autocast)
-        reason = f"of {config.model}: {cut}" if isinstance(cut, str) else None
-    if reason is None:
-        size, memory = 4 * cut.width * sum(len(feed) for feed in feeds.values()), memory_for_training(m.device)
-        if size > LARGEST_SHARE * memory:
-            reason = f"{readable(size)} of them are more than a quarter of the memory"
-    if reason is not None:
-        log.info("The frozen backbone runs in every epoch, its features cannot be kept: %s", reason)
-        return None
-    pixels, views = m.dataset.pixels, config.views if augmented else 0
-    facts = {name: str(value) for name, value in asdict(decisions).items() if name not in ("compile", "pieces")}
-    facts |= {"torch": torch.__version__, "deterministic": str(config.deterministic)}
-    folder = pixels.cache.path.parent if pixels.cache else None
-    index = m.dataset.index
-    key = features_key(index, m.pre, model, cut, f"{config.augment} {config.seed}" if views else "", facts)
-    features = Features(
-        model,
-        cut,
-        feeds,
-        eval_batch=decisions.eval_batch,
-        autocast=autocast,
-        views=views,
-        folder=folder,
-        key=key,
-        rows=len(index),
+def build_state(
+    run: Run, model: nn.Module, head: list[str], settings: Decisions, saved: dict[str, Any] | None
+) -> TrainingState:
+    """The state to begin with, or the very one that was saved."""
+    config = run.config
+    average = MovingAverage(model, copy.deepcopy(model), config.ema) if config.ema else None
+    optimizer = optimizers.make_optimizer(
+        config.optimizer, parameter_groups(config, model, head), momentum=config.momentum, nesterov=config.nesterov
     )
-    log.info("%s", features.describe())
-    return features
+    scaler = torch.amp.GradScaler(run.device.type, enabled=settings.precision == "fp16")
+    sums = torch.zeros(2, dtype=torch.float64, device=run.device)
+    state = TrainingState(model, optimizer, scaler, average, sums)
+    if saved:
+        state.restore(saved)
+    return state
 
 
 def parameter_groups(config: Config, model: nn.Module, head: list[str]) -> list[dict]:
@@ -321,23 +377,71 @@ def parameter_groups(config: Config, model: nn.Module, head: list[str]) -> list[
     return optimizers.parameter_groups(model, head, **rates)
 
 
-def settle_rate(plan: Plan, lr: float) -> None:
-    """Make `lr`, that a range test found, the rate of the run: in its groups, and recorded among its decisions."""
-    for group in plan.state.optimizer.param_groups:
-        if optimizers.follows_lr(group, plan.materials.config.backbone_lr):
-            group["base_lr"] *= lr
-    plan.decisions = replace(plan.decisions, lr=lr)
+def open_features(trainer: "Trainer") -> Features | None:
+    """With a frozen backbone: its features, computed once. None, with the reason in the log, where each epoch needs it whole."""
+    config, settings, model, pre = trainer.config, trainer.settings, trainer.state.model, trainer.pre
+    if config.freeze != "backbone" or config.unfreeze_epoch is not None:
+        return None
+    augmented = parse_augment(config.augment).changes_pixels
+    frozen = [name for _, names in trainer.stages for name in names]
+    if augmented and not config.views:
+        reason = f"--augment={config.augment} changes the images; --augment=none, or --views=10, would allow it"
+    elif config.mixup or config.cutmix:
+        reason = "--mixup and --cutmix blend images, not features"
+    elif settings.precision == "fp64":
+        reason = "they are kept in float32, and --precision=fp64 asks for more"
+    else:
+        cut = find_cut(model, trainer.head, frozen, pre.crop, trainer.autocast)
+        reason = f"of {config.model}: {cut}" if isinstance(cut, str) else None
+    if reason is None:
+        size, memory = (
+            4 * cut.width * sum(len(feed) for feed in trainer.feeds.values()),
+            memory_for_training(trainer.device),
+        )
+        if size > LARGEST_SHARE * memory:
+            reason = f"{readable(size)} of them are more than a quarter of the memory"
+    if reason is not None:
+        log.info("The frozen backbone runs in every epoch, its features cannot be kept: %s", reason)
+        return None
+    pixels, views = trainer.dataset.pixels, config.views if augmented else 0
+    facts = {name: str(value) for name, value in asdict(settings).items() if name not in ("compile", "pieces")}
+    facts |= {"torch": torch.__version__, "deterministic": str(config.deterministic)}
+    folder = pixels.cache.path.parent if pixels.cache else None
+    index = trainer.dataset.index
+    key = features_key(index, pre, model, cut, f"{config.augment} {config.seed}" if views else "", facts)
+    features = Features(
+        model,
+        cut,
+        trainer.feeds,
+        eval_batch=settings.eval_batch,
+        autocast=trainer.autocast,
+        views=views,
+        folder=folder,
+        key=key,
+        rows=len(index),
+    )
+    log.info("%s", features.describe())
+    return features
 
 
-def decide(m: Materials, model: nn.Module, steps: int) -> Decisions:
+# ---- what `auto` comes to ----------------------------------------------------------------------------------------------
+
+
+def choose_settings(run: Run, dataset: Dataset, model: nn.Module, saved: dict[str, Any] | None) -> Decisions:
+    """How the run computes: as it began, or what `auto` comes to here; rank 0's answer, since hosts may differ."""
+    ranks = distributed.world_size()
+    return _recorded(run, dataset, model, saved, ranks) if saved else _decided(run, dataset, model, ranks)
+
+
+def decide(run: Run, dataset: Dataset, model: nn.Module, ranks: int) -> Decisions:
     """What `auto` comes to here: a function of the flags and the machine, never of a timing or of what is free just now."""
-    config, device = m.config, m.device
+    config, device = run.config, run.device
     precision = pick_precision(config.precision, device)
     if config.grad_accumulation == "auto":
-        per_image = saved_bytes_per_image(model, m.pre.crop, precision)
+        per_image = saved_bytes_per_image(model, dataset.pixels.pre.crop, precision)
         weights = sum(p.numel() for p in model.parameters())
         memory = memory_for_training(device)
-        images = -(-config.batch_size // m.everyone.count)
+        images = -(-config.batch_size // ranks)
         pieces = pieces_for(images, per_image, weights, memory)
         if pieces > 1:
             log.info(
@@ -349,36 +453,41 @@ def decide(m: Materials, model: nn.Module, steps: int) -> Decisions:
             )
     else:
         pieces = int(config.grad_accumulation)
-    largest = max(len(m.dataset.splits.validation), len(m.dataset.splits.test), 1)
+    largest = max(len(dataset.splits.validation), len(dataset.splits.test), 1)
     eval_batch = min(EVAL_BATCH.get(device.type, GPU_EVAL_BATCH), largest)
-    compiled = compiles(config.compile, device, steps * config.epochs, config.deterministic)
-    return Decisions(device.type, precision, compiled, granted_cores(), pieces, eval_batch, processes=m.everyone.count)
+    steps = steps_per_epoch(len(dataset.splits.train), config.batch_size) * config.epochs
+    compiled = compiles(config.compile, device, steps, config.deterministic)
+    return Decisions(device.type, precision, compiled, granted_cores(), pieces, eval_batch, processes=ranks)
 
 
-def recorded(saved: dict[str, Any], m: Materials, model: nn.Module, steps: int) -> Decisions:
+_decided = main_process(decide)
+
+
+@main_process
+def _recorded(run: Run, dataset: Dataset, model: nn.Module, saved: dict[str, Any], ranks: int) -> Decisions:
     """What was decided when the run began; says so where this machine would have decided otherwise."""
-    decisions = Decisions(**saved["decisions"])
-    if decisions.processes != m.everyone.count:
+    settings, device = Decisions(**saved["decisions"]), run.device.type
+    if settings.processes != ranks:
         log.warning(
             "The run began on %d process%s and goes on on %d: dropout is drawn anew, BatchNorm sees other parts, and "
             "the last digits are not those of an unbroken run",
-            decisions.processes,
-            "es" if decisions.processes > 1 else "",
-            m.everyone.count,
+            settings.processes,
+            "es" if settings.processes > 1 else "",
+            ranks,
         )
-        here = decide(m, model, steps)
-        decisions = replace(decisions, processes=here.processes, threads=here.threads, pieces=here.pieces)
-    if decisions.device != m.device.type:
+        here = decide(run, dataset, model, ranks)
+        settings = replace(settings, processes=here.processes, threads=here.threads, pieces=here.pieces)
+    if settings.device != device:
         log.warning(
             "The run began on %s and goes on on %s: its last digits will not be those of an unbroken run",
-            decisions.device,
-            m.device.type,
+            settings.device,
+            device,
         )
-    if m.device.type == "cpu" and decisions.threads != granted_cores():
+    if device == "cpu" and settings.threads != granted_cores():
         log.info(
             "The run began on %d cores and keeps %d threads, here on %d: another number changes the last digits",
-            decisions.threads,
-            decisions.threads,
+            settings.threads,
+            settings.threads,
             granted_cores(),
         )
-    return decisions
+    return settings

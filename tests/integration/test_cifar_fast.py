@@ -17,7 +17,7 @@ from deep_cnn.inference.tta import Averaged
 from deep_cnn.models.build import ModelSpec, build_model, head_modules
 from deep_cnn.models.freeze import training_mode
 from deep_cnn.models.zoo.cifar_fast import LITTLE, CifarFast, whitening_filters
-from deep_cnn.runtime.distributed import Processes
+from deep_cnn.training import setup
 from deep_cnn.training.optim.average import MovingAverage
 from deep_cnn.training.optim.optimizers import parameter_groups
 from deep_cnn.training.optim.schedules import make_schedule
@@ -167,15 +167,13 @@ def test_the_network_takes_the_flags_of_any_other(train, flags):
 
 def test_the_filters_of_one_process_are_those_of_all(train, monkeypatch):
     """What the first process made is loaded, whatever this one would have made itself."""
-    first_does = Processes.first_does
+    started = setup.started
 
-    def other(self, action):
-        made = first_does(self, action)
-        if isinstance(made, dict) and "whiten.weight" in made:
-            made = made | {"whiten.weight": torch.full_like(made["whiten.weight"], 0.25)}
-        return made
+    def other(*args):
+        made = started(*args)
+        return made | {"whiten.weight": torch.full_like(made["whiten.weight"], 0.25)}
 
-    monkeypatch.setattr(Processes, "first_does", other)
+    monkeypatch.setattr(setup, "started", other)
     _, files = train(**FAST)
     assert (torch.load(files.last, weights_only=True)["weights"]["whiten.weight"] == 0.25).all()
 

@@ -10,7 +10,7 @@ import torch
 from conftest import PLACES, ROOT
 
 from deep_cnn.data import assemble
-from deep_cnn.data.assemble import Lane, Pixels, open_lane
+from deep_cnn.data.assemble import CopyStream, Pixels, open_copy_stream
 from deep_cnn.data.augment.steps import parse_augment
 from deep_cnn.data.feed import Feed
 from deep_cnn.data.index import build_index
@@ -21,6 +21,7 @@ from deep_cnn.runtime.device import autocast_for
 from deep_cnn.tasks.base import make_task
 from deep_cnn.training import loop
 from deep_cnn.training.optim import optimizers
+from deep_cnn.training.state import TrainingState
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 
@@ -50,7 +51,7 @@ def make_feed(index, device, augment="none", lane=None):
 
 
 def resident_lane(index):
-    lane = open_lane(Pixels(index.root, index.paths, PRE, None), np.arange(len(index)), GPU)
+    lane = open_copy_stream(Pixels(index.root, index.paths, PRE, None), np.arange(len(index)), GPU)
     assert lane.residents is not None
     return lane
 
@@ -100,9 +101,9 @@ def test_resident_images_are_read_once_and_are_the_same(index, monkeypatch):
 
 def test_a_set_that_does_not_fit_is_copied_batch_by_batch(index, monkeypatch):
     monkeypatch.setattr(assemble, "RESIDENT_SHARE", 0.0)
-    lane = open_lane(Pixels(index.root, index.paths, PRE, None), np.arange(len(index)), GPU)
-    assert isinstance(lane, Lane) and lane.residents is None
-    assert open_lane(Pixels(index.root, index.paths, PRE, None), np.arange(len(index)), CPU) is None
+    lane = open_copy_stream(Pixels(index.root, index.paths, PRE, None), np.arange(len(index)), GPU)
+    assert isinstance(lane, CopyStream) and lane.residents is None
+    assert open_copy_stream(Pixels(index.root, index.paths, PRE, None), np.arange(len(index)), CPU) is None
 
 
 def test_a_batch_is_whole_while_the_gpu_is_behind(index):
@@ -132,17 +133,8 @@ def test_no_step_waits_for_the_gpu(index):
     optimizer = optimizers.make_optimizer("adamw", groups, momentum=0.9, nesterov=False)
     settings = loop.StepSettings(clip=1.0, autocast=autocast_for(GPU, "bf16"))
     scaler, sums = torch.amp.GradScaler("cuda", enabled=False), torch.zeros(2, dtype=torch.float64, device=GPU)
-    steps = loop.train_one_epoch(
-        model,
-        feed.train_batches(1, 0, 16),
-        task,
-        optimizer,
-        settings,
-        lr_factor=lambda step: 1.0,
-        first_step=0,
-        sums=sums,
-        scaler=scaler,
-    )
+    state = TrainingState(model, optimizer, scaler, None, sums)
+    steps = loop.train_one_epoch(model, feed.train_batches(1, 0, 16), task, state, settings)
     next(steps)  # the first one makes the optimizer's state
     torch.cuda.set_sync_debug_mode("error")
     try:

@@ -19,9 +19,9 @@ import torch
 from conftest import PERCEPTION, PLACES, ROOT
 from crashes import TRAINING, Server
 
-from deep_cnn.data.feed import Cut, Part
+from deep_cnn.data.feed import BatchShard, ShardSpec
 from deep_cnn.models.build import ModelSpec, build_model
-from deep_cnn.runtime.launch import Place, place
+from deep_cnn.runtime.launch import Rank, this_rank
 from deep_cnn.tasks.base import make_task
 from deep_cnn.training.mixup import Mixer
 
@@ -164,12 +164,12 @@ def test_evaluation_is_the_same_to_the_last_bit(server, tmp_path):
 def test_the_parts_are_the_batch():
     samples = np.arange(100, 123)
     for count in (1, 2, 3, 5, 11):
-        parts = [Part(number, count).of(samples, 0) for number in range(count)]
+        parts = [ShardSpec(number, count).of(samples, 0) for number in range(count)]
         assert np.array_equal(np.concatenate([part.images for part in parts]), samples)
         assert {len(part.images) for part in parts} <= {23 // count, 23 // count + 1}
         assert all(np.array_equal(part.rows[part.cut.mine], part.images) for part in parts)
-    small = [Part(number, 12).of(samples, 0) for number in range(12)]  # fewer than two for each
-    assert all(np.array_equal(part.images, samples) and part.cut == Cut(copies=12) for part in small)
+    small = [ShardSpec(number, 12).of(samples, 0) for number in range(12)]  # fewer than two for each
+    assert all(np.array_equal(part.images, samples) and part.cut == BatchShard(copies=12) for part in small)
 
 
 def test_partners_are_those_of_the_whole_batch():
@@ -179,7 +179,7 @@ def test_partners_are_those_of_the_whole_batch():
         whole, soft = mixer(images, targets, task, 0, step)
         blended = []
         for number in range(2):
-            part = Part(number, 2, lambda at, size: mixer.partners(size, 0, at)).of(samples, step)
+            part = ShardSpec(number, 2, lambda at, size: mixer.partners(size, 0, at)).of(samples, step)
             rows, same = mixer(images[part.images], targets, task, 0, step, shared=True)
             assert torch.equal(same, soft)
             blended.append(rows)
@@ -323,9 +323,9 @@ def test_places(monkeypatch):
     names = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "GROUP_RANK")
     for name in names:
         monkeypatch.delenv(name, raising=False)
-    assert place() == Place()
+    assert this_rank() == Rank()
     for name, value in zip(names, "58341", strict=True):
         monkeypatch.setenv(name, value)
-    assert place() == Place()  # another launcher's variables: MPI sets some of these
+    assert this_rank() == Rank()  # another launcher's variables: MPI sets some of these
     monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")
-    assert place() == Place(5, 8, 3, 4, 1) and not place().first
+    assert this_rank() == Rank(5, 8, 3, 4, 1) and not this_rank().first

@@ -67,15 +67,15 @@ def test_what_is_trained_does_not_depend_on_the_test_sets_scores(train, tmp_path
 
 def test_weights_are_saved_from_the_first_epoch_on_into_folders_that_were_not_there(train, tmp_path, monkeypatch):
     from deep_cnn.models import checkpoint
-    from deep_cnn.training import run
+    from deep_cnn.training.trainer import Trainer
 
-    def fails_later(plan, *rest):
-        if plan.state.progress.epoch == 1:
+    def fails_later(self):
+        if self.state.progress.epoch == 1:
             raise RuntimeError("the power went")
-        return original(plan, *rest)
+        return original(self)
 
-    original = run.train_epoch
-    monkeypatch.setattr(run, "train_epoch", fails_later)
+    original = Trainer.train_epoch
+    monkeypatch.setattr(Trainer, "train_epoch", fails_later)
     with pytest.raises(RuntimeError, match="the power went"):
         train(epochs=3)
     models = tmp_path / "outputs" / "models" / "default"

@@ -50,23 +50,22 @@ def test_the_test_leaves_no_trace_and_a_resumed_run_keeps_its_rate(train, monkey
     assert (auto.results / "metrics.csv").read_bytes() == (given.results / "metrics.csv").read_bytes()
 
     from deep_cnn.runtime.signals import Stopped
-    from deep_cnn.training import run
+    from deep_cnn.training import trainer
+    from deep_cnn.training.trainer import Trainer
 
-    def stop_before_second_epoch(*args):
+    validate_epoch = Trainer.validate_epoch
+
+    def stop_after_the_first(self):
+        row = validate_epoch(self)
+        patch.setattr(Trainer, "train_epoch", stop)
+        return row
+
+    def stop(self):
         raise Stopped("here")
 
-    plain = run.validate_epoch
-
-    def validate(plan, keeper):
-        answer = plain(plan, keeper)
-        monkeypatch.setattr(run, "train_epoch", stop_before_second_epoch)
-        return answer
-
-    original = run.train_epoch
-    monkeypatch.setattr(run, "validate_epoch", validate)
-    assert train(lr="auto", run_name="again", **flags)[0] == 75
-    monkeypatch.setattr(run, "validate_epoch", plain)
-    monkeypatch.setattr(run, "train_epoch", original)
-    monkeypatch.setattr(run, "find_rate", lambda *args: 1 / 0)  # not a second time
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "validate_epoch", stop_after_the_first)
+        assert train(lr="auto", run_name="again", **flags)[0] == 75
+    monkeypatch.setattr(trainer, "find_learning_rate", lambda *args: 1 / 0)  # not a second time
     code, again = train(lr="auto", run_name="again", **flags)
     assert code == 0 and all((weights(again)[name] == ours[name]).all() for name in ours)

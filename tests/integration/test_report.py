@@ -15,7 +15,7 @@ from deep_cnn.reporting.report.page import write_report
 from deep_cnn.reporting.report.record import read_record
 from deep_cnn.runtime.errors import DataError
 from deep_cnn.runtime.run_files import RunFiles
-from deep_cnn.training.run import train as train_run
+from deep_cnn.training.trainer import train as train_run
 
 CHROMIUM = next(
     (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None
@@ -145,9 +145,9 @@ def test_names_that_look_like_html_or_like_missing_values(classified):
 
 
 def test_a_page_that_fails_does_not_fail_the_run(train, monkeypatch, capfd):
-    from deep_cnn.training import run
+    from deep_cnn.training import trainer
 
-    monkeypatch.setattr(run, "write_report", lambda *_: 1 / 0)
+    monkeypatch.setattr(trainer, "write_report", lambda *_: 1 / 0)
     code, files = train()
     assert code == 0 and "The report could not be written (ZeroDivisionError" in capfd.readouterr().err
     assert json.loads(files.status.read_text())["state"] == "finished"

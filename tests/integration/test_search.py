@@ -22,7 +22,7 @@ from deep_cnn.runtime.errors import ConfigError, NonFiniteLoss
 from deep_cnn.tools.search.space import grid, grid_point, parse_space, random_point
 from deep_cnn.tools.search.study import journal
 from deep_cnn.tools.search.trials import given_flags
-from deep_cnn.training import run
+from deep_cnn.training import trainer
 
 SPACE = parse_space(["lr=1e-5..1e-1:log", "epochs=5..8", "model=resnet18,resnet50", "class_weights=True,False"])
 
@@ -111,12 +111,14 @@ def pretended(monkeypatch):
     """Training is a formula: three epochs, and the best where lr is 1e-3. Returns the configs that were trained."""
     trained: list[Config] = []
 
-    def carry_out(config, files, lock, after_epoch):
+    def train(config, hooks, place):
         trained.append(config)
         for epoch in range(3):
-            after_epoch({"epoch": epoch, "val_top1": 0.9 - 0.1 * abs(np.log10(config.lr) + 3) - 0.01 * (2 - epoch)})
+            hooks.after_epoch(
+                {"epoch": epoch, "val_top1": 0.9 - 0.1 * abs(np.log10(config.lr) + 3) - 0.01 * (2 - epoch)}
+            )
 
-    monkeypatch.setattr(run, "carry_out", carry_out)
+    monkeypatch.setattr(trainer, "train", train)
     return trained
 
 
@@ -159,16 +161,16 @@ def test_grid_ends_when_it_is_covered(run_cli, pretended):
 
 
 def test_a_dead_process_s_trial_goes_on_under_its_own_number(run_cli, pretended, monkeypatch):
-    told = run.carry_out
+    told = trainer.train
 
-    def dies(config, files, lock, after_epoch):
-        after_epoch({"epoch": 0, "val_top1": 0.5})
+    def dies(config, hooks, place):
+        hooks.after_epoch({"epoch": 0, "val_top1": 0.5})
         raise ZeroDivisionError  # as good as a kill: the trial is left RUNNING
 
-    monkeypatch.setattr(run, "carry_out", dies)
+    monkeypatch.setattr(trainer, "train", dies)
     with pytest.raises(ZeroDivisionError):
         run_cli("search", **FLAGS, trials=4)
-    monkeypatch.setattr(run, "carry_out", told)
+    monkeypatch.setattr(trainer, "train", told)
     code, files = run_cli("search", **FLAGS, trials=4)
     trials = study_of(files).trials
     assert code == 0 and [t.state for t in trials] == [TrialState.COMPLETE] * 4
@@ -177,14 +179,14 @@ def test_a_dead_process_s_trial_goes_on_under_its_own_number(run_cli, pretended,
 
 
 def test_a_loss_that_is_not_finite_ends_its_trial_alone(run_cli, pretended, monkeypatch):
-    told = run.carry_out
+    told = trainer.train
 
-    def sometimes(config, files, lock, after_epoch):
+    def sometimes(config, hooks, place):
         if config.lr > 1e-2:
             raise NonFiniteLoss("the loss is nan at step 3")
-        told(config, files, lock, after_epoch)
+        told(config, hooks, place)
 
-    monkeypatch.setattr(run, "carry_out", sometimes)
+    monkeypatch.setattr(trainer, "train", sometimes)
     code, files = run_cli("search", **FLAGS, trials=12)
     trials = study_of(files).trials
     assert code == 0 and len(trials) == 12

@@ -10,6 +10,6 @@ prefetch       python -m deep_cnn prefetch: weights, or a public data set, ahead
 report         python -m deep_cnn report: a run's page, made again from its files
 search         python -m deep_cnn search: hyper-parameters by Optuna, in as many processes as there are
 summary        python -m deep_cnn summary: a network before it is trained, or the names of all of them
-train          python -m deep_cnn [train]: the run itself is in run.py
+train          python -m deep_cnn [train]: the run itself is in training/trainer.py
 verify_resume  python -m deep_cnn verify_resume [train flags]: is a killed run's result that of an unbroken one, on this machine?
 """

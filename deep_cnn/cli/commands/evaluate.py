@@ -10,8 +10,6 @@ if TYPE_CHECKING:
     import numpy as np
     from torch import nn
 
-    from deep_cnn.runtime.distributed import Processes
-
 
 @dataclass(frozen=True)
 class Options:
@@ -38,13 +36,13 @@ def main(options: Options) -> int:
     from deep_cnn.runtime import console, distributed
 
     console.console_only()
-    with distributed.joined(options.device) as everyone:
-        score(options, everyone)
+    with distributed.process_group(options.device):
+        score(options)
     return 0
 
 
-def score(options: Options, everyone: "Processes") -> None:
-    """Each process scores every so manieth batch; the first one shows the result of all."""
+def score(options: Options) -> None:
+    """Each rank scores its share of the batches; rank 0 shows the result of all."""
     from pathlib import Path
 
     from deep_cnn.config.schema import Config
@@ -53,6 +51,7 @@ def score(options: Options, everyone: "Processes") -> None:
     from deep_cnn.inference import evaluate, load
     from deep_cnn.inference.tta import Averaged
     from deep_cnn.reporting import result_text
+    from deep_cnn.runtime import distributed
     from deep_cnn.runtime.device import (
         CHANNELS_LAST,
         Decisions,
@@ -82,10 +81,11 @@ def score(options: Options, everyone: "Processes") -> None:
     )
     device = pick_device(config.device)
     set_determinism(config.deterministic, device)
-    set_threads(decisions.threads if decisions.processes == everyone.count else granted_cores())
+    set_threads(decisions.threads if decisions.processes == distributed.world_size() else granted_cores())
     keep_freed_memory()
     workers = granted_cores() if config.workers == "auto" else max(1, int(config.workers))
-    dataset = everyone.in_turn(lambda: read_dataset(config, pre, workers))
+    with distributed.main_process_first():
+        dataset = read_dataset(config, pre, workers)
     names = dataset.index.classes or dataset.index.target_names
     if tuple(names) != task.names:
         raise CheckpointError(
@@ -103,12 +103,12 @@ def score(options: Options, everyone: "Processes") -> None:
     autocast = autocast_for(device, decisions.precision)
 
     def outputs_of(network: "nn.Module", title: str) -> "np.ndarray | None":
-        return evaluate.collect(network, feed, decisions.eval_batch, autocast, title, everyone=everyone)
+        return evaluate.collect(network, feed, decisions.eval_batch, autocast, title)
 
     level = options.tta or config.tta
     outputs = outputs_of(model, options.split.capitalize())
     views = outputs_of(Averaged(model, level), "Views") if level != "none" else None
-    if everyone.first:
+    if distributed.is_main():
         what = (task, dataset.index, samples)
         result = evaluate.held_out(*what, outputs, options.split, config.seed)
         if views is not None:

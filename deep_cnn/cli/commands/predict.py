@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from deep_cnn.config.fields import check_ranges, flag
 from deep_cnn.runtime import signals
 from deep_cnn.runtime.errors import ConfigError
-from deep_cnn.runtime.launch import tell
+from deep_cnn.runtime.launch import tell, this_rank
 
 SOME_FAILED = 3  # exit code: everything is done, but some images could not be read
 
@@ -79,9 +79,9 @@ def predicted(options: Options) -> int:
     if options.merge:
         about = shards.merge(table)
     else:
-        with distributed.joined(options.device) as everyone, signals.agreed(everyone.count):
-            about = job.run(options, table, everyone)
-            if not everyone.first:
+        with distributed.process_group(options.device), signals.agreed(this_rank().world_size):
+            about = job.run(options, table)
+            if not distributed.is_main():
                 return 0
     files = TableFiles(shards.shard_file(table, shards.parse_shard(about["shard"])))
     whole = files.rows == table

@@ -1,4 +1,4 @@
-"""python -m deep_cnn [train]: the run itself is in run.py."""
+"""python -m deep_cnn [train]: the run itself is in training/trainer.py."""
 
 from deep_cnn.config.schema import Config
 from deep_cnn.runtime import signals
@@ -10,7 +10,7 @@ Options = Config
 def main(config: Config) -> int:
     signals.catch_signals()  # before torch is imported, which takes seconds
     try:
-        from deep_cnn.training.run import train
+        from deep_cnn.training.trainer import train
 
         train(config)
     except signals.Stopped as stop:

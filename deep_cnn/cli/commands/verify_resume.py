@@ -17,14 +17,14 @@ class Options(Config):
 def main(options: Options) -> int:
     from deep_cnn.runtime import console, distributed
     from deep_cnn.runtime.errors import ConfigError
-    from deep_cnn.runtime.launch import place
+    from deep_cnn.runtime.launch import this_rank
 
     console.console_only()
-    here = place()
+    here = this_rank()
     if here.count > here.local_count:
         raise ConfigError("verify_resume: kills processes of one machine; start it with torchrun --standalone")
-    with distributed.joined() as everyone:  # the first of them starts as many anew, again and again
-        return everyone.first_does(lambda: verified(options, here.count))
+    with distributed.process_group():  # the first of them starts as many anew, again and again
+        return distributed.main_process(verified)(options, here.world_size)
 
 
 def verified(options: Options, count: int) -> int:

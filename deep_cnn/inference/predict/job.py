@@ -11,9 +11,8 @@ from deep_cnn.inference.predict.output_table import Table, TableFiles, known_of
 from deep_cnn.inference.predict.row_maker import RowMaker
 from deep_cnn.inference.predict.shards import merge, parse_shard, part_of, remove, shard_bounds, shard_file
 from deep_cnn.inference.predict.stream import stream
-from deep_cnn.runtime import console, signals
+from deep_cnn.runtime import console, distributed, signals
 from deep_cnn.runtime.device import granted_cores
-from deep_cnn.runtime.distributed import ALONE, Processes
 from deep_cnn.runtime.errors import ConfigError
 from deep_cnn.runtime.run_files import RunFiles
 from deep_cnn.runtime.signals import Stopped
@@ -40,7 +39,7 @@ class Asked(Protocol):
     max_time: str | None
 
 
-def run(asked: Asked, output: Path, everyone: Processes = ALONE) -> dict[str, Any]:
+def run(asked: Asked, output: Path) -> dict[str, Any]:
     """Predict the images of this shard into `output` (or its shard's file), from where an earlier start came to.
 
     Several processes each predict a part of the shard; of the whole list, the first one puts the parts together.
@@ -52,8 +51,8 @@ def run(asked: Asked, output: Path, everyone: Processes = ALONE) -> dict[str, An
     """
     check_there(asked.images)
     whole = parse_shard(asked.shard)
-    shard = part_of(whole, everyone.here.rank, everyone.count)
-    if everyone.count > 1 and asked.images == "-":
+    shard = part_of(whole, distributed.rank(), distributed.world_size())
+    if distributed.world_size() > 1 and asked.images == "-":
         raise ConfigError(
             "--images=-: several processes cannot read one standard input; put the list into a file (.txt)"
         )
@@ -80,8 +79,8 @@ def run(asked: Asked, output: Path, everyone: Processes = ALONE) -> dict[str, An
         "shard": f"{shard[0]}/{shard[1]}",
     }
 
-    def this_shard() -> dict[str, Any]:
-        with Table(files, maker.columns(), about) as table:
+    def predict_shard() -> dict[str, Any]:
+        with distributed.stopped_together(), Table(files, maker.columns(), about) as table:
             if (known := table.finished()) is not None:
                 log.info("It was finished before")
                 return known
@@ -94,16 +93,17 @@ def run(asked: Asked, output: Path, everyone: Processes = ALONE) -> dict[str, An
                 append(table, maker, members, images, position, last, block, workers, deadline)
             return table.finish(last - first)
 
-    if everyone.count == 1 or whole != (1, 1):
-        return everyone.together(this_shard)
+    if distributed.world_size() == 1 or whole != (1, 1):
+        return predict_shard()
     making = {key: value for key, value in about.items() if key != "shard"} | {"columns": maker.columns()}
     if (known := known_of(TableFiles(output), making)) is not None and known["complete"]:
         log.info("It was finished before")
         return known
-    everyone.together(this_shard)
-    return everyone.first_does(lambda: put_together(output, everyone.count))
+    predict_shard()
+    return put_together(output, distributed.world_size())
 
 
+@distributed.main_process
 def put_together(output: Path, count: int) -> dict[str, Any]:
     about = merge(output, count)
     remove(output, count)

@@ -18,7 +18,8 @@ from deep_cnn.tools.search.space import Space, grid, parse_space
 from deep_cnn.tools.search.study import Study, open_study
 from deep_cnn.tools.search.summary import summarise
 from deep_cnn.tools.search.trials import given_flags, trial_config, work
-from deep_cnn.training import run, setup
+from deep_cnn.training.setup import look_at_data
+from deep_cnn.training.trainer import train
 
 log = logging.getLogger(__name__)
 
@@ -43,10 +44,11 @@ def search(options: Any) -> None:
         raise ConfigError(f"--{both[0]} is fixed and searched; leave one of the two out")
     total = how_many(options, space)
     with console.quiet_console():
-        materials = setup.gather(with_recipe(fixed), fresh=False)  # mistakes in the data show before any trial
-    if not len(materials.dataset.splits.validation):
+        run, dataset, task = look_at_data(with_recipe(fixed), fresh=False)  # mistakes in the data show before any trial
+    if not len(dataset.splits.validation):
         raise ConfigError("a search needs a validation set; see --val_split")
-    metric = choose_metric(options.metric, materials.task)
+    metric = choose_metric(options.metric, task)
+    same = identity.run_identity(run.config, dataset.digest())
     folder = options.root / "outputs" / "search" / options.run_name
     about = {
         "space": dict(sorted(word.split("=", 1) for word in options.space)),
@@ -54,8 +56,8 @@ def search(options: Any) -> None:
         "sampler": options.sampler,
         "pruner": options.pruner,
         "seed": options.seed,
-        "data": materials.identity["data"],
-        "flags": {k: v for k, v in sorted(materials.identity["flags"].items()) if k not in space},
+        "data": same["data"],
+        "flags": {k: v for k, v in sorted(same["flags"].items()) if k not in space},
     }
     epochs = space["epochs"].high if "epochs" in space and hasattr(space["epochs"], "high") else options.epochs
     study = Study(
@@ -70,7 +72,7 @@ def search(options: Any) -> None:
         total,
         startup=min(10, max(4, total // 4)),
     )
-    del materials
+    del run, dataset
     log.info("Study %s: %d of %d trials are finished; %s", study.name, len(study.finished()), total, folder)
     seconds, by_budget = shortest_limit(options)
     together = None
@@ -143,6 +145,6 @@ def train_best(study: Study, fixed: dict[str, Any], together: Launch | None) -> 
         config = trial_config(fixed, best.params, run_name=f"{study.name}_best", resume="auto")
         log.info("--final: trial %d, as %s", best.number, identity.command_line(config))
         if together is None:
-            run.train(config)
+            train(config)
         elif code := together.final(identity.flags_of(config)):
             raise MachineError(f"--final: the processes ended with code {code}; what they said stands above")

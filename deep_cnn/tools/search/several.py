@@ -19,7 +19,6 @@ from deep_cnn.config.fields import parse_duration
 from deep_cnn.config.schema import Config
 from deep_cnn.runtime import console, distributed, errors, signals
 from deep_cnn.runtime.atomic import read_json, write_json
-from deep_cnn.runtime.distributed import Processes
 from deep_cnn.runtime.errors import MachineError
 from deep_cnn.runtime.launch import plain_environment, tell
 from deep_cnn.runtime.lock import RunLock
@@ -28,7 +27,8 @@ from deep_cnn.runtime.signals import Stopped
 from deep_cnn.runtime.walltime import since_start
 from deep_cnn.tools.search.study import Claim, make_pruner, storage_of
 from deep_cnn.tools.search.trials import Pruned, reporter
-from deep_cnn.training import run
+from deep_cnn.training.setup import RunPlace
+from deep_cnn.training.trainer import Hooks, train
 
 POLL = 0.2  # seconds between two looks whether the trial is done, or a signal has come
 
@@ -104,8 +104,8 @@ def main(settings: str) -> int:
     launch, config = Launch(**values["launch"]), Config.from_dict(values["config"])
     console.console_only()
     try:
-        with distributed.joined(config.device, parse_duration("peer_timeout", config.peer_timeout)) as everyone:
-            train(launch, config, values, everyone)
+        with distributed.process_group(config.device, parse_duration("peer_timeout", config.peer_timeout)):
+            train_together(launch, config, values)
     except Stopped:  # before the trial began
         return 0
     except errors.LostPeer as lost:
@@ -114,20 +114,20 @@ def main(settings: str) -> int:
     return 0
 
 
-def train(launch: Launch, config: Config, values: dict[str, Any], everyone: Processes) -> None:
+def train_together(launch: Launch, config: Config, values: dict[str, Any]) -> None:
     """The trial, by one of its processes; how it ended goes into outcome.json."""
     files = RunFiles(Path(launch.folder), config.run_name)
     lock = RunLock(files.lock, values["lock"])  # held by the process that started these
-    after_epoch = reporter(open_trial(launch, values["trial"]), launch.metric) if everyone.first else _never
-    with console.quiet_console(), everyone.first_holds(lambda: console.opened(files.log)):
+    after_epoch = reporter(open_trial(launch, values["trial"]), launch.metric) if distributed.is_main() else _never
+    with console.quiet_console(), distributed.entered_by_main(console.opened(files.log)):
         kind, said = "done", ""
         try:
-            run.carry_out(config, files, lock, after_epoch=after_epoch, everyone=everyone)
+            train(config, Hooks(after_epoch, test=False), place=RunPlace(files, lock))
         except errors.LostPeer:
             raise
         except (Stopped, errors.DeepCNNError) as end:
             kind, said = type(end).__name__, str(end)
-        if everyone.first:
+        if distributed.is_main():
             write_json(files.results / "outcome.json", {"kind": kind, "said": said})
 
 

@@ -17,7 +17,8 @@ from deep_cnn.runtime import console
 from deep_cnn.runtime.errors import DeepCNNError, MachineError, NonFiniteLoss
 from deep_cnn.runtime.signals import Stopped
 from deep_cnn.tools.search.study import Claim, Study
-from deep_cnn.training import run
+from deep_cnn.training import trainer
+from deep_cnn.training.setup import RunPlace
 
 log = logging.getLogger(__name__)
 
@@ -83,7 +84,9 @@ def work(
 
 def train_here(claim: Claim, config: Config, metric: str) -> None:
     """One trial: a run below the study's folder, without a test; each epoch is told to the study before it is saved."""
-    run.carry_out(config, claim.files, claim.lock, after_epoch=reporter(claim.trial, metric))
+    trainer.train(
+        config, trainer.Hooks(reporter(claim.trial, metric), test=False), place=RunPlace(claim.files, claim.lock)
+    )
 
 
 def reporter(trial: optuna.Trial, metric: str) -> Callable[[dict[str, Any]], None]:

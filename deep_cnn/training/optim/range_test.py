@@ -7,8 +7,9 @@ exponentially, and look where the loss falls and where it explodes.
 import copy
 import itertools
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -16,7 +17,9 @@ from matplotlib.figure import Figure
 from deep_cnn.reporting.plots.figures import BLUE, ORANGE, save
 from deep_cnn.training import loop
 from deep_cnn.training.optim.optimizers import follows_lr
-from deep_cnn.training.plan import Plan
+
+if TYPE_CHECKING:
+    from deep_cnn.training.trainer import Trainer
 
 STEPS = 100
 LOWEST = 1e-6
@@ -35,18 +38,18 @@ class RangeTest:
     lr: float
 
 
-def range_test(plan: Plan, between: Callable[[], None]) -> RangeTest:
-    """Train with rising rates from the state in which the plan is, and put that state back.
+def range_test(trainer: "Trainer", between: Callable[[], None]) -> RangeTest:
+    """Train with rising rates from the state in which the trainer is, and put that state back.
 
     Args:
-        plan: whose parameter groups have rates relative to --lr. between: called after each step; may raise to stop.
+        trainer: whose parameter groups have rates relative to --lr. between: called after each step; may raise to stop.
     """
-    state, m = plan.state, plan.materials
+    state = trainer.state
     before = copy.deepcopy((state.model.state_dict(), state.optimizer.state_dict(), state.scaler.state_dict()))
-    highest = HIGHEST.get(m.config.optimizer, 1.0)
+    highest = HIGHEST.get(trainer.config.optimizer, 1.0)
     rates = LOWEST * (highest / LOWEST) ** (np.arange(STEPS) / (STEPS - 1))
     try:
-        losses = _losses(plan, rates, between)
+        losses = _losses(trainer, rates, between)
     finally:
         state.optimizer.zero_grad(set_to_none=True)
         state.model.load_state_dict(before[0])
@@ -56,33 +59,25 @@ def range_test(plan: Plan, between: Callable[[], None]) -> RangeTest:
     return RangeTest(rates[: len(losses)], losses, suggest(rates[: len(losses)], losses))
 
 
-def _losses(plan: Plan, rates: np.ndarray, between: Callable[[], None]) -> list[float]:
+def _losses(trainer: "Trainer", rates: np.ndarray, between: Callable[[], None]) -> list[float]:
     """Of each step, until they explode."""
-    state, m = plan.state, plan.materials
-    plan.prepare("train", between)
-    network, count = plan.trained(0), len(rates)
+    state, backbone_lr = trainer.state, trainer.config.backbone_lr
+    trainer.compute_features("train", between)
+    network, count = trainer.training_network(0), len(rates)
     # rates that are given in full stay as the run will have them; whoever called puts the groups back
     groups = state.optimizer.param_groups
-    given = [(group, group["base_lr"]) for group in groups if not follows_lr(group, m.config.backbone_lr)]
+    given = [(group, group["base_lr"]) for group in groups if not follows_lr(group, backbone_lr)]
 
-    def factor(step: int) -> float:
+    def lr_multiplier(step: int) -> float:
         for group, rate in given:
             group["base_lr"] = rate / float(rates[step])
         return float(rates[step])
 
-    repeats = range(0, count, plan.steps)  # the first epoch, again and again
-    batches = itertools.chain.from_iterable(plan.train_batches(0, 0, first) for first in repeats)
-    steps = loop.train_one_epoch(
-        network,
-        itertools.islice(batches, count),
-        m.task,
-        state.optimizer,
-        plan.step_settings(network),
-        lr_factor=factor,
-        first_step=0,
-        sums=state.sums.new_zeros(2),
-        scaler=state.scaler,
-    )
+    repeats = range(0, count, trainer.steps)  # the first epoch, again and again
+    batches = itertools.chain.from_iterable(trainer.train_batches(0, 0, first) for first in repeats)
+    settings = replace(trainer.step_settings(network), lr_multiplier=lr_multiplier)
+    trial = replace(state, average=None, sums=state.sums.new_zeros(2))
+    steps = loop.train_one_epoch(network, itertools.islice(batches, count), trainer.task, trial, settings)
     losses: list[float] = []
     for step in steps:
         losses.append(float(step.loss))

@@ -11,7 +11,7 @@ from deep_cnn.runtime import atomic
 from deep_cnn.runtime.errors import CheckpointError, MachineError, NonFiniteLoss
 from deep_cnn.runtime.run_files import RunFiles
 from deep_cnn.runtime.walltime import Deadline
-from deep_cnn.training.checkpointing import Keeper
+from deep_cnn.training.checkpointing import Checkpointer
 
 
 def state(step: int) -> dict:
@@ -21,6 +21,22 @@ def state(step: int) -> dict:
 def step_of(saved: dict) -> int:
     assert saved["weights"]["w"].eq(saved["progress"]["global_step"]).all()
     return saved["progress"]["global_step"]
+
+
+class Source:
+    """What is saved: the state of a step that the test sets."""
+
+    def __init__(self, step: int):
+        self.step = step
+
+    def before_save(self) -> None:
+        pass
+
+    def capture(self) -> dict:
+        return state(self.step)
+
+    def after_save(self) -> None:
+        pass
 
 
 class Died(BaseException):
@@ -178,21 +194,21 @@ def test_last_pt_never_gets_ahead_of_best_pt(tmp_path, monkeypatch):
     """A best.pt that was refused is kept in memory; until it is on disk, last.pt stays at the state before it."""
     files = RunFiles(tmp_path, "run")
     files.make_folders()
-    now = [1]
-    keeper = Keeper(files, lambda: state(now[0]), "1000", Deadline(None))
-    assert keeper.save()
+    source = Source(1)
+    checkpoints = Checkpointer(files, source, "1000", Deadline(None))
+    assert checkpoints.save()
     disk = FullDisk(monkeypatch, errno.EDQUOT)
     disk.full = True
     weights = torch.full((300,), 2.0)
-    keeper.save_best({"weights": {"w": weights}, "epoch": 0, "progress": {"global_step": 2}})
+    checkpoints.save_best({"weights": {"w": weights}, "epoch": 0, "progress": {"global_step": 2}})
     weights.fill_(99.0)  # training goes on, in place
-    now[0] = 3
-    assert not keeper.save()
+    source.step = 3
+    assert not checkpoints.save()
     assert step_of(checkpoint.load(files.last)) == 1 and not files.best.exists()
     with pytest.raises(MachineError, match=r"best\.pt could not be written .* free some space"):
-        keeper.flush_best()
+        checkpoints.flush_best()
     disk.full = False
-    assert keeper.save()
+    assert checkpoints.save()
     assert step_of(checkpoint.load(files.last)) == 3 and step_of(checkpoint.load(files.best)) == 2
 
 
@@ -209,9 +225,10 @@ def test_a_reason_to_refuse_a_save_comes_before_the_file_is_touched(tmp_path):
     files = RunFiles(tmp_path, "run")
     files.make_folders()
 
-    def refuse():
-        raise MachineError("its lock was taken")
+    class Refusing(Source):
+        def before_save(self):
+            raise MachineError("its lock was taken")
 
     with pytest.raises(MachineError):
-        Keeper(files, lambda: state(1), "1", Deadline(None), before_save=refuse).after_step()
+        Checkpointer(files, Refusing(1), "1", Deadline(None)).after_step()
     assert not files.last.exists()

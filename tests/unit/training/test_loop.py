@@ -16,6 +16,7 @@ from deep_cnn.training import loop
 from deep_cnn.training.loop import StepSettings, train_one_epoch
 from deep_cnn.training.mixup import Mixer
 from deep_cnn.training.optim import optimizers
+from deep_cnn.training.state import Progress, TrainingState
 
 TASK = make_task("single", ("a", "b", "c"), np.array([0, 1, 2]), "auto", 0.0)
 
@@ -40,24 +41,13 @@ def batches(count=4, rows=6, seed=0):
     ]
 
 
-def run(model, some, first_step=0, settings=None, lr=0.1, factor=lambda step: 1.0):
+def run(model, some, first_step=0, settings=None, lr=0.1):
     groups = optimizers.parameter_groups(model, ["5"], lr=lr, backbone_lr=lr, weight_decay=0.0)
     optimizer = optimizers.make_optimizer("sgd", groups, momentum=0.0, nesterov=False)
     sums = torch.zeros(2, dtype=torch.float64)
-    steps = list(
-        train_one_epoch(
-            model,
-            some,
-            TASK,
-            optimizer,
-            settings or StepSettings(),
-            lr_factor=factor,
-            first_step=first_step,
-            sums=sums,
-            scaler=torch.amp.GradScaler("cpu", enabled=False),
-        )
-    )
-    return steps, sums
+    scaler = torch.amp.GradScaler("cpu", enabled=False)
+    state = TrainingState(model, optimizer, scaler, None, sums, Progress(global_step=first_step))
+    return list(train_one_epoch(model, some, TASK, state, settings or StepSettings())), sums
 
 
 def same(a, b):
@@ -71,7 +61,7 @@ def test_a_step_is_the_one_of_the_text_book():
     loss = (losses * batch.weights).sum() / batch.weights.sum()
     loss.backward()
     expected = [p - 0.1 * 0.5 * p.grad for p in reference.parameters()]
-    steps, sums = run(model, [batch], factor=lambda step: 0.5)
+    steps, sums = run(model, [batch], settings=StepSettings(lr_multiplier=lambda step: 0.5))
     for found, wanted in zip(model.parameters(), expected, strict=True):
         assert torch.allclose(found, wanted, atol=1e-7)
     assert steps[0].loss.item() == pytest.approx(loss.item(), rel=1e-6)
@@ -100,7 +90,7 @@ def test_pieces_add_up_to_the_batch():
         network().eval(),
     )  # eval(): BatchNorm and dropout look at a piece, not at the batch
     run(whole, batches())
-    run(pieces, batches(), settings=StepSettings(pieces=3))
+    run(pieces, batches(), settings=StepSettings(micro_batches=3))
     for a, b in zip(whole.parameters(), pieces.parameters(), strict=True):
         assert torch.allclose(a, b, atol=1e-6)
 
