@@ -284,7 +284,7 @@ class FeatureFeed:
             targets, weights = (
                 column.index_select(0, samples) for column in (self.source.targets, self.source.weights)
             )
-            yield Batch(features, targets, weights, self.indices[batch.real], batch.cut)
+            yield Batch(features, targets, weights, self.indices[batch.real], batch.shard)
 
     def close(self) -> None:
         self.source.close()
