@@ -18,11 +18,10 @@ from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
+from conftest import PLACES, ROOT
 
 import deep_cnn
 
-ROOT = next(folder for folder in Path(__file__).resolve().parents if (folder / "pyproject.toml").is_file())
-PHOTOS = ROOT / "tests" / "places_test_input"
 SOURCES = ("deep_cnn", "tests", "docs", "benchmarks", "cluster")
 EXTRAS = {"search", "track", "explain", "export", "dev", "all"}
 
@@ -101,6 +100,20 @@ def test_metadata(wheel):
     assert psutil.endswith('sys_platform == "win32"')
 
 
+def test_citation_and_changelog_know_this_version():
+    version = re.escape(deep_cnn.__version__)
+    citation, changelog = ((ROOT / name).read_text(encoding="utf-8") for name in ("CITATION.cff", "CHANGELOG.md"))
+    released = re.search(rf"^version: {version}\ndate-released: (\S+)$", citation, re.MULTILINE)
+    assert released and f"## [{deep_cnn.__version__}] - {released[1]}\n" in changelog
+
+
+def test_files_that_contributing_names_exist():
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    for name in re.findall(r"`([\w./]+/[\w.]*|[\w/]+\.(?:py|toml|txt|md))`", text):
+        places = (ROOT, ROOT / "deep_cnn", ROOT / "deep_cnn" / "models" / "zoo")
+        assert any((place / name).exists() for place in places), name
+
+
 def test_every_library_that_is_imported_is_required():
     lines = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -138,9 +151,9 @@ def test_an_installed_wheel_trains_and_predicts(wheel, tmp_path):
     assert Path(where).is_relative_to(env)
     assert "--epochs" in run(programs / "deep_cnn", "-h", cwd=elsewhere)
     # the network's weights and the report's templates are files beside the modules
-    flags = ["--epochs=1", "--model=cifar_resnet20", f"--data_dir={PHOTOS}", "--device=cpu", "--cache=off"]
+    flags = ["--epochs=1", "--model=cifar_resnet20", f"--data_dir={PLACES}", "--device=cpu", "--cache=off"]
     assert "which comes with the program" in run(programs / "deep_cnn", *flags, cwd=elsewhere)
     assert (elsewhere / "outputs" / "results" / "default" / "report.html").is_file()
-    run(programs / "deep_cnn", "predict", f"--images={PHOTOS / 'test'}", "--device=cpu", cwd=elsewhere)
+    run(programs / "deep_cnn", "predict", f"--images={PLACES / 'test'}", "--device=cpu", cwd=elsewhere)
     with (elsewhere / "predictions.csv").open(encoding="utf-8", newline="") as file:
-        assert len(list(csv.DictReader(file))) == len(list((PHOTOS / "test").glob("*/*.jpg")))
+        assert len(list(csv.DictReader(file))) == len(list((PLACES / "test").glob("*/*.jpg")))
