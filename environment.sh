@@ -28,7 +28,7 @@ lock=$env.lock
 export PYTHONNOUSERSITE=1       # packages in ~/.local would shadow those of a conda environment
 
 # Scripts in an environment hold its path, so a project folder that was moved needs a new one.
-wanted() { cat "$root/requirements.txt" "$root/setup.py" | cksum; echo "$root"; }
+wanted() { cat "$root/requirements.txt" "$root/pyproject.toml" "$root/setup.py" | cksum; echo "$root"; }
 ready() { [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$(wanted)" ]; }
 
 # ---- one at a time: a folder is made by one process only, also over NFS -----------------------------------------
@@ -151,7 +151,8 @@ install() {
         python -m pip install --no-input --index-url "$TORCH_INDEX" -r "$env/torch.txt" >&2 || return
         echo "$TORCH_INDEX" >"$index"
     fi
-    python -m pip install --no-input -r "$root/requirements.txt" -e "$root" >&2 || return
+    # with the extras and what the tests need: a user without them has `pip install .`
+    python -m pip install --no-input -e "${root}[all,dev]" >&2 || return
     # A torch and a torchvision that do not belong together are found here, not in a job
     python -c 'import torch, torchvision, deep_cnn'
 }
@@ -163,7 +164,7 @@ usable() {                      # an environment that was here before is kept, a
 set_up() {
     usable || create
     activate
-    say "installing requirements.txt: several GB the first time, TORCH_INDEX chooses a smaller build"
+    say "installing the package with all extras: several GB the first time, TORCH_INDEX chooses a smaller build"
     install || die "installing failed (see above). Nothing is lost: run the same command again"
     wanted >"$stamp.tmp"
     rm -f "$unfinished"

@@ -33,7 +33,7 @@ mkdir -p "$2/bin" "$2/conda-meta"; cp "$(dirname "$0")/python3" "$2/bin/python"
 
 @pytest.fixture
 def project(tmp_path):
-    made = Project(tmp_path, "environment.sh", "requirements.txt", "setup.py")
+    made = Project(tmp_path, "environment.sh", "requirements.txt", "pyproject.toml", "setup.py")
     made.fake("python3", FAKE_PYTHON)
     yield made
     made.kill_all()
@@ -44,7 +44,7 @@ def test_environment_is_made_once_and_the_command_runs_in_it(project, tmp_path):
     assert (first.returncode, first.stdout) == (7, f"{tmp_path.resolve()}\n"), first.stderr  # and no word of pip
     kinds = [call.split()[2] for call in project.calls()]
     assert kinds == ["venv", "pip"]
-    assert project.calls()[1].endswith(f"-e {project.folder.resolve()}")
+    assert project.calls()[1].endswith(f"-e {project.folder.resolve()}[all,dev]")
 
     started = time.monotonic()
     second = project.run("sh", "environment.sh", "sh", "-c", 'echo "$VIRTUAL_ENV"; command -v python')
@@ -94,7 +94,7 @@ def test_environment_of_a_moved_project_is_made_anew(project, tmp_path):
 
 def test_torch_index_is_used_for_torch_alone_and_remembered(project):
     assert project.run("sh", "environment.sh", TORCH_INDEX="https://example.org/cpu").returncode == 0
-    (project.folder / "setup.py").write_text("changed", encoding="utf-8")
+    (project.folder / "pyproject.toml").write_text("changed", encoding="utf-8")  # an extra more, say
     assert project.run("sh", "environment.sh").returncode == 0
     pips = [call for call in project.calls() if " pip " in call]
     assert ["--index-url https://example.org/cpu" in call for call in pips] == [True, False] * 2

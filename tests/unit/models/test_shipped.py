@@ -1,13 +1,9 @@
 """The network that comes with the package: --weights=pretrained without a download, from a file small enough to keep in git."""
 
 import re
-import shutil
-import subprocess
-import sys
 
 import pytest
 import torch
-from conftest import ROOT
 
 from deep_cnn.cli.main import main
 from deep_cnn.data.preprocess import Preprocessing
@@ -128,16 +124,3 @@ def test_our_checkpoint_for_others_keeps_its_head_to_itself(tmp_path, kept):
     before, model = build_model(spec, 0), build_model(spec, 0)
     lines = load_weights(model, spec, str(tmp_path / "best.pt"), CIFAR10)
     assert torch.equal(model.fc.weight, before.fc.weight) and "from best.pt" in lines[0]
-
-
-def test_an_installed_package_has_the_file_and_its_card(tmp_path):
-    """`pip install .`, not only -e: what setup.py copies beside the modules."""
-    pytest.importorskip("setuptools")
-    for name in ("setup.py", "requirements.txt"):
-        shutil.copy(ROOT / name, tmp_path)
-    shutil.copytree(ROOT / "deep_cnn", tmp_path / "deep_cnn", ignore=shutil.ignore_patterns("__pycache__"))
-    command = [sys.executable, "setup.py", "-q", "build_py", f"--build-lib={tmp_path / 'built'}"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    for ending in ("pt", "md"):
-        assert (tmp_path / "built" / "deep_cnn" / "models" / "shipped" / f"{NAME}.{ending}").is_file()
