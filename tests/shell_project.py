@@ -39,6 +39,7 @@ class Project:
             if found := shutil.which(tool):
                 (self.bin / tool).symlink_to(found)
         for script in scripts:
+            (self.folder / script).parent.mkdir(exist_ok=True)
             shutil.copy(ROOT / script, self.folder / script)
         home = folder / "home"
         home.mkdir()

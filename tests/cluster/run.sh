@@ -26,13 +26,14 @@ fail() {
 # A folder of its own, below outputs/ since nodes must see it: the real scripts, the project's environment and data.
 work=$project/outputs/cluster_test.$$
 mkdir -p "$work"
-cp submit.pbs submit_array.pbs submit_chain.sh "$work"
+cp submit.pbs "$work"
+cp -r cluster "$work/cluster"
 cp -r tests/places_test_input "$work/photos"
 cat >"$work/environment.sh" <<WRAPPER
 # One core: another number of threads changes the last bits, and two nodes may grant another number
 core=\$(taskset -cp \$\$ | sed 's/.*: //; s/[,-].*//')
 # What tells the program its walltime is hidden from the run that is to be killed by the scheduler
-case "\$*" in *--run_name=killed-*) PATH=$work/blind:\$PATH ;; esac
+case "\$*" in *--run_name=killed*) PATH=$work/blind:\$PATH ;; esac
 exec taskset -c "\$core" sh "$project/environment.sh" "\$@"
 WRAPPER
 mkdir "$work/blind"
@@ -66,14 +67,14 @@ finish() {                                  # wait for a run's end, and for the 
 }
 stopped_before() { said "submit.pbs: $1: stopped" || fail "$1 was not stopped by its walltime: nothing was tried"; }
 same() {                                    # bit for bit: rows, result, weights
-    cmp "outputs/results/reference-1/metrics.csv" "outputs/results/$1/metrics.csv" || fail "$1: other metrics"
-    cmp "outputs/results/reference-1/test.json" "outputs/results/$1/test.json" || fail "$1: another result"
+    cmp "outputs/results/reference/metrics.csv" "outputs/results/$1/metrics.csv" || fail "$1: other metrics"
+    cmp "outputs/results/reference/test.json" "outputs/results/$1/test.json" || fail "$1: another result"
     sh environment.sh python - "$1" <<'PYTHON' || fail "$1: other weights"
 import sys
 
 import torch
 
-best, other = (torch.load(f"outputs/models/{run}/best.pt", weights_only=True)["weights"] for run in ("reference-1", sys.argv[1]))
+best, other = (torch.load(f"outputs/models/{run}/best.pt", weights_only=True)["weights"] for run in ("reference", sys.argv[1]))
 assert best.keys() == other.keys()
 assert all(torch.equal(best[name], other[name]) for name in best), "weights differ"
 PYTHON
@@ -82,47 +83,47 @@ PYTHON
 
 say "measuring an epoch, to make the training two to three minutes long"
 qsub -l walltime=00:10:00 -v "$common,RUN_NAME=measure,EPOCHS=8" submit.pbs >job
-finish measure-1
-epochs=$(awk -F, 'NR > 2 { s += $2 + $3; n++ } END { print int(150 * n / s) + 1 }' outputs/results/measure-1/timing.csv)
+finish measure
+epochs=$(awk -F, 'NR > 2 { s += $2 + $3; n++ } END { print int(150 * n / s) + 1 }' outputs/results/measure/timing.csv)
 
 say "$epochs epochs in one job"
 qsub -l walltime=01:00:00 -v "$common,RUN_NAME=reference,EPOCHS=$epochs" submit.pbs >job
-finish reference-1
+finish reference
 
 # Walltimes are whole minutes, and Slurm's TERM comes up to half a minute late: short enough to stop it once at least
-seconds=$(sed -n 's/.*reference-1: finished.* after \([0-9]*\) s$/\1/p' ./*.o[0-9]*)
+seconds=$(sed -n 's/.*reference: finished.* after \([0-9]*\) s$/\1/p' ./*.o[0-9]*)
 [ "$seconds" -ge 100 ] || fail "the training took only $seconds s"
 walltime=00:$(printf %02d $((seconds < 150 ? 1 : seconds / 150))):00
 
 say "the same, killed at a walltime of $walltime that the program is not told of; staged data"
 qsub -l walltime="$walltime" -v "$common,RUN_NAME=killed,EPOCHS=$epochs,STAGE=1" submit.pbs >job
-finish killed-1
-stopped_before killed-1
+finish killed
+stopped_before killed
 grep -qs "stopped by SIGTERM" ./*.[oe][0-9]* || fail "no job was stopped by the scheduler's signal"
 said "submitted again as" || fail "no job submitted itself again"
 said "data staged to" || fail "nothing was staged"
-same killed-1
+same killed
 
 say "the same as a chain of jobs of $walltime, stopped on their own clock"
-FLAGS_FILE=flags.txt DEVICE=cpu RUN_NAME=chained EPOCHS=$epochs sh submit_chain.sh 9 -l walltime="$walltime"
-finish chained-1
-stopped_before chained-1
-same chained-1
+FLAGS_FILE=flags.txt DEVICE=cpu RUN_NAME=chained EPOCHS=$epochs sh cluster/submit_chain.sh 9 -l walltime="$walltime"
+finish chained
+stopped_before chained
+same chained
 
 say "an array of two lines"
 printf -- '%s --epochs=1 --lr=%s\n' "$(tail -n 1 flags.txt)" 1e-3 "$(tail -n 1 flags.txt)" 1e-2 >array.txt
-qsub -J 1-2 -v FLAGS_FILE=array.txt,DEVICE=cpu submit_array.pbs >job
+qsub -J 1-2 -v FLAGS_FILE=array.txt,DEVICE=cpu cluster/submit_array.pbs >job
 finish array-1
 finish array-2
 
 say "a job that is deleted stays deleted"
 qsub -l walltime=00:30:00 -v "$common,RUN_NAME=deleted,EPOCHS=$epochs" submit.pbs >job
-training() { [ "$(state deleted-1)" = running ] && [ -s outputs/models/deleted-1/last.pt ]; }
+training() { [ "$(state deleted)" = running ] && [ -s outputs/models/deleted/last.pt ]; }
 wait_for "the first checkpoint" training
 qdel "$(cat job)"
 wait_for "the end of the deleted job" said "stopped long before its walltime, so by qdel"
-[ "$(state deleted-1)" = stopped ] || fail "the deleted job did not save"
+[ "$(state deleted)" = stopped ] || fail "the deleted job did not save"
 
 cd "$project"
 rm -rf "$work"
-say "submit.pbs, submit_chain.sh and submit_array.pbs: all well in this queue"
+say "submit.pbs, cluster/submit_chain.sh and cluster/submit_array.pbs: all well in this queue"

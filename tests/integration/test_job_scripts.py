@@ -1,4 +1,4 @@
-"""submit.pbs, submit_array.pbs and submit_chain.sh, with a program, a qsub and a qstat that are fakes."""
+"""submit.pbs, cluster/submit_array.pbs and cluster/submit_chain.sh, with a program, a qsub and a qstat that are fakes."""
 
 import json
 import os
@@ -54,7 +54,7 @@ printf '    Resource_List.walltime = %s\\n    queue = gpu72\\n' "${FAKE_WALLTIME
 
 @pytest.fixture
 def jobs(tmp_path):
-    made = Project(tmp_path, "submit.pbs", "submit_array.pbs", "submit_chain.sh")
+    made = Project(tmp_path, "submit.pbs", "cluster/submit_array.pbs", "cluster/submit_chain.sh")
     write_tool(made.folder / "environment.sh", '#!/bin/sh\nexec "$@"\n')
     for name, text in [("python", FAKE_PROGRAM), ("qsub", FAKE_QSUB), ("qstat", FAKE_QSTAT)]:
         made.fake(name, text)
@@ -72,7 +72,7 @@ def jobs(tmp_path):
 def test_the_head_of_submit_pbs():
     lines = (ROOT / "submit.pbs").read_text(encoding="utf-8").splitlines()
     assert lines[9:12] == [f'export {name}="${{{name}:-}}"' for name in ("WB_KEY", "WB_PROJECT", "WB_USER")]
-    for script in ("submit.pbs", "submit_array.pbs"):
+    for script in ("submit.pbs", "cluster/submit_array.pbs"):
         head = (ROOT / script).read_text(encoding="utf-8")
         assert "#PBS -l select=1:ncpus=4:ngpus=1:mem=24gb\n" in head  # mem last: Slurm's wrapper needs it so
         assert "#PBS -koed\n" in head
@@ -107,7 +107,7 @@ def test_where_nodes_may_not_submit(jobs):
     jobs.plan("stopped 75")
     done = jobs.submit(QSUB_REFUSES="1")
     assert done.returncode == 75
-    assert "qsub: not from here" in done.stdout and "submit_chain.sh" in done.stdout
+    assert "qsub: not from here" in done.stdout and "cluster/submit_chain.sh" in done.stdout
 
 
 @pytest.mark.parametrize(
@@ -178,10 +178,10 @@ def test_an_array_runs_a_line_each(jobs):
     lines = "# sweep\n--model=resnet18 --lr=1e-3\n\n--model=resnet50 --run_name=big\nsearch --trials=4\n"
     (jobs.folder / "flags.txt").write_text(lines, encoding="utf-8")
     jobs.plan(*["stopped 75", "finished 0", "finished 0"])
-    assert jobs.submit("submit_array.pbs", PBS_ARRAY_INDEX="1").returncode == 75
-    assert jobs.submit("submit_array.pbs", PBS_ARRAY_INDEX="2", RUN_NAME="sweep", EPOCHS="1").returncode == 0
-    assert jobs.submit("submit_array.pbs", PBS_ARRAY_INDEX="3").returncode == 0
-    beyond = jobs.submit("submit_array.pbs", PBS_ARRAY_INDEX="4")
+    assert jobs.submit("cluster/submit_array.pbs", PBS_ARRAY_INDEX="1").returncode == 75
+    assert jobs.submit("cluster/submit_array.pbs", PBS_ARRAY_INDEX="2", RUN_NAME="sweep", EPOCHS="1").returncode == 0
+    assert jobs.submit("cluster/submit_array.pbs", PBS_ARRAY_INDEX="3").returncode == 0
+    beyond = jobs.submit("cluster/submit_array.pbs", PBS_ARRAY_INDEX="4")
     assert beyond.returncode == 2 and "no line 4" in beyond.stdout
     first, again, second, third = jobs.calls()
     assert first == "-m deep_cnn --model=resnet18 --lr=1e-3 --run_name=flags-1 --device=cuda"
@@ -191,15 +191,15 @@ def test_an_array_runs_a_line_each(jobs):
 
 
 def test_a_chain_is_queued_in_order(jobs):
-    done = jobs.run("sh", "submit_chain.sh", "3", "-l", "walltime=1:00:00", EPOCHS="90")
+    done = jobs.run("sh", "cluster/submit_chain.sh", "3", "-l", "walltime=1:00:00", EPOCHS="90")
     assert done.returncode == 0, done.stderr
     first, second, third = jobs.calls()
     assert first.startswith("qsub -l walltime=1:00:00 -v CHAIN,EPOCHS submit.pbs [EPOCHS=90")
     assert second.startswith("qsub -W depend=afternotok:1 -l walltime=1:00:00")
     assert third.startswith("qsub -W depend=afternotok:2 ")
     assert "qdel 1 2 3" in done.stdout
-    assert jobs.run("sh", "submit_chain.sh").returncode == 2
-    assert jobs.run("sh", "submit_chain.sh", "2", "-v", "EPOCHS=9").returncode == 2
+    assert jobs.run("sh", "cluster/submit_chain.sh").returncode == 2
+    assert jobs.run("sh", "cluster/submit_chain.sh", "2", "-v", "EPOCHS=9").returncode == 2
 
 
 def test_a_chain_goes_on_finishes_and_then_ends_at_once(jobs):
@@ -237,13 +237,14 @@ cd / && exec "$@"
     ],
 )
 def test_several_nodes(jobs, tmp_path, mpi, words):
-    shutil.copy(ROOT / "submit_multinode.pbs", jobs.folder)
+    (jobs.folder / "cluster").mkdir(exist_ok=True)
+    shutil.copy(ROOT / "cluster/submit_multinode.pbs", jobs.folder / "cluster")
     jobs.fake("mpiexec", FAKE_MPIEXEC)
     jobs.fake("torchrun", FAKE_PROGRAM)
     (tmp_path / "nodes").write_text("node-b\nnode-a\nnode-b\n", encoding="utf-8")
     jobs.plan("stopped 0")
     done = jobs.submit(
-        "submit_multinode.pbs",
+        "cluster/submit_multinode.pbs",
         PBS_NODEFILE=str(tmp_path / "nodes"),
         MPI=mpi,
         GPUS="8",
@@ -258,5 +259,5 @@ def test_several_nodes(jobs, tmp_path, mpi, words):
         "--nnodes=2 --nproc-per-node=8 --rdzv-backend=c10d --rdzv-id=123[4].pbs-7 --rdzv-endpoint=node-b:20123 "
         "-m deep_cnn --note=two words --epochs=3 --device=cuda"
     )
-    assert qsub.split(" [")[0].endswith(" submit_multinode.pbs") and "GPUS" in qsub
+    assert qsub.split(" [")[0].endswith(" cluster/submit_multinode.pbs") and "GPUS" in qsub
     assert "not staged: the nodes would see different images" in done.stdout

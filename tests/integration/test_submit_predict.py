@@ -1,4 +1,4 @@
-"""submit_predict.pbs: a part of the images per job of an array, with a fake queue and a fake program."""
+"""cluster/submit_predict.pbs: a part of the images per job of an array, with a fake queue and a fake program."""
 
 import pytest
 from shell_project import write_tool
@@ -11,7 +11,8 @@ def array(jobs):  # noqa: F811
 
     from shell_project import ROOT
 
-    shutil.copy(ROOT / "submit_predict.pbs", jobs.folder)
+    (jobs.folder / "cluster").mkdir(exist_ok=True)
+    shutil.copy(ROOT / "cluster/submit_predict.pbs", jobs.folder / "cluster")
     jobs.env |= {
         "PBS_JOBID": "7[4].pbs-7",
         "IMAGES": "input/a city",
@@ -27,7 +28,7 @@ def array(jobs):  # noqa: F811
 def test_the_shard_is_the_place_in_the_array(array, submitted, index, shard):
     write_tool(array.bin / "qstat", f"{FAKE_QSTAT}\necho '    array_indices_submitted = {submitted}'\n")
     array.plan("silent 0")
-    assert array.submit("submit_predict.pbs", PBS_ARRAY_INDEX=index, ARGS="--tta").returncode == 0
+    assert array.submit("cluster/submit_predict.pbs", PBS_ARRAY_INDEX=index, ARGS="--tta").returncode == 0
     assert array.calls() == [
         f"-m deep_cnn predict --images=input/a city --output=outputs/city.csv --shard={shard} --tta "
         "--run_name=safety --device=cuda"
@@ -36,7 +37,7 @@ def test_the_shard_is_the_place_in_the_array(array, submitted, index, shard):
 
 def test_a_part_that_its_walltime_stops_goes_on_as_the_same_part(array):
     array.plan("silent 75", "silent 0")
-    job = array.submit("submit_predict.pbs", PBS_ARRAY_INDEX="4", SHARDS="8")
+    job = array.submit("cluster/submit_predict.pbs", PBS_ARRAY_INDEX="4", SHARDS="8")
     assert job.returncode == 75
     first, again = array.calls()
     assert "--shard=4/8" in first and "--resume" not in first
@@ -49,8 +50,10 @@ def test_a_part_that_its_walltime_stops_goes_on_as_the_same_part(array):
 
 def test_unreadable_images_and_mistakes(array):
     array.plan("silent 3")
-    assert array.submit("submit_predict.pbs", PBS_ARRAY_INDEX="1", SHARDS="2").returncode == 3
-    unknown = array.submit("submit_predict.pbs", PBS_ARRAY_INDEX="1")
+    assert array.submit("cluster/submit_predict.pbs", PBS_ARRAY_INDEX="1", SHARDS="2").returncode == 3
+    unknown = array.submit("cluster/submit_predict.pbs", PBS_ARRAY_INDEX="1")
     assert unknown.returncode == 2 and "SHARDS=8" in unknown.stdout
-    assert array.submit("submit_predict.pbs").returncode != 0
-    assert "which images" in array.submit("submit_predict.pbs", PBS_ARRAY_INDEX="1", SHARDS="2", IMAGES="").stdout
+    assert array.submit("cluster/submit_predict.pbs").returncode != 0
+    assert (
+        "which images" in array.submit("cluster/submit_predict.pbs", PBS_ARRAY_INDEX="1", SHARDS="2", IMAGES="").stdout
+    )
