@@ -6,6 +6,7 @@ device       What this machine grants and how a run uses it
 distributed  The processes that torchrun started as one training: which rank this is, collectives, and work that rank 0 does for all
 download     Downloads: whole or not at all, with an error within seconds where there is no network
 errors       The user's mistakes, each told in one line: what was given, what was expected, what to do
+extras       Optional libraries: which extra of the package brings them, and the one line that says so
 faults       Faults of the machine that one line can explain: memory that ran out, a GPU that is gone, a disk that is full
 format       Numbers for people: sizes and durations
 launch       Which of torchrun's processes this is, read from the environment

@@ -7,6 +7,7 @@ from deep_cnn.config.fields import flag, parse_duration
 from deep_cnn.config.schema import Config
 from deep_cnn.runtime import signals
 from deep_cnn.runtime.errors import ConfigError
+from deep_cnn.runtime.extras import require_extra
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,7 @@ class Options(Config):
 
 
 def main(options: Options) -> int:
+    require_extra("search", ("optuna",), "search")
     signals.catch_signals()  # before torch is imported, which takes seconds
     from deep_cnn.tools.search.searching import search
 
