@@ -102,7 +102,7 @@ def test_a_folder_describes_each_of_its_files_in_a_line(folder):
     tree = ast.parse((folder / "__init__.py").read_text(encoding="utf-8"))
     text = ast.get_docstring(tree)
     assert len(tree.body) == 1 and text
-    described = [line.split()[0].rstrip("/") for line in text.splitlines()[1:] if line.startswith("    ")]
+    described = [line.split()[0].rstrip("/") for line in text.splitlines()[2:] if line]
     files = {path.stem for path in folder.glob("*.py")} - {"__init__"}
     folders = {path.name for path in folder.iterdir() if (path / "__init__.py").is_file()}
     assert sorted(described) == sorted(files | folders)
