@@ -5,7 +5,7 @@
 
 A street's score follows from how much sky, greenery and building is seen. The colour of each of these is drawn
 independently of its share, and so is the light on the whole picture: a regression on the mean colour knows little
-(R2 below 0.3, tests/test_scenes.py), while leaves, windows and clear sky are told apart by their texture.
+(R2 below 0.3, tests/unit/test_scenes.py), while leaves, windows and clear sky are told apart by their texture.
 """
 
 import argparse

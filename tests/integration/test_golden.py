@@ -1,8 +1,8 @@
-"""Three small trainings in float64 give the numbers that they gave when tests/golden_numbers.json was written.
+"""Three small trainings in float64 give the numbers that they gave when tests/integration/golden_numbers.json was written.
 
 Float64 and a tolerance make the numbers the same on every processor. After a change that is meant to change them:
 
-    DEEP_CNN_WRITE_GOLDEN=1 python -m pytest tests/test_golden.py
+    DEEP_CNN_WRITE_GOLDEN=1 python -m pytest tests/integration/test_golden.py
 """
 
 import csv

@@ -1,6 +1,6 @@
 """A training that is killed again and again ends where one ends that never was: weights, metrics.csv, test.json, bit by bit.
 
-`DEEP_CNN_KILLS=100 pytest tests/test_resume.py -k killed -s` kills more often and shows what was hit.
+`DEEP_CNN_KILLS=100 pytest tests/integration/test_resume.py -k killed -s` kills more often and shows what was hit.
 """
 
 import csv

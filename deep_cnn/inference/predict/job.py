@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 
 class Asked(Protocol):
-    """What a table is made of: the flags of `verbs/predicting.py`."""
+    """What a table is made of: the flags of `cli/commands/predict.py`."""
 
     run_name: str
     checkpoint: tuple[str, ...]

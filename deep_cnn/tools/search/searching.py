@@ -32,7 +32,7 @@ SPARE = 15.0  # seconds: less is left, and no other trial is begun
 
 
 def search(options: Any) -> None:
-    """`options`: of verbs/searching.py.
+    """`options`: of cli/commands/search.py.
 
     Raises:
         Stopped: by a signal or --max_time; every trial goes on with the same command.
