@@ -9,9 +9,32 @@ import socket
 from pathlib import Path
 
 import torch
+from conftest import PLACES
 from crashes import Child, Server
 
 from deep_cnn.runtime.run_files import RunFiles
+
+# 40 images in batches of 11, 11, 11 and 7: parts of 5 and 6, of 2, 3, 3 and 3; the last one is too small for four
+EXACT = [
+    f"--data_dir={PLACES}",
+    "--model=timm/test_convnext",
+    "--weights=none",
+    "--image_size=32",
+    "--batch_size=11",
+    "--cache=off",
+    "--precision=fp64",
+    "--augment=strong",
+]
+BATCHNORM = [
+    f"--data_dir={PLACES}",
+    "--model=shufflenet_v2_x0_5",
+    "--weights=none",
+    "--image_size=32",
+    "--batch_size=16",
+    "--save_every=2",
+    "--ema=0.9",
+    "--dropout=0.2",
+]
 
 
 def environment(rank: int, count: int, port: int) -> dict[str, str]:

@@ -18,6 +18,7 @@ import several
 import torch
 from conftest import PERCEPTION, PLACES, ROOT
 from crashes import TRAINING, Server
+from several import BATCHNORM, EXACT
 
 from deep_cnn.data.feed import BatchShard, ShardSpec
 from deep_cnn.models.build import ModelSpec, build_model
@@ -27,27 +28,6 @@ from deep_cnn.training.mixup import Mixer
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="forks processes, and reads /proc")
 
-# 40 images in batches of 11, 11, 11 and 7: parts of 5 and 6, of 2, 3, 3 and 3; the last one is too small for four
-EXACT = [
-    f"--data_dir={PLACES}",
-    "--model=timm/test_convnext",
-    "--weights=none",
-    "--image_size=32",
-    "--batch_size=11",
-    "--cache=off",
-    "--precision=fp64",
-    "--augment=strong",
-]
-BATCHNORM = [
-    f"--data_dir={PLACES}",
-    "--model=shufflenet_v2_x0_5",
-    "--weights=none",
-    "--image_size=32",
-    "--batch_size=16",
-    "--save_every=2",
-    "--ema=0.9",
-    "--dropout=0.2",
-]
 CASES = {
     "plain": [],
     "mixed": ["--mixup=0.5", "--cutmix=1", "--ema=0.9", "--clip=0.5", "--grad_accumulation=2", "--l1=1e-4"],

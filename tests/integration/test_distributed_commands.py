@@ -11,7 +11,7 @@ import pytest
 import several
 from conftest import PLACES, ROOT
 from crashes import Server
-from test_processes import BATCHNORM
+from several import BATCHNORM
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="forks processes")
 

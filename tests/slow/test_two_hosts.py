@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import several
 from conftest import ROOT
-from test_processes import EXACT
+from several import EXACT
 
 pytestmark = pytest.mark.skipif(
     sys.platform != "linux" or os.geteuid() != 0 or shutil.which("ip") is None,
