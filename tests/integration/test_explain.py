@@ -60,7 +60,7 @@ def test_the_layer_and_its_kind(name, size, layer, kind):
     spec = ModelSpec(name, 2, 0.0, size)
     model = build_model(spec, 0).eval()
     found = find_layer(name, model, size)
-    assert found.kind == kind and found.side >= 7 and layer in (None, found.name)
+    assert found.layout == kind and found.side >= 7 and layer in (None, found.name)
     images = torch.rand(1, 3, size, size, generator=torch.Generator().manual_seed(0))
     maps = signed_maps(model, found, images, [1])
     assert maps.shape == (1, size, size) and maps.abs().max() > 0
