@@ -68,6 +68,13 @@ METRICS: dict[str, Metric] = {
         Metric("balanced_accuracy", "balanced accuracy", _CLASSES, f"{_CODE}balanced_accuracy", share=True),
         Metric("map", "mAP", _LABELS, f"{_CODE}mean_average_precision", share=True),
         Metric("macro_f1", "macro F1", _BOTH, f"{_CODE}macro_f1", share=True),
+        Metric(
+            "quadratic_weighted_kappa",
+            "quadratic weighted kappa",
+            _CLASSES,
+            f"{_CODE}quadratic_weighted_kappa",
+            fits=whole_numbers,
+        ),
         Metric("micro_f1", "micro F1", _LABELS, f"{_CODE}micro_f1", share=True),
         Metric("mae", "MAE", _NUMBERS, f"{_CODE}mae", higher_is_better=False),
         Metric("rmse", "RMSE", _NUMBERS, f"{_CODE}rmse", higher_is_better=False),

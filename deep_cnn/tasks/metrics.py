@@ -70,7 +70,8 @@ class ClassificationScores:
         Its metrics:
             loss in nats per image, not smoothed and not weighted; fractions top1, top5 (the target is among the five most
             probable; only of more than five classes), balanced_accuracy (mean recall of the classes that have images),
-            macro_f1 (mean over the classes that have images or predictions, as in scikit-learn);
+            macro_f1 (mean over the classes that have images or predictions, as in scikit-learn), and of classes that are
+            whole numbers quadratic_weighted_kappa;
             per_class: {name: {precision, recall, f1, count}}.
         Raises:
             DataError: no images. NonFiniteLoss: a probability is NaN or infinite.
@@ -152,6 +153,19 @@ def balanced_accuracy(s: ClassSelection) -> float | None:
 def macro_f1(s: "ClassSelection | LabelSelection") -> float | None:
     hits, true, predicted = s.counts
     return _mean_of_defined(_ratio(2 * hits, true + predicted))
+
+
+def quadratic_weighted_kappa(s: ClassSelection) -> float:
+    """Agreement beyond chance on an ordinal scale, -1 to 1, a miss of two steps weighing four times that of one.
+
+    Cohen, "Weighted kappa: nominal scale agreement with provision for scaled disagreement", 1968. The classes are whole
+    numbers; a step is from one of them to the next, as in scikit-learn.
+    """
+    _, step = np.unique([int(name) for name in s.samples.classes], return_inverse=True)  # folders have 10 before 2
+    true, said, n = step[s.targets], step[s.predicted], len(s)
+    observed = n * int(((true - said) ** 2).sum())
+    by_chance = n * int((true**2).sum() + (said**2).sum()) - 2 * int(true.sum()) * int(said.sum())
+    return 1 - observed / by_chance if by_chance else np.nan
 
 
 # -- several labels per image -----------------------------------------------------------------------------------------
