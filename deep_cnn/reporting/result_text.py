@@ -56,11 +56,12 @@ def few_groups(result: dict[str, Any]) -> str:
 
 
 def _show_metrics(values: dict[str, Any], intervals: dict[str, Any], indent: str) -> None:
-    for name, row in METRICS.items():
-        if name in values and not isinstance(values[name], dict):
-            interval = intervals.get(name)
-            between = f"  [{shown(name, interval[0])}, {shown(name, interval[1])}]" if interval else ""
-            log.info("%s  %-18s %s%s", indent, row.label, shown(name, values[name]), between)
+    rows = [row for name, row in METRICS.items() if name in values and not isinstance(values[name], dict)]
+    width = max(18, *(len(row.label) for row in rows))
+    for row in rows:
+        interval = intervals.get(row.name)
+        between = f"  [{shown(row.name, interval[0])}, {shown(row.name, interval[1])}]" if interval else ""
+        log.info("%s  %-*s %s%s", indent, width, row.label, shown(row.name, values[row.name]), between)
 
 
 def _metric(name: str, value: float | None) -> str:
