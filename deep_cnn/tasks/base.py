@@ -287,7 +287,8 @@ def task_from_dict(values: dict[str, Any]) -> Task:
 
 def _class_of(name: str) -> type[Task]:
     """By its name, or by that of 0.1.0."""
-    return next(cls for cls in map(resolve, TASKS) if name in (cls.name, cls.old_name))
+    classes: list[type[Task]] = [resolve(code) for code in TASKS]
+    return next(cls for cls in classes if name in (cls.name, cls.old_name))
 
 
 def encoded(task: Task, index: Index, dtype: torch.dtype) -> Tensor:

@@ -263,7 +263,7 @@ def mean_average_precision(s: LabelSelection) -> float | None:
 
 def micro_f1(s: LabelSelection) -> float:
     hits, true, predicted = s.counts
-    return _ratio(2 * hits.sum(), true.sum() + predicted.sum())
+    return float(_ratio(2 * hits.sum(), true.sum() + predicted.sum()))
 
 
 def _precision_blocks(scores: np.ndarray, positive: np.ndarray) -> tuple[np.ndarray, int]:

@@ -189,6 +189,9 @@ class Regression(Task):
 class Rescaling(nn.Module):
     """Standardised scores (B, K) in their own units."""
 
+    mean: Tensor
+    std: Tensor
+
     def __init__(self, mean: tuple[float, ...], std: tuple[float, ...]):
         super().__init__()
         self.register_buffer("mean", torch.tensor(mean))

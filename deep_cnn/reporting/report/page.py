@@ -149,7 +149,6 @@ def split_table(record: Record) -> dict[str, Any]:
     """Images by class and split, or each score's spread by split: {columns, rows, more}."""
     task = record.task
     targets = {split: record.targets(split) for split in SPLITS}
-    columns = [f"{SPLIT_NAMES[split]} ({len(of_split):,})" for split, of_split in targets.items()]
     rows = []
     for name, *masks in islice(_by_split(task.members, targets), MAX_CLASSES):
         rows.append([name, *(f"{int(mask.sum()):,}" for mask in masks)])
@@ -158,7 +157,9 @@ def split_table(record: Record) -> dict[str, Any]:
         rows.append([f"{name}: known", *(f"{len(of_split):,}" for of_split in known)])
         for word, statistic in STATISTICS.items():
             rows.append([f"{name}: {word}", *(quantity(statistic(v) if len(v) else np.nan) for v in known)])
-    return {"columns": [task.noun, *columns], "rows": rows, "more": max(0, len(task.names) - MAX_CLASSES)}
+    rows.append(["all images", *(f"{len(of_split):,}" for of_split in targets.values())])
+    more = len(task.names) - MAX_CLASSES
+    return {"columns": [task.noun, *SPLIT_NAMES.values()], "rows": rows, "more": max(0, more)}
 
 
 def _by_split(parts: Callable[[np.ndarray], Iterable], targets: dict[str, np.ndarray]) -> Iterator[tuple]:
