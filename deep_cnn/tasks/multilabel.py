@@ -71,7 +71,7 @@ class MultiLabel(NamedOutputs):
 
     def chance(self, targets: np.ndarray) -> Chance | None:
         """The average precision of random scores is the share of positives."""
-        if not len(targets):
+        if not np.any(targets):
             return None
         occurring = np.asarray(targets).mean(0)
         return Chance(float(occurring[occurring > 0].mean()), "random scores")

@@ -101,7 +101,8 @@ class Regression(Task):
         return ["" if np.isnan(value) else repr(float(value)) for value in target]
 
     def parse_targets(self, cells: Sequence[Sequence[str]]) -> np.ndarray:
-        return np.array([[float(cell or "nan") for cell in row] for row in cells], dtype=np.float64)
+        values = [[float(cell or "nan") for cell in row] for row in cells]
+        return np.array(values, dtype=np.float64).reshape(len(cells), self.outputs)  # an empty split is (0, K)
 
     def metric_names(self) -> list[str]:
         names = super().metric_names()

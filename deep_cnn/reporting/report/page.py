@@ -152,7 +152,7 @@ def split_table(record: Record) -> dict[str, Any]:
     rows = []
     for name, *masks in islice(_by_split(task.members, targets), MAX_CLASSES):
         rows.append([name, *(f"{int(mask.sum()):,}" for mask in masks)])
-    for name, *values in _by_split(task.measured, targets):
+    for name, *values in islice(_by_split(task.measured, targets), MAX_CLASSES):
         known = [of_split[~np.isnan(of_split)] for of_split in values]
         rows.append([f"{name}: known", *(f"{len(of_split):,}" for of_split in known)])
         for word, statistic in STATISTICS.items():

@@ -43,3 +43,11 @@ def test_a_loss_of_another_task_is_refused():
         new_task("classification", ("a", "b"), "mse")
     with pytest.raises(ConfigError, match="--label_smoothing"):
         new_task("regression", ("a",), label_smoothing=0.1)
+
+
+@pytest.mark.parametrize("name", ["classification", "multilabel", "regression"])
+def test_an_empty_split_has_targets_of_the_right_shape(name):
+    task = new_task(name, ("a", "b"))
+    empty = task.parse_targets([])
+    assert len(empty) == 0 and task.chance(empty) is None
+    assert [len(values) for _, values in (*task.members(empty), *task.measured(empty))] == [0, 0]
