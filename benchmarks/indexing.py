@@ -54,6 +54,7 @@ def stages(root: Path, kept: Path) -> dict[str, float]:
     from deep_cnn.data.index import build_index
     from deep_cnn.data.preprocess import Preprocessing
     from deep_cnn.data.split import make_splits, save_splits
+    from deep_cnn.tasks.base import new_task
 
     found: dict[str, float] = {"start": peak()}
 
@@ -66,11 +67,13 @@ def stages(root: Path, kept: Path) -> dict[str, float]:
     index = timed("index", lambda: build_index(root, cache_dir=kept))
     timed("cache key", lambda: cache_key(index, Preprocessing(256, 224)))
     found["MB of the index"] = peak()
+    task = new_task(index.task, index.classes)
     splits = timed(
-        "splits and duplicates", lambda: make_splits(index, val_split=0.1, test_split=0.1, seed=0, cache_dir=kept)
+        "splits and duplicates",
+        lambda: make_splits(index, task.strata(index.targets), val_split=0.1, test_split=0.1, seed=0, cache_dir=kept),
     )
     timed("order of an epoch", lambda: epoch_order(len(splits.train), 0, 0))
-    timed("splits.csv", lambda: save_splits(kept / "splits.csv", index, splits))
+    timed("splits.csv", lambda: save_splits(kept / "splits.csv", index, splits, task.target_cells))
     found["MB"] = peak()
     return found
 

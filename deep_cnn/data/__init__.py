@@ -2,7 +2,7 @@
 
 assemble         From sample numbers to normalised images on the device: two ways, one interface
 augment/         Random changes of training images
-balance          How rare each sample's target is, for --oversample and --class_weights
+balance          How rare each sample's target is, for --oversample and --class_weights; what is counted, the task says
 cache            Decoded images in one file: written as the first epoch reads them, mapped into memory ever after
 dataset          The data of one run: index, splits, canonical pixels and feeds
 decode           File -> canonical image: the pixels that the cache stores and that training and evaluation start from
@@ -19,6 +19,6 @@ split            Train, validation and test: given ones kept, missing ones carve
 statistics       Mean and spread of the training images' own pixels, for a network that no weights tie to others'
 subset           --subset: a part of the training set
 table            Tables of labels and scores: read as text, rows chosen, numbers parsed safely, rows matched to files
-targets          From the cells of a table to what is learnt: one class, several labels, or scores; and the reason for the choice
+targets          From the cells of a table to targets: what its columns could be, classes, labels or numbers, and why
 thumbnails       Every image of an index, read once: what cannot be read, how large the others are, and what they look like
 """

@@ -15,13 +15,12 @@ from deep_cnn.config.fields import parse_subset
 from deep_cnn.config.schema import Config
 from deep_cnn.data.assemble import CopyStream, Pixels, Timer, null_timer, open_copy_stream
 from deep_cnn.data.augment.steps import center_crop, parse_augment
-from deep_cnn.data.balance import rarity
 from deep_cnn.data.cache import cache_folder, open_cache
 from deep_cnn.data.feed import Feed
 from deep_cnn.data.index import VALIDATION, Index, build_index
 from deep_cnn.data.normalise import Normaliser
 from deep_cnn.data.preprocess import Preprocessing
-from deep_cnn.data.split import Splits, make_splits
+from deep_cnn.data.split import Splits, Strata, make_splits
 from deep_cnn.data.statistics import pixel_statistics
 from deep_cnn.data.subset import apply_subset, lab_subset
 from deep_cnn.runtime import signals
@@ -49,12 +48,10 @@ class Dataset:
         """int64 (n,): the sample numbers of train, validation or test."""
         return getattr(self.splits, split)
 
-    def at_most(self, count: int, seed: int) -> "Dataset":
+    def at_most(self, count: int, strata: Strata, seed: int) -> "Dataset":
         """With so many images of each split, stratified."""
         cut = {name: self.samples(name) for name in SPLITS}
-        cut = {
-            name: apply_subset(self.index, rows, min(count, len(rows)), seed) for name, rows in cut.items() if len(rows)
-        }
+        cut = {name: apply_subset(strata, rows, min(count, len(rows)), seed) for name, rows in cut.items() if len(rows)}
         return dataclasses.replace(self, splits=dataclasses.replace(self.splits, **cut))
 
     def digest(self) -> str:
@@ -109,8 +106,17 @@ def renormalised(dataset: Dataset, pre: Preprocessing) -> Dataset:
     return dataclasses.replace(dataset, pixels=Pixels(old.root, old.paths, pre, old.cache, old.rows))
 
 
-def read_dataset(config: Config, pre: Preprocessing, workers: int) -> Dataset:
-    """Index the images, leave out what cannot be read where that was asked for, and split; each finding goes to the log."""
+@dataclass(frozen=True)
+class Images:
+    """The images that there are, before they are split. bad_files: left out by --on_bad_image=skip."""
+
+    index: Index
+    pixels: Pixels
+    bad_files: tuple[str, ...] = ()
+
+
+def find_images(config: Config, pre: Preprocessing, workers: int) -> Images:
+    """Index the images, and leave out what cannot be read where that was asked for; each finding goes to the log."""
     folder = data_dir(config)
     kept = cache_folder(config.cache, config.root)  # beside the decoded images: what is known of their files
     index = build_index(
@@ -131,28 +137,35 @@ def read_dataset(config: Config, pre: Preprocessing, workers: int) -> Dataset:
         log.info(note)
     log.info("Task: %s", index.reason)
     pixels = Pixels(index.root, index.paths, pre, open_cache(kept, index, pre))
-    bad: tuple[str, ...] = ()
-    if config.on_bad_image == "skip":
-        index, pixels, bad = without_bad_images(index, pixels, workers)
+    return without_bad_images(index, pixels, workers) if config.on_bad_image == "skip" else Images(index, pixels)
+
+
+def split_images(images: Images, strata: Strata, config: Config) -> Dataset:
+    """Train, validation and test as the flags ask for them; what is noteworthy goes to the log. strata: the task's."""
     splits = make_splits(
-        index, val_split=config.val_split, test_split=config.test_split, seed=config.seed, cache_dir=kept
+        images.index,
+        strata,
+        val_split=config.val_split,
+        test_split=config.test_split,
+        seed=config.seed,
+        cache_dir=cache_folder(config.cache, config.root),
     )
     for note in splits.notes:
         log.info(note)
-    splits = part_of(splits, index, config)
+    splits = part_of(splits, images.index, strata, config)
     if len(splits.train) < 2:
         raise DataError(f"--data_dir={config.data_dir}: {len(splits.train)} training images; at least 2 are needed")
-    return Dataset(index, splits, pixels, bad)
+    return Dataset(images.index, splits, images.pixels, images.bad_files)
 
 
-def part_of(splits: Splits, index: Index, config: Config) -> Splits:
+def part_of(splits: Splits, index: Index, strata: Strata, config: Config) -> Splits:
     """--subset and --subset_order: fewer training images; what of them had been carved out for validation leaves it."""
     subset, validation = parse_subset(config.subset), splits.validation
     if config.subset_order == "stratified":
-        train = apply_subset(index, splits.train, subset, config.seed)
+        train = apply_subset(strata, splits.train, subset, config.seed)
         if len(train) < len(splits.train):
             log.info("--subset=%s: %d of %d training images, stratified", config.subset, len(train), len(splits.train))
-            _warn_of_empty_classes(index, train)
+            _warn_of_empty_classes(strata, train)
         return dataclasses.replace(splits, train=train)
     given = validation[
         index.given_split[validation] == VALIDATION
@@ -173,16 +186,14 @@ def part_of(splits: Splits, index: Index, config: Config) -> Splits:
         len(pool),
         len(left),
     )
-    _warn_of_empty_classes(index, train)
+    _warn_of_empty_classes(strata, train)
     return dataclasses.replace(splits, train=train, validation=left)
 
 
-def _warn_of_empty_classes(index: Index, train: np.ndarray) -> None:
-    if index.kind != "single":
-        return
-    there = np.isin(np.arange(len(index.classes)), index.targets[train])
+def _warn_of_empty_classes(strata: Strata, train: np.ndarray) -> None:
+    there = np.isin(np.arange(len(strata.classes)), strata.codes[train])
     if not there.all():
-        names = [name for name, found in zip(index.classes, there, strict=True) if not found]
+        names = [name for name, found in zip(strata.classes, there, strict=True) if not found]
         log.warning(
             "--subset leaves no training image of %d of the %d classes (%s), which cannot be learnt",
             len(names),
@@ -191,7 +202,7 @@ def _warn_of_empty_classes(index: Index, train: np.ndarray) -> None:
         )
 
 
-def without_bad_images(index: Index, pixels: Pixels, workers: int) -> tuple[Index, Pixels, tuple[str, ...]]:
+def without_bad_images(index: Index, pixels: Pixels, workers: int) -> Images:
     """Read every image (into the cache) and leave out those that cannot be read; they are listed in the log."""
 
     def problem(row: int) -> str | None:
@@ -207,14 +218,14 @@ def without_bad_images(index: Index, pixels: Pixels, workers: int) -> tuple[Inde
         problems = list(pool.map(problem, range(len(index.paths)), chunksize=64))
     bad = np.array([problem is not None for problem in problems], dtype=bool)
     if not bad.any():
-        return index, pixels, ()
+        return Images(index, pixels)
     for text in filter(None, problems):
         log.warning("Left out: %s", text)
     log.warning("%d of %d images cannot be read and are left out", int(bad.sum()), len(bad))
     good = np.flatnonzero(~bad)
     kept = index.take(good)
     kept_pixels = Pixels(index.root, kept.paths, pixels.pre, pixels.cache, rows=good)
-    return kept, kept_pixels, tuple(index.paths[i] for i in np.flatnonzero(bad))
+    return Images(kept, kept_pixels, tuple(index.paths[i] for i in np.flatnonzero(bad)))
 
 
 def training_images(dataset: Dataset, count: int, workers: int) -> Iterator[torch.Tensor]:
@@ -234,28 +245,29 @@ def open_feeds(
     config: Config,
     dataset: Dataset,
     targets: torch.Tensor,
+    rarity: np.ndarray | None = None,
     *,
     device: torch.device,
     dtype: torch.dtype,
     workers: int,
     timer: Timer = null_timer,
 ) -> dict[str, Feed]:
-    """A feed for each split that has images: training augments, validation and test cut the centre."""
+    """A feed for each split that has images: training augments, validation and test cut the centre.
+
+    rarity: weight of each sample, float64 (N,), for --oversample and --class_weights.
+    """
     everything = np.concatenate([dataset.samples(split) for split in SPLITS])
     copy_stream = open_copy_stream(dataset.pixels, everything, device)
     where = {"device": device, "dtype": dtype, "workers": workers, "copy_stream": copy_stream, "timer": timer}
     feeds = {split: eval_feed(dataset, targets, split, **where) for split in SPLITS[1:] if len(dataset.samples(split))}
-    train, rare = dataset.splits.train, None
-    if config.oversample or config.class_weights:
-        rare = rarity(dataset.index.kind, dataset.index.targets, train)
     feeds["train"] = Feed(
         dataset.pixels,
-        train,
+        dataset.splits.train,
         targets,
         augmentation=parse_augment(config.augment, config.small_epochs),
         seed=config.seed,
-        weights=rare if config.class_weights else None,
-        rarity=rare if config.oversample else None,
+        weights=rarity if config.class_weights else None,
+        rarity=rarity if config.oversample else None,
         **where,
     )
     return feeds

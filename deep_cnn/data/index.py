@@ -19,7 +19,7 @@ from deep_cnn.data.table import (
     read_table,
     where_mask,
 )
-from deep_cnn.data.targets import read_targets
+from deep_cnn.data.targets import candidates, choose
 from deep_cnn.runtime.errors import ConfigError, DataError, nearest
 
 __all__ = ["FREE", "SPLITS", "TEST", "TRAIN", "VALIDATION", "Index", "Paths", "build_index"]
@@ -46,7 +46,7 @@ class Index:
     paths: Paths
     sizes: np.ndarray  # int64 (N,) bytes
     mtimes: np.ndarray  # int64 (N,) ns
-    kind: str  # "single" one class per image | "multi" several labels | "scores" regression
+    task: str  # what of --task can be learnt of these targets
     classes: tuple[str, ...]  # class or label names; () for scores
     target_names: tuple[str, ...]  # columns of scores; ("class",) or the column's name otherwise
     targets: np.ndarray  # int64 (N,) | float32 (N, K) of 0 and 1 | float64 (N, T), NaN where missing
@@ -55,7 +55,7 @@ class Index:
     group_names: tuple[str, ...]
     table_digest: str  # sha256 of the table's bytes and the selection; "" without a table
     notes: tuple[str, ...]  # lines for the log
-    reason: str  # why this kind
+    reason: str  # why this task
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -273,7 +273,7 @@ def _from_folders(files: Files, task: str, table_flags: list[str], val_folder: s
         paths=files.paths if everything else files.paths.take(keep),
         sizes=files.sizes[keep],
         mtimes=files.mtimes[keep],
-        kind="single",
+        task="classification",
         classes=classes,
         target_names=("class",),
         targets=class_of[files.folder_of[keep]],
@@ -357,7 +357,8 @@ def _join(
             f"{len(rowless):,} images have no row: {_some([files.paths[int(i)] for i in rowless[:3]], len(rowless))}"
         )
 
-    targets = read_targets(table, target, task)
+    chosen = choose(candidates(table, target), task, target)
+    targets = chosen.read(table, target)
     if unlabelled := int((~targets.rows).sum()):
         notes.append(f"{unlabelled:,} images have no target: left out")
     table, positions = table.take(targets.rows), positions[targets.rows]
@@ -372,7 +373,7 @@ def _join(
         paths=paths,
         sizes=files.sizes[positions],
         mtimes=files.mtimes[positions],
-        kind=targets.kind,
+        task=chosen.task,
         classes=targets.classes,
         target_names=targets.names,
         targets=targets.values,
@@ -381,7 +382,7 @@ def _join(
         group_names=group_names,
         table_digest=digest,
         notes=tuple(notes),
-        reason=targets.reason,
+        reason=chosen.reason,
     )
 
 

@@ -2,8 +2,10 @@
 
 import csv
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -12,8 +14,18 @@ from deep_cnn.data.index import FREE, SPLITS, TEST, TRAIN, VALIDATION, Index
 from deep_cnn.runtime.errors import ConfigError, DataError
 from deep_cnn.runtime.rng import permutation
 
-DECILES = 10
-PER_STRATUM = 10  # images; below 100 a score has fewer strata, for one of 4 images tests on 25% of them
+
+@dataclass(frozen=True)
+class Strata:
+    """What a split keeps in proportion, as the task says it.
+
+    codes: of each sample, int64 (N,). how: in words, "by class". classes: names that the codes number, each of which must be
+    trained on to be learnt; () where the codes are no classes.
+    """
+
+    codes: np.ndarray
+    how: str
+    classes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -26,13 +38,12 @@ class Splits:
 
 
 def make_splits(
-    index: Index, *, val_split: float, test_split: float, seed: int, cache_dir: Path | None = None
+    index: Index, strata: Strata, *, val_split: float, test_split: float, seed: int, cache_dir: Path | None = None
 ) -> Splits:
-    """Divide the samples; a pure function of the seed and of the index's relative paths, targets and groups.
+    """Divide the samples; a pure function of the seed, the strata, and the index's relative paths and groups.
 
-    Splits that folders or a column give are kept. A missing one is carved out of train: stratified by class (the rarest
-    label; deciles of the score), never dividing a group or images of the same bytes. A stratum of one trains, of two
-    trains and tests.
+    Splits that folders or a column give are kept. A missing one is carved out of train: stratified, never dividing a group
+    or images of the same bytes. A stratum of one trains, of two trains and tests.
 
     Args:
         val_split, test_split: shares of what they are carved from; 0 for none.
@@ -56,22 +67,21 @@ def make_splits(
     wanted = {k: shares[k] for k in carved if shares[k] > 0}
     if wanted and len(pool):
         units = _units(same_bytes[pool], None if index.groups is None else index.groups[pool])
-        split[pool] = _carve(strata(index)[pool], units, wanted, seed)
+        split[pool] = _carve(strata.codes[pool], units, wanted, seed)
     parts = [np.flatnonzero(split == k).astype(np.int64) for k in (TRAIN, VALIDATION, TEST)]
     if not len(parts[TRAIN]):
         raise DataError("no image is left to train on: train is empty. Add images to it.")
-    duplicates = _duplicates(index, same_bytes, split)
-    return Splits(*parts, tuple(_notes(index, split, parts, carved, shares, duplicates)), duplicates)
-
-
-def _notes(index: Index, split: np.ndarray, parts: list, carved: list, shares: dict, duplicates: list) -> list[str]:
-    names = [SPLITS[k] for k in carved if len(parts[k])]
-    how = {"single": "by class", "multi": "by the rarest label", "scores": "by deciles of the score"}[index.kind]
     notes = ["split: " + ", ".join(f"{name} {len(part):,}" for name, part in zip(SPLITS, parts, strict=True))]
-    if names:
+    if names := [SPLITS[k] for k in carved if len(parts[k])]:
         grouped = "" if index.groups is None else ", groups kept whole"
         given = "train" if (index.given_split == TRAIN).any() else "all images"
-        notes.append(f"carved {' and '.join(names)} out of {given}, stratified {how}{grouped}")
+        notes.append(f"carved {' and '.join(names)} out of {given}, stratified {strata.how}{grouped}")
+    duplicates = _duplicates(index, same_bytes, split)
+    return Splits(*parts, (*notes, *_warnings(index, split, parts, shares, duplicates)), duplicates)
+
+
+def _warnings(index: Index, split: np.ndarray, parts: list, shares: dict, duplicates: list) -> list[str]:
+    notes = []
     for k in (VALIDATION, TEST):
         if not len(parts[k]):
             flag = ("--val_split", "--test_split")[k - 1]
@@ -92,23 +102,6 @@ def _torn(groups: np.ndarray, split: np.ndarray) -> int:
 
 
 # --- strata and units ------------------------------------------------------------------------------------------------
-
-
-def strata(index: Index) -> np.ndarray:
-    """What a split keeps in proportion, int64 (N,): the class, the rarest label, or the decile of the (mean) score."""
-    if index.kind == "single":
-        return index.targets
-    if index.kind == "multi":
-        common = index.targets.sum(axis=0)
-        return np.where(index.targets > 0, common, np.inf).argmin(axis=1).astype(np.int64)
-    score = index.targets[:, 0]
-    if index.targets.shape[1] > 1:  # of several targets the mean, each in its own spread
-        spread = np.nanstd(index.targets, axis=0)
-        scaled = (index.targets - np.nanmean(index.targets, axis=0)) / np.where(spread > 0, spread, 1)
-        score = np.nanmean(scaled, axis=1)
-    parts = min(DECILES, max(1, len(score) // PER_STRATUM))
-    edges = np.quantile(score, np.arange(1, parts) / parts)
-    return np.searchsorted(edges, score, side="right").astype(np.int64)
 
 
 def _units(same_bytes: np.ndarray, groups: np.ndarray | None) -> np.ndarray:
@@ -215,17 +208,10 @@ def _duplicates(index: Index, same_bytes: np.ndarray, split: np.ndarray) -> list
 
 # --- the file --------------------------------------------------------------------------------------------------------
 
-
-def target_cells(index: Index, i: int) -> list[str]:
-    """The target of a sample as text: its class, its labels joined by ';', or its scores (empty where missing)."""
-    if index.kind == "single":
-        return [index.classes[int(index.targets[i])]]
-    if index.kind == "multi":
-        return [";".join(name for name, on in zip(index.classes, index.targets[i], strict=True) if on)]
-    return ["" if np.isnan(value) else repr(float(value)) for value in index.targets[i]]
+TargetCells = Callable[[Any], list[str]]  # a row of Index.targets -> its cells in splits.csv, as the task writes them
 
 
-def save_splits(path: Path, index: Index, splits: Splits) -> None:
+def save_splits(path: Path, index: Index, splits: Splits, target_cells: TargetCells) -> None:
     """Write splits.csv: file, target columns, split; in the index's order, atomically."""
     path = Path(path)
     parts = (splits.train, splits.validation, splits.test)
@@ -237,11 +223,11 @@ def save_splits(path: Path, index: Index, splits: Splits) -> None:
         table = csv.writer(file, lineterminator="\n")
         table.writerow(["file", *index.target_names, "split"])
         for i, k in zip(rows[order].tolist(), names[order].tolist(), strict=True):
-            table.writerow([index.paths[i], *target_cells(index, i), SPLITS[k]])
+            table.writerow([index.paths[i], *target_cells(index.targets[i]), SPLITS[k]])
     os.replace(temporary, path)
 
 
-def load_splits(path: Path, index: Index) -> Splits:
+def load_splits(path: Path, index: Index, target_cells: TargetCells) -> Splits:
     """Read splits.csv for the same data, wherever it lies now.
 
     Raises:
@@ -262,7 +248,7 @@ def load_splits(path: Path, index: Index) -> Splits:
                 i = position.pop(name, -1)
                 if i < 0:
                     gone.append(name)
-                elif cells != target_cells(index, i):
+                elif cells != target_cells(index.targets[i]):
                     changed.append(name)
                 else:
                     parts[split].append(i)

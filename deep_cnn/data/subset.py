@@ -5,7 +5,7 @@ import re
 import numpy as np
 
 from deep_cnn.data.index import Index
-from deep_cnn.data.split import allocate, strata
+from deep_cnn.data.split import Strata, allocate
 from deep_cnn.runtime.errors import ConfigError
 from deep_cnn.runtime.rng import permutation
 
@@ -24,7 +24,7 @@ def subset_size(total: int, subset: float | int | None) -> int:
     return min(count, total)
 
 
-def apply_subset(index: Index, train_indices: np.ndarray, subset: float | int | None, seed: int) -> np.ndarray:
+def apply_subset(strata: Strata, train_indices: np.ndarray, subset: float | int | None, seed: int) -> np.ndarray:
     """A part of the training set, stratified: a number of images (int) or a share of them (float up to 1).
 
     Returns:
@@ -34,7 +34,7 @@ def apply_subset(index: Index, train_indices: np.ndarray, subset: float | int | 
     count = subset_size(len(train), subset)
     if count == len(train):
         return train
-    stratum = np.unique(strata(index)[train], return_inverse=True)[1]
+    stratum = np.unique(strata.codes[train], return_inverse=True)[1]
     sizes = np.bincount(stratum)
     counts = allocate(
         sizes,

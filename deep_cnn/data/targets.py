@@ -1,6 +1,7 @@
-"""From the cells of a table to what is learnt: one class, several labels, or scores; and the reason for the choice."""
+"""From the cells of a table to targets: what its columns could be, classes, labels or numbers, and why."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -15,61 +16,75 @@ NO_CLASS = frozenset(("", "nan"))  # "NA" and "none" may be classes
 class Targets:
     """What index.Index holds of the same names, and `rows`: which rows of the table have a target, bool (M,)."""
 
-    kind: str
     classes: tuple[str, ...]
     names: tuple[str, ...]
     values: np.ndarray  # of the rows that have one
     rows: np.ndarray
-    reason: str
 
 
-def decide(table: Table, columns: tuple[str, ...], task: str) -> tuple[str, str]:
-    """The kind of target ("single", "multi" or "scores") and why.
+@dataclass(frozen=True)
+class Candidate:
+    """One thing that columns could be. task: what of --task learns it; reason: for it, in words."""
+
+    task: str
+    read: Callable[[Table, tuple[str, ...]], Targets]
+    reason: str = ""
+
+
+def candidates(table: Table, columns: tuple[str, ...]) -> list[Candidate]:
+    """What the columns could be, the most likely first; the others are there to be asked for.
 
     Raises:
-        ConfigError: classification of several columns.
+        DataError: no such column.
     """
-    names = ",".join(columns)
-    if task == "regression":
-        return "scores", f"--task=regression: column {names}"
     if len(columns) > 1:
-        if task != "auto":
-            raise ConfigError(f"--task={task} takes one --target, not {names}; several columns are regression.")
-        return "scores", f"{len(columns)} columns ({names}) -> regression"
-    cells = table.column(columns[0], "--target")
-    if task == "multilabel":
-        return "multi", f"--task=multilabel: column {names}"
+        return [replace(NUMBERS, reason=f"{len(columns)} columns ({','.join(columns)}) -> regression")]
+    likely = _likely(table.column(columns[0], "--target"), columns[0])
+    return [likely, *(other for other in (CLASSES, LABELS, NUMBERS) if other.task != likely.task)]
+
+
+def choose(found: list[Candidate], task: str, columns: tuple[str, ...]) -> Candidate:
+    """The candidate that --task asks for; of "auto" the most likely one.
+
+    Raises:
+        ConfigError: the columns cannot be that.
+    """
+    if task == "auto":
+        return found[0]
+    names = ",".join(columns)
+    for candidate in found:
+        if candidate.task == task:
+            return replace(candidate, reason=f"--task={task}: column {names}")
+    raise ConfigError(f"--task={task} takes one --target, not {names}; several columns are regression.")
+
+
+def _likely(cells: np.ndarray, name: str) -> Candidate:
     if any(";" in cell for cell in cells):
-        return "multi", f"column {names} holds labels separated by ';' -> multi-label classification"
-    if task == "classification":
-        return "single", f"--task=classification: column {names}"
+        return replace(LABELS, reason=f"column {name} holds labels separated by ';' -> multi-label classification")
     present = cells[[cell.lower() not in NO_CLASS for cell in cells]]
     distinct = len(set(present))
     # half of the cells being numbers makes the others mistakes in a column of numbers, to be told, not a class each
     if numeric_share(cells) < 0.5:
-        return "single", f"column {names}: {distinct} distinct texts -> classification"
+        return replace(CLASSES, reason=f"column {name}: {distinct} distinct texts -> classification")
     values = parse(np.array(sorted(set(present)), dtype=object))[1]
     values = values[~np.isnan(values)]
     whole = bool(np.all(values == np.round(values)))
     if whole and distinct <= FEW and 2 * distinct <= len(present):
-        return "single", f"column {names}: {distinct} distinct whole numbers -> classification (else --task=regression)"
-    return "scores", f"column {names}: {distinct} distinct numbers -> regression"
+        reason = f"column {name}: {distinct} distinct whole numbers -> classification (else --task=regression)"
+        return replace(CLASSES, reason=reason)
+    return replace(NUMBERS, reason=f"column {name}: {distinct} distinct numbers -> regression")
 
 
-def read_targets(table: Table, columns: tuple[str, ...], task: str) -> Targets:
-    """The targets of every row of a table.
+# --- reading cells: DataError for what cannot be learnt ----------------------------------------------------------------
 
-    Raises:
-        DataError: no such column, text or infinity among numbers, a constant target, one class only, classes that
-            are hardly repeated.
-    """
-    kind, reason = decide(table, columns, task)
-    if kind == "scores":
-        return _scores(table, columns, reason)
+
+def _with_target(cells: np.ndarray) -> np.ndarray:
+    return np.array([cell.lower() not in NO_CLASS for cell in cells], dtype=bool)
+
+
+def _classes(table: Table, columns: tuple[str, ...]) -> Targets:
     name, cells = columns[0], table.column(columns[0], "--target")
-    rows = np.array([cell.lower() not in NO_CLASS for cell in cells], dtype=bool)
-    if kind == "multi":
-        return _labels(cells, rows, name, reason)
+    rows = _with_target(cells)
     names, values = np.unique(cells[rows].astype(str), return_inverse=True)
     classes = names.tolist()
     if numeric_share(names.astype(object)) == 1.0:  # 2 before 10
@@ -83,10 +98,10 @@ def read_targets(table: Table, columns: tuple[str, ...], task: str) -> Targets:
             f"--target={name}: {len(classes):,} different values in {len(values):,} rows are not classes "
             f"(e.g. {classes[0]!r}, {classes[1]!r}); choose a column whose values repeat, or one of numbers."
         )
-    return Targets("single", tuple(classes), (name,), values.astype(np.int64), rows, reason)
+    return Targets(tuple(classes), (name,), values.astype(np.int64), rows)
 
 
-def _scores(table: Table, columns: tuple[str, ...], reason: str) -> Targets:
+def _numbers(table: Table, columns: tuple[str, ...]) -> Targets:
     columns = tuple(dict.fromkeys(columns))
     lines = table.frame.index
     values = np.stack([numbers(table.column(c, "--target"), lines, f"--target={c}") for c in columns], axis=1)  # (M, T)
@@ -97,10 +112,12 @@ def _scores(table: Table, columns: tuple[str, ...], reason: str) -> Targets:
         if np.all(present == present[0]):
             raise DataError(f"--target={name}: every value is {present[0]:g}; a constant cannot be learnt.")
     rows = ~np.isnan(values).all(axis=1)
-    return Targets("scores", (), columns, values[rows], rows, reason)
+    return Targets((), columns, values[rows], rows)
 
 
-def _labels(cells: np.ndarray, rows: np.ndarray, name: str, reason: str) -> Targets:
+def _labels(table: Table, columns: tuple[str, ...]) -> Targets:
+    name, cells = columns[0], table.column(columns[0], "--target")
+    rows = _with_target(cells)
     sets = [{label.strip() for label in cell.split(";")} - {""} for cell in cells[rows]]
     classes = tuple(sorted(set().union(*sets)))
     if len(classes) < 2:
@@ -111,4 +128,9 @@ def _labels(cells: np.ndarray, rows: np.ndarray, name: str, reason: str) -> Targ
     values = np.zeros((len(sets), len(classes)), dtype=np.float32)
     for row, labels in enumerate(sets):
         values[row, [code[label] for label in labels]] = 1
-    return Targets("multi", classes, (name,), values, rows, reason)
+    return Targets(classes, (name,), values, rows)
+
+
+CLASSES = Candidate("classification", _classes)
+LABELS = Candidate("multilabel", _labels)
+NUMBERS = Candidate("regression", _numbers)

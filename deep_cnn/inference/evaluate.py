@@ -11,7 +11,7 @@ from torch import nn
 from deep_cnn.data.feed import Batch, Feed, ShardSpec
 from deep_cnn.data.index import Index
 from deep_cnn.runtime import console, distributed
-from deep_cnn.tasks.base import Task, sample_scores, validation_loss
+from deep_cnn.tasks.base import Task
 from deep_cnn.tasks.intervals import held_out_result
 
 
@@ -68,8 +68,8 @@ def evaluate(
 
 def flat_scores(task: Task, outputs: np.ndarray, targets: np.ndarray) -> dict[str, float | None]:
     """An epoch's metrics by name; one of a target is 'price/mae'. `loss` is what training minimises, without smoothing."""
-    return {"loss": validation_loss(task, outputs, targets)} | {
-        name: value for name, value in sample_scores(task, outputs, targets).scores().items() if name != "loss"
+    return {"loss": task.validation_loss(outputs, targets)} | {
+        name: value for name, value in task.scored(outputs, targets).scores().items() if name != "loss"
     }
 
 
@@ -79,9 +79,10 @@ def held_out(
     """What test.json holds: all metrics of a split, their 95% intervals, and each group's, where there are groups."""
     targets = index.targets[samples]
     groups = None if index.groups is None else index.groups[samples]
-    scores = sample_scores(task, outputs, targets)
+    scores = task.scored(outputs, targets)
     result = held_out_result(scores, seed, groups=groups, group_names=index.group_names)
-    return {"split": split, "task": task.kind} | result | {"loss": validation_loss(task, outputs, targets)}
+    about = {"split": split, "task": task.old_name, "task_name": task.name}
+    return about | result | {"loss": task.validation_loss(outputs, targets)}
 
 
 def with_views(

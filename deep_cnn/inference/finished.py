@@ -17,16 +17,13 @@ from deep_cnn.runtime.run_files import RunFiles
 
 @dataclass(frozen=True)
 class SplitImages:
-    """The images of a split, and the truth of each: class names, labels with ';' between them, or float64 (N, T)."""
+    """The images of a split, and the target of each, as the index has them."""
 
     images: Images
-    truths: list[str] | np.ndarray
+    targets: np.ndarray
 
     def take(self, positions: np.ndarray) -> "SplitImages":
-        images = Images(self.images.root, self.images.paths.take(positions))
-        if isinstance(self.truths, np.ndarray):
-            return SplitImages(images, self.truths[positions])
-        return SplitImages(images, [self.truths[i] for i in positions])
+        return SplitImages(Images(self.images.root, self.images.paths.take(positions)), self.targets[positions])
 
 
 @dataclass(frozen=True)
@@ -56,9 +53,7 @@ class FinishedRun:
                 f"{rows[0][0]} of {table} is below none of {', '.join(map(str, self.bases))}; "
                 "where are the images now? Give --data_dir"
             )
-        if self.member.task.kind != "scores":
-            return SplitImages(Images(root, paths), [row[1] for row in rows])
-        return SplitImages(Images(root, paths), np.array([[float(c or "nan") for c in row[1:-1]] for row in rows]))
+        return SplitImages(Images(root, paths), self.member.task.parse_targets([row[1:-1] for row in rows]))
 
     def decoded(self, images: Images, workers: int) -> np.ndarray:
         """Probabilities or scores of images, float64 (N, K); NaN where one cannot be read."""
@@ -77,23 +72,3 @@ def open_run(
     files = RunFiles(root / "outputs", run_name)
     members = load_members([files.best], device=device, precision=precision)
     return FinishedRun(files, members[0], image_bases(root, data_dir, members))
-
-
-def wrongness(member: Member, decoded: np.ndarray, truths: list[str] | np.ndarray) -> np.ndarray:
-    """How wrong each prediction is, float64 (N,): what was not given to the true class, or the mean error over the scores
-    in units of their spread; -1 where it is not known."""
-    task = member.task
-    if task.kind == "scores":
-        errors = np.abs(decoded - truths) / np.array(task.std)
-        known = ~np.isnan(errors)
-        sums = np.where(known, errors, 0).sum(1)
-        return np.where(known.any(1), sums / np.maximum(known.sum(1), 1), -1.0)
-    goals = np.array(
-        [
-            [name in truth.split(";") if task.kind == "multi" else name == truth for name in task.names]
-            for truth in truths
-        ]
-    )
-    off = np.abs(goals - decoded)
-    wrong = off.max(1) if task.kind == "multi" else (off * goals).sum(1)
-    return np.nan_to_num(wrong, nan=-1.0)

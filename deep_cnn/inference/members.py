@@ -72,7 +72,7 @@ def load_members(paths: Sequence[Path], *, device: str, precision: str) -> list[
     members = [_load(path, target, precision) for path in paths]
     first = members[0].task
     for path, member in zip(paths, members, strict=True):
-        if (member.task.kind, member.task.names) != (first.kind, first.names):
+        if (member.task.name, member.task.names) != (first.name, first.names):
             raise ConfigError(
                 f"--checkpoint: {path} predicts {_named(member.task)}, {paths[0]} {_named(first)}; "
                 "an ensemble is of networks that predict the same"
@@ -114,4 +114,4 @@ def file_digest(path: Path) -> str:
 
 def _named(task: Task) -> str:
     names: list[Any] = [*task.names[:3], *(["..."] if len(task.names) > 3 else [])]
-    return f"{', '.join(names)} ({task.kind})"
+    return f"{', '.join(names)} ({task.name})"

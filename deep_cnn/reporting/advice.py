@@ -5,6 +5,9 @@ from typing import Any
 
 import numpy as np
 
+from deep_cnn.config.registries import metric_row
+from deep_cnn.tasks.base import Chance
+
 FLAT = 0.02  # the training loss moved by less than this share of itself: it learnt nothing
 RISE = 0.05  # the validation loss rose by this share of its lowest value: more than its usual wobble
 GAIN = 0.01  # the metric gained this share of itself in the last quarter: more epochs are worth their time
@@ -15,46 +18,26 @@ def advise(
     *,
     select: str,
     higher_is_better: bool,
-    chance: tuple[float, str] | None = None,
-    chance_loss: float | None = None,
+    chance: Chance | None = None,
 ) -> list[str]:
     """What a reader should notice about a run, the worst first; empty where nothing stands out.
 
     Args:
         rows: of metrics.csv, in order; values None where undefined.
         select: the metric that chose the best epoch, e.g. "top1"; its column is val_top1.
-        chance: its value without any learning, and how that is reached ("always saying 'bee'").
-        chance_loss: val_loss without any learning, nats: that of always giving the classes' own shares.
+        chance: what is reached on validation without any learning.
     """
     if not rows:
         return []
     found = [
         _never_moved(rows),
         *_below_chance(rows, select, higher_is_better, chance),
-        _wilder_than_chance(rows, chance_loss),
+        _wilder_than_chance(rows, None if chance is None else chance.loss),
         _diverged(rows),
         _overfitting(rows),
         _still_improving(rows, select, higher_is_better),
     ]
     return [sentence for sentence in found if sentence]
-
-
-def majority(kind: str, names: Sequence[str], targets: np.ndarray) -> tuple[float, str] | None:
-    """What a network that learnt nothing would reach on these targets (n, ...); None for scores, whose R2 says it."""
-    if not len(targets) or kind == "scores":
-        return None
-    if kind == "multi":  # the average precision of random scores is the share of positives
-        occurring = np.asarray(targets).mean(0)
-        return float(occurring[occurring > 0].mean()), "random scores"
-    counts = np.bincount(np.asarray(targets, dtype=np.int64), minlength=len(names))
-    return float(counts.max() / counts.sum()), f"always saying '{names[int(counts.argmax())]}'"
-
-
-def majority_loss(names: Sequence[str], targets: np.ndarray) -> float | None:
-    """Entropy in nats of the classes' shares among these targets (n,): the loss of always giving those shares."""
-    counts = np.bincount(np.asarray(targets, dtype=np.int64), minlength=len(names))
-    shares = counts[counts > 0] / max(counts.sum(), 1)
-    return float(-(shares * np.log(shares)).sum()) if len(shares) else None
 
 
 def _never_moved(rows: Sequence[dict]) -> str | None:
@@ -69,15 +52,15 @@ def _never_moved(rows: Sequence[dict]) -> str | None:
     )
 
 
-def _below_chance(rows: Sequence[dict], select: str, higher: bool, chance: tuple[float, str] | None) -> list[str]:
+def _below_chance(rows: Sequence[dict], select: str, higher: bool, chance: Chance | None) -> list[str]:
     values = _column(rows, f"val_{select}")
     if not np.isfinite(values).any():
         return []
     best = int(np.nanargmax(values) if higher else np.nanargmin(values))
-    if chance is not None and higher and values[best] <= chance[0]:
+    if chance is not None and higher and values[best] <= chance.value:
         return [
-            f"Validation is no better than {chance[1]}: {select} {_shown(select, values[best])} at its best (epoch "
-            f"{rows[best]['epoch']}) against {_shown(select, chance[0])}. Check that the labels belong to the images "
+            f"Validation is no better than {chance.how}: {select} {_shown(select, values[best])} at its best (epoch "
+            f"{rows[best]['epoch']}) against {_shown(select, chance.value)}. Check that the labels belong to the images "
             "(python -m deep_cnn check), then try --lr=auto or more --epochs."
         ]
     names = [name for name in rows[best] if name == "val_r2" or (name.startswith("val_") and name.endswith("/r2"))]
@@ -155,8 +138,7 @@ def _still_improving(rows: Sequence[dict], select: str, higher: bool) -> str | N
 
 
 def _shown(metric: str, value: float) -> str:
-    shares = ("top1", "top5", "balanced_accuracy", "macro_f1", "micro_f1", "map")
-    return f"{100 * value:.1f}%" if metric in shares else f"{value:.4g}"
+    return f"{100 * value:.1f}%" if metric_row(metric).share else f"{value:.4g}"
 
 
 def _column(rows: Sequence[dict], name: str) -> np.ndarray:

@@ -30,31 +30,10 @@ def examples(task: Task, pixels: Pixels, paths, samples: np.ndarray, targets: np
     return [
         Example(
             center_crop(pixels[int(samples[row])], pixels.pre.crop).permute(1, 2, 0).numpy(),
-            f"{paths[int(samples[row])]}: {verdict(task, targets[row], said)}",
+            f"{paths[int(samples[row])]}: {task.caption(targets[row], said)}",
         )
         for row, said in zip(chosen, decoded, strict=True)
     ]
-
-
-def verdict(task: Task, target: np.ndarray, decoded: np.ndarray) -> str:
-    """'ant, predicted bee (87%)' or 'price 250,000, predicted 231,000'; decoded: (K,) probabilities or scores."""
-    if task.kind == "single":
-        best = int(decoded.argmax())
-        return f"{task.names[int(target)]}, predicted {task.names[best]} ({decoded[best]:.0%})"
-    if task.kind == "multi":
-        true, said = (
-            [name for name, flag in zip(task.names, flags, strict=True) if flag]
-            for flags in (target > 0.5, decoded >= 0.5)
-        )
-        return f"{', '.join(true) or 'nothing'}, predicted {', '.join(said) or 'nothing'}"
-    parts = zip(task.names, target, decoded, strict=True)
-    return "; ".join(f"{name} {score(t)}, predicted {score(d)}" for name, t, d in parts)
-
-
-def score(value: float) -> str:
-    if np.isnan(value):
-        return "unknown"
-    return f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:.4g}"
 
 
 def contact_sheet(shown: Sequence[Example], columns: int = 6, side: int = 160) -> np.ndarray:

@@ -3,34 +3,18 @@
 import logging
 from typing import Any
 
+from deep_cnn.config.registries import METRICS, metric_row
+from deep_cnn.runtime.format import quantity
+
 log = logging.getLogger(__name__)
 
 
 FEW_GROUPS = 20
 
 
-SHARES = {"top1", "top5", "balanced_accuracy", "macro_f1", "micro_f1", "map"}  # shown in percent on the console
-
-
-LABELS = {
-    "top1": "top-1",
-    "top5": "top-5",
-    "balanced_accuracy": "balanced accuracy",
-    "macro_f1": "macro F1",
-    "micro_f1": "micro F1",
-    "map": "mAP",
-    "mae": "MAE",
-    "rmse": "RMSE",
-    "r2": "R2",
-    "pearson": "Pearson",
-    "spearman": "Spearman",
-    "loss": "loss",
-}
-
-
 def metric_line(scores: dict[str, Any]) -> str:
     """'loss 1.234, top-1 51.2%, ...' for the console: overall metrics, not each target's."""
-    parts = [_metric(name, value) for name, value in scores.items() if name in LABELS and not isinstance(value, dict)]
+    parts = [_metric(name, value) for name, value in scores.items() if name in METRICS and not isinstance(value, dict)]
     return ", ".join(parts)
 
 
@@ -72,20 +56,19 @@ def few_groups(result: dict[str, Any]) -> str:
 
 
 def _show_metrics(values: dict[str, Any], intervals: dict[str, Any], indent: str) -> None:
-    for name in LABELS:
-        if name in values and not isinstance(values[name], dict):
-            interval = intervals.get(name)
-            between = f"  [{shown(name, interval[0])}, {shown(name, interval[1])}]" if interval else ""
-            log.info("%s  %-18s %s%s", indent, LABELS[name], shown(name, values[name]), between)
+    rows = [row for name, row in METRICS.items() if name in values and not isinstance(values[name], dict)]
+    width = max(18, *(len(row.label) for row in rows))
+    for row in rows:
+        interval = intervals.get(row.name)
+        between = f"  [{shown(row.name, interval[0])}, {shown(row.name, interval[1])}]" if interval else ""
+        log.info("%s  %-*s %s%s", indent, width, row.label, shown(row.name, values[row.name]), between)
 
 
 def _metric(name: str, value: float | None) -> str:
-    return f"{LABELS[name]} {shown(name, value)}"
+    return f"{METRICS[name].label} {shown(name, value)}"
 
 
 def shown(name: str, value: float | None) -> str:
     if value is None:
         return "undefined"
-    if name in SHARES:
-        return f"{100 * value:.2f}%"
-    return f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:.4g}"
+    return f"{100 * value:.2f}%" if metric_row(name).share else quantity(value)

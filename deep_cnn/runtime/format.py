@@ -1,4 +1,6 @@
-"""Numbers for people: sizes and durations."""
+"""Numbers for people: sizes, durations and quantities."""
+
+import math
 
 
 def readable(size: float) -> str:
@@ -17,3 +19,10 @@ def duration(seconds: float) -> str:
     if hours:
         return f"{hours}h {minutes:02d}m"
     return f"{minutes}m {seconds % 60:02d}s" if minutes else f"{seconds}s"
+
+
+def quantity(value: float) -> str:
+    """250000 -> '250,000', 3.14159 -> '3.142'; a missing one, NaN, is 'unknown'."""
+    if math.isnan(value):
+        return "unknown"
+    return f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:.4g}"

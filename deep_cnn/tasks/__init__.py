@@ -1,8 +1,11 @@
-"""What is learnt: targets, loss, metrics and their intervals.
+"""What is learnt: targets, loss, metrics and their intervals, and how an answer is written down.
 
-base         What is learnt: one class per image, several labels, or scores
-calibration  Calibration: is a confidence of 0.8 right in 80% of cases?
-intervals    How far the numbers of a test set can be trusted: bootstrap intervals, and the same metrics group by group
-metrics      How good the predictions are: every sample counted once, undefined values None
-rows         What a table of predictions says of an image: for predictions_test.csv and for `predict`, so that they cannot disagree
+base            What a task must answer: how it is learnt, scored and written down. Nobody outside this folder asks which task it is
+calibration     Calibration: is a confidence of 0.8 right in 80% of cases?
+classification  Classification: one class per image
+intervals       How far the numbers of a test set can be trusted: bootstrap intervals, and the same metrics group by group
+metrics         How good the predictions are: every sample counted once, undefined values None
+multilabel      Multi-label classification: several labels per image, or none
+named           What classification and multi-label classification share: each output is a probability of something that has a name
+regression      Regression: one or several numbers per image, any of which may be missing
 """

@@ -1,23 +1,50 @@
-"""What is learnt: one class per image, several labels, or scores. Output width, loss, decoding and the metric that selects."""
+"""What a task must answer: how it is learnt, scored and written down. Nobody outside this folder asks which task it is."""
 
 import dataclasses
 from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import torch
-import torch.nn.functional as F
+from torch import Tensor, nn
 
+from deep_cnn.config.registries import METRICS, metric_row, resolve
 from deep_cnn.config.schema import Config
 from deep_cnn.data.index import Index
+from deep_cnn.data.split import Strata
 from deep_cnn.runtime.errors import ConfigError
-from deep_cnn.tasks import metrics
+from deep_cnn.tasks.metrics import SampleScores
+
+TASKS = (
+    "deep_cnn.tasks.classification:Classification",
+    "deep_cnn.tasks.multilabel:MultiLabel",
+    "deep_cnn.tasks.regression:Regression",
+)
+
+
+class Chance(NamedTuple):
+    """What a network reaches that learnt nothing: its `select` metric, how that is reached, and its loss in nats."""
+
+    value: float
+    how: str
+    loss: float | None = None
+
+
+class Mistake(NamedTuple):
+    """A prediction that is wrong: of which row, and in words what was predicted and what is true."""
+
+    row: int
+    predicted: str
+    truth: str
 
 
 @dataclass(frozen=True)
 class Task(ABC):
-    """The interface of the tasks below.
+    """The interface of the tasks.
+
+    Where `targets` are given, they are rows of `Index.targets`; `decoded` is what `decode` gives, float64 (N, K).
 
     names: the classes, labels or targets, in the order of the network's outputs.
     loss: name of the loss; label_smoothing: for classes, in training only.
@@ -27,172 +54,244 @@ class Task(ABC):
     loss: str
     label_smoothing: float = 0.0
 
-    kind: ClassVar[str]
+    name: ClassVar[str]  # as --task has it
+    old_name: ClassVar[str]  # in checkpoints, config.json and test.json, whose keys stay as they were in 0.1.0
+    title: ClassVar[str]  # in a sentence
+    noun: ClassVar[str]  # what an output stands for
+    nouns: ClassVar[str]
     losses: ClassVar[tuple[str, ...]]  # the default first
     select: ClassVar[str]  # the validation metric that chooses the best epoch
-    higher_is_better: ClassVar[bool] = True
+    headline: ClassVar[tuple[str, ...]]  # metrics that stand for a result: the first that is defined
+    figures: ClassVar[tuple[str, ...]] = ()  # of the test set, drawn by the run; see reporting/plots/of_task.py
+    report_figures: ClassVar[tuple[str, ...]] = ()  # more of them, only for the report
+    signed: ClassVar[bool] = False  # whether what lowers an output is as interesting as what raises it
+    smooths_labels: ClassVar[bool] = True
+    difference_unit: ClassVar[str]  # of `largest_difference`
+
+    # --- learning ----------------------------------------------------------------------------------------------------
 
     @property
     def outputs(self) -> int:
         """Width K of the network's output."""
         return len(self.names)
 
+    def fitted(self, train_targets: np.ndarray) -> "Task":
+        """With what the task learns from the targets of the training set alone."""
+        return self
+
     @abstractmethod
-    def encode(self, targets: np.ndarray) -> torch.Tensor:
+    def encode(self, targets: np.ndarray) -> Tensor:
         """The index's targets as the loss wants them; row n belongs to sample n."""
 
-    def soft(self, targets: torch.Tensor) -> torch.Tensor:
+    def soft(self, targets: Tensor) -> Tensor:
         """Encoded targets in a form that can be averaged between two images (mixup): float (B, K)."""
         return targets
 
     @abstractmethod
-    def losses_and_weights(self, outputs: torch.Tensor, targets: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def losses_and_weights(self, outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         """Loss of each sample, summed over what it has of targets, and how many those are: float (B,), float (B,)."""
+
+    def batch_weight(self, targets: Tensor, weights: Tensor) -> Tensor:
+        """What the sum of losses is divided by: the weights (B,) of the samples, each as often as it has known targets."""
+        return weights.sum()
 
     @abstractmethod
     def decode(self, outputs: np.ndarray) -> np.ndarray:
         """Raw outputs (N, K) as probabilities, or as scores in their own units: float64 (N, K)."""
 
+    @abstractmethod
+    def activation(self) -> nn.Module:
+        """`decode` as a layer, for exported networks: float32 (B, K) -> (B, K)."""
+
+    # --- the targets of a data set -----------------------------------------------------------------------------------
+
+    @abstractmethod
+    def strata(self, targets: np.ndarray) -> Strata:
+        """What splits and subsets keep in proportion."""
+
+    @abstractmethod
+    def rarity(self, targets: np.ndarray, train: np.ndarray) -> np.ndarray:
+        """Weight of each sample for --oversample and --class_weights; see data/balance.py.
+
+        Args:
+            train: the training samples, int64 (n,).
+        Returns:
+            float64 (N,), inverse to how many training samples share its class, labels or score.
+        """
+
+    def members(self, targets: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
+        """Each class or label, and which samples have it, bool (N,); nothing where the targets are numbers."""
+        return iter(())
+
+    def measured(self, targets: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
+        """Each number that is learnt, and its values, float64 (N,), NaN where missing; nothing where there are classes."""
+        return iter(())
+
+    @abstractmethod
+    def target_cells(self, target: Any) -> list[str]:
+        """One sample's target as text, as splits.csv has it: its class, its labels joined by ';', or its scores."""
+
+    @abstractmethod
+    def parse_targets(self, cells: Sequence[Sequence[str]]) -> np.ndarray:
+        """The inverse of `target_cells`, for a row of cells per sample."""
+
+    # --- scores ------------------------------------------------------------------------------------------------------
+
+    @property
+    def higher_is_better(self) -> bool:
+        """Of `select`."""
+        return metric_row(self.select).higher_is_better
+
+    def metric_names(self) -> list[str]:
+        """The columns of metrics.csv that validation fills, without val_."""
+        return [row.name for row in METRICS.values() if row.belongs_to(self.name, self.names)]
+
+    def validation_loss(self, outputs: np.ndarray, targets: np.ndarray) -> float:
+        """Mean loss per sample (nats), or per known score (units of the training set's spread, squared with mse).
+
+        Args:
+            outputs: raw, float (N, K).
+        """
+        losses, weights = self._plain_losses(outputs, targets)
+        return float(losses.sum() / weights.sum())
+
+    def _plain_losses(self, outputs: np.ndarray, targets: np.ndarray) -> tuple[Tensor, Tensor]:
+        """Losses without smoothing, and their weights, float64 (N,)."""
+        plain = dataclasses.replace(self, label_smoothing=0.0)
+        return plain.losses_and_weights(torch.from_numpy(outputs).double(), plain.encode(targets))
+
+    def scored(self, outputs: np.ndarray, targets: np.ndarray) -> SampleScores:
+        """A split's raw outputs (N, K) and targets, ready to be scored as the task is scored."""
+        return self.scored_decoded(self.decode(outputs), targets)
+
+    @abstractmethod
+    def scored_decoded(self, decoded: np.ndarray, targets: np.ndarray) -> SampleScores:
+        """The same from decoded outputs, which is what predictions_test.csv holds."""
+
+    def chance(self, targets: np.ndarray) -> Chance | None:
+        """What a network that learnt nothing would reach on these targets; None where a metric says it (R2)."""
+        return None
+
+    def calibration(self, decoded: np.ndarray, targets: np.ndarray) -> dict[str, Any] | None:
+        """See tasks/calibration.py; None where nothing is a confidence in one class."""
+        return None
+
+    @abstractmethod
+    def wrongness(self, decoded: np.ndarray, targets: np.ndarray) -> np.ndarray:
+        """How wrong each prediction is, float64 (N,); -1 where it is not known."""
+
+    @abstractmethod
+    def mistakes(self, decoded: np.ndarray, targets: np.ndarray, most: int) -> list[tuple[str, list[Mistake]]]:
+        """Galleries of what went wrong, each with its title and at most so many mistakes, the worst first."""
+
+    @abstractmethod
+    def largest_difference(self, ours: np.ndarray, theirs: np.ndarray) -> float:
+        """Between two sets of decoded outputs (N, K), in `difference_unit`."""
+
+    # --- how an answer is written down -------------------------------------------------------------------------------
+
+    @property
+    @abstractmethod
+    def decoded_columns(self) -> list[str]:
+        """Names of the K columns of a table that hold decoded outputs."""
+
+    @property
+    @abstractmethod
+    def truth_columns(self) -> list[str]:
+        """Names of the columns of predictions_test.csv that hold `target_cells`."""
+
+    @abstractmethod
+    def columns(self, top: int | None = None) -> list[str]:
+        """Names of the columns that `cells` fills."""
+
+    @abstractmethod
+    def cells(self, decoded: np.ndarray, top: int | None = None) -> list[list[Any]]:
+        """A row per image, for predictions_test.csv and for `predict`, so that they cannot disagree.
+
+        Args:
+            top: so many most probable classes or labels instead of all probabilities; scores are always all there.
+        """
+
+    def tested_columns(self) -> list[str]:
+        """Names of the columns of predictions_test.csv that `tested_cells` fills."""
+        return [*self.truth_columns, *self.columns()]
+
+    def tested_cells(self, decoded: np.ndarray, targets: np.ndarray) -> list[list[Any]]:
+        """A row per image: the truth, and `cells`."""
+        return [[*self.target_cells(target), *said] for target, said in zip(targets, self.cells(decoded), strict=True)]
+
+    @abstractmethod
+    def uncertainty_columns(self, several: bool) -> list[str]:
+        """Names of the columns that `uncertainty_cells` fills. several: checkpoints or flips, so that there is a spread."""
+
+    @abstractmethod
+    def uncertainty_cells(self, decoded: np.ndarray) -> np.ndarray:
+        """How unsure the network is of each image, float64 (n, number of `uncertainty_columns`).
+
+        Args:
+            decoded: of each checkpoint and flip, float64 (M, n, K).
+        """
+
+    @abstractmethod
+    def caption(self, target: Any, decoded: np.ndarray) -> str:
+        """'ant, predicted bee (87%)' or 'price 250,000, predicted 231,000'; decoded: (K,)."""
+
+    @abstractmethod
+    def output_text(self, output: int, value: float) -> str:
+        """One decoded output of an image: 'ant 87%' or 'price: 231000'."""
+
+    def truth_text(self, target: Any) -> str:
+        """The target of one sample, short enough for a caption."""
+        return " ".join(self.target_cells(target))
+
+    def describe(self) -> str:
+        """What is learnt: '10 classes'."""
+        return f"{len(self.names)} {self.nouns}"
+
+    @abstractmethod
+    def meaning(self, decoded: bool) -> str:
+        """What an exported network's outputs are. decoded: whether `activation` is part of it."""
+
     def to_dict(self) -> dict[str, Any]:
-        return {"kind": self.kind} | dataclasses.asdict(self)
+        """For checkpoints and config.json; `task_from_dict` is the inverse."""
+        return {"kind": self.old_name, "name": self.name} | dataclasses.asdict(self)
 
 
-@dataclass(frozen=True)
-class Classification(Task):
-    kind = "single"
-    losses = ("cross_entropy",)
-    select = "top1"
+def new_task(name: str, names: Sequence[str], loss: str = "auto", label_smoothing: float = 0.0) -> Task:
+    """A task that has seen no training targets yet; see `Task.fitted`.
 
-    def encode(self, targets):
-        return torch.from_numpy(np.ascontiguousarray(targets, dtype=np.int64))  # (N,)
-
-    def soft(self, targets):
-        return F.one_hot(targets, self.outputs).float()
-
-    def losses_and_weights(self, outputs, targets):
-        losses = F.cross_entropy(outputs, targets, reduction="none", label_smoothing=self.label_smoothing)
-        return losses, torch.ones_like(losses)
-
-    def decode(self, outputs):
-        shifted = np.exp(outputs.astype(np.float64) - outputs.max(1, keepdims=True))
-        return shifted / shifted.sum(1, keepdims=True)
-
-
-@dataclass(frozen=True)
-class MultiLabel(Task):
-    kind = "multi"
-    losses = ("bce",)
-    select = "map"
-
-    def encode(self, targets):
-        return torch.from_numpy(np.ascontiguousarray(targets, dtype=np.float32))  # (N, K) of 0 and 1
-
-    def losses_and_weights(self, outputs, targets):
-        goal = targets * (1 - self.label_smoothing) + self.label_smoothing / 2
-        losses = F.binary_cross_entropy_with_logits(outputs, goal, reduction="none").mean(1)
-        return losses, torch.ones_like(losses)
-
-    def decode(self, outputs):
-        return 1 / (1 + np.exp(-np.clip(outputs.astype(np.float64), -700, 700)))  # exp(710) overflows
-
-
-@dataclass(frozen=True)
-class Regression(Task):
-    """Scores, standardised by the training set's mean and spread (never the test's) and reported in their own units."""
-
-    mean: tuple[float, ...] = ()
-    std: tuple[float, ...] = ()
-
-    kind = "scores"
-    losses = ("mse", "huber")
-    select = "loss"
-    higher_is_better = False
-
-    def encode(self, targets):
-        standardised = (np.asarray(targets, np.float64) - np.array(self.mean)) / np.array(self.std)
-        return torch.from_numpy(standardised.astype(np.float32))  # (N, K), NaN where a score is missing
-
-    def losses_and_weights(self, outputs, targets):
-        # (B, K) against (B, K), always: (B, 1) against (B,) would broadcast to (B, B)
-        assert outputs.shape == targets.shape, (outputs.shape, targets.shape)
-        known = ~torch.isnan(targets)
-        # the missing ones are replaced before the loss, not masked after it: NaN * 0 is NaN, also in the gradient
-        goal = torch.where(known, targets, outputs.detach())
-        function = F.mse_loss if self.loss == "mse" else F.huber_loss
-        losses = function(outputs, goal, reduction="none") * known
-        return losses.sum(1), known.sum(1).float()
-
-    def decode(self, outputs):
-        return outputs.astype(np.float64) * np.array(self.std) + np.array(self.mean)
-
-
-TASKS: dict[str, type[Task]] = {task.kind: task for task in (Classification, MultiLabel, Regression)}
-
-
-def make_task(kind: str, names: tuple[str, ...], train_targets: np.ndarray, loss: str, label_smoothing: float) -> Task:
-    """The task of an index (its `kind`), with what it learns from the training set alone."""
-    cls = TASKS[kind]
-    loss = cls.losses[0] if loss == "auto" else loss
-    if loss not in cls.losses:
+    Raises:
+        ConfigError: a loss, or a smoothing of labels, that the task does not have.
+    """
+    cls = _class_of(name)
+    if loss not in ("auto", *cls.losses):
         raise ConfigError(f"--loss={loss}: does not fit the task; choose one of {', '.join(cls.losses)}")
-    if kind != "scores":
-        return cls(names, loss, label_smoothing)
-    if label_smoothing:
+    if label_smoothing and not cls.smooths_labels:
         raise ConfigError(
             "--label_smoothing: only for classes, and the targets are scores; leave it out (--label_smoothing=0 where a recipe sets it)"
         )
-    mean, std = np.nanmean(train_targets, 0), np.nanstd(train_targets, 0)
-    return Regression(names, loss, 0.0, tuple(mean.tolist()), tuple(np.where(std > 0, std, 1.0).tolist()))
+    return cls(tuple(names), cls.losses[0] if loss == "auto" else loss, label_smoothing)
 
 
-def task_of(config: Config, index: Index, train: np.ndarray) -> Task:
-    """The task of a run. train: the training samples, int64 (n,), from which a regression takes mean and spread."""
-    names = index.classes if index.kind != "scores" else index.target_names
-    return make_task(index.kind, names, index.targets[train], config.loss, config.label_smoothing)
-
-
-def encoded(task: Task, index: Index, dtype: torch.dtype) -> torch.Tensor:
-    """The targets of all samples of the index, as the loss takes them, (N, ...)."""
-    targets = task.encode(index.targets)
-    return targets.to(dtype) if targets.is_floating_point() else targets
+def make_task(config: Config, index: Index) -> Task:
+    """The task of a run, before anything is split; `Task.fitted` follows when the training set is known."""
+    return new_task(index.task, index.classes or index.target_names, config.loss, config.label_smoothing)
 
 
 def task_from_dict(values: dict[str, Any]) -> Task:
-    """The task that `to_dict` described."""
+    """The task that `to_dict` described, in this version or in 0.1.0, which had no "name"."""
     values = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
-    return TASKS[values.pop("kind")](**values)
+    old_name = values.pop("kind")
+    return _class_of(values.pop("name", old_name))(**values)
 
 
-def validation_loss(task: Task, outputs: np.ndarray, targets: np.ndarray) -> float:
-    """Mean loss per sample (nats), or per known score (units of the training set's spread, squared with mse).
-
-    Args:
-        outputs: raw, float (N, K); targets: the index's own, row by row.
-    """
-    losses, weights = _plain_losses(task, outputs, targets)
-    return float(losses.sum() / weights.sum())
+def _class_of(name: str) -> type[Task]:
+    """By its name, or by that of 0.1.0."""
+    classes: list[type[Task]] = [resolve(code) for code in TASKS]
+    return next(cls for cls in classes if name in (cls.name, cls.old_name))
 
 
-def _plain_losses(task: Task, outputs: np.ndarray, targets: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
-    """Losses without smoothing, and their weights, float64 (N,)."""
-    plain = dataclasses.replace(task, label_smoothing=0.0)
-    return plain.losses_and_weights(torch.from_numpy(outputs).double(), plain.encode(targets))
-
-
-def sample_scores(task: Task, outputs: np.ndarray, targets: np.ndarray) -> metrics.SampleScores:
-    """A split's raw outputs (N, K) and targets, ready to be scored as the task is scored."""
-    scores = scores_of_decoded(task, task.decode(outputs), targets)
-    if task.kind == "scores":
-        return scores
-    # of the outputs themselves: a probability that was rounded to 0 has lost how wrong it was, and the mean loss would
-    # lie outside its own interval
-    return dataclasses.replace(scores, loss=_plain_losses(task, outputs, targets)[0].numpy())
-
-
-def scores_of_decoded(task: Task, decoded: np.ndarray, targets: np.ndarray) -> metrics.SampleScores:
-    """The same from what `Task.decode` gave, which is what predictions_test.csv holds: float64 (N, K)."""
-    if task.kind == "single":
-        return metrics.ClassificationScores.of(decoded, targets, task.names)
-    if task.kind == "multi":
-        return metrics.MultilabelScores.of(decoded, targets, task.names)
-    return metrics.RegressionScores.of(decoded, targets, task.names, np.array(task.mean))
+def encoded(task: Task, index: Index, dtype: torch.dtype) -> Tensor:
+    """The targets of all samples of the index, as the loss takes them, (N, ...)."""
+    targets = task.encode(index.targets)
+    return targets.to(dtype) if targets.is_floating_point() else targets

@@ -6,20 +6,24 @@ any selection of samples into metrics in about a millisecond: all of them, one g
     ClassificationScores.of(probabilities, targets, classes).metrics()                # each epoch, on validation
     held_out_result(ClassificationScores.of(probabilities, targets, classes), seed)  # once, on test: intervals.py
 
+A metric is a row of config/registries.METRICS and the function it names: selection of samples -> number, NaN or None
+where it is undefined. A selection computes what several metrics need only once.
+
 Sums avoid BLAS: its results depend on the number of threads, and test.json is compared bit for bit.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from functools import cached_property
+from typing import Any, Protocol
 
 import numpy as np
 
+from deep_cnn.config.registries import METRICS, resolve
 from deep_cnn.runtime.errors import DataError, NonFiniteLoss
 
 Scores = dict[str, float | None]
-
-REGRESSION_METRICS = ("mae", "rmse", "r2", "pearson", "spearman")
+Functions = Mapping[str, Callable[[Any], float | None]]
 
 
 class SampleScores(Protocol):
@@ -34,6 +38,15 @@ class SampleScores(Protocol):
         """All metrics of all samples, as plain values ready for JSON."""
 
 
+def functions_of(task: str, names: Sequence[str]) -> Functions:
+    """Metric -> what computes it from a selection, for a task with these classes, labels or targets."""
+    return {row.name: resolve(row.code) for row in METRICS.values() if row.code and row.belongs_to(task, names)}
+
+
+def _computed(functions: Functions, selection: Any) -> Scores:
+    return {name: _plain(function(selection)) for name, function in functions.items()}
+
+
 # -- classification ---------------------------------------------------------------------------------------------------
 
 
@@ -44,6 +57,7 @@ class ClassificationScores:
     predicted: np.ndarray  # int64 (N,) the most probable class; of equals, the first
     loss: np.ndarray  # float64 (N,) nats
     in_top5: np.ndarray  # bool (N,)
+    functions: Functions
 
     @classmethod
     def of(cls, probabilities: np.ndarray, targets: np.ndarray, classes: Sequence[str]) -> "ClassificationScores":
@@ -56,7 +70,8 @@ class ClassificationScores:
         Its metrics:
             loss in nats per image, not smoothed and not weighted; fractions top1, top5 (the target is among the five most
             probable; only of more than five classes), balanced_accuracy (mean recall of the classes that have images),
-            macro_f1 (mean over the classes that have images or predictions, as in scikit-learn);
+            macro_f1 (mean over the classes that have images or predictions, as in scikit-learn), and of classes that are
+            whole numbers quadratic_weighted_kappa;
             per_class: {name: {precision, recall, f1, count}}.
         Raises:
             DataError: no images. NonFiniteLoss: a probability is NaN or infinite.
@@ -74,6 +89,7 @@ class ClassificationScores:
             # a softmax underflows to 0 (beyond 87 nats in float32, 708 in float64): the loss stays large and finite
             loss=-np.log(np.maximum(of_target[:, 0], np.finfo(of_target.dtype).tiny).astype(np.float64)),
             in_top5=rank < 5,
+            functions=functions_of("classification", classes),
         )
 
     def __len__(self) -> int:
@@ -81,33 +97,75 @@ class ClassificationScores:
 
     def scores(self, indices: np.ndarray | None = None) -> Scores:
         indices = _all_unless_given(indices, len(self))
-        hits, true, predicted = self._counts(indices)
-        return {
-            "loss": _plain(self.loss[indices].mean()),
-            "top1": _plain(hits.sum() / len(indices)),
-            **(
-                {"top5": _plain(np.count_nonzero(self.in_top5[indices]) / len(indices))}
-                if len(self.classes) > 5
-                else {}
-            ),
-            "balanced_accuracy": _mean_of_defined(_ratio(hits, true)),
-            "macro_f1": _mean_of_defined(_ratio(2 * hits, true + predicted)),
-        }
+        return {"loss": _plain(self.loss[indices].mean())} | _computed(self.functions, ClassSelection(self, indices))
 
     def metrics(self) -> dict:
-        hits, true, predicted = self._counts(_all_unless_given(None, len(self)))
-        return {**self.scores(), "per_class": _per_class(self.classes, hits, true, predicted)}
+        everything = ClassSelection(self, _all_unless_given(None, len(self)))
+        return {**self.scores(), "per_class": _per_class(self.classes, *everything.counts)}
 
     def confusion(self) -> np.ndarray:
         """int64 (K, K): images of true class (row) predicted as class (column)."""
         size = len(self.classes)
         return np.bincount(self.targets * size + self.predicted, minlength=size * size).reshape(size, size)
 
-    def _counts(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+
+@dataclass(frozen=True)
+class ClassSelection:
+    """Some of the samples, repeats allowed. indices: int64 (n,)."""
+
+    samples: ClassificationScores
+    indices: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    @cached_property
+    def targets(self) -> np.ndarray:
+        return self.samples.targets[self.indices]
+
+    @cached_property
+    def predicted(self) -> np.ndarray:
+        return self.samples.predicted[self.indices]
+
+    @cached_property
+    def counts(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Images of each class that are right, that there are, and that are predicted, each (K,)."""
-        size, targets, predicted = len(self.classes), self.targets[indices], self.predicted[indices]
-        right = targets[targets == predicted]
-        return tuple(np.bincount(labels, minlength=size) for labels in (right, targets, predicted))
+        size, right = len(self.samples.classes), self.targets[self.targets == self.predicted]
+        hits, true, predicted = (
+            np.bincount(labels, minlength=size) for labels in (right, self.targets, self.predicted)
+        )
+        return hits, true, predicted
+
+
+def top1(s: ClassSelection) -> float:
+    return s.counts[0].sum() / len(s)
+
+
+def top5(s: ClassSelection) -> float:
+    return np.count_nonzero(s.samples.in_top5[s.indices]) / len(s)
+
+
+def balanced_accuracy(s: ClassSelection) -> float | None:
+    hits, true, _ = s.counts
+    return _mean_of_defined(_ratio(hits, true))
+
+
+def macro_f1(s: "ClassSelection | LabelSelection") -> float | None:
+    hits, true, predicted = s.counts
+    return _mean_of_defined(_ratio(2 * hits, true + predicted))
+
+
+def quadratic_weighted_kappa(s: ClassSelection) -> float:
+    """Agreement beyond chance on an ordinal scale, -1 to 1, a miss of two steps weighing four times that of one.
+
+    Cohen, "Weighted kappa: nominal scale agreement with provision for scaled disagreement", 1968. The classes are whole
+    numbers; a step is from one of them to the next, as in scikit-learn.
+    """
+    _, step = np.unique([int(name) for name in s.samples.classes], return_inverse=True)  # folders have 10 before 2
+    true, said, n = step[s.targets], step[s.predicted], len(s)
+    observed = n * int(((true - said) ** 2).sum())
+    by_chance = n * int((true**2).sum() + (said**2).sum()) - 2 * int(true.sum()) * int(said.sum())
+    return 1 - observed / by_chance if by_chance else np.nan
 
 
 # -- several labels per image -----------------------------------------------------------------------------------------
@@ -121,6 +179,7 @@ class MultilabelScores:
     loss: np.ndarray  # float64 (N,) nats per label
     blocks: np.ndarray  # int64 (N, K) see _precision_blocks
     first_block: np.ndarray  # int64 (K + 1,) label k owns the blocks first_block[k] to first_block[k + 1] - 1
+    functions: Functions
 
     @classmethod
     def of(cls, probabilities: np.ndarray, targets: np.ndarray, classes: Sequence[str]) -> "MultilabelScores":
@@ -152,6 +211,7 @@ class MultilabelScores:
             loss=-np.log(np.maximum(of_target, 2.0**-24)).mean(axis=1),
             blocks=np.stack([block for block, _ in blocks], axis=1) + first_block[:-1],
             first_block=first_block,
+            functions=functions_of("multilabel", classes),
         )
 
     def __len__(self) -> int:
@@ -159,37 +219,51 @@ class MultilabelScores:
 
     def scores(self, indices: np.ndarray | None = None) -> Scores:
         indices = _all_unless_given(indices, len(self))
-        hits, true, predicted = self._counts(indices)
-        return {
-            "loss": _plain(self.loss[indices].mean()),
-            "map": _mean_of_defined(self._average_precision(indices)),
-            "macro_f1": _mean_of_defined(_ratio(2 * hits, true + predicted)),
-            "micro_f1": _plain(_ratio(2 * hits.sum(), true.sum() + predicted.sum())),
-        }
+        return {"loss": _plain(self.loss[indices].mean())} | _computed(self.functions, LabelSelection(self, indices))
 
     def metrics(self) -> dict:
-        indices = _all_unless_given(None, len(self))
-        per_class = _per_class(self.classes, *self._counts(indices))
-        for name, value in zip(self.classes, self._average_precision(indices), strict=True):
+        everything = LabelSelection(self, _all_unless_given(None, len(self)))
+        per_class = _per_class(self.classes, *everything.counts)
+        for name, value in zip(self.classes, everything.average_precision, strict=True):
             per_class[name]["average_precision"] = _plain(value)
         return {**self.scores(), "per_class": per_class}
 
-    def _counts(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+
+@dataclass(frozen=True)
+class LabelSelection:
+    """Some of the samples, repeats allowed. indices: int64 (n,)."""
+
+    samples: MultilabelScores
+    indices: np.ndarray
+
+    @cached_property
+    def counts(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Images of each label that are right, that there are, and that are predicted, each (K,)."""
-        targets, predicted = self.targets[indices], self.predicted[indices]
+        targets, predicted = self.samples.targets[self.indices], self.samples.predicted[self.indices]
         return (targets & predicted).sum(axis=0), targets.sum(axis=0), predicted.sum(axis=0)
 
-    def _average_precision(self, indices: np.ndarray) -> np.ndarray:
+    @cached_property
+    def average_precision(self) -> np.ndarray:
         """float64 (K,): sum over thresholds of the precision there times the recall gained; NaN without positives."""
-        blocks, size = self.blocks[indices], self.first_block[-1]  # (n, K)
+        samples = self.samples
+        blocks, size = samples.blocks[self.indices], samples.first_block[-1]  # (n, K)
         count = np.bincount(blocks.ravel(), minlength=size)
-        positives = np.bincount(blocks[self.targets[indices]], minlength=size)
-        first, lengths = self.first_block[:-1], np.diff(self.first_block)
+        positives = np.bincount(blocks[samples.targets[self.indices]], minlength=size)
+        first, lengths = samples.first_block[:-1], np.diff(samples.first_block)
         above, positives_above = (
             np.cumsum(c) - np.repeat(np.cumsum(c)[first] - c[first], lengths) for c in (count, positives)
         )
         precision = positives_above / np.maximum(above, 1)
         return _ratio(np.add.reduceat(positives * precision, first), np.add.reduceat(positives, first))
+
+
+def mean_average_precision(s: LabelSelection) -> float | None:
+    return _mean_of_defined(s.average_precision)
+
+
+def micro_f1(s: LabelSelection) -> float:
+    hits, true, predicted = s.counts
+    return float(_ratio(2 * hits.sum(), true.sum() + predicted.sum()))
 
 
 def _precision_blocks(scores: np.ndarray, positive: np.ndarray) -> tuple[np.ndarray, int]:
@@ -215,6 +289,7 @@ class RegressionScores:
     target_order: np.ndarray  # int64 (T, N) place among the different values, for Spearman
     prediction_order: np.ndarray  # int64 (T, N)
     train_mean: np.ndarray  # float64 (T,)
+    functions: Functions
 
     @classmethod
     def of(
@@ -245,6 +320,7 @@ class RegressionScores:
             target_order=np.stack([_order(column) for column in targets.T]),
             prediction_order=np.stack([_order(column) for column in predictions.T]),
             train_mean=train_mean,
+            functions=functions_of("regression", names),
         )
 
     def __len__(self) -> int:
@@ -256,9 +332,9 @@ class RegressionScores:
         each = {
             f"{name}/{metric}": scores[metric]
             for name, (scores, _) in zip(self.names, per_target, strict=True)
-            for metric in REGRESSION_METRICS
+            for metric in self.functions
         }
-        return {**{metric: _mean_over_targets(per_target, metric) for metric in REGRESSION_METRICS}, **each}
+        return {**{metric: _mean_over_targets(per_target, metric) for metric in self.functions}, **each}
 
     def metrics(self) -> dict:
         per_target, baselines = [], []
@@ -268,7 +344,7 @@ class RegressionScores:
             error = self.targets[t, measured] - self.train_mean[t]
             baselines.append(({"mae": _plain(_mean(np.abs(error))), "rmse": _plain(_rms(error))}, len(measured)))
         return {
-            **{metric: _mean_over_targets(per_target, metric) for metric in REGRESSION_METRICS},
+            **{metric: _mean_over_targets(per_target, metric) for metric in self.functions},
             "mean_predictor": {metric: _mean_over_targets(baselines, metric) for metric in ("mae", "rmse")},
             "per_target": {
                 name: {**scores, "count": count, "mean_predictor": baseline}
@@ -283,19 +359,51 @@ class RegressionScores:
 
     def _of_target(self, t: int, measured: np.ndarray) -> tuple[Scores, int]:
         """The scores of one target, and how many samples have it."""
-        targets, predictions = self.targets[t, measured], self.predictions[t, measured]
-        error, deviation = predictions - targets, targets - _mean(targets)
-        ranks = _ranks(self.target_order[t, measured]), _ranks(self.prediction_order[t, measured])
-        # a constant's deviation from its own mean is rounding, not spread
-        explained = np.nan if _is_constant(targets) else 1 - (error * error).sum() / (deviation * deviation).sum()
-        scores = {
-            "mae": _plain(_mean(np.abs(error))),
-            "rmse": _plain(_rms(error)),
-            "r2": _plain(explained),
-            "pearson": _plain(_correlation(targets, predictions)),
-            "spearman": _plain(_correlation(*ranks)),
-        }
-        return scores, len(measured)
+        return _computed(self.functions, TargetSelection(self, t, measured)), len(measured)
+
+
+@dataclass(frozen=True)
+class TargetSelection:
+    """One target of some of the samples, repeats allowed, all of them known. indices: int64 (n,)."""
+
+    samples: RegressionScores
+    target: int
+    indices: np.ndarray
+
+    @cached_property
+    def targets(self) -> np.ndarray:
+        return self.samples.targets[self.target, self.indices]
+
+    @cached_property
+    def predictions(self) -> np.ndarray:
+        return self.samples.predictions[self.target, self.indices]
+
+    @cached_property
+    def error(self) -> np.ndarray:
+        return self.predictions - self.targets
+
+
+def mae(s: TargetSelection) -> float:
+    return _mean(np.abs(s.error))
+
+
+def rmse(s: TargetSelection) -> float:
+    return _rms(s.error)
+
+
+def r2(s: TargetSelection) -> float:
+    deviation = s.targets - _mean(s.targets)
+    # a constant's deviation from its own mean is rounding, not spread
+    return np.nan if _is_constant(s.targets) else 1 - (s.error * s.error).sum() / (deviation * deviation).sum()
+
+
+def pearson(s: TargetSelection) -> float:
+    return _correlation(s.targets, s.predictions)
+
+
+def spearman(s: TargetSelection) -> float:
+    orders = s.samples.target_order, s.samples.prediction_order
+    return _correlation(*(_ranks(order[s.target, s.indices]) for order in orders))
 
 
 def _mean_over_targets(per_target: list[tuple[Scores, int]], metric: str) -> float | None:
@@ -379,6 +487,6 @@ def _rms(values: np.ndarray) -> float:
     return np.sqrt(_mean(values * values))
 
 
-def _plain(value: float) -> float | None:
+def _plain(value: float | None) -> float | None:
     """A value for JSON, which has no NaN."""
-    return float(value) if np.isfinite(value) else None
+    return float(value) if value is not None and np.isfinite(value) else None

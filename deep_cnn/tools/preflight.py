@@ -16,10 +16,9 @@ from deep_cnn.data.near_duplicates import alike
 from deep_cnn.data.thumbnails import Look, look
 from deep_cnn.models import freeze
 from deep_cnn.models.memory import saved_bytes_per_image
-from deep_cnn.reporting.examples import score
 from deep_cnn.runtime.device import GIB, memory_for_training
 from deep_cnn.runtime.errors import DeepCNNError
-from deep_cnn.runtime.format import duration, readable
+from deep_cnn.runtime.format import duration, quantity, readable
 from deep_cnn.tasks.base import Task
 from deep_cnn.training import loop
 from deep_cnn.training.resume import SavedRun
@@ -54,24 +53,21 @@ def inspect(config: Config) -> Iterator[Finding]:
     index = dataset.index
     for note in index.notes:
         yield Finding("ok" if note.startswith(HARMLESS) else "look", "files and table", note)
-    yield from about_targets(dataset)
+    yield from about_targets(dataset, task)
     seen = look(index, run.workers)
     yield from about_files(seen, index, config.on_bad_image, dataset.pixels.pre.crop)
     yield from about_copies(seen, dataset)
     yield from about_machine(run, dataset, task, seen)
 
 
-def about_targets(dataset: Dataset) -> Iterator[Finding]:
+def about_targets(dataset: Dataset, task: Task) -> Iterator[Finding]:
     """Classes with few images, scores that never vary or lie far out."""
     index, splits = dataset.index, dataset.splits
     parts = {name: getattr(splits, name) for name in SPLITS}
     yield Finding("ok", "images", ", ".join(f"{len(rows):,} {name}" for name, rows in parts.items()))
-    if index.kind == "scores":
-        for t, name in enumerate(index.target_names):
-            yield from about_scores(name, index.targets[:, t], index)
-        return
-    for k, name in enumerate(index.classes):
-        has = index.targets == k if index.kind == "single" else index.targets[:, k] > 0.5
+    for name, values in task.measured(index.targets):
+        yield from about_scores(name, values, index)
+    for name, has in task.members(index.targets):
         counts = {split: int(has[rows].sum()) for split, rows in parts.items()}
         missing = [split for split, rows in parts.items() if len(rows) and not counts[split]]
         text = f"{name}: " + ", ".join(f"{count:,} {split}" for split, count in counts.items())
@@ -86,9 +82,9 @@ def about_targets(dataset: Dataset) -> Iterator[Finding]:
 def about_scores(name: str, values: np.ndarray, index: Index) -> Iterator[Finding]:
     known = np.flatnonzero(~np.isnan(values))
     numbers = values[known]
-    text = f"{name}: {len(known):,} known, from {score(numbers.min())} to {score(numbers.max())}, mean {score(numbers.mean())}"
+    text = f"{name}: {len(known):,} known, from {quantity(numbers.min())} to {quantity(numbers.max())}, mean {quantity(numbers.mean())}"
     if numbers.min() == numbers.max():
-        yield Finding("look", "target", f"{name}: always {score(numbers[0])}: there is nothing to learn")
+        yield Finding("look", "target", f"{name}: always {quantity(numbers[0])}: there is nothing to learn")
         return
     yield Finding("ok", "target", text)
     middle = np.median(numbers)
@@ -99,9 +95,9 @@ def about_scores(name: str, values: np.ndarray, index: Index) -> Iterator[Findin
             "look",
             "outlying target",
             listed(
-                (f"{index.paths[int(i)]} ({name} {score(values[i])})" for i in far),
+                (f"{index.paths[int(i)]} ({name} {quantity(values[i])})" for i in far),
                 len(far),
-                f"the middle of {name} is {score(middle)}",
+                f"the middle of {name} is {quantity(middle)}",
             ),
         )
 

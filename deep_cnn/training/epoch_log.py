@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
+from deep_cnn.config.registries import metric_row
 from deep_cnn.reporting import result_text, tutorial_console
 from deep_cnn.reporting.examples import Example
 from deep_cnn.reporting.trackers.interface import Epoch
@@ -62,7 +63,7 @@ class EpochLog:
         if scores:
             best = state.progress.best_epoch == row["epoch"]
             said = f"validation {result_text.metric_line(scores)}"
-            said += f" (best {result_text.LABELS[self.task.select]} so far)" if best else ""
+            said += f" (best {metric_row(self.task.select).label} so far)" if best else ""
         else:
             said = "no validation set: the last weights are kept"
         left = None if state.progress.finished else self.forecast.seconds_left(state.progress.global_step)

@@ -74,7 +74,7 @@ def train_one_epoch(
 
         rows = len(targets) // batch.shard.parts  # of the smallest part
         micro_batches = min(settings.micro_batches, max(1, rows // 2))  # BatchNorm cannot train on a piece of one
-        total = batch_weight(task, targets, batch.weights)  # of the whole batch, so that the parts' gradients add up
+        total = task.batch_weight(targets, batch.weights)  # of the whole batch, so that the parts' gradients add up
         loss = torch.zeros((), device=images.device)
         local = (images, targets[batch.shard.local_rows], batch.weights[batch.shard.local_rows])
         for piece, (x, t, w) in enumerate(zip(*(v.tensor_split(micro_batches) for v in local), strict=True), 1):
@@ -108,10 +108,3 @@ def loss_sum(outputs, targets: torch.Tensor, weights: torch.Tensor, task: Task) 
         losses, _ = task.losses_and_weights(part.float() if part.dtype != torch.float64 else part, targets)
         total = total + share * (losses * weights).sum()
     return total
-
-
-def batch_weight(task: Task, targets: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
-    """What the sum of losses is divided by: the weights of the samples, each as often as it has known targets."""
-    if task.kind != "scores":
-        return weights.sum()
-    return ((~torch.isnan(targets)).sum(1) * weights).sum().clamp(min=1e-12)  # a batch may have no known score at all

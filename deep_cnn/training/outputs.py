@@ -6,13 +6,10 @@ from typing import Any
 import numpy as np
 
 from deep_cnn.data.index import Index
-from deep_cnn.reporting.plots import figures
-from deep_cnn.reporting.result_text import LABELS
+from deep_cnn.reporting.plots import figures, of_task
 from deep_cnn.runtime.atomic import csv_line, write_json, write_rows, write_text
 from deep_cnn.runtime.run_files import RunFiles
-from deep_cnn.tasks import rows
 from deep_cnn.tasks.base import Task
-from deep_cnn.tasks.metrics import ClassificationScores
 
 log = logging.getLogger(__name__)
 
@@ -33,42 +30,20 @@ def write_test(
 
 def write_predictions(path, task: Task, index: Index, samples: np.ndarray, outputs: np.ndarray) -> None:
     """A row per image: file, truth, and what the network says (probabilities, or scores in their own units)."""
-    targets = index.targets[samples]
-    said = rows.cells(task, task.decode(outputs))
-    if task.kind == "scores":
-        header = ["file", *(f"{kind}_{name}" for name in task.names for kind in ("target", "predicted"))]
-        table = (
-            [index.paths[s], *(None if np.isnan(v) else float(v) for pair in zip(t, d, strict=True) for v in pair)]
-            for s, t, d in zip(samples, targets, said, strict=True)
-        )
-    else:
-        header = ["file", "target", *rows.columns(task)]
-        table = ([index.paths[s], truth(task, t), *d] for s, t, d in zip(samples, targets, said, strict=True))
-    write_text(path, "".join([csv_line(header), *(csv_line(row) for row in table)]))
-
-
-def truth(task: Task, target: Any) -> str:
-    """The name of an image's class, or its labels with ';' between them."""
-    if task.kind == "single":
-        return task.names[target]
-    return ";".join(name for name, flag in zip(task.names, target, strict=True) if flag > 0.5)
+    said = task.tested_cells(task.decode(outputs), index.targets[samples])
+    table = ([index.paths[sample], *row] for sample, row in zip(samples, said, strict=True))
+    write_text(path, "".join([csv_line(["file", *task.tested_columns()]), *map(csv_line, table)]))
 
 
 def write_plots(
     files: RunFiles, task: Task, index: Index, history: list[dict[str, Any]], best: int | None, test: tuple | None
 ) -> None:
-    """learning_curves.png and, of the test set, confusion_matrix.png or predicted_vs_true.png.
+    """learning_curves.png and the task's own pictures of the test set.
 
     Args:
         best: the best epoch, None where there is none yet. test: (sample numbers, raw outputs) of the test set, or None.
     """
-    figures.learning_curves(history, files.results / "learning_curves.png", best, LABELS)
-    if test is None:
-        return
-    samples, outputs = test
-    targets = index.targets[samples]
-    if task.kind == "single":
-        scores = ClassificationScores.of(task.decode(outputs), targets, task.names)
-        figures.confusion_matrix(scores.confusion(), task.names, files.results / "confusion_matrix.png")
-    elif task.kind == "scores":
-        figures.predicted_vs_true(task.decode(outputs), targets, task.names, files.results / "predicted_vs_true.png")
+    figures.learning_curves(history, files.results / "learning_curves.png", best)
+    if test is not None:
+        samples, outputs = test
+        of_task.draw(task.figures, task, task.decode(outputs), index.targets[samples], files.results)

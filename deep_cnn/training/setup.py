@@ -21,9 +21,10 @@ from deep_cnn.data.dataset import (
     Dataset,
     data_dir,
     find,
+    find_images,
     own_normalisation,
-    read_dataset,
     renormalised,
+    split_images,
     training_images,
 )
 from deep_cnn.data.feed import steps_per_epoch
@@ -57,7 +58,7 @@ from deep_cnn.runtime.lock import RunLock, held
 from deep_cnn.runtime.run_files import RunFiles
 from deep_cnn.runtime.signals import Stopped
 from deep_cnn.runtime.status import Status
-from deep_cnn.tasks.base import Task, task_of
+from deep_cnn.tasks.base import Task, make_task
 from deep_cnn.training.frozen_features import LARGEST_SHARE, Features, features_key, find_cut
 from deep_cnn.training.optim import optimizers
 from deep_cnn.training.optim.average import MovingAverage
@@ -219,11 +220,14 @@ def load_dataset(run: Run, at_most: int | None = None) -> tuple[Dataset, Task]:
     config = run.config
     assert run.pre is not None
     with distributed.main_process_first():
-        dataset = read_dataset(config, run.pre, run.workers)
+        images = find_images(config, run.pre, run.workers)
+        task = make_task(config, images.index)
+        strata = task.strata(images.index.targets)
+        dataset = split_images(images, strata, config)
         if at_most is not None:
-            dataset = dataset.at_most(at_most, config.seed)
+            dataset = dataset.at_most(at_most, strata, config.seed)
         check_validation(config, dataset)
-        task = task_of(config, dataset.index, dataset.splits.train)
+        task = task.fitted(dataset.index.targets[dataset.splits.train])
     digest = dataset.digest()
     if distributed.broadcast(digest) != digest:
         raise DataError(

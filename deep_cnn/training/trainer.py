@@ -138,7 +138,10 @@ class Trainer:
         self.profile = profiling.Profile(self.device, run.began) if self.config.profile else profiling.SILENT
         targets = encoded(task, dataset.index, self.dtype)
         where = {"device": self.device, "dtype": self.dtype, "workers": run.workers, "timer": self.profile.cuda_timer}
-        self.feeds = open_feeds(self.config, dataset, targets, **where)
+        rarity = None
+        if self.config.oversample or self.config.class_weights:
+            rarity = task.rarity(dataset.index.targets, dataset.splits.train)
+        self.feeds = open_feeds(self.config, dataset, targets, rarity, **where)
         self.features = setup.open_features(self)
         if self.features:
             self.feeds = self.features.feeds
@@ -542,7 +545,7 @@ def write_records(trainer: Trainer) -> None:
     dataset, results = trainer.dataset, trainer.run.files.results
     record = trainer.describe() | {"command": command_line(trainer.config), "left_out": list(dataset.bad_files)}
     write_json(results / "config.json", record)
-    save_splits(results / "splits.csv", dataset.index, dataset.splits)
+    save_splits(results / "splits.csv", dataset.index, dataset.splits, trainer.task.target_cells)
 
 
 @main_process

@@ -18,7 +18,7 @@ from deep_cnn.data.preprocess import Preprocessing
 from deep_cnn.models import checkpoint
 from deep_cnn.runtime import signals
 from deep_cnn.runtime.device import autocast_for
-from deep_cnn.tasks.base import make_task
+from deep_cnn.tasks.base import new_task
 from deep_cnn.training import loop
 from deep_cnn.training.optim import optimizers
 from deep_cnn.training.state import TrainingState
@@ -121,7 +121,7 @@ def test_a_batch_is_whole_while_the_gpu_is_behind(index):
 
 
 def test_no_step_waits_for_the_gpu(index):
-    task = make_task("single", index.classes, index.targets, "auto", 0.0)
+    task = new_task("classification", index.classes)
     model = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 3, 4), torch.nn.Flatten(), torch.nn.LazyLinear(task.outputs)).to(
         GPU
     )

@@ -23,7 +23,7 @@ from several import BATCHNORM, EXACT
 from deep_cnn.data.feed import BatchShard, ShardSpec
 from deep_cnn.models.build import ModelSpec, build_model
 from deep_cnn.runtime.launch import Rank, this_rank
-from deep_cnn.tasks.base import make_task
+from deep_cnn.tasks.base import new_task
 from deep_cnn.training.mixup import Mixer
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="forks processes, and reads /proc")
@@ -153,7 +153,7 @@ def test_the_parts_are_the_batch():
 
 
 def test_partners_are_those_of_the_whole_batch():
-    mixer, task = Mixer(mixup=1.0, cutmix=1.0), make_task("single", ("a", "b"), np.array([0, 1]), "auto", 0.0)
+    mixer, task = Mixer(mixup=1.0, cutmix=1.0), new_task("classification", ("a", "b"))
     images, targets, samples = torch.rand(9, 3, 8, 8), torch.arange(9) % 2, np.arange(9)
     for step in range(6):  # both kinds
         whole, soft = mixer(images, targets, task, 0, step)

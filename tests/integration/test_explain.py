@@ -15,7 +15,7 @@ from deep_cnn.inference.explain.gallery import explanation_pictures
 from deep_cnn.inference.explain.maps import Layer, find_layer, signed_maps
 from deep_cnn.inference.explain.sanity import cascade, mean_correlation
 from deep_cnn.inference.explain.sheet import LOWERS, RAISES, overlay, parts
-from deep_cnn.inference.finished import open_run, wrongness
+from deep_cnn.inference.finished import open_run
 from deep_cnn.models.build import ModelSpec, build_model
 from deep_cnn.runtime.errors import ConfigError
 
@@ -60,7 +60,7 @@ def test_the_layer_and_its_kind(name, size, layer, kind):
     spec = ModelSpec(name, 2, 0.0, size)
     model = build_model(spec, 0).eval()
     found = find_layer(name, model, size)
-    assert found.kind == kind and found.side >= 7 and layer in (None, found.name)
+    assert found.layout == kind and found.side >= 7 and layer in (None, found.name)
     images = torch.rand(1, 3, size, size, generator=torch.Generator().manual_seed(0))
     maps = signed_maps(model, found, images, [1])
     assert maps.shape == (1, size, size) and maps.abs().max() > 0
@@ -118,10 +118,10 @@ def test_a_runs_pictures_and_its_report(request, run_cli, capsys, run_name):
 def test_the_most_wrong_come_first(places_run):
     run = open_run("default", str(places_run.files.outputs.parent), precision="fp32")
     test = run.split("test")
-    decoded = np.full((len(test.truths), 5), 0.2)
+    decoded = np.full((len(test.targets), 5), 0.2)
     decoded[3] = [0.0] * 5
     decoded[7] = [1.0] * 5
-    wrong = wrongness(run.member, decoded, test.truths)
+    wrong = run.member.task.wrongness(decoded, test.targets)
     assert wrong.argmax() == 3 and wrong.argmin() == 7 and wrong[0] == pytest.approx(0.8)
 
 

@@ -15,8 +15,9 @@ from scenes import write_perception_set
 from deep_cnn.inference.predict import shards
 from deep_cnn.runtime import scheduler
 from deep_cnn.runtime.errors import ConfigError, DataError
-from deep_cnn.tasks.base import Classification, MultiLabel, Regression
-from deep_cnn.tasks.rows import uncertainty_cells
+from deep_cnn.tasks.classification import Classification
+from deep_cnn.tasks.multilabel import MultiLabel
+from deep_cnn.tasks.regression import Regression
 
 BROKEN = b"\xff\xd8\xff\xe0 no more than a beginning"
 
@@ -191,13 +192,13 @@ def test_an_ensemble_and_its_mirror_images(predict, run_cli, places_run, tmp_pat
 
 def test_uncertainty_by_hand():
     classes = Classification(("a", "b"), "cross_entropy")
-    sure = uncertainty_cells(classes, np.array([[[1.0, 0.0], [0.5, 0.5]]]))
+    sure = classes.uncertainty_cells(np.array([[[1.0, 0.0], [0.5, 0.5]]]))
     np.testing.assert_allclose(sure, [[0.0], [math.log(2)]], atol=1e-15)
-    labels = uncertainty_cells(MultiLabel(("a", "b"), "bce"), np.array([[[0.5, 1.0]]]))
+    labels = MultiLabel(("a", "b"), "bce").uncertainty_cells(np.array([[[0.5, 1.0]]]))
     np.testing.assert_allclose(labels, [[math.log(2) / 2]], atol=1e-15)
     scores = Regression(("s",), "mse", 0.0, (0.0,), (1.0,))
-    np.testing.assert_allclose(uncertainty_cells(scores, np.array([[[1.0]], [[3.0]]])), [[math.sqrt(2)]])
-    assert uncertainty_cells(scores, np.array([[[1.0]]])).shape == (1, 0)
+    np.testing.assert_allclose(scores.uncertainty_cells(np.array([[[1.0]], [[3.0]]])), [[math.sqrt(2)]])
+    assert scores.uncertainty_cells(np.array([[[1.0]]])).shape == (1, 0)
 
 
 def test_the_limit_is_that_of_validation(places_run, predict, tmp_path):

@@ -46,7 +46,7 @@ def score(options: Options) -> None:
     from pathlib import Path
 
     from deep_cnn.config.schema import Config
-    from deep_cnn.data.dataset import eval_feed, read_dataset
+    from deep_cnn.data.dataset import Dataset, eval_feed, find_images
     from deep_cnn.data.split import load_splits
     from deep_cnn.inference import evaluate, load
     from deep_cnn.inference.tta import Averaged
@@ -85,13 +85,14 @@ def score(options: Options) -> None:
     keep_freed_memory()
     workers = granted_cores() if config.workers == "auto" else max(1, int(config.workers))
     with distributed.main_process_first():
-        dataset = read_dataset(config, pre, workers)
-    names = dataset.index.classes or dataset.index.target_names
+        images = find_images(config, pre, workers)
+    names = images.index.classes or images.index.target_names
     if tuple(names) != task.names:
         raise CheckpointError(
             f"--run_name={options.run_name}: was trained for {', '.join(task.names)}; these images have {', '.join(names)}"
         )
-    dataset = replace(dataset, splits=load_splits(files.results / "splits.csv", dataset.index))
+    splits = load_splits(files.results / "splits.csv", images.index, task.target_cells)
+    dataset = Dataset(images.index, splits, images.pixels, images.bad_files)
     samples = dataset.samples(options.split)
     if not len(samples):
         raise DataError(f"--split={options.split}: run {options.run_name} has no such images")

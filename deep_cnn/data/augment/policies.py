@@ -160,12 +160,12 @@ def strength(name: str, setting: np.ndarray, bins: int, ranges: dict, side: int)
 class Policy:
     """`count` operations in a row. Parameters of a sample: (operation, strength) for each of them."""
 
-    kind: str  # "trivialaugment", "randaugment", "autoaugment"
+    name: str  # "trivialaugment", "randaugment", "autoaugment"
     crops = False
 
     @property
     def slots(self) -> int:
-        return 1 if self.kind == "trivialaugment" else 2
+        return 1 if self.name == "trivialaugment" else 2
 
     @property
     def draws(self) -> int:
@@ -176,15 +176,15 @@ class Policy:
         columns = []
         for slot in range(self.slots):
             which, sign, level = u[:, 1 + 3 * slot : 4 + 3 * slot].T
-            if self.kind == "autoaugment":
+            if self.name == "autoaugment":
                 pair = np.floor(u[:, 0] * len(AUTO_PAIRS)).astype(int)
                 names, settings, chances = zip(*(pair[slot] for pair in AUTO_PAIRS), strict=True)
                 codes = np.where(which < np.array(chances)[pair], _codes(names)[pair], NAMES.index("Identity"))
                 columns += [codes, _signed(codes, np.array(settings)[pair], sign, 10, NARROW, side)]
             else:
-                ranges = WIDE if self.kind == "trivialaugment" else RANDOM
+                ranges = WIDE if self.name == "trivialaugment" else RANDOM
                 codes = _codes(ranges)[np.floor(which * len(ranges)).astype(int)]
-                setting = np.floor(level * 31) if self.kind == "trivialaugment" else np.full(len(u), 9)
+                setting = np.floor(level * 31) if self.name == "trivialaugment" else np.full(len(u), 9)
                 columns += [codes, _signed(codes, setting, sign, 31, ranges, side)]
         return np.stack(columns, axis=1).astype(np.float64)
 

@@ -15,7 +15,7 @@ from deep_cnn.data.normalise import Normaliser
 from deep_cnn.inference.explain import sanity, sheet
 from deep_cnn.inference.explain.maps import find_layer, signed_maps
 from deep_cnn.inference.explain.sheet import Explained
-from deep_cnn.inference.finished import FinishedRun, SplitImages, wrongness
+from deep_cnn.inference.finished import FinishedRun, SplitImages
 from deep_cnn.inference.members import Member
 from deep_cnn.inference.predict.inputs import images_from_list
 from deep_cnn.runtime.atomic import write_json
@@ -43,10 +43,10 @@ def choose(run: FinishedRun, split: str, files: tuple[str, ...], count: int, wor
         return Chosen(None, [images.root / p for p in images.paths], list(images.paths), decoded, [""] * len(decoded))
     everything = run.split(split)
     decoded = run.decoded(everything.images, workers)
-    order = np.argsort(-wrongness(run.member, decoded, everything.truths), kind="stable")
+    order = np.argsort(-run.member.task.wrongness(decoded, everything.targets), kind="stable")
     order = order[~np.isnan(decoded[order]).any(1)][:count]
     worst = everything.take(order)
-    truths = [" ".join(f"{v:.4g}" for v in t) if isinstance(t, np.ndarray) else t for t in worst.truths]
+    truths = [run.member.task.truth_text(target) for target in worst.targets]
     return Chosen(
         worst, [worst.images.root / p for p in worst.images.paths], list(worst.images.paths), decoded[order], truths
     )
@@ -76,7 +76,7 @@ def explain(
     images = Normaliser(member.pre.mean, member.pre.std)(pixels.contiguous(memory_format=torch.channels_last))
     images = images.to(member.device, weight.dtype)  # (n, 3, S, S)
 
-    both = task.kind == "scores"
+    both = task.signed
     sets = {name: [task.names.index(name)] * len(images) for name in (wanted or (task.names if both else ()))}
     if not sets:
         sets = {"predicted": chosen.decoded.argmax(1).tolist()}
@@ -87,7 +87,7 @@ def explain(
         found = [
             Explained(
                 file,
-                caption(task.names[k], decoded[k], truth, both),
+                caption(task.output_text(k, decoded[k]), truth),
                 pixel.permute(1, 2, 0).numpy(),
                 sheet.parts(signed.numpy(), both),
             )
@@ -126,8 +126,7 @@ def in_pieces(member: Member, layer, images: torch.Tensor, outputs: list[int], r
     return torch.cat([signed_maps(member.model, layer, images[i : i + rows], outputs[i : i + rows]) for i in starts])
 
 
-def caption(name: str, value: float, truth: str, score: bool) -> str:
-    said = f"{name}: {value:.4g}" if score else f"{name} {100 * value:.0f}%"
+def caption(said: str, truth: str) -> str:
     return said + (f" (true: {truth})" if truth else "")
 
 

@@ -22,10 +22,10 @@ FEWEST_CELLS = (
 
 @dataclass(frozen=True)
 class Layer:
-    """Where a map is taken. kind: "channels first", "channels last" or "tokens"; side: of the map, in cells."""
+    """Where a map is taken. layout: "channels first", "channels last" or "tokens"; side: of the map, in cells."""
 
     name: str
-    kind: str
+    layout: str
     side: int
     skipped: int = 0  # tokens before those of the image
 
@@ -67,11 +67,11 @@ def signed_maps(model: nn.Module, layer: Layer, images: Tensor, outputs: list[in
     module = model.get_submodule(layer.name)
     target = torch.tensor(outputs, device=images.device)
     images = images.detach().requires_grad_(True)  # captum asks for gradients of the input, even where all is frozen
-    if layer.kind == "channels first":
+    if layer.layout == "channels first":
         maps = LayerGradCam(model, module).attribute(images, target)  # (B, 1, h, w)
     else:
         product = LayerGradientXActivation(model, module).attribute(images, target)
-        if layer.kind == "tokens":
+        if layer.layout == "tokens":
             product = product[:, layer.skipped :].unflatten(1, (layer.side, layer.side))
         maps = product.sum(-1)[:, None]  # (B, h, w, C) -> (B, 1, h, w)
     wide = F.interpolate(maps.detach().float(), size=images.shape[-2:], mode="bilinear", align_corners=False)

@@ -4,6 +4,7 @@ from typing import Any
 
 from deep_cnn.inference.finished import FinishedRun
 from deep_cnn.runtime.atomic import read_json
+from deep_cnn.tasks.base import task_from_dict
 
 NOT_METRICS = {"intervals", "per_class", "per_target", "per_group", "confusion", "calibration"}
 
@@ -15,11 +16,6 @@ def about(
     member, pre = run.member, run.member.pre
     test = read_json(run.files.results / "test.json")
     side = pre.resize if preprocessing else pre.crop
-    meaning = {
-        "single": "probabilities" if preprocessing else "logits: softmax gives probabilities",
-        "multi": "probabilities" if preprocessing else "logits: sigmoid gives probabilities",
-        "scores": "scores in their units" if preprocessing else "standardised scores: times std, plus mean",
-    }
     values = {
         "file": file,
         "format": kind,
@@ -36,7 +32,7 @@ def about(
             "name": "outputs",
             "shape": ["batch", len(member.task.names)],
             "order": list(member.task.names),
-            "meaning": meaning[member.task.kind],
+            "meaning": member.task.meaning(decoded=preprocessing),
         },
         "preprocessing": meta["preprocessing"],
         "metrics": {"test": test, "validation": meta.get("validation")},
@@ -75,9 +71,9 @@ def steps(pre, preprocessing: bool) -> list[str]:
 
 def model_card(values: dict[str, Any]) -> str:
     """Markdown."""
-    task, network, provenance = values["task"], values["network"], values["provenance"]
+    network, provenance = values["network"], values["provenance"]
     config, names = provenance["config"], values["output"]["order"]
-    learnt = "targets" if task["kind"] == "scores" else "labels" if task["kind"] == "multi" else "classes"
+    learnt = task_from_dict(values["task"]).nouns
     shown = ", ".join(names[:20]) + (f" and {len(names) - 20} more" if len(names) > 20 else "")
     lines = [
         f"# {network['name']} of run {provenance['run']}",

@@ -8,7 +8,7 @@ import torch
 
 from deep_cnn.data.decode import decode
 from deep_cnn.inference.export import card, formats
-from deep_cnn.inference.export.network import answers, exported_network, inputs_for, largest_difference
+from deep_cnn.inference.export.network import answers, exported_network, inputs_for
 from deep_cnn.inference.finished import FinishedRun
 from deep_cnn.models import checkpoint
 from deep_cnn.runtime.atomic import write_json, write_text
@@ -45,9 +45,7 @@ def export(
         for rows in (len(inputs), 1, min(3, len(inputs))):  # the batch size must be free
             with torch.inference_mode():
                 theirs = read(inputs[:rows]).numpy()
-            worst = max(
-                worst, largest_difference(member.task, ours[:rows], answers(member.task, theirs, preprocessing))
-            )
+            worst = max(worst, member.task.largest_difference(ours[:rows], answers(member.task, theirs, preprocessing)))
         if not worst <= TOLERANCE:  # NaN is no agreement either
             raise MachineError(
                 f"--format={kind}: the file's answers differ from the checkpoint's by {worst:.2g} (allowed "
@@ -56,8 +54,7 @@ def export(
         draft.replace(output)
     finally:
         draft.unlink(missing_ok=True)
-    unit = "of the scores' spread" if member.task.kind == "scores" else "in probability"
-    sentence = f"on {len(inputs)} real images its answers differ from the checkpoint's in float32 by at most {worst:.1e} {unit}"
+    sentence = f"on {len(inputs)} real images its answers differ from the checkpoint's in float32 by at most {worst:.1e} {member.task.difference_unit}"
     checked = {"images": len(inputs), "largest_difference": float(np.float64(worst)), "sentence": sentence}
     values = card.about(run, checkpoint.load(run.files.best), output.name, kind, preprocessing, checked)
     write_json(output.with_name(output.name + ".json"), values)

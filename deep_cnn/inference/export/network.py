@@ -15,23 +15,17 @@ class WithPreprocessing(nn.Module):
 
     def __init__(self, member: Member):
         super().__init__()
-        self.model, self.kind = member.model, member.task.kind
+        self.model, self.activation = member.model, member.task.activation()
         # the centre crop as two constants: TorchScript's tracing makes tensors of shapes, which do not round
         self.start = round((member.pre.resize - member.pre.crop) / 2)
         self.stop = self.start + member.pre.crop
         scaling = Normaliser(member.pre.mean, member.pre.std)
         self.register_buffer("scale", scaling.scale.view(1, 3, 1, 1))
         self.register_buffer("shift", scaling.shift.view(1, 3, 1, 1))
-        mean, std = (getattr(member.task, name, None) or [0.0] for name in ("mean", "std"))
-        self.register_buffer("target_mean", torch.tensor(mean))
-        self.register_buffer("target_std", torch.tensor(std))
 
     def forward(self, images: Tensor) -> Tensor:
         cropped = images[:, :, self.start : self.stop, self.start : self.stop]  # (B, 3, S, S)
-        outputs = self.model(cropped.float() * self.scale + self.shift)  # (B, K)
-        if self.kind == "single":
-            return outputs.softmax(1)
-        return outputs.sigmoid() if self.kind == "multi" else outputs * self.target_std + self.target_mean
+        return self.activation(self.model(cropped.float() * self.scale + self.shift))  # (B, K)
 
 
 def exported_network(member: Member, preprocessing: bool) -> nn.Module:
@@ -45,13 +39,6 @@ def inputs_for(member: Member, canonical: Tensor, preprocessing: bool) -> Tensor
     if preprocessing:
         return canonical.contiguous()
     return Normaliser(member.pre.mean, member.pre.std)(center_crop(canonical, member.pre.crop)).contiguous()
-
-
-def largest_difference(task: Task, ours: np.ndarray, theirs: np.ndarray) -> float:
-    """Between two sets of raw outputs or answers, (B, K): in probabilities, or in units of the scores' spread."""
-    if task.kind != "scores":
-        return float(np.abs(ours - theirs).max())
-    return float((np.abs(ours - theirs) / np.array(task.std)).max())
 
 
 def answers(task: Task, outputs: np.ndarray, preprocessing: bool) -> np.ndarray:

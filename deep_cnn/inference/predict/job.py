@@ -164,6 +164,6 @@ def say_what_comes(
     )
     if not maker.tells_unlike:
         log.info("No column unlike_training: the checkpoint holds no features of its training images")
-    if maker.task.kind == "scores" and not maker.several:
+    if not maker.task.uncertainty_columns(maker.several):
         log.info("No column of uncertainty: a score has one with several --checkpoint=A,B or with --tta")
     log.info("Rows are appended to %s", files.rows.absolute())

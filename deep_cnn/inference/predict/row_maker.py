@@ -7,7 +7,6 @@ import numpy as np
 from deep_cnn.inference.members import Member
 from deep_cnn.inference.predict.inputs import Images
 from deep_cnn.inference.predict.stream import Predicted
-from deep_cnn.tasks import rows as task_rows
 from deep_cnn.tasks.base import Task
 
 
@@ -19,17 +18,16 @@ class RowMaker:
 
     def __init__(self, members: list[Member], *, top: int | None, flips: bool, places: bool):
         self.task: Task = members[0].task
-        self.top = None if top is None or self.task.kind == "scores" else min(top, self.task.outputs)
+        self.top = top
         self.flips = flips
         self.several = len(members) > 1 or flips
         self.tells_unlike = any(member.reference for member in members)
         self.places = places
 
     def columns(self) -> list[str]:
-        said = task_rows.columns(self.task) if self.top is None else task_rows.top_columns(self.top)
         unlike = ["distance", "unlike_training"] if self.tells_unlike else []
         where = ["latitude", "longitude"] if self.places else []
-        return ["file", *said, *task_rows.uncertainty_columns(self.task, self.several), *unlike, *where]
+        return ["file", *self.task.columns(self.top), *self.task.uncertainty_columns(self.several), *unlike, *where]
 
     def rows(self, block: Predicted, images: Images, first: int) -> tuple[list[list[Any]], list[tuple[str, str]]]:
         """The rows of a block from image `first` on, and (file, reason) of its unreadable images."""
@@ -37,8 +35,8 @@ class RowMaker:
         keep = np.array([p >= first and p not in block.failures for p in block.positions.tolist()], dtype=bool)
         positions, decoded = block.positions[keep], block.decoded[:, keep]
         mean = decoded[0] if len(decoded) == 1 else decoded.mean(0)  # (n, K)
-        said = task_rows.cells(self.task, mean) if self.top is None else task_rows.top_cells(self.task, mean, self.top)
-        unsure = task_rows.uncertainty_cells(self.task, decoded).tolist()
+        said = self.task.cells(mean, self.top)
+        unsure = self.task.uncertainty_cells(decoded).tolist()
         made = [[images.paths[p], *s, *u] for p, s, u in zip(positions.tolist(), said, unsure, strict=True)]
         if self.tells_unlike:
             for row, distance in zip(made, block.distances[keep].tolist(), strict=True):

@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from deep_cnn.config.registries import metric_row
 from deep_cnn.models.build import ModelSpec
 from deep_cnn.models.complexity import Size, count
 from deep_cnn.reporting.compare import picture, published
 from deep_cnn.reporting.compare.paired import Difference, difference_of_rows
 from deep_cnn.reporting.compare.picture import Point
-from deep_cnn.reporting.compare.rows import csv_rows, is_share, metric_label, text_table
+from deep_cnn.reporting.compare.rows import csv_rows, metric_label, text_table
 from deep_cnn.reporting.compare.runs import Row, Run, read_runs, rows_of, value
 from deep_cnn.reporting.report.record import Record
 from deep_cnn.runtime.atomic import write_rows, write_text
@@ -19,8 +20,6 @@ from deep_cnn.runtime.errors import ConfigError, nearest
 
 log = logging.getLogger(__name__)
 
-DEFAULTS = ("top1", "map", "r2", "mae", "loss")  # the first that a run has
-LOWER_IS_BETTER = {"loss", "mae", "rmse"}
 SEED = 0  # of the paired resamples: the same command says the same
 
 
@@ -44,7 +43,7 @@ class Section:
 
     @property
     def lower_is_better(self) -> bool:
-        return self.metric.rpartition("/")[2] in LOWER_IS_BETTER
+        return not metric_row(self.metric).higher_is_better
 
     @property
     def split(self) -> str:
@@ -121,7 +120,7 @@ def sections_of(rows: Sequence[Row], metric: str | None, notes: list[str]) -> li
     sections = []
     for title, group in zip(titles, by_data.values(), strict=True):
         known = list(dict.fromkeys(name for row in group for name in row.first.metrics()))
-        chosen = metric or next(name for name in DEFAULTS if name in known)
+        chosen = metric or next(name for name in group[0].first.record.task.headline if name in known)
         if chosen not in known:
             names = ", ".join(row.name for row in group)
             notes.append(
@@ -203,8 +202,7 @@ def find_baseline(rows: Sequence[Row], name: str | None) -> Row | None:
 
 
 def references(section: Section) -> tuple[published.Published, ...]:
-    task = section.rows[0].first.record.config["task"]
-    return published.published_for(task["kind"], tuple(task["names"]), section.metric)
+    return published.published_for(section.rows[0].first.record.task.names, section.metric)
 
 
 def draw(section: Section, path: Path, reference: bool) -> None:
@@ -213,7 +211,7 @@ def draw(section: Section, path: Path, reference: bool) -> None:
     if not points:
         path.unlink(missing_ok=True)
         return
-    scale = 100 if is_share(section.metric) else 1
+    scale = 100 if metric_row(section.metric).share else 1
     others = [Point(p.name, p.parameters, scale * p.top1) for p in references(section)] if reference else []
     several = any(len(row.runs) > 1 for row in section.rows)
     alone = any(len(row.runs) == 1 for row in section.rows)
@@ -233,7 +231,7 @@ def draw(section: Section, path: Path, reference: bool) -> None:
 
 def points_of(section: Section) -> list[Point]:
     """Rows as points in the units of the axis: named after the network, or after the run where networks come twice."""
-    scale = 100 if is_share(section.metric) else 1
+    scale = 100 if metric_row(section.metric).share else 1
     models = [row.first.model for row in section.rows]
     points = []
     for row in section.rows:
@@ -256,13 +254,10 @@ def figure_name(section: Section, number: int | None) -> str:
 
 def title_of(run: Run) -> str:
     """The data of a run in words: folder or table, and what is learnt from it."""
-    config, task = run.record.config["config"], run.record.config["task"]
+    config = run.record.config["config"]
     # an older run has no --dataset
     where = config.get("dataset") or Path(config["metadata"] or config["data_dir"]).name or config["data_dir"]
-    names = len(task["names"])
-    if task["kind"] == "scores":
-        return f"{where}, scores of {', '.join(task['names'][:4])}{'...' if names > 4 else ''}"
-    return f"{where}, {names} {'classes' if task['kind'] == 'single' else 'labels'}"
+    return f"{where}, {run.record.task.describe()}"
 
 
 def distinct(titles: Sequence[str]) -> list[str]:

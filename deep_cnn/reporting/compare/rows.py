@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from deep_cnn.config.identity import shown as shown_flag
+from deep_cnn.config.registries import metric_row
 from deep_cnn.reporting.compare.paired import Difference
 from deep_cnn.reporting.compare.picture import counted
 from deep_cnn.reporting.compare.runs import Row, Value, value
-from deep_cnn.reporting.result_text import LABELS, SHARES, shown
+from deep_cnn.reporting.result_text import shown
 from deep_cnn.runtime.format import duration
 
 TOLD_APART = {"seed", "model", "epochs"}  # flags that have a column of their own
@@ -116,8 +117,7 @@ def differing_flags(rows: Sequence[Row]) -> dict[str, str]:
 
 def metric_label(metric: str) -> str:
     """'top1' -> 'top-1', 'safety/mae' -> 'safety MAE'."""
-    target, _, name = metric.rpartition("/")
-    return f"{target} {LABELS.get(name, name)}".strip()
+    return f"{metric.rpartition('/')[0]} {metric_row(metric).label}".strip()
 
 
 def with_spread(metric: str, measured: Value | None) -> str:
@@ -142,12 +142,7 @@ def _difference(metric: str, found: Difference | str) -> str:
 
 
 def _number(metric: str, number: float) -> str:
-    return shown(metric.rpartition("/")[2], number)
-
-
-def is_share(metric: str) -> bool:
-    """Whether a metric is a fraction, shown in percent."""
-    return metric.rpartition("/")[2] in SHARES
+    return shown(metric, number)
 
 
 def _range(numbers: Sequence[int]) -> str:

@@ -17,7 +17,6 @@ from deep_cnn.reporting.report.record import Record, read_record
 from deep_cnn.runtime.atomic import read_json
 from deep_cnn.runtime.errors import DataError, nearest
 from deep_cnn.runtime.run_files import RunFiles
-from deep_cnn.tasks.base import scores_of_decoded
 from deep_cnn.tasks.metrics import SampleScores
 
 
@@ -48,8 +47,8 @@ class Run:
     @property
     def data(self) -> tuple:
         """Equal where two runs saw the same images, with the same truths; their splits may differ all the same."""
-        task = self.record.config["task"]
-        return self.record.config["identity"]["data"], task["kind"], tuple(task["names"])
+        task = self.record.task
+        return self.record.config["identity"]["data"], task.name, task.names
 
     @property
     def seconds(self) -> float:
@@ -100,8 +99,7 @@ class Run:
         if self.record.test is None:
             return []
         path = self.record.files.results / "predictions_test.csv"
-        task = self.record.config["task"]
-        truths = [f"target_{name}" for name in task["names"]] if task["kind"] == "scores" else ["target"]
+        truths = self.record.task.truth_columns
         try:
             # of a thousand classes only these columns are kept
             table = pd.read_csv(
@@ -124,7 +122,7 @@ class Run:
         """Its predictions, ready to be scored in any selection, in the order of the sorted test rows."""
         order = sorted(range(len(self.tested_rows)), key=self.tested_rows.__getitem__)
         said, true = self.record.tested
-        return scores_of_decoded(self.record.task, said[order], np.asarray(true)[order])
+        return self.record.task.scored_decoded(said[order], true[order])
 
 
 @dataclass(frozen=True)

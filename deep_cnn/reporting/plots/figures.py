@@ -6,9 +6,8 @@ are Okabe and Ito's (2008) and cividis, which colour-blind readers can tell apar
 
 import os
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from types import MappingProxyType
 
 import matplotlib
 import numpy as np
@@ -18,6 +17,7 @@ from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from deep_cnn.config.registries import METRICS
 from deep_cnn.tasks.metrics import RegressionScores
 
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#666666"
@@ -37,12 +37,7 @@ MAX_LABELLED_CLASSES = 50  # more, and the names of neighbouring rows overlap
 MAX_POINTS = 2000  # more, and points hide how many lie below them
 
 
-def learning_curves(
-    rows: Sequence[dict],
-    path: str | Path,
-    best_epoch: int | None = None,
-    labels: Mapping[str, str] = MappingProxyType({}),
-) -> None:
+def learning_curves(rows: Sequence[dict], path: str | Path, best_epoch: int | None = None) -> None:
     """Loss, metrics and learning rate by epoch, training and validation in one panel.
 
     Args:
@@ -50,7 +45,6 @@ def learning_curves(
             where there is no value. Columns of one name below train_ and val_ share a panel; lr... all share one.
         path: the PNG to write.
         best_epoch: the epoch whose weights were kept; None: not marked.
-        labels: METRIC -> its name in a title; without one, METRIC itself.
     """
     epochs = _column(rows, "epoch")
     names = list(dict.fromkeys(name for row in rows for name in row))
@@ -60,7 +54,10 @@ def learning_curves(
     for name in names:
         split, _, metric = name.partition("_")
         if split in SPLIT_LABELS:
-            title = short_label(labels.get(metric, metric.replace("_", " ")), 40)
+            label = (
+                METRICS[metric].label if metric in METRICS else metric.replace("_", " ")
+            )  # of a target: travel time/mae
+            title = short_label(label, 40)
             panels.setdefault(title, {})[SPLIT_LABELS[split]] = _column(rows, name)
     left_out = list(panels)[MAX_PANELS - 1 :]
     panels = {title: panel for title, panel in panels.items() if title not in left_out}

@@ -1,30 +1,37 @@
 """report.html: one page that tells a run, with everything in it: no network, no other file."""
 
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from deep_cnn.config.registries import METRICS, metric_row
 from deep_cnn.config.schema import Config
 from deep_cnn.data.index import SPLITS
 from deep_cnn.data.preprocess import Preprocessing
 from deep_cnn.inference.explain.gallery import explanation_pictures
-from deep_cnn.reporting.examples import score
-from deep_cnn.reporting.plots import report_figures
-from deep_cnn.reporting.plots.figures import confusion_matrix, learning_curves, predicted_vs_true
+from deep_cnn.reporting.plots import of_task
+from deep_cnn.reporting.plots.figures import learning_curves
 from deep_cnn.reporting.report.images import Photographs, Shown, png
 from deep_cnn.reporting.report.record import Record, read_record
-from deep_cnn.reporting.result_text import LABELS, few_groups, shown
+from deep_cnn.reporting.result_text import few_groups, shown
 from deep_cnn.runtime.atomic import write_atomically
-from deep_cnn.runtime.format import duration
+from deep_cnn.runtime.format import duration, quantity
 from deep_cnn.runtime.run_files import RunFiles
-from deep_cnn.tasks.calibration import calibration
-from deep_cnn.tasks.metrics import ClassificationScores
 
 MAX_CLASSES = 60  # more, and a table is longer than anybody reads
 EXAMPLE_CLASSES, EXAMPLES_EACH = 24, 4
+EXAMPLE_SCORES = 4
 GALLERY = 12
+STATISTICS = {
+    "mean": np.mean,
+    "spread": lambda values: np.std(values, ddof=1) if len(values) > 1 else np.nan,
+    "lowest": np.min,
+    "highest": np.max,
+}
 SPLIT_NAMES = {"train": "training", "validation": "validation", "test": "test"}
 
 
@@ -76,9 +83,7 @@ def contents(record: Record, photographs: Photographs) -> dict[str, Any]:
         "name": record.files.name,
         "state": record.status.get("state", "unknown"),
         "reason": record.status.get("reason", ""),
-        "kind": {"single": "classification", "multi": "several labels per image", "scores": "regression"}[
-            record.task.kind
-        ],
+        "kind": record.task.title,
         "headline": headline(record),
         "command": record.config["command"],
         "flags": flags,
@@ -86,7 +91,8 @@ def contents(record: Record, photographs: Photographs) -> dict[str, Any]:
         "preprocessing": record.config["preprocessing"],
         "split_table": split_table(record),
         "left_out": record.config.get("left_out", []),
-        "example_rows": example_rows(record, photographs),
+        "example_rows": (examples := example_rows(record, photographs)),
+        "side_by_side": all(len(images) <= EXAMPLES_EACH for _, images in examples),
         "figures": figures,
         "weights_tested": weights_tested(record),
         "advice": record.advice(),
@@ -112,7 +118,7 @@ def weights_tested(record: Record) -> str:
         return ""
     if f"val_{record.task.select}" not in record.history[-1]:
         return f"There is no validation set: the weights of the last epoch, {record.best_epoch}, were tested."
-    by = LABELS[record.task.select]
+    by = metric_row(record.task.select).label
     return f"The best epoch on validation, by {by}, is {record.best_epoch}; its weights were tested."
 
 
@@ -120,152 +126,78 @@ def draw_pictures(record: Record) -> None:
     """Those that the run itself has not drawn."""
     task, results = record.task, record.files.results
     if not (results / "learning_curves.png").exists():
-        learning_curves(record.history, results / "learning_curves.png", record.best_epoch, LABELS)
-    if record.tested is None:
-        return
-    said, true = record.tested
-    if task.kind == "single":
-        if not (results / "confusion_matrix.png").exists():
-            matrix = ClassificationScores.of(said, true, task.names).confusion()
-            confusion_matrix(matrix, task.names, results / "confusion_matrix.png")
-        report_figures.reliability(calibration(said, true)["bins"], results / "reliability.png")
-    elif task.kind == "scores":
-        if not (results / "predicted_vs_true.png").exists():
-            predicted_vs_true(said, true, task.names, results / "predicted_vs_true.png")
-        report_figures.residuals(said, true, task.names, results / "residuals.png")
+        learning_curves(record.history, results / "learning_curves.png", record.best_epoch)
+    if record.tested is not None:
+        missing = [name for name in task.figures if not (results / f"{name}.png").exists()]
+        of_task.draw([*missing, *task.report_figures], task, *record.tested, results)
 
 
 def headline(record: Record) -> str:
     """The one number: of the test, or of validation where there was no test."""
-    names = ("top1", "map", "r2", "mae", "loss")
     if record.test is not None:
-        name = next(n for n in names if record.test.get(n) is not None)
+        name = next(n for n in record.task.headline if record.test.get(n) is not None)
         interval = record.test["intervals"].get(name)
         between = f" [{shown(name, interval[0])}, {shown(name, interval[1])}]" if interval else ""
-        return f"{LABELS[name]} {shown(name, record.test[name])}{between} on {record.test['count']:,} test images"
+        return f"{metric_row(name).label} {shown(name, record.test[name])}{between} on {record.test['count']:,} test images"
     if record.best_epoch is not None:
         name, row = record.task.select, next(r for r in record.history if r["epoch"] == record.best_epoch)
-        return f"validation {LABELS[name]} {shown(name, row[f'val_{name}'])}, not tested"
+        return f"validation {metric_row(name).label} {shown(name, row[f'val_{name}'])}, not tested"
     return "neither validated nor tested"
 
 
 def split_table(record: Record) -> dict[str, Any]:
     """Images by class and split, or each score's spread by split: {columns, rows, more}."""
-    table, task = record.splits, record.task
-    if task.kind == "scores":
-        columns = ["", *(f"{SPLIT_NAMES[s]} ({(table['split'] == s).sum():,})" for s in SPLITS)]
-        rows = []
-        for name in task.names:
-            for word, function in (
-                ("known", "count"),
-                ("mean", "mean"),
-                ("spread", "std"),
-                ("lowest", "min"),
-                ("highest", "max"),
-            ):
-                of_split = [getattr(table.loc[table["split"] == s, name], function)() for s in SPLITS]
-                rows.append([f"{name}: {word}", *(f"{v:,}" if function == "count" else score(v) for v in of_split)])
-        return {"columns": columns, "rows": rows, "more": 0}
-    labels = table.iloc[:, 1].str.split(";").explode() if task.kind == "multi" else table.iloc[:, 1]
-    counts = {s: labels[table["split"].reindex(labels.index) == s].value_counts() for s in SPLITS}
-    rows = [[name, *(f"{int(counts[s].get(name, 0)):,}" for s in SPLITS)] for name in task.names[:MAX_CLASSES]]
-    total = ["all images", *(f"{(table['split'] == s).sum():,}" for s in SPLITS)]
-    columns = ["class" if task.kind == "single" else "label", *SPLIT_NAMES.values()]
-    return {"columns": columns, "rows": [*rows, total], "more": max(0, len(task.names) - MAX_CLASSES)}
+    task = record.task
+    targets = {split: record.targets(split) for split in SPLITS}
+    rows = []
+    for name, *masks in islice(_by_split(task.members, targets), MAX_CLASSES):
+        rows.append([name, *(f"{int(mask.sum()):,}" for mask in masks)])
+    for name, *values in islice(_by_split(task.measured, targets), MAX_CLASSES):
+        known = [of_split[~np.isnan(of_split)] for of_split in values]
+        rows.append([f"{name}: known", *(f"{len(of_split):,}" for of_split in known)])
+        for word, statistic in STATISTICS.items():
+            rows.append([f"{name}: {word}", *(quantity(statistic(v) if len(v) else np.nan) for v in known)])
+    rows.append(["all images", *(f"{len(of_split):,}" for of_split in targets.values())])
+    more = len(task.names) - MAX_CLASSES
+    return {"columns": [task.noun, *SPLIT_NAMES.values()], "rows": rows, "more": max(0, more)}
+
+
+def _by_split(parts: Callable[[np.ndarray], Iterable], targets: dict[str, np.ndarray]) -> Iterator[tuple]:
+    """(name, its values of each split...) of `Task.members` or `Task.measured`."""
+    for of_splits in zip(*(parts(of_split) for of_split in targets.values()), strict=True):
+        yield of_splits[0][0], *(values for _, values in of_splits)
 
 
 def example_rows(record: Record, photographs: Photographs) -> list[tuple[str, list[Shown]]]:
     """Training images of each class, or from the lowest to the highest score."""
-    train, task = record.splits[record.splits["split"] == "train"], record.task
+    files, targets = record.splits["file"][record.splits["split"] == "train"].tolist(), record.targets("train")
     rows = []
-    if task.kind == "scores":
-        for name in task.names[:4]:
-            known = train[train[name].notna()].sort_values(name, kind="stable")
-            chosen = known.iloc[np.unique(np.linspace(0, len(known) - 1, min(10, len(known))).round().astype(int))]
-            rows.append(
-                (
-                    f"{name}, from the lowest to the highest",
-                    [photographs(f, score(v)) for f, v in zip(chosen["file"], chosen[name], strict=True)],
-                )
-            )
-    else:
-        for name in task.names[:EXAMPLE_CLASSES]:
-            column = train.iloc[:, 1]
-            mine = train[
-                column == name if task.kind == "single" else column.str.split(";").map(lambda s, n=name: n in s)
-            ]
-            chosen = mine.iloc[
-                np.unique(np.linspace(0, len(mine) - 1, min(EXAMPLES_EACH, len(mine))).round().astype(int))
-            ]
-            rows.append((name, [photographs(file, "") for file in chosen["file"]]))
+    for name, has in islice(record.task.members(targets), EXAMPLE_CLASSES):
+        rows.append((name, [photographs(files[i], "") for i in _evenly(np.flatnonzero(has), EXAMPLES_EACH)]))
+    for name, values in islice(record.task.measured(targets), EXAMPLE_SCORES):
+        known = np.flatnonzero(~np.isnan(values))
+        chosen = _evenly(known[np.argsort(values[known], kind="stable")], 10)
+        title = f"{name}, from the lowest to the highest"
+        rows.append((title, [photographs(files[i], quantity(values[i])) for i in chosen]))
     rows = [(title, [image for image in images if image is not None]) for title, images in rows]
     return [row for row in rows if row[1]]
+
+
+def _evenly(rows: np.ndarray, count: int) -> list[int]:
+    """At most so many of these, from the first to the last."""
+    return rows[np.unique(np.linspace(0, len(rows) - 1, min(count, len(rows))).round().astype(int))].tolist()
 
 
 def galleries(record: Record, photographs: Photographs) -> list[tuple[str, list[Shown]]]:
     """The most confident mistakes, or each score's largest errors, the worst first."""
     if record.tested is None:
         return []
-    said, true = record.tested
-    files, task = record.predictions["file"].tolist(), record.task
-    found: list[tuple[str, list[Shown | None]]] = []
-    if task.kind == "single":
-        chosen = said.argmax(1)
-        confidence = np.where(chosen != true, said.max(1), -1)
-        worst = [i for i in np.argsort(-confidence, kind="stable")[:GALLERY] if confidence[i] >= 0]
-        found.append(
-            (
-                "The most confident mistakes",
-                [
-                    photographs(
-                        files[i],
-                        f"{task.names[chosen[i]]} ({confidence[i]:.0%})",
-                        f"true: {task.names[true[i]]}; {files[i]}",
-                    )
-                    for i in worst
-                ],
-            )
-        )
-    elif task.kind == "multi":
-        error = np.abs(said - true)
-        worst = np.argsort(-error.max(1), kind="stable")[:GALLERY]
-        found.append(
-            (
-                "The most confident mistakes",
-                [
-                    photographs(
-                        files[i],
-                        f"{task.names[k]} ({said[i, k]:.0%})",
-                        f"{'it has it' if true[i, k] else 'it does not'}; {files[i]}",
-                    )
-                    for i in worst
-                    if error[i, k := int(error[i].argmax())] > 0.5
-                ],
-            )
-        )
-    else:
-        for t, name in enumerate(task.names[:4]):
-            error = said[:, t] - true[:, t]
-            worst = [
-                i
-                for i in np.argsort(-np.nan_to_num(np.abs(error), nan=-1.0), kind="stable")[:GALLERY]
-                if np.isfinite(error[i])
-            ]
-            found.append(
-                (
-                    f"The largest errors of {name}",
-                    [
-                        photographs(
-                            files[i],
-                            f"{score(said[i, t])} ({'+' if error[i] > 0 else '-'}{score(abs(error[i]))})",
-                            f"true: {score(true[i, t])}; {files[i]}",
-                        )
-                        for i in worst
-                    ],
-                )
-            )
-    shown_ones = [(title, [image for image in images if image is not None]) for title, images in found]
-    return [gallery for gallery in shown_ones if gallery[1]]
+    files = record.predictions["file"].tolist()
+    found = []
+    for title, mistakes in record.task.mistakes(*record.tested, most=GALLERY)[:EXAMPLE_SCORES]:
+        images = [photographs(files[m.row], m.predicted, f"{m.truth}; {files[m.row]}") for m in mistakes]
+        found.append((title, [image for image in images if image is not None]))
+    return [gallery for gallery in found if gallery[1]]
 
 
 def metric_table(record: Record) -> list[tuple[str, list[tuple[str, str, str, str]]]]:
@@ -276,13 +208,13 @@ def metric_table(record: Record) -> list[tuple[str, list[tuple[str, str, str, st
 
     def rows(values: dict, intervals: dict, trivial: dict) -> list[tuple[str, str, str, str]]:
         found = []
-        for name in (n for n in LABELS if n in values and not isinstance(values[n], dict)):
+        for name in (n for n in METRICS if n in values and not isinstance(values[n], dict)):
             interval = intervals.get(name)
             between = f"{shown(name, interval[0])} to {shown(name, interval[1])}" if interval else ""
             without = shown(name, trivial[name]) if name in trivial else ""
-            if name == "top1" and chance:
-                without = f"{shown(name, chance[0])} ({chance[1]})"
-            found.append((LABELS[name], shown(name, values[name]), between, without))
+            if chance and name == record.task.select:
+                without = f"{shown(name, chance.value)} ({chance.how})"
+            found.append((METRICS[name].label, shown(name, values[name]), between, without))
         return found
 
     test = record.test
@@ -323,12 +255,12 @@ def group_table(record: Record) -> dict[str, Any] | None:
     per_group = (record.test or {}).get("per_group")
     if not per_group:
         return None
-    names = [n for n in LABELS if any(isinstance(g.get(n), (int, float)) for g in per_group.values())]
+    names = [n for n in METRICS if any(isinstance(g.get(n), (int, float)) for g in per_group.values())]
     rows = [
         [group, f"{values['count']:,}", *(shown(n, values.get(n)) for n in names)]
         for group, values in list(per_group.items())[:MAX_CLASSES]
     ]
-    return {"columns": ["group", "images", *(LABELS[n] for n in names)], "rows": rows}
+    return {"columns": ["group", "images", *(METRICS[n].label for n in names)], "rows": rows}
 
 
 def epoch_table(record: Record) -> dict[str, Any]:
@@ -338,7 +270,7 @@ def epoch_table(record: Record) -> dict[str, Any]:
 
     def title(name: str) -> str:
         split, _, metric = name.partition("_")
-        return f"{splits[split]} {LABELS.get(metric, metric)}" if split in splits else name.replace("_", " ")
+        return f"{splits[split]} {metric_row(metric).label}" if split in splits else name.replace("_", " ")
 
     def cell(name: str, value: float | None) -> str:
         if value is None:
@@ -352,9 +284,8 @@ def epoch_table(record: Record) -> dict[str, Any]:
 
 
 def expected_error(record: Record) -> str | None:
-    if record.tested is None or record.task.kind != "single":
-        return None
-    return f"{100 * calibration(*record.tested)['ece']:.1f}%"
+    found = None if record.tested is None else record.task.calibration(*record.tested)
+    return None if found is None else f"{100 * found['ece']:.1f}%"
 
 
 def cost(record: Record) -> dict[str, str]:

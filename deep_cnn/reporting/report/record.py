@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from deep_cnn.reporting.advice import advise, majority, majority_loss
+from deep_cnn.reporting.advice import advise
 from deep_cnn.runtime.atomic import read_json
 from deep_cnn.runtime.errors import DataError
 from deep_cnn.runtime.run_files import RunFiles
-from deep_cnn.tasks.base import TASKS, Task, task_from_dict
+from deep_cnn.tasks.base import Chance, Task, task_from_dict
 
 
 @dataclass(frozen=True)
@@ -32,15 +32,20 @@ class Record:
 
     @cached_property
     def splits(self) -> pd.DataFrame:
-        """Columns file, each target's, split; scores as numbers, NaN where missing."""
-        return self._table("splits.csv", self.task.names)
+        """Columns file, each target's, split; all of them text."""
+        return self._table("splits.csv")
+
+    def targets(self, split: str) -> np.ndarray:
+        """Those of a split, in the order of `splits`, as the index has them."""
+        cells = self.splits[self.splits["split"] == split].iloc[:, 1:-1]
+        return self.task.parse_targets(cells.to_numpy())
 
     @cached_property
     def predictions(self) -> pd.DataFrame | None:
+        """predictions_test.csv, all of it text."""
         if self.test is None or not (self.files.results / "predictions_test.csv").exists():
             return None
-        columns = [f"{kind}_{name}" for kind in ("target", "predicted") for name in self.task.names]
-        return self._table("predictions_test.csv", columns)
+        return self._table("predictions_test.csv")
 
     @cached_property
     def tested(self) -> tuple[np.ndarray, np.ndarray] | None:
@@ -48,11 +53,8 @@ class Record:
         table, task = self.predictions, self.task
         if table is None:
             return None
-        if task.kind == "scores":
-            pair = [table[[f"{kind}_{n}" for n in task.names]].to_numpy(np.float64) for kind in ("predicted", "target")]
-            return pair[0], pair[1]
-        probabilities = table[[f"p_{name}" for name in task.names]].to_numpy(np.float64)
-        return probabilities, self._labels(table["target"])
+        decoded = table[task.decoded_columns].apply(pd.to_numeric).to_numpy(np.float64)
+        return decoded, task.parse_targets(table[task.truth_columns].to_numpy())
 
     @cached_property
     def best_epoch(self) -> int | None:
@@ -66,47 +68,21 @@ class Record:
 
     def advice(self) -> list[str]:
         """What its learning curves say."""
-        labels = self._labels_of("validation")
-        known = (
-            {}
-            if labels is None
-            else {
-                "chance": majority("single", self.task.names, labels),
-                "chance_loss": majority_loss(self.task.names, labels),
-            }
+        return advise(
+            self.history,
+            select=self.task.select,
+            higher_is_better=self.task.higher_is_better,
+            chance=self.chance("validation"),
         )
-        return advise(self.history, select=self.task.select, higher_is_better=self.task.higher_is_better, **known)
 
-    def chance(self, split: str) -> tuple[float, str] | None:
-        """What a network that learnt nothing would reach on a split; see `advice.majority`."""
-        labels = self._labels_of(split)
-        return None if labels is None else majority("single", self.task.names, labels)
+    def chance(self, split: str) -> Chance | None:
+        """What a network that learnt nothing would reach on a split."""
+        return self.task.chance(self.targets(split))
 
-    def _labels_of(self, split: str) -> np.ndarray | None:
-        if self.task.kind != "single":
-            return None
-        return self._labels(self.splits[self.splits["split"] == split].iloc[:, 1])
-
-    def _labels(self, column: pd.Series) -> np.ndarray:
-        """int64 (n,) class numbers, or float (n, K) of 0 and 1 for 'a;b'."""
-        position = {name: number for number, name in enumerate(self.task.names)}
-        if self.task.kind == "single":
-            return column.map(position).to_numpy(np.int64)
-        labels = np.zeros((len(column), len(position)))
-        for row, text in enumerate(column):
-            for name in filter(None, text.split(";")):
-                labels[row, position[name]] = 1
-        return labels
-
-    def _table(self, name: str, numbers) -> pd.DataFrame:
+    def _table(self, name: str) -> pd.DataFrame:
+        # "NA" is a class name, and a folder may be called None
         path = self.files.results / name
-        # "NA" is a class name, and a folder may be called None: only the numbers' columns have missing values
-        table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding_errors="surrogateescape")
-        wanted = set(numbers) if TASKS[self.config["task"]["kind"]] is TASKS["scores"] else set()
-        for column in table.columns:
-            if column in wanted or column.startswith("p_"):
-                table[column] = pd.to_numeric(table[column].replace("", None))
-        return table
+        return pd.read_csv(path, dtype=str, keep_default_na=False, encoding_errors="surrogateescape")
 
 
 def read_record(files: RunFiles) -> Record:

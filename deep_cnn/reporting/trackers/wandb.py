@@ -60,8 +60,8 @@ class WandbTracker:
         try:
             run = self._start()
             while True:
-                kind, *what = self._queue.get()
-                if kind == "close":
+                event, *what = self._queue.get()
+                if event == "close":
                     return self._finish(run, *what)
                 self._send(run, *what)
         except Exception as error:  # whatever it raises: the training is worth more

@@ -23,11 +23,6 @@ from deep_cnn.training.trainer import train
 
 log = logging.getLogger(__name__)
 
-METRICS = {
-    "single": ("loss", "top1", "top5", "balanced_accuracy", "macro_f1"),
-    "multi": ("loss", "map", "macro_f1", "micro_f1"),
-    "scores": ("loss", "mae", "rmse", "r2", "pearson", "spearman"),
-}
 SPARE = 15.0  # seconds: less is left, and no other trial is begun
 
 
@@ -102,9 +97,7 @@ def how_many(options: Any, space: Space) -> int:
 
 
 def choose_metric(wanted: str | None, task: Task) -> str:
-    known = [name for name in METRICS[task.kind] if name != "top5" or len(task.names) > 5]
-    if task.kind == "scores" and len(task.names) > 1:
-        known = (*known, *(f"{name}/{metric}" for name in task.names for metric in known[1:]))
+    known = task.metric_names()
     if wanted is not None and wanted not in known:
         raise ConfigError(f"--metric={wanted}: unknown; choose one of {', '.join(known)}.{nearest(wanted, known)}")
     return wanted or task.select

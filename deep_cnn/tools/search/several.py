@@ -89,13 +89,13 @@ def launch_and_wait(count: int, module: list[str]) -> int:
     return child.returncode
 
 
-def raise_again(kind: str, said: str) -> None:
+def raise_again(outcome: str, said: str) -> None:
     """The end of a trial, by the name of the exception that it was in another process; nothing when it was no exception."""
-    if kind == "done":
+    if outcome == "done":
         return
-    if kind in ("Pruned", "Stopped"):
-        raise {"Pruned": Pruned, "Stopped": Stopped}[kind](said)
-    raise getattr(errors, kind, MachineError)(said)
+    if outcome in ("Pruned", "Stopped"):
+        raise {"Pruned": Pruned, "Stopped": Stopped}[outcome](said)
+    raise getattr(errors, outcome, MachineError)(said)
 
 
 def main(settings: str) -> int:
@@ -120,15 +120,15 @@ def train_together(launch: Launch, config: Config, values: dict[str, Any]) -> No
     lock = RunLock(files.lock, values["lock"])  # held by the process that started these
     after_epoch = reporter(open_trial(launch, values["trial"]), launch.metric) if distributed.is_main() else _never
     with console.quiet_console(), distributed.entered_by_main(console.opened(files.log)):
-        kind, said = "done", ""
+        outcome, said = "done", ""
         try:
             train(config, Hooks(after_epoch, test=False), place=RunPlace(files, lock))
         except errors.LostPeer:
             raise
         except (Stopped, errors.DeepCNNError) as end:
-            kind, said = type(end).__name__, str(end)
+            outcome, said = type(end).__name__, str(end)
         if distributed.is_main():
-            write_json(files.results / "outcome.json", {"kind": kind, "said": said})
+            write_json(files.results / "outcome.json", {"kind": outcome, "said": said})
 
 
 def _never(row: dict[str, Any]) -> None:

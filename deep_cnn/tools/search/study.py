@@ -15,6 +15,7 @@ from optuna.storages import JournalStorage, get_storage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import FrozenTrial, TrialState
 
+from deep_cnn.config.registries import metric_row
 from deep_cnn.runtime.errors import ConfigError, MachineError
 from deep_cnn.runtime.lock import RunLock, held, vacant
 from deep_cnn.runtime.rng import number
@@ -25,7 +26,6 @@ log = logging.getLogger(__name__)
 
 LOCK_PATIENCE = 300.0  # seconds for a claim or a summary of another process to end; they take milliseconds and seconds
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
-LOWER_IS_BETTER = ("loss", "mae", "rmse")
 
 
 @dataclass(frozen=True)
@@ -143,12 +143,11 @@ def open_study(
         opened = storage_of(folder, storage)
     except Exception as error:  # each kind of storage has its own
         raise ConfigError(f"--storage={storage or folder}: cannot be opened ({error})") from None
-    lower = metric.rpartition("/")[2] in LOWER_IS_BETTER
     study = optuna.create_study(
         study_name=name,
         storage=opened,
         load_if_exists=True,
-        direction="minimize" if lower else "maximize",
+        direction="maximize" if metric_row(metric).higher_is_better else "minimize",
         pruner=make_pruner(pruner, epochs),
     )
     known = study.user_attrs.get("about")

@@ -54,7 +54,7 @@ def test_take_goes_over_the_edges_of_its_blocks(monkeypatch):
 
 def test_committed_places():
     index = build_index(HERE / "places_test_input")
-    assert index.kind == "single" and index.classes == ("alley", "auto_factory", "beach", "boathouse", "butte")
+    assert index.task == "classification" and index.classes == ("alley", "auto_factory", "beach", "boathouse", "butte")
     counted = [
         [((index.targets == k) & (index.given_split == s)).sum() for k in range(5)] for s in (TRAIN, VALIDATION, TEST)
     ]

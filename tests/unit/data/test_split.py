@@ -11,25 +11,27 @@ from deep_cnn.data import split as split_module
 from deep_cnn.data.duplicates import duplicate_groups
 from deep_cnn.data.files import Paths
 from deep_cnn.data.index import FREE, TEST, TRAIN, VALIDATION, Index, build_index
-from deep_cnn.data.split import Splits, load_splits, make_splits, save_splits, strata
+from deep_cnn.data.split import Splits, load_splits, save_splits
+from deep_cnn.data.split import make_splits as splits_of
 from deep_cnn.runtime.errors import ConfigError, DataError
+from deep_cnn.tasks.base import Task, new_task
 
 
 def index_of(targets, *, given=None, groups=None, classes=None, root=Path("nowhere")) -> Index:
     """An index without files: sizes differ, so that nothing needs to be read."""
     targets = np.asarray(targets)
     n = len(targets)
-    kind = "single" if targets.ndim == 1 else "multi" if targets.dtype == np.float32 else "scores"
-    k = int(targets.max()) + 1 if kind == "single" else targets.shape[1]
+    task = "classification" if targets.ndim == 1 else "multilabel" if targets.dtype == np.float32 else "regression"
+    k = int(targets.max()) + 1 if task == "classification" else targets.shape[1]
     names = tuple(f"class{c}" for c in range(k))
     return Index(
         root=root,
         paths=Paths.from_list([f"f{i:06d}.jpg" for i in range(n)]),
         sizes=np.arange(1, n + 1),
         mtimes=np.zeros(n, np.int64),
-        kind=kind,
-        classes=() if kind == "scores" else classes or names,
-        target_names=names if kind == "scores" else ("class",),
+        task=task,
+        classes=() if task == "regression" else classes or names,
+        target_names=names if task == "regression" else ("class",),
         targets=targets,
         given_split=np.full(n, FREE, np.int8) if given is None else np.asarray(given, np.int8),
         groups=None if groups is None else np.asarray(groups, np.int64),
@@ -38,6 +40,18 @@ def index_of(targets, *, given=None, groups=None, classes=None, root=Path("nowhe
         notes=(),
         reason="",
     )
+
+
+def task_of(index: Index) -> Task:
+    return new_task(index.task, index.classes or index.target_names)
+
+
+def strata_of(index: Index):
+    return task_of(index).strata(index.targets)
+
+
+def make_splits(index: Index, **shares) -> Splits:
+    return splits_of(index, strata_of(index), **shares)
 
 
 def parts_of(splits: Splits) -> list[np.ndarray]:
@@ -99,10 +113,10 @@ def test_several_scores_and_labels():
     base = rng.normal(size=600)
     scores = np.stack([base * 1e6, base + 0.01 * rng.normal(size=600)], axis=1)
     scores[::7, 0] = np.nan
-    assert np.corrcoef(strata(index_of(scores)), base)[0, 1] > 0.95
+    assert np.corrcoef(strata_of(index_of(scores)).codes, base)[0, 1] > 0.95
     labels = np.zeros((200, 3), np.float32)
     labels[:, 0], labels[::2, 1], labels[::20, 2] = 1, 1, 1
-    assert np.bincount(strata(index_of(labels))).tolist() == [100, 90, 10]
+    assert np.bincount(strata_of(index_of(labels)).codes).tolist() == [100, 90, 10]
     splits = make_splits(index_of(labels), val_split=0.2, test_split=0.2, seed=0)
     assert [int(labels[part, 2].sum()) for part in parts_of(splits)] == [6, 2, 2]
 
@@ -269,11 +283,11 @@ def test_a_file_deleted_meanwhile_is_named(tmp_path):
 def test_splits_are_saved_and_read_again(tmp_path, targets, header, cell):
     index = index_of(targets)
     splits = Splits(np.array([0, 4]), np.array([1]), np.array([3]))  # 2 is in none: left out by --subset
-    save_splits(tmp_path / "splits.csv", index, splits)
+    save_splits(tmp_path / "splits.csv", index, splits, task_of(index).target_cells)
     lines = (tmp_path / "splits.csv").read_text(encoding="utf-8").splitlines()
     assert lines[0] == header and lines[1] == f"f000000.jpg,{cell},train"
     assert [line.split(",")[0] for line in lines[1:]] == ["f000000.jpg", "f000001.jpg", "f000003.jpg", "f000004.jpg"]
-    again = load_splits(tmp_path / "splits.csv", index)
+    again = load_splits(tmp_path / "splits.csv", index, task_of(index).target_cells)
     assert all(np.array_equal(a, b) for a, b in zip(parts_of(splits), parts_of(again), strict=True))
     assert "1 images of the data folder are not in splits.csv" in again.notes[0]
     assert [path.name for path in tmp_path.iterdir()] == ["splits.csv"]
@@ -282,15 +296,16 @@ def test_splits_are_saved_and_read_again(tmp_path, targets, header, cell):
 def test_splits_of_other_data_are_refused(tmp_path):
     file = tmp_path / "splits.csv"
     index = index_of([0, 1, 1, 0])
-    save_splits(file, index, Splits(np.array([0, 1]), np.array([2]), np.array([3])))
+    cells = task_of(index).target_cells
+    save_splits(file, index, Splits(np.array([0, 1]), np.array([2]), np.array([3])), cells)
     with pytest.raises(DataError, match=r"1 of its images are no longer in the data folder \(e.g. f000003.jpg\)"):
-        load_splits(file, index.take(np.arange(3)))
+        load_splits(file, index.take(np.arange(3)), cells)
     with pytest.raises(DataError, match="1 of its images have another target now"):
-        load_splits(file, index_of([0, 1, 0, 0]))
+        load_splits(file, index_of([0, 1, 0, 0]), cells)
     with pytest.raises(DataError, match="not the splits of this data"):
-        load_splits(file, index_of(np.ones((4, 2))))
+        load_splits(file, index_of(np.ones((4, 2))), cells)
     with pytest.raises(DataError, match="cannot be read as splits"):
-        load_splits(tmp_path / "none.csv", index)
+        load_splits(tmp_path / "none.csv", index, cells)
     file.write_text(file.read_text().replace("validation", "hold"))
     with pytest.raises(DataError, match="cannot be read as splits"):
-        load_splits(file, index)
+        load_splits(file, index, cells)

@@ -2,12 +2,11 @@
 
 import numpy as np
 import pytest
-from test_split import index_of
+from test_split import index_of, make_splits, strata_of
 
 from deep_cnn.config.schema import Config
 from deep_cnn.data.dataset import part_of
 from deep_cnn.data.index import TEST, TRAIN, VALIDATION
-from deep_cnn.data.split import make_splits
 from deep_cnn.data.subset import apply_subset, lab_subset
 from deep_cnn.runtime.errors import ConfigError
 
@@ -18,7 +17,7 @@ from deep_cnn.runtime.errors import ConfigError
 def test_subset_is_stratified_and_exact(subset, size):
     targets = np.random.default_rng(0).choice(5, 1000, p=[0.5, 0.3, 0.1, 0.09, 0.01])
     index, train = index_of(targets), np.arange(0, 800)
-    chosen = apply_subset(index, train, subset, seed=0)
+    chosen = apply_subset(strata_of(index), train, subset, seed=0)
     assert (
         len(chosen) == size
         and len(set(chosen.tolist())) == size
@@ -31,12 +30,12 @@ def test_subset_is_stratified_and_exact(subset, size):
             np.bincount(targets[:800], minlength=5) * size / 800,
         )
         assert counts.min() >= 1 and np.abs(counts - expected).max() <= (1 if size > 7 else 2)
-    assert np.array_equal(chosen, apply_subset(index, train, subset, seed=0))
+    assert np.array_equal(chosen, apply_subset(strata_of(index), train, subset, seed=0))
 
 
 def test_subset_of_nothing():
     with pytest.raises(ConfigError, match="--subset=0"):
-        apply_subset(index_of([0, 1]), np.arange(2), 0, seed=0)
+        apply_subset(strata_of(index_of([0, 1])), np.arange(2), 0, seed=0)
 
 
 def notebook(count: int, total: int) -> list[int]:
@@ -68,17 +67,17 @@ def test_the_labs_subset_does_not_silently_take_the_validation_set():
     index = index_of(np.arange(250) % 5, given=np.repeat([TRAIN, TEST], [200, 50]))
     before = make_splits(index, val_split=0.25, test_split=0.25, seed=0)
     with pytest.raises(ConfigError, match="none is left for validation"):
-        part_of(before, index, Config(subset="200", subset_order="lab"))
+        part_of(before, index, strata_of(index), Config(subset="200", subset_order="lab"))
     without = make_splits(index, val_split=0, test_split=0.25, seed=0)
-    assert len(part_of(without, index, Config(subset="200", subset_order="lab")).train) == 200
+    assert len(part_of(without, index, strata_of(index), Config(subset="200", subset_order="lab")).train) == 200
 
 
 def test_a_subset_without_a_class_says_so(caplog):
     index = index_of(np.arange(250) % 5, given=np.repeat([TRAIN, TEST], [200, 50]))
     splits = make_splits(index, val_split=0.25, test_split=0.25, seed=0)
-    part_of(splits, index, Config(subset="5"))
+    part_of(splits, index, strata_of(index), Config(subset="5"))
     assert "cannot be learnt" not in caplog.text
-    part_of(splits, index, Config(subset="2"))
+    part_of(splits, index, strata_of(index), Config(subset="2"))
     assert "no training image of 3 of the 5 classes" in caplog.text
 
 
@@ -89,7 +88,7 @@ def test_the_labs_subset_leaves_validation_and_test_apart(own_validation):
     given[180:200] = VALIDATION if own_validation else TRAIN
     index = index_of(np.arange(250) % 5, given=given)
     before = make_splits(index, val_split=0.25, test_split=0.25, seed=0)
-    parts = part_of(before, index, Config(subset="60", subset_order="lab"))
+    parts = part_of(before, index, strata_of(index), Config(subset="60", subset_order="lab"))
     total = 180 if own_validation else 200
     assert parts.train.tolist() == sorted(notebook(60, total))
     assert not set(parts.train) & set(parts.validation)

@@ -48,7 +48,7 @@ SCORES = "image,score\n" + "".join(f"{i}.JPG,{i * 1.5}\n" for i in (3, 1, 2, 6, 
 def test_separators_and_encodings(folder, separator, name, encoding):
     text = SCORES.replace("score", "größe").replace(",", separator).replace("\n", "\r\n")
     index = index_of(folder, text.encode(encoding), name, target=("größe",))
-    assert index.kind == "scores" and index.target_names == ("größe",)
+    assert index.task == "regression" and index.target_names == ("größe",)
     assert index.targets[:, 0].tolist() == [1.5, 3, 4.5, 6, 7.5, 9]  # in the order of the files
 
 
@@ -145,46 +145,58 @@ def table(column: list[str]) -> str:
 
 
 @pytest.mark.parametrize(
-    "cells, task, kind, classes, reason",
+    "cells, task, found, classes, reason",
     [
-        (["a", "b", "a", "b", "", "a"], "auto", "single", ("a", "b"), "2 distinct texts -> classification"),
-        (["1", "0", "1", "0", "0", "1"], "auto", "single", ("0", "1"), "2 distinct whole numbers -> classification"),
-        (["10", "2", "10", "2", "2", "9"], "auto", "single", ("2", "9", "10"), "classification"),
-        (["1", "0", "1", "0", "0", "1"], "regression", "scores", (), "--task=regression"),
-        (["1", "2", "3", "4", "5", "6"], "auto", "scores", (), "6 distinct numbers -> regression"),
-        (["1.5", "2.5", "1.5", "1.5", "1.5", "1.5"], "auto", "scores", (), "2 distinct numbers -> regression"),
+        (["a", "b", "a", "b", "", "a"], "auto", "classification", ("a", "b"), "2 distinct texts -> classification"),
+        (
+            ["1", "0", "1", "0", "0", "1"],
+            "auto",
+            "classification",
+            ("0", "1"),
+            "2 distinct whole numbers -> classification",
+        ),
+        (["10", "2", "10", "2", "2", "9"], "auto", "classification", ("2", "9", "10"), "classification"),
+        (["1", "0", "1", "0", "0", "1"], "regression", "regression", (), "--task=regression"),
+        (["1", "2", "3", "4", "5", "6"], "auto", "regression", (), "6 distinct numbers -> regression"),
+        (["1.5", "2.5", "1.5", "1.5", "1.5", "1.5"], "auto", "regression", (), "2 distinct numbers -> regression"),
         (
             ["sky;tree", "sky", "tree;car", "", " car ; sky", "sky;"],
             "auto",
-            "multi",
+            "multilabel",
             ("car", "sky", "tree"),
             "multi-label",
         ),
-        (["sky", "tree", "sky", "tree", "sky", "tree"], "multilabel", "multi", ("sky", "tree"), "--task=multilabel"),
+        (
+            ["sky", "tree", "sky", "tree", "sky", "tree"],
+            "multilabel",
+            "multilabel",
+            ("sky", "tree"),
+            "--task=multilabel",
+        ),
         (
             ["1.5", "2.5", "1.5", "1.5", "1.5", "1.5"],
             "classification",
-            "single",
+            "classification",
             ("1.5", "2.5"),
             "--task=classification",
         ),
     ],
 )
-def test_task_and_reason(folder, cells, task, kind, classes, reason):
+def test_task_and_reason(folder, cells, task, found, classes, reason):
     index = index_of(folder, table(cells), target=("y",), task=task)
-    assert index.kind == kind and index.classes == classes and reason in index.reason
+    assert index.task == found and index.classes == classes and reason in index.reason
     present = [cell for cell in cells if cell]
     assert len(index) == len(present)
     for i, cell in enumerate(present):
-        if kind == "single":
+        if found == "classification":
             assert classes[index.targets[i]] == cell
-        elif kind == "multi":
+        elif found == "multilabel":
             assert {c for c, on in zip(classes, index.targets[i], strict=True) if on} == {
                 w.strip() for w in cell.split(";") if w
             }
         else:
             assert index.targets[i, 0] == float(cell)
-    dtype = {"single": np.int64, "multi": np.float32, "scores": np.float64}[kind]
+    dtype = {"classification": np.int64, "multilabel": np.float32, "regression": np.float64}[found]
     assert index.targets.dtype == dtype
 
 

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from deep_cnn.reporting.advice import advise, majority, majority_loss
+from deep_cnn.reporting.advice import advise
+from deep_cnn.tasks.base import Chance, new_task
 
 
 def rows(train, validation, top1=None, **columns):
@@ -10,7 +11,7 @@ def rows(train, validation, top1=None, **columns):
     return [{"epoch": e, "lr": 1e-3} | {k: float(v[e]) for k, v in table.items()} for e in range(len(train))]
 
 
-def top1(table, chance=(0.5, "always saying 'ant'")):
+def top1(table, chance=Chance(0.5, "always saying 'ant'")):
     return advise(table, select="top1", higher_is_better=True, chance=chance)
 
 
@@ -56,14 +57,14 @@ def test_below_the_majority_class():
 
 def test_a_loss_above_that_of_knowing_nothing():
     """A learnt class more often than chance does not excuse it; two epochs are enough."""
-    chance = majority_loss(("a", "b", "c"), np.array([0, 0, 1, 2]))
-    assert np.isclose(chance, 1.5 * np.log(2))
+    chance = new_task("classification", "abc").chance(np.array([0, 0, 1, 2]))
+    assert chance[:2] == (0.5, "always saying 'a'") and np.isclose(chance.loss, 1.5 * np.log(2))
     table = rows(np.array([4.0, 2.0]), np.array([3639.0, 7.1]), np.array([0.3, 0.52]))
-    arguments = {"select": "top1", "higher_is_better": True, "chance": (0.5, "always saying 'a'")}
-    (said,) = advise(table, **arguments, chance_loss=chance)
+    arguments = {"select": "top1", "higher_is_better": True, "chance": chance}
+    (said,) = advise(table, **arguments)
     assert "7.1 at its lowest (epoch 1)" in said and "1.04" in said
     table[0]["val_loss"] = 1.0  # was better once: then the rest is overfitting's to say
-    assert advise(table, **arguments, chance_loss=chance) == []
+    assert advise(table, **arguments) == []
 
 
 def test_below_the_mean_predictor_names_the_target():
@@ -71,12 +72,6 @@ def test_below_the_mean_predictor_names_the_target():
     validation = np.array([1, 0.9, 0.8, 0.8, 0.8])
     (said,) = advise(rows(validation * 0.9, validation, **columns), select="loss", higher_is_better=False)
     assert "of price" in said and "-0.100" in said
-
-
-def test_majority_of_a_validation_set():
-    assert majority("single", ("ant", "bee"), np.array([0, 1, 1, 1])) == (0.75, "always saying 'bee'")
-    assert majority("scores", ("price",), np.array([[1.0]])) is None
-    assert majority("multi", ("a", "b"), np.array([[1, 0], [1, 0], [0, 0], [0, 0]])) == (0.5, "random scores")
 
 
 def test_no_validation_and_no_epochs():

@@ -56,7 +56,7 @@ def test_learning_curves(tmp_path, drawn, n):
     plots.learning_curves(epochs(n), tmp_path / "learning_curves.png", best_epoch=n // 2)
     assert_picture(tmp_path / "learning_curves.png")
     axes = drawn[0].axes
-    assert [ax.get_title() for ax in axes] == ["loss", "top1", "macro f1", "learning rate"]
+    assert [ax.get_title() for ax in axes] == ["loss", "top-1", "macro F1", "learning rate"]
     train, validation, best = axes[0].lines
     assert train.get_ydata()[0] == 1 and validation.get_ydata()[-1] == pytest.approx(1 / (n + 1))
     assert list(best.get_xdata()) == [n // 2, n // 2]
@@ -66,8 +66,8 @@ def test_learning_curves(tmp_path, drawn, n):
 
 
 def test_learning_curves_are_called_as_on_the_console(tmp_path, drawn):
-    plots.learning_curves(epochs(2), tmp_path / "c.png", labels={"top1": "top-1"})
-    assert [ax.get_title() for ax in drawn[0].axes][:3] == ["loss", "top-1", "macro f1"]
+    plots.learning_curves(epochs(2), tmp_path / "c.png")
+    assert [ax.get_title() for ax in drawn[0].axes][:3] == ["loss", "top-1", "macro F1"]
 
 
 def test_learning_curves_with_gaps_divergence_and_many_targets(tmp_path, drawn):

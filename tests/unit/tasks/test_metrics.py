@@ -58,6 +58,23 @@ def test_classification_agrees_with_sklearn():
     assert (matrix == sk.confusion_matrix(targets, predicted)).all()
 
 
+def test_weighted_kappa_of_an_ordinal_scale_agrees_with_sklearn():
+    probabilities, targets, _ = class_predictions()
+    ratings = [2, 3, 10, 1, 5, 4, 9, 7, 6]  # as folders may have them, their names sorted as text or not at all
+    samples = ClassificationScores.of(probabilities, targets, [str(rating) for rating in ratings])
+    for indices in (np.arange(300), np.random.default_rng(1).integers(300, size=300)):
+        true, said = (np.array(ratings)[k[indices]] for k in (targets, probabilities.argmax(axis=1)))
+        expected = sk.cohen_kappa_score(true, said, labels=sorted(ratings), weights="quadratic")
+        assert samples.scores(indices)["quadratic_weighted_kappa"] == pytest.approx(expected, rel=1e-12)
+    assert "quadratic_weighted_kappa" in samples.metrics()
+
+
+def test_weighted_kappa_is_undefined_where_all_is_one_class_and_absent_where_classes_have_no_order():
+    probabilities, targets = np.array([[0.9, 0.1], [0.8, 0.2]]), np.array([0, 0])
+    assert classification_metrics(probabilities, targets, ["1", "2"])["quadratic_weighted_kappa"] is None
+    assert "quadratic_weighted_kappa" not in classification_metrics(probabilities, targets, ["1", "two"])
+
+
 @pytest.mark.parametrize("k", [2, 5, 6])
 def test_there_is_a_top5_where_it_says_something(k):
     probabilities, targets, classes = class_predictions(n=50, k=k)

@@ -1,40 +1,13 @@
-"""Rare targets weigh more; mixed batches keep what they are made of."""
+"""Rare samples are drawn more often; mixed batches keep what they are made of."""
 
 import numpy as np
 import pytest
 import torch
 
-from deep_cnn.data.balance import rarity
 from deep_cnn.data.feed import batch_bounds, epoch_order, steps_per_epoch
-from deep_cnn.tasks.base import Classification, Regression
+from deep_cnn.tasks.classification import Classification
+from deep_cnn.tasks.regression import Regression
 from deep_cnn.training.mixup import Mixer, cut_box
-
-
-def test_class_weights_are_sklearns_balanced_ones():
-    from sklearn.utils.class_weight import compute_sample_weight
-
-    targets = np.repeat([0, 1, 2], [60, 30, 10])
-    train = np.arange(100)
-    assert rarity("single", targets, train) == pytest.approx(compute_sample_weight("balanced", targets))
-
-
-def test_rarity_looks_at_the_training_set_only():
-    targets = np.array([0, 0, 0, 1, 1, 1, 1, 1])
-    weights = rarity("single", targets, np.array([0, 1, 2, 3]))
-    assert weights[3] / weights[0] == pytest.approx(3) and weights[7] == weights[3]
-
-
-def test_rare_scores_weigh_more_and_an_outlier_does_not_rule():
-    scores = np.concatenate([np.random.default_rng(0).normal(0, 1, 500), [50.0], [np.nan]])[:, None]
-    weights = rarity("scores", scores, np.arange(502))
-    assert weights.mean() == pytest.approx(1) and weights.max() < 15
-    assert weights[500] == weights.max() and np.isfinite(weights).all()
-
-
-def test_multilabel_by_the_rarest_label():
-    targets = np.array([[1, 0]] * 8 + [[1, 1], [0, 0]], dtype=np.float32)
-    weights = rarity("multi", targets, np.arange(10))
-    assert weights[8] > weights[0] and np.isfinite(weights).all()
 
 
 def test_oversampling_draws_in_proportion():

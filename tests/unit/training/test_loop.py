@@ -11,14 +11,13 @@ from deep_cnn.data.feed import Batch
 from deep_cnn.inference.evaluate import evaluate
 from deep_cnn.models.freeze import training_mode
 from deep_cnn.runtime.device import autocast_for
-from deep_cnn.tasks.base import make_task
-from deep_cnn.training import loop
+from deep_cnn.tasks.base import new_task
 from deep_cnn.training.loop import StepSettings, train_one_epoch
 from deep_cnn.training.mixup import Mixer
 from deep_cnn.training.optim import optimizers
 from deep_cnn.training.state import Progress, TrainingState
 
-TASK = make_task("single", ("a", "b", "c"), np.array([0, 1, 2]), "auto", 0.0)
+TASK = new_task("classification", ("a", "b", "c"))
 
 
 def network():
@@ -159,7 +158,7 @@ def test_optimizers_work_on_all_parameters_at_once():
 
 
 def test_a_batch_weighs_what_is_known_of_it():
-    scores = make_task("scores", ("x", "y"), np.array([[0.0, 1.0], [2.0, 3.0]]), "auto", 0.0)
+    scores = new_task("regression", ("x", "y")).fitted(np.array([[0.0, 1.0], [2.0, 3.0]]))
     targets = torch.tensor([[0.0, float("nan")], [1.0, 2.0]])
-    assert loop.batch_weight(scores, targets, torch.ones(2)).item() == 3
-    assert loop.batch_weight(TASK, torch.tensor([0, 1]), torch.tensor([0.5, 2.0])).item() == 2.5
+    assert scores.batch_weight(targets, torch.ones(2)).item() == 3
+    assert TASK.batch_weight(torch.tensor([0, 1]), torch.tensor([0.5, 2.0])).item() == 2.5

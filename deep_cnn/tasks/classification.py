@@ -1,0 +1,116 @@
+"""Classification: one class per image."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from deep_cnn.data.balance import rarity_of_bins
+from deep_cnn.data.split import Strata
+from deep_cnn.tasks.base import Chance, Mistake
+from deep_cnn.tasks.calibration import calibration
+from deep_cnn.tasks.metrics import ClassificationScores
+from deep_cnn.tasks.named import NamedOutputs, entropy_of
+
+
+@dataclass(frozen=True)
+class Classification(NamedOutputs):
+    """Targets are class numbers, int64 (N,)."""
+
+    name = "classification"
+    old_name = "single"
+    title = "classification"
+    noun, nouns = "class", "classes"
+    losses = ("cross_entropy",)
+    select = "top1"
+    headline = ("top1", "loss")
+    figures = ("confusion_matrix",)
+    report_figures = ("reliability",)
+
+    def encode(self, targets: np.ndarray) -> Tensor:
+        return torch.from_numpy(np.ascontiguousarray(targets, dtype=np.int64))  # (N,)
+
+    def soft(self, targets: Tensor) -> Tensor:
+        return F.one_hot(targets, self.outputs).float()
+
+    def losses_and_weights(self, outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        losses = F.cross_entropy(outputs, targets, reduction="none", label_smoothing=self.label_smoothing)
+        return losses, torch.ones_like(losses)
+
+    def decode(self, outputs: np.ndarray) -> np.ndarray:
+        shifted = np.exp(outputs.astype(np.float64) - outputs.max(1, keepdims=True))
+        return shifted / shifted.sum(1, keepdims=True)
+
+    def activation(self) -> nn.Module:
+        return nn.Softmax(1)
+
+    def strata(self, targets: np.ndarray) -> Strata:
+        return Strata(targets, "by class", self.names)
+
+    def rarity(self, targets: np.ndarray, train: np.ndarray) -> np.ndarray:
+        return rarity_of_bins(targets, train)
+
+    def members(self, targets: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
+        return ((name, targets == k) for k, name in enumerate(self.names))
+
+    def target_name(self, target: Any) -> str:
+        return self.names[int(target)]
+
+    def parse_targets(self, cells: Sequence[Sequence[str]]) -> np.ndarray:
+        number = {name: k for k, name in enumerate(self.names)}
+        return np.array([number[name] for (name,) in cells], dtype=np.int64)
+
+    def scored_decoded(self, decoded: np.ndarray, targets: np.ndarray) -> ClassificationScores:
+        return ClassificationScores.of(decoded, targets, self.names)
+
+    def chance(self, targets: np.ndarray) -> Chance | None:
+        """Always the most frequent class; its loss is the entropy of the classes' shares, that of always giving these."""
+        if not len(targets):
+            return None
+        counts = np.bincount(np.asarray(targets, dtype=np.int64), minlength=self.outputs)
+        shares = counts[counts > 0] / counts.sum()
+        how = f"always saying '{self.names[int(counts.argmax())]}'"
+        return Chance(float(counts.max() / counts.sum()), how, float(-(shares * np.log(shares)).sum()))
+
+    def calibration(self, decoded: np.ndarray, targets: np.ndarray) -> dict[str, Any] | None:
+        return calibration(decoded, targets)
+
+    def wrongness(self, decoded: np.ndarray, targets: np.ndarray) -> np.ndarray:
+        """What was not given to the true class."""
+        return np.nan_to_num(1 - decoded[np.arange(len(targets)), targets], nan=-1.0)
+
+    def mistakes(self, decoded: np.ndarray, targets: np.ndarray, most: int) -> list[tuple[str, list[Mistake]]]:
+        chosen = decoded.argmax(1)
+        confidence = np.where(chosen != targets, decoded.max(1), -1)
+        return [
+            (
+                "The most confident mistakes",
+                [
+                    Mistake(i, f"{self.names[chosen[i]]} ({confidence[i]:.0%})", f"true: {self.names[targets[i]]}")
+                    for i in np.argsort(-confidence, kind="stable")[:most].tolist()
+                    if confidence[i] >= 0
+                ],
+            )
+        ]
+
+    def predicted(self, decoded: np.ndarray) -> list[str]:
+        return [self.names[best] for best in decoded.argmax(1)]
+
+    def entropy(self, probabilities: np.ndarray) -> np.ndarray:
+        """0 to ln K."""
+        return entropy_of(probabilities).sum(1)
+
+    def spread(self, deviations: np.ndarray, mean: np.ndarray) -> np.ndarray:
+        """That of the predicted class."""
+        return deviations[np.arange(len(mean)), mean.argmax(1)]
+
+    def caption(self, target: Any, decoded: np.ndarray) -> str:
+        best = int(decoded.argmax())
+        return f"{self.names[int(target)]}, predicted {self.names[best]} ({decoded[best]:.0%})"
+
+    def meaning(self, decoded: bool) -> str:
+        return "probabilities" if decoded else "logits: softmax gives probabilities"

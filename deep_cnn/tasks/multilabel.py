@@ -1,0 +1,120 @@
+"""Multi-label classification: several labels per image, or none."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from deep_cnn.data.balance import balanced
+from deep_cnn.data.split import Strata
+from deep_cnn.tasks.base import Chance, Mistake
+from deep_cnn.tasks.metrics import MultilabelScores
+from deep_cnn.tasks.named import NamedOutputs, entropy_of
+
+
+@dataclass(frozen=True)
+class MultiLabel(NamedOutputs):
+    """Targets are 0 or 1 of each label, float32 (N, K)."""
+
+    name = "multilabel"
+    old_name = "multi"
+    title = "several labels per image"
+    noun, nouns = "label", "labels"
+    losses = ("bce",)
+    select = "map"
+    headline = ("map", "loss")
+
+    def encode(self, targets: np.ndarray) -> Tensor:
+        return torch.from_numpy(np.ascontiguousarray(targets, dtype=np.float32))  # (N, K) of 0 and 1
+
+    def losses_and_weights(self, outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        goal = targets * (1 - self.label_smoothing) + self.label_smoothing / 2
+        losses = F.binary_cross_entropy_with_logits(outputs, goal, reduction="none").mean(1)
+        return losses, torch.ones_like(losses)
+
+    def decode(self, outputs: np.ndarray) -> np.ndarray:
+        return 1 / (1 + np.exp(-np.clip(outputs.astype(np.float64), -700, 700)))  # exp(710) overflows
+
+    def activation(self) -> nn.Module:
+        return nn.Sigmoid()
+
+    def strata(self, targets: np.ndarray) -> Strata:
+        common = targets.sum(axis=0)
+        rarest = np.where(targets > 0, common, np.inf).argmin(axis=1).astype(np.int64)
+        return Strata(rarest, "by the rarest label")
+
+    def rarity(self, targets: np.ndarray, train: np.ndarray) -> np.ndarray:
+        counts = np.maximum(targets[train].sum(0), 1)  # (K,)
+        weights = (targets / counts).max(1)  # by the rarest label of an image
+        weights = np.where(targets.any(1), weights, 1 / max(1, int((~targets[train].any(1)).sum())))
+        return balanced(weights, train)
+
+    def members(self, targets: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
+        return ((name, targets[:, k] > 0.5) for k, name in enumerate(self.names))
+
+    def target_name(self, target: Any) -> str:
+        return ";".join(name for name, flag in zip(self.names, target, strict=True) if flag > 0.5)
+
+    def parse_targets(self, cells: Sequence[Sequence[str]]) -> np.ndarray:
+        number = {name: k for k, name in enumerate(self.names)}
+        targets = np.zeros((len(cells), self.outputs), dtype=np.float32)
+        for row, (text,) in enumerate(cells):
+            targets[row, [number[name] for name in text.split(";") if name]] = 1
+        return targets
+
+    def scored_decoded(self, decoded: np.ndarray, targets: np.ndarray) -> MultilabelScores:
+        return MultilabelScores.of(decoded, targets, self.names)
+
+    def chance(self, targets: np.ndarray) -> Chance | None:
+        """The average precision of random scores is the share of positives."""
+        if not np.any(targets):
+            return None
+        occurring = np.asarray(targets).mean(0)
+        return Chance(float(occurring[occurring > 0].mean()), "random scores")
+
+    def wrongness(self, decoded: np.ndarray, targets: np.ndarray) -> np.ndarray:
+        """Of the label that is farthest off."""
+        return np.nan_to_num(np.abs(targets - decoded).max(1), nan=-1.0)
+
+    def mistakes(self, decoded: np.ndarray, targets: np.ndarray, most: int) -> list[tuple[str, list[Mistake]]]:
+        error = np.abs(decoded - targets)
+        worst = error.argmax(1)  # label of each image
+        return [
+            (
+                "The most confident mistakes",
+                [
+                    Mistake(
+                        i,
+                        f"{self.names[k]} ({decoded[i, k]:.0%})",
+                        "it has it" if targets[i, k] else "it does not",
+                    )
+                    for i in np.argsort(-error.max(1), kind="stable")[:most].tolist()
+                    if error[i, k := worst[i]] > 0.5
+                ],
+            )
+        ]
+
+    def predicted(self, decoded: np.ndarray) -> list[str]:
+        return [";".join(n for n, p in zip(self.names, row, strict=True) if p >= 0.5) for row in decoded.tolist()]
+
+    def entropy(self, probabilities: np.ndarray) -> np.ndarray:
+        """The mean of the labels', 0 to ln 2."""
+        return (entropy_of(probabilities) + entropy_of(1 - probabilities)).mean(1)
+
+    def spread(self, deviations: np.ndarray, mean: np.ndarray) -> np.ndarray:
+        """The mean of the labels'."""
+        return deviations.mean(1)
+
+    def caption(self, target: Any, decoded: np.ndarray) -> str:
+        true, said = (
+            [name for name, flag in zip(self.names, flags, strict=True) if flag]
+            for flags in (target > 0.5, decoded >= 0.5)
+        )
+        return f"{', '.join(true) or 'nothing'}, predicted {', '.join(said) or 'nothing'}"
+
+    def meaning(self, decoded: bool) -> str:
+        return "probabilities" if decoded else "logits: sigmoid gives probabilities"

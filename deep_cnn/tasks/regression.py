@@ -1,0 +1,202 @@
+"""Regression: one or several numbers per image, any of which may be missing."""
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from deep_cnn.data.balance import rarity_of_bins
+from deep_cnn.data.split import Strata
+from deep_cnn.runtime.format import quantity
+from deep_cnn.tasks.base import Mistake, Task
+from deep_cnn.tasks.metrics import RegressionScores
+
+DECILES = 10
+PER_STRATUM = 10  # images; below 100 a score has fewer strata, for one of 4 images tests on 25% of them
+BINS = 10  # of equal width over the range of a score: deciles would all be equally full
+
+
+@dataclass(frozen=True)
+class Regression(Task):
+    """Scores, standardised by the training set's mean and spread (never the test's) and reported in their own units.
+
+    Targets are float64 (N, K), NaN where missing.
+    """
+
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+
+    name = "regression"
+    old_name = "scores"
+    title = "regression"
+    noun, nouns = "target", "targets"
+    losses = ("mse", "huber")
+    select = "loss"
+    headline = ("r2", "mae", "loss")
+    figures = ("predicted_vs_true",)
+    report_figures = ("residuals",)
+    signed = True
+    smooths_labels = False
+    difference_unit = "of the scores' spread"
+
+    def fitted(self, train_targets: np.ndarray) -> "Regression":
+        mean, std = np.nanmean(train_targets, 0), np.nanstd(train_targets, 0)
+        std = np.where(std > 0, std, 1.0)
+        return dataclasses.replace(self, mean=tuple(mean.tolist()), std=tuple(std.tolist()))
+
+    def encode(self, targets: np.ndarray) -> Tensor:
+        standardised = (np.asarray(targets, np.float64) - np.array(self.mean)) / np.array(self.std)
+        return torch.from_numpy(standardised.astype(np.float32))  # (N, K), NaN where a score is missing
+
+    def losses_and_weights(self, outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        # (B, K) against (B, K), always: (B, 1) against (B,) would broadcast to (B, B)
+        assert outputs.shape == targets.shape, (outputs.shape, targets.shape)
+        known = ~torch.isnan(targets)
+        # the missing ones are replaced before the loss, not masked after it: NaN * 0 is NaN, also in the gradient
+        goal = torch.where(known, targets, outputs.detach())
+        function = F.mse_loss if self.loss == "mse" else F.huber_loss
+        losses = function(outputs, goal, reduction="none") * known
+        return losses.sum(1), known.sum(1).float()
+
+    def batch_weight(self, targets: Tensor, weights: Tensor) -> Tensor:
+        known = (~torch.isnan(targets)).sum(1)
+        return (known * weights).sum().clamp(min=1e-12)  # a batch may have no known score at all
+
+    def decode(self, outputs: np.ndarray) -> np.ndarray:
+        return outputs.astype(np.float64) * np.array(self.std) + np.array(self.mean)
+
+    def activation(self) -> nn.Module:
+        return Rescaling(self.mean, self.std)
+
+    def strata(self, targets: np.ndarray) -> Strata:
+        score = targets[:, 0]
+        if targets.shape[1] > 1:  # of several targets the mean, each in its own spread
+            spread = np.nanstd(targets, axis=0)
+            scaled = (targets - np.nanmean(targets, axis=0)) / np.where(spread > 0, spread, 1)
+            score = np.nanmean(scaled, axis=1)
+        parts = min(DECILES, max(1, len(score) // PER_STRATUM))
+        edges = np.quantile(score, np.arange(1, parts) / parts)
+        return Strata(np.searchsorted(edges, score, side="right").astype(np.int64), "by deciles of the score")
+
+    def rarity(self, targets: np.ndarray, train: np.ndarray) -> np.ndarray:
+        """By bins of the score, the mean of a sample's standardised targets; 1 where all are missing."""
+        spread = np.nanstd(targets[train], 0)
+        standardised = (targets - np.nanmean(targets[train], 0)) / np.where(spread > 0, spread, 1)
+        known = ~np.isnan(standardised).all(1)
+        scores = np.full(len(targets), np.nan)
+        scores[known] = np.nanmean(standardised[known], 1)
+        low, high = np.nanmin(scores[train]), np.nanmax(scores[train])
+        bins = np.clip((scores - low) / max(high - low, 1e-12) * BINS, 0, BINS - 1)
+        return rarity_of_bins(np.where(known, np.nan_to_num(bins), -1).astype(np.int64), train)
+
+    def measured(self, targets: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
+        return zip(self.names, targets.T, strict=True)
+
+    def target_cells(self, target: Any) -> list[str]:
+        return ["" if np.isnan(value) else repr(float(value)) for value in target]
+
+    def parse_targets(self, cells: Sequence[Sequence[str]]) -> np.ndarray:
+        values = [[float(cell or "nan") for cell in row] for row in cells]
+        return np.array(values, dtype=np.float64).reshape(len(cells), self.outputs)  # an empty split is (0, K)
+
+    def metric_names(self) -> list[str]:
+        names = super().metric_names()
+        if self.outputs == 1:
+            return names
+        return [*names, *(f"{target}/{name}" for target in self.names for name in names if name != "loss")]
+
+    def scored_decoded(self, decoded: np.ndarray, targets: np.ndarray) -> RegressionScores:
+        return RegressionScores.of(decoded, targets, self.names, np.array(self.mean))
+
+    def wrongness(self, decoded: np.ndarray, targets: np.ndarray) -> np.ndarray:
+        """The mean error over the scores that are known, in units of their spread."""
+        errors = np.abs(decoded - targets) / np.array(self.std)
+        known = ~np.isnan(errors)
+        sums = np.where(known, errors, 0).sum(1)
+        return np.where(known.any(1), sums / np.maximum(known.sum(1), 1), -1.0)
+
+    def mistakes(self, decoded: np.ndarray, targets: np.ndarray, most: int) -> list[tuple[str, list[Mistake]]]:
+        galleries = []
+        for t, name in enumerate(self.names):
+            error = decoded[:, t] - targets[:, t]
+            worst = [
+                Mistake(
+                    i,
+                    f"{quantity(decoded[i, t])} ({'+' if error[i] > 0 else '-'}{quantity(abs(error[i]))})",
+                    f"true: {quantity(targets[i, t])}",
+                )
+                for i in np.argsort(-np.nan_to_num(np.abs(error), nan=-1.0), kind="stable")[:most].tolist()
+                if np.isfinite(error[i])
+            ]
+            galleries.append((f"The largest errors of {name}", worst))
+        return galleries
+
+    def largest_difference(self, ours: np.ndarray, theirs: np.ndarray) -> float:
+        return float((np.abs(ours - theirs) / np.array(self.std)).max())
+
+    @property
+    def decoded_columns(self) -> list[str]:
+        return [f"predicted_{name}" for name in self.names]
+
+    @property
+    def truth_columns(self) -> list[str]:
+        return [f"target_{name}" for name in self.names]
+
+    def columns(self, top: int | None = None) -> list[str]:
+        return self.decoded_columns
+
+    def cells(self, decoded: np.ndarray, top: int | None = None) -> list[list[Any]]:
+        return decoded.tolist()
+
+    def tested_columns(self) -> list[str]:
+        return [name for pair in zip(self.truth_columns, self.decoded_columns, strict=True) for name in pair]
+
+    def tested_cells(self, decoded: np.ndarray, targets: np.ndarray) -> list[list[Any]]:
+        rows = zip(targets, self.cells(decoded), strict=True)
+        return [
+            [cell for pair in zip(self.target_cells(target), said, strict=True) for cell in pair]
+            for target, said in rows
+        ]
+
+    def uncertainty_columns(self, several: bool) -> list[str]:
+        return [f"uncertainty_{name}" for name in self.names] if several else []
+
+    def uncertainty_cells(self, decoded: np.ndarray) -> np.ndarray:
+        """The standard deviation over the M, in the score's units; of one prediction nothing is known."""
+        return decoded.std(0, ddof=1) if len(decoded) > 1 else np.empty((decoded.shape[1], 0))
+
+    def caption(self, target: Any, decoded: np.ndarray) -> str:
+        parts = zip(self.names, target, decoded, strict=True)
+        return "; ".join(f"{name} {quantity(t)}, predicted {quantity(d)}" for name, t, d in parts)
+
+    def output_text(self, output: int, value: float) -> str:
+        return f"{self.names[output]}: {value:.4g}"
+
+    def truth_text(self, target: Any) -> str:
+        return " ".join(f"{value:.4g}" for value in target)
+
+    def describe(self) -> str:
+        return f"scores of {', '.join(self.names[:4])}{'...' if self.outputs > 4 else ''}"
+
+    def meaning(self, decoded: bool) -> str:
+        return "scores in their units" if decoded else "standardised scores: times std, plus mean"
+
+
+class Rescaling(nn.Module):
+    """Standardised scores (B, K) in their own units."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, mean: tuple[float, ...], std: tuple[float, ...]):
+        super().__init__()
+        self.register_buffer("mean", torch.tensor(mean))
+        self.register_buffer("std", torch.tensor(std))
+
+    def forward(self, outputs: Tensor) -> Tensor:
+        return outputs * self.std + self.mean
