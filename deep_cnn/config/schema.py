@@ -13,6 +13,7 @@ from typing import Any
 
 from deep_cnn.config.checks import check_combinations
 from deep_cnn.config.fields import check_ranges, flag, rate
+from deep_cnn.config.registries import LOSSES, OPTIMIZERS, SCHEDULES
 
 TTA = ("none", "flip", "shift")
 PLACES365 = "input/places365standard_easyformat/places365_standard"
@@ -136,16 +137,22 @@ class Config:
         "auto",
         "auto = cross_entropy, bce or mse, by the task",
         group="optimise",
-        choices=("auto", "cross_entropy", "bce", "mse", "huber"),
+        choices=("auto", *LOSSES),
     )
-    optimizer: str = flag("adamw", "optimizer", group="optimise", choices=("adamw", "adam", "sgd", "muon"), usual=True)
+    optimizer: str = flag(
+        "adamw",
+        "optimizer; timm/NAME is any of timm's, such as timm/lion",
+        group="optimise",
+        choices=tuple(OPTIMIZERS),
+        usual=True,
+    )
     momentum: float = flag(0.9, "momentum of sgd and muon", group="optimise", low=0.0, below=1.0)
     nesterov: bool = flag(False, "Nesterov's momentum, with sgd or muon", group="optimise")
     schedule: str = flag(
         "cosine",
         "course of the learning rate",
         group="optimise",
-        choices=("cosine", "onecycle", "triangle", "step", "plateau", "constant"),
+        choices=tuple(SCHEDULES),
         usual=True,
     )
     warmup: float = flag(

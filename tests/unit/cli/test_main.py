@@ -63,7 +63,7 @@ def test_lists():
         (["--lr=0"], "--lr=0.0: out of range; it must be above 0"),
         (["--val_split=1"], "--val_split=1.0: out of range; it must be below 1"),
         (["--val_split=0.6", "--test_split=0.5"], "nothing would be left to train on"),
-        (["--optimizer=adamm"], "choose one of adamw, adam, sgd, muon. Did you mean adam"),
+        (["--optimizer=adamm"], "choose one of adamw, adam, sgd, muon, timm/NAME. Did you mean adam"),
         (["--recipe=scrach"], "Did you mean scratch?"),
         (["--subset=many"], "expected a number of images (5000) or a share of them (0.1)"),
         (["--max_time=soon"], "expected a duration such as 23:30:00"),
