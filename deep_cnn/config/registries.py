@@ -145,21 +145,21 @@ LOSSES = _by_name(
 class ImageFormat(Row):
     """code: (bytes, path) -> uint8 (3, H, W), see data/decode.py; endings: of file names, in lower case.
 
-    magic: how the bytes of such a file begin, where the content and not the ending decides on the reader.
+    magic: how the bytes of such a file begin: the content and not the ending decides on the reader.
     """
 
     endings: tuple[str, ...] = ()
-    magic: bytes = b""
+    magic: tuple[bytes, ...] = ()
 
 
-_DECODE = "deep_cnn.data.decode"
+_PILLOW = "deep_cnn.data.decode:read_by_pillow"
 IMAGE_FORMATS = _by_name(
-    ImageFormat("JPEG", "by torchvision", f"{_DECODE}:read_jpeg", (".jpg", ".jpeg"), b"\xff\xd8\xff"),
-    ImageFormat("PNG", "by Pillow", f"{_DECODE}:read_by_pillow", (".png",)),
-    ImageFormat("WebP", "by Pillow", f"{_DECODE}:read_by_pillow", (".webp",)),
-    ImageFormat("BMP", "by Pillow", f"{_DECODE}:read_by_pillow", (".bmp",)),
-    ImageFormat("GIF", "by Pillow, the first frame", f"{_DECODE}:read_by_pillow", (".gif",)),
-    ImageFormat("TIFF", "by Pillow, the first page", f"{_DECODE}:read_by_pillow", (".tif", ".tiff")),
+    ImageFormat("JPEG", "", "deep_cnn.data.decode:read_jpeg", (".jpg", ".jpeg"), (b"\xff\xd8\xff",)),
+    ImageFormat("PNG", "", _PILLOW, (".png",), (b"\x89PNG",)),
+    ImageFormat("WebP", "", _PILLOW, (".webp",), (b"RIFF",)),
+    ImageFormat("BMP", "", _PILLOW, (".bmp",), (b"BM",)),
+    ImageFormat("GIF", "first frame", _PILLOW, (".gif",), (b"GIF8",)),
+    ImageFormat("TIFF", "first page", _PILLOW, (".tif", ".tiff"), (b"II*\0", b"MM\0*")),
 )
 IMAGE_ENDINGS = frozenset(ending for row in IMAGE_FORMATS.values() for ending in row.endings)
 
