@@ -13,7 +13,7 @@ from typing import Any
 
 from deep_cnn.config.checks import check_combinations
 from deep_cnn.config.fields import check_ranges, flag, rate
-from deep_cnn.config.registries import LOSSES, OPTIMIZERS, SCHEDULES
+from deep_cnn.config.registries import LOSSES, OPTIMIZERS, SCHEDULES, TRACKERS
 
 TTA = ("none", "flip", "shift")
 PLACES365 = "input/places365standard_easyformat/places365_standard"
@@ -272,6 +272,15 @@ class Config:
         identity=False,
     )
     tensorboard: bool = flag(False, "log to TensorBoard, in outputs/tensorboard", group="track", identity=False)
+    trackers: tuple[str, ...] = flag(
+        (),
+        "log to all of these, separated by commas; --wandb and --tensorboard are short forms",
+        group="track",
+        kind=str,
+        many="comma",
+        choices=tuple(TRACKERS),
+        identity=False,
+    )
     config: str | None = flag(
         None, "file of flags (.yaml); the command line wins", group="track", kind=str, identity=False
     )

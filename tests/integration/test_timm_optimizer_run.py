@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from deep_cnn.models import checkpoint
-from deep_cnn.training.checkpointing import Keeper
+from deep_cnn.training.checkpointing import Checkpointer
 
 pytest.importorskip("timm.optim")
 
@@ -19,7 +19,7 @@ def test_stopped_and_resumed_it_is_the_uninterrupted_run(train, monkeypatch, nam
     flags = {"optimizer": name, "lr": 1e-4, "epochs": 2, "precision": "fp32", "save_every": 1}
     code, whole = train(run_name="whole", **flags)
     assert code == 0
-    calls, after_step = [], Keeper.after_step
+    calls, after_step = [], Checkpointer.after_step
 
     def stopped_once(self):
         calls.append(1)
@@ -27,7 +27,7 @@ def test_stopped_and_resumed_it_is_the_uninterrupted_run(train, monkeypatch, nam
             os.kill(os.getpid(), signal.SIGTERM)
         after_step(self)
 
-    monkeypatch.setattr(Keeper, "after_step", stopped_once)
+    monkeypatch.setattr(Checkpointer, "after_step", stopped_once)
     assert train(run_name="parts", **flags)[0] == 75 and len(calls) == 4
     code, parts = train(run_name="parts", **flags)
     assert code == 0

@@ -36,6 +36,7 @@ OURS = (
     "config",
     "wandb",
     "tensorboard",
+    "trackers",
     "seed",
 )
 
