@@ -6,16 +6,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
-from deep_cnn.cli.command_table import VERBS
-from deep_cnn.config.fields import rate
+from deep_cnn.cli.command_table import COMMANDS
+from deep_cnn.config.fields import rate, wrong
 from deep_cnn.runtime.errors import ConfigError, nearest
 
-USAGE = "python -m deep_cnn [VERB] [--flag=value ...]"
+USAGE = "python -m deep_cnn [COMMAND] [--flag=value ...]"
 
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        raise ConfigError(f"{message.removeprefix('argument ')}; -h shows the flags")
+        raise ConfigError(f"{message.removeprefix('argument ')}; -h lists the flags")
 
 
 def parse_flags(argv: list[str], options_class: type) -> dict[str, Any]:
@@ -35,12 +35,10 @@ def parse_flags(argv: list[str], options_class: type) -> dict[str, Any]:
     namespace, unknown = parser.parse_known_args([_underscored(word) for word in argv])
     if unknown:
         name = unknown[0].split("=")[0]
-        hint = (
-            nearest(name, known) if name.startswith("-") else " Flags are given as --name=value, several values as a,b."
-        )
-        if name in VERBS:
-            hint = f" A verb comes first: python -m deep_cnn {name} ..."
-        raise ConfigError(f"{name}: no such flag.{hint} -h shows the flags")
+        if name in COMMANDS:
+            raise ConfigError(f"{name}: a command comes first; python -m deep_cnn {name} ...")
+        hint = nearest(name, known) if name.startswith("-") else " Write flags as --name=value, several values as a,b."
+        raise ConfigError(f"{name}: no such flag; -h lists the flags.{hint}")
     given = vars(namespace)
     if given.get("config"):
         given = read_config_file(Path(given["config"]), options_class) | given
@@ -55,17 +53,17 @@ def read_config_file(path: Path, options_class: type) -> dict[str, Any]:
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
     except OSError as error:
-        raise ConfigError(f"--config={path}: cannot be read ({error.strerror})") from None
+        raise wrong("config", path, f"cannot be read ({error.strerror})") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"--config={path}: is not YAML ({str(error).splitlines()[0]})") from None
+        raise wrong("config", path, f"is not YAML ({str(error).splitlines()[0]})") from None
     if not isinstance(values, dict):
-        raise ConfigError(f"--config={path}: expected lines such as 'epochs: 20'")
+        raise wrong("config", path, "expected lines such as 'epochs: 20'")
     fields = {f.name: f for f in dataclasses.fields(options_class)}
     given = {}
     for key, value in values.items():
         name = str(key).lstrip("-").replace("-", "_")
         if name not in fields:
-            raise ConfigError(f"--config={path}: {key}: no such flag.{nearest(name, fields)}")
+            raise wrong("config", path, f"{key} is no flag.{nearest(name, fields)}")
         kind = fields[name].metadata["kind"]
         if value is None and fields[name].default is None:
             given[name] = None
@@ -74,7 +72,7 @@ def read_config_file(path: Path, options_class: type) -> dict[str, Any]:
             words = value if isinstance(value, list) else [value]
             typed = [_boolean(str(word)) if kind is bool else kind(word) for word in words]
         except (ValueError, TypeError, argparse.ArgumentTypeError):
-            raise ConfigError(f"--config={path}: {key}: {value}: expected {_kind_name(kind)}") from None
+            raise wrong("config", path, f"{key}: {value}: expected {_kind_name(kind)}") from None
         given[name] = typed if fields[name].metadata["many"] else typed[0]
     return given
 

@@ -6,10 +6,9 @@ from typing import Any
 from deep_cnn.config.identity import shown as shown_flag
 from deep_cnn.config.registries import metric_row
 from deep_cnn.reporting.compare.paired import Difference
-from deep_cnn.reporting.compare.picture import counted
 from deep_cnn.reporting.compare.runs import Row, Value, value
 from deep_cnn.reporting.result_text import shown
-from deep_cnn.runtime.format import duration
+from deep_cnn.runtime.format import duration, short_count
 
 TOLD_APART = {"seed", "model", "epochs"}  # flags that have a column of their own
 
@@ -42,7 +41,7 @@ def text_table(
             row.name,
             row.first.model,
             f"{size.parameters:,}" if size else "-",
-            counted(size.multiply_adds) if size else "-",
+            short_count(size.multiply_adds) if size else "-",
             _range([len(run.record.history) for run in row.runs]),
             duration(sum(run.seconds for run in row.runs) / len(row.runs)),
             with_spread(metric, value(row, "validation", metric)),
