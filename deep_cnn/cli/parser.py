@@ -25,12 +25,16 @@ def parse_flags(argv: list[str], options_class: type) -> dict[str, Any]:
     for f in fields:
         meta: dict[str, Any] = {"dest": f.name, "default": argparse.SUPPRESS}
         if f.metadata["kind"] is bool:
-            parser.add_argument(f"--{f.name}", nargs="?", const=True, type=_boolean, metavar="True|False", **meta)
+            parser.add_argument(
+                f"--{f.name}", nargs="?", const=True, type=_typed(f.name, _boolean), metavar="True|False", **meta
+            )
             parser.add_argument(f"--no_{f.name}", action="store_false", **meta)
         else:
             action = {"": "store", "words": "extend"}.get(f.metadata["many"], "append")
             several = {"nargs": "+"} if f.metadata["many"] == "words" else {}
-            parser.add_argument(f"--{f.name}", type=_typed(f.metadata["kind"]), action=action, **several, **meta)
+            parser.add_argument(
+                f"--{f.name}", type=_typed(f.name, f.metadata["kind"]), action=action, **several, **meta
+            )
     known = [f"--{f.name}" for f in fields]
     namespace, unknown = parser.parse_known_args([_underscored(word) for word in argv])
     if unknown:
@@ -71,7 +75,7 @@ def read_config_file(path: Path, options_class: type) -> dict[str, Any]:
         try:
             words = value if isinstance(value, list) else [value]
             typed = [_boolean(str(word)) if kind is bool else kind(word) for word in words]
-        except (ValueError, TypeError, argparse.ArgumentTypeError):
+        except (ValueError, TypeError):
             raise wrong("config", path, f"{key}: {value}: expected {_kind_name(kind)}") from None
         given[name] = typed if fields[name].metadata["many"] else typed[0]
     return given
@@ -89,18 +93,18 @@ def _boolean(word: str) -> bool:
     # bool("False") is True: the reason why hand-outs' --wandb=False turned tracking on
     values = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
     if word.lower() not in values:
-        raise argparse.ArgumentTypeError(f"{word!r}: expected True or False")
+        raise ValueError(word)
     return values[word.lower()]
 
 
-def _typed(kind: type) -> Callable[[str], Any]:
-    """A converter whose error says what was expected in words."""
+def _typed(name: str, kind: Callable[[str], Any]) -> Callable[[str], Any]:
+    """A converter of a flag's words whose error says what was expected."""
 
     def convert(word: str) -> Any:
         try:
             return kind(word)
         except ValueError:
-            raise argparse.ArgumentTypeError(f"{word!r}: expected {_kind_name(kind)}") from None
+            raise wrong(name, word, f"expected {_kind_name(kind)}") from None
 
     return convert
 
@@ -110,5 +114,6 @@ def _listed(words: list[str], many: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in parts if part.strip())
 
 
-def _kind_name(kind: type) -> str:
-    return {int: "a whole number", float: "a number", bool: "True or False", rate: "a number or auto"}.get(kind, "text")
+def _kind_name(kind: Callable[[str], Any]) -> str:
+    names = {int: "a whole number", float: "a number", rate: "a number or auto"}
+    return "True or False" if kind in (bool, _boolean) else names.get(kind, "text")

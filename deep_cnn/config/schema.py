@@ -28,9 +28,7 @@ class Config:
     # The nine flags of the course's hand-out, in its words
     epochs: int = flag(20, "number of epochs", group="course", low=1)
     batch_size: int = flag(128, "number of images in a batch", group="course", low=1, high=10**9)
-    model: str = flag(
-        "resnet101", "name of the network; python -m deep_cnn summary --list shows all names", group="course"
-    )
+    model: str = flag("resnet101", "name of the network; `summary --list` shows all names", group="course")
     pre: str = flag(
         "auto", "preprocessing of the images; auto: the one that the pretrained weights expect", group="course"
     )
