@@ -208,6 +208,74 @@ AUGMENTATION_PRESETS: dict[str, tuple[str, ...]] = {
 
 # ---- what people look at ---------------------------------------------------------------------------------------------
 
+
+@dataclass(frozen=True)
+class Figure(Row):
+    """A figure of a test set, NAME.png in the run's results. code: draws it, (task, decoded, targets, path); see reporting/plots.
+
+    description: its caption in the report; title: above it.
+    tasks: those that have it, as --task names them.
+    by_run: drawn by the run itself, so that trackers show it, and not only with the report.
+    section: of the report, that shows it.
+    """
+
+    title: str = ""
+    tasks: tuple[str, ...] = ()
+    by_run: bool = False
+    section: str = "test"
+
+
+_PLOTS = "deep_cnn.reporting.plots"
+FIGURES = _by_name(
+    Figure(
+        "confusion_matrix",
+        "Rows are the true classes; each row adds up to 100%.",
+        f"{_PLOTS}.confusion_matrix:draw",
+        title="Confusion matrix",
+        tasks=("classification",),
+        by_run=True,
+    ),
+    Figure(
+        "predicted_vs_true",
+        "Points on the line are predicted without error.",
+        f"{_PLOTS}.predicted_vs_true:draw",
+        title="Predicted and true values",
+        tasks=("regression",),
+        by_run=True,
+    ),
+    Figure(
+        "residuals",
+        "Without a pattern around the line, nothing simple is left to learn; if the points fall from left to right, extreme values "
+        "are predicted too close to the mean.",
+        f"{_PLOTS}.residuals:draw",
+        title="Residuals",
+        tasks=("regression",),
+    ),
+    Figure(
+        "reliability",
+        "Bars below the line: the network is over-confident.",
+        f"{_PLOTS}.reliability:draw",
+        title="Reliability",
+        tasks=("classification",),
+        section="calibration",
+    ),
+)
+
+# name: the part of the page, templates/sections/NAME.html; description: its heading; code: (record, photographs) -> the values of
+# that template, or None where the run has no such section. In the order of the page.
+_PAGE = "deep_cnn.reporting.report.sections"
+REPORT_SECTIONS = _by_name(
+    Row("command", "Command", f"{_PAGE}:command"),
+    Row("data", "Data and splits", f"{_PAGE}:data"),
+    Row("learning_curves", "Learning curves", f"{_PAGE}:learning_curves"),
+    Row("test", "Test", f"{_PAGE}:test"),
+    Row("mistakes", "Largest errors", f"{_PAGE}:mistakes"),
+    Row("explanations", "Explanations", f"{_PAGE}:explanations"),
+    Row("calibration", "Calibration", f"{_PAGE}:calibration"),
+    Row("cost", "Time and machine", f"{_PAGE}:cost"),
+    Row("versions", "Versions", f"{_PAGE}:versions"),
+)
+
 # name: of --trackers; code: (flags of the run, its files, the network in words, first epoch) -> Tracker
 TRACKERS = _by_name(
     Row(

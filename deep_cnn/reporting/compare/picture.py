@@ -12,10 +12,8 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from deep_cnn.reporting.compare.front import pareto_front
 from deep_cnn.reporting.compare.labels import place_labels
-from deep_cnn.reporting.plots.figures import BLUE, GREY, ORANGE, save, short_label
+from deep_cnn.reporting.plots.style import BLUE, DPI, GREY, ORANGE, save, short_label
 from deep_cnn.runtime.format import short_count
-
-DPI = 130  # of plots.save: names are laid out in its pixels
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from deep_cnn.config.identity import shown as shown_flag
+from deep_cnn.config.identity import flag_text
 from deep_cnn.config.registries import metric_row
 from deep_cnn.reporting.compare.paired import Difference
 from deep_cnn.reporting.compare.runs import Row, Value, value
@@ -108,7 +108,7 @@ def differing_flags(rows: Sequence[Row]) -> dict[str, str]:
     names = dict.fromkeys(name for row in rows for name in row.first.flags if name not in TOLD_APART)
     differing = [name for name in names if len({repr(row.first.flags.get(name)) for row in rows}) > 1]
     return (
-        {row.name: " ".join(f"{n}={shown_flag(row.first.flags.get(n))}" for n in differing) for row in rows}
+        {row.name: " ".join(f"{n}={flag_text(row.first.flags.get(n))}" for n in differing) for row in rows}
         if differing
         else {}
     )

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib.figure import Figure
 
-from deep_cnn.reporting.plots.figures import BLUE, ORANGE, save
+from deep_cnn.reporting.plots.style import BLUE, ORANGE, save
 from deep_cnn.training import loop
 from deep_cnn.training.optim.optimizers import follows_lr, optimizer_row
 

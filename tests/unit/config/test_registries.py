@@ -96,3 +96,31 @@ def test_tiff_is_an_image_in_any_spelling(tmp_path):
     pixels = decode(tmp_path / files.paths[1], Preprocessing(resize=16, crop=16))
     assert np.array_equal(pixels[:, 3, 3], [9, 200, 30])
     assert IMAGE_FORMATS["TIFF"].endings == (".tif", ".tiff")
+
+
+def test_every_section_of_the_report_has_its_part_of_the_page():
+    from pathlib import Path
+
+    from deep_cnn.reporting.report import page
+
+    folder = Path(page.__file__).parent / "templates" / "sections"
+    assert {file.stem for file in folder.glob("*.html")} == set(REGISTRIES["REPORT_SECTIONS"])
+    sections = {row.section for row in REGISTRIES["FIGURES"].values()}
+    assert sections <= set(REGISTRIES["REPORT_SECTIONS"])
+
+
+def told(task, decoded, targets, path):
+    path.write_text(f"{task.name} {decoded.shape}", encoding="utf-8")
+
+
+def test_a_row_is_all_that_a_figure_needs(monkeypatch, tmp_path):
+    from deep_cnn.config.registries import FIGURES, Figure
+    from deep_cnn.reporting.plots.of_task import draw, figures_of
+    from deep_cnn.tasks.base import new_task
+
+    monkeypatch.setitem(FIGURES, "told", Figure("told", "", f"{__name__}:told", title="Told", tasks=("multilabel",)))
+    task = new_task("multilabel", ("a", "b"))
+    rows = figures_of(task)
+    assert [row.name for row in rows] == ["told"]
+    draw(rows, task, np.zeros((3, 2)), np.zeros((3, 2)), tmp_path)
+    assert (tmp_path / "told.png").read_text(encoding="utf-8") == "multilabel (3, 2)"
