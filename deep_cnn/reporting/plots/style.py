@@ -12,7 +12,7 @@ import matplotlib
 from matplotlib import font_manager
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter, StrMethodFormatter
+from matplotlib.ticker import PercentFormatter, ScalarFormatter
 
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#666666"
 # DejaVu Sans, which matplotlib brings along, has no Chinese, Japanese, Korean or Indian letters: the systems' own fonts
@@ -36,11 +36,22 @@ def grid(panels: int, columns: int, width: float, height: float) -> tuple[Figure
     return figure, [figure.add_subplot(rows, columns, k + 1) for k in range(panels)]
 
 
+class PlainNumbers(ScalarFormatter):
+    """Numbers of an axis in full, "1,000,000": matplotlib would move a factor or an offset to the end of the axis."""
+
+    def __init__(self) -> None:
+        super().__init__(useOffset=False)
+        self.set_scientific(False)
+
+    def __call__(self, x: float, pos: int | None = None) -> str:
+        return f"{x:,.0f}" if abs(x) >= 10_000 else super().__call__(x, pos)
+
+
 def plain_numbers(ax: Axes) -> None:
-    """Write the numbers of linear axes in full, "1,000,000": matplotlib would move a factor or an offset to the end of the axis."""
+    """Write the numbers of linear axes in full."""
     for axis in (ax.xaxis, ax.yaxis):
         if axis.get_scale() == "linear":
-            axis.set_major_formatter(StrMethodFormatter("{x:,.10g}"))
+            axis.set_major_formatter(PlainNumbers())
 
 
 def percent_axis(ax: Axes) -> None:
