@@ -8,10 +8,18 @@ from deep_cnn.cli import main as command_line
 from deep_cnn.runtime.errors import LostPeer
 from deep_cnn.runtime.signals import Stopped
 
+BROKEN_PIPE = 141  # 128 + SIGPIPE: what a shell reports of other programs whose reader has left, as in `... -h | head`
 
-def main() -> None:
-    """Run one command and end the program with its exit code."""
-    code = command_line.main()
+
+def main() -> int:
+    """Run the command line as a process of its own; returns the exit code. The console script `deep_cnn` is this function."""
+    try:
+        code = command_line.main()
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Python flushes once more at its end: what is left goes nowhere
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return BROKEN_PIPE
     if code in (Stopped.exit_code, LostPeer.exit_code):
         # all is saved: a thread that still waits for a file server, or a GPU that waits for a process that is gone, must
         # not hold up the end until the scheduler kills
@@ -19,8 +27,8 @@ def main() -> None:
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
-    sys.exit(code)
+    return code
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -27,20 +27,20 @@ TINY = {
 
 @pytest.fixture
 def run_cli(tmp_path, monkeypatch):
-    """A function: flags (and a verb) -> (exit code, RunFiles). Outputs go below tmp_path; signals stay pytest's own."""
+    """A function: flags (and a command) -> (exit code, RunFiles). Outputs go below tmp_path; signals stay pytest's own."""
     from deep_cnn.cli.main import main
     from deep_cnn.runtime import signals
     from deep_cnn.runtime.run_files import RunFiles
 
     monkeypatch.chdir(tmp_path)
 
-    def run(verb: str | None = None, /, **flags):
+    def run(command: str | None = None, /, **flags):
         flags = {"root_dir": tmp_path, "run_name": "default"} | flags
         words = [f"--{name}={value}" for name, value in flags.items()]
         handlers = {s: signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)}
         monkeypatch.setattr(signals, "_requests", [])
         try:
-            code = main([*([verb] if verb else []), *words])
+            code = main([*([command] if command else []), *words])
         finally:
             for number, handler in handlers.items():
                 signal.signal(number, handler)

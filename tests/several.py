@@ -60,9 +60,9 @@ def free_port() -> int:
 class Several:
     """`count` processes of one command, or one without torchrun's variables."""
 
-    def __init__(self, server: Server, flags: list[str], folder: Path, count: int, verb: str | None = None):
+    def __init__(self, server: Server, flags: list[str], folder: Path, count: int, command: str | None = None):
         port = free_port()
-        words = [*([verb] if verb else []), *flags, f"--root_dir={folder}"]
+        words = [*([command] if command else []), *flags, f"--root_dir={folder}"]
         self.children = [
             Child(
                 server,
@@ -82,10 +82,10 @@ class Several:
 
 
 def finish(
-    server: Server, flags: list[str], folder: Path, count: int, verb: str | None = None
+    server: Server, flags: list[str], folder: Path, count: int, command: str | None = None
 ) -> tuple[RunFiles, list[str]]:
     """To the end; the run's files, and what each process said."""
-    several = Several(server, flags, folder, count, verb)
+    several = Several(server, flags, folder, count, command)
     codes = several.ended()
     assert codes == [0] * count, (codes, several.words())
     return RunFiles(folder / "outputs", "default"), [child.words() for child in several.children]

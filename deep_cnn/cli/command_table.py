@@ -4,39 +4,30 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Verb:
-    """A row of the table of verbs: its module has a dataclass `Options` of flags and a function `main(options) -> int`."""
+class Command:
+    """A row: deep_cnn/cli/commands/NAME.py has a dataclass `Options` of flags and a function `main(options) -> int`.
 
-    module: str
+    help: a phrase for -h. several: whether the processes of torchrun share its work.
+    """
+
     help: str
-    several: bool = False  # whether torchrun's processes share its work
+    several: bool = False
 
 
-VERBS = {
-    "train": Verb(
-        "deep_cnn.cli.commands.train", "train, validate and test a network (the verb when none is given)", True
+COMMANDS = {
+    "train": Command("train, validate and test a network (the default command)", several=True),
+    "evaluate": Command("compute the metrics of a finished run on one of its splits again", several=True),
+    "predict": Command("write a table of predictions for any images", several=True),
+    "search": Command("search hyperparameters; takes --space and the flags of train"),
+    "summary": Command("show a network's layers, shapes, parameters, multiply-adds and memory"),
+    "check": Command("check data, network and machine before a training; takes the flags of train"),
+    "compare": Command("compare finished runs in a table and a figure"),
+    "report": Command("write a run's report.html again"),
+    "verify_resume": Command(
+        "prove on this machine that a killed run resumes with bit-identical results; takes the flags of train",
+        several=True,
     ),
-    "evaluate": Verb("deep_cnn.cli.commands.evaluate", "score a finished run again on one of its splits", True),
-    "predict": Verb("deep_cnn.cli.commands.predict", "a table of predictions for any images", True),
-    "search": Verb(
-        "deep_cnn.cli.commands.search", "search hyper-parameters; takes the flags of training, fixed, and --space"
-    ),
-    "summary": Verb(
-        "deep_cnn.cli.commands.summary", "a network's layers, shapes, parameters, multiply-adds and memory"
-    ),
-    "check": Verb(
-        "deep_cnn.cli.commands.check", "look at data, network and machine before a run is queued; takes its flags"
-    ),
-    "compare": Verb("deep_cnn.cli.commands.compare", "finished runs side by side, and their metric against their size"),
-    "report": Verb("deep_cnn.cli.commands.report", "write a run's report.html again"),
-    "verify_resume": Verb(
-        "deep_cnn.cli.commands.verify_resume",
-        "prove on this machine that a killed run goes on bit by bit (takes training's flags)",
-        True,
-    ),
-    "explain": Verb("deep_cnn.cli.commands.explain", "pictures of what raises or lowers a score or a class"),
-    "export": Verb("deep_cnn.cli.commands.export", "the network as ONNX, TorchScript, PT2 or safetensors, checked"),
-    "prefetch": Verb(
-        "deep_cnn.cli.commands.prefetch", "download a network's weights ahead, for machines without internet"
-    ),
+    "explain": Command("draw which parts of an image raise or lower a score or a class"),
+    "export": Command("convert a network to ONNX, TorchScript, PT2 or safetensors, and check the result"),
+    "prefetch": Command("download pretrained weights or a public data set, for machines without internet"),
 }

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from deep_cnn.cli.command_table import VERBS
+from deep_cnn.cli.command_table import COMMANDS
 from deep_cnn.cli.parser import USAGE
 
 GROUPS = {
@@ -12,22 +12,22 @@ GROUPS = {
     "optimise": "Training",
     "machine": "Machine",
     "track": "Tracking",
-    "verb": "Flags",
+    "command": "Flags",
 }
 
 
-def help_text(verb: str, options_class: type, everything: bool) -> str:
+def help_text(command: str, options_class: type, everything: bool) -> str:
     """What -h (the course's and the most used flags) or --help_all prints."""
-    lines = [f"usage: {USAGE if verb == 'train' else f'python -m deep_cnn {verb} [--flag=value ...]'}", ""]
-    lines += [VERBS[verb].help[:1].upper() + VERBS[verb].help[1:] + "."]
+    lines = [f"usage: {USAGE if command == 'train' else f'python -m deep_cnn {command} [--flag=value ...]'}", ""]
+    lines += [COMMANDS[command].help[:1].upper() + COMMANDS[command].help[1:] + "."]
     for group, title in GROUPS.items():
         fields = [f for f in dataclasses.fields(options_class) if f.metadata["group"] == group]
-        fields = [f for f in fields if everything or group in ("course", "verb") or f.metadata["usual"]]
+        fields = [f for f in fields if everything or group in ("course", "command") or f.metadata["usual"]]
         if fields:
             lines += ["", f"{title}:"] + [_help_line(f) for f in fields]
-    if verb == "train":
-        lines += ["", "Verbs:"] + [f"  {name:<22}{row.help}" for name, row in VERBS.items()]
-        lines += ["", "VERB -h shows the flags of a verb; --help_all shows every flag of this one."]
+    if command == "train":
+        lines += ["", "Commands:"] + [f"  {name:<22}{row.help}" for name, row in COMMANDS.items()]
+        lines += ["", "COMMAND -h shows the flags of a command, --help_all all flags of this one."]
     return "\n".join(lines)
 
 

@@ -1,9 +1,9 @@
-"""The command line: verbs, flags, help. Imports neither torch nor the verbs' own work, so that -h answers at once."""
+"""The command line: commands, flags, help. Imports neither torch nor the commands' own work, so that -h answers at once."""
 
 import importlib
 import sys
 
-from deep_cnn.cli.command_table import VERBS
+from deep_cnn.cli.command_table import COMMANDS
 from deep_cnn.cli.help import help_text
 from deep_cnn.cli.parser import parse_flags
 from deep_cnn.config.recipes import with_recipe
@@ -23,17 +23,18 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _dispatch(argv: list[str]) -> int:
-    verb = argv.pop(0) if argv and not argv[0].startswith("-") else "train"
-    if verb not in VERBS:
-        raise ConfigError(f"{verb}: no such verb; there are {', '.join(VERBS)}.{nearest(verb, VERBS)}")
-    module = importlib.import_module(VERBS[verb].module)
+    command = argv.pop(0) if argv and not argv[0].startswith("-") else "train"
+    if command not in COMMANDS:
+        known = ", ".join(COMMANDS)
+        raise ConfigError(f"{command}: no such command; choose one of {known}.{nearest(command, COMMANDS)}")
+    module = importlib.import_module(f"deep_cnn.cli.commands.{command}")
     options_class = module.Options
     if any(word in ("-h", "--help", "--help_all", "--help-all") for word in argv):
-        print(help_text(verb, options_class, everything=any("all" in word for word in argv)))
+        print(help_text(command, options_class, everything=any("all" in word for word in argv)))
         return 0
-    if this_rank().world_size > 1 and not VERBS[verb].several:
-        instead = "give --processes_per_trial, and " if verb == "search" else ""
-        raise ConfigError(f"{verb}: is one process's work; {instead}start it without torchrun")
+    if this_rank().world_size > 1 and not COMMANDS[command].several:
+        instead = "use --processes_per_trial, and " if command == "search" else ""
+        raise ConfigError(f"{command}: runs in one process; {instead}start it without torchrun")
     given = parse_flags(argv, options_class)
     if issubclass(options_class, Config):
         return module.main(with_recipe(given, options_class))

@@ -6,16 +6,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
-from deep_cnn.cli.command_table import VERBS
-from deep_cnn.config.fields import rate
+from deep_cnn.cli.command_table import COMMANDS
+from deep_cnn.config.fields import rate, wrong
 from deep_cnn.runtime.errors import ConfigError, nearest
 
-USAGE = "python -m deep_cnn [VERB] [--flag=value ...]"
+USAGE = "python -m deep_cnn [COMMAND] [--flag=value ...]"
 
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        raise ConfigError(f"{message.removeprefix('argument ')}; -h shows the flags")
+        raise ConfigError(f"{message.removeprefix('argument ')}; -h lists the flags")
 
 
 def parse_flags(argv: list[str], options_class: type) -> dict[str, Any]:
@@ -25,22 +25,24 @@ def parse_flags(argv: list[str], options_class: type) -> dict[str, Any]:
     for f in fields:
         meta: dict[str, Any] = {"dest": f.name, "default": argparse.SUPPRESS}
         if f.metadata["kind"] is bool:
-            parser.add_argument(f"--{f.name}", nargs="?", const=True, type=_boolean, metavar="True|False", **meta)
+            parser.add_argument(
+                f"--{f.name}", nargs="?", const=True, type=_typed(f.name, _boolean), metavar="True|False", **meta
+            )
             parser.add_argument(f"--no_{f.name}", action="store_false", **meta)
         else:
             action = {"": "store", "words": "extend"}.get(f.metadata["many"], "append")
             several = {"nargs": "+"} if f.metadata["many"] == "words" else {}
-            parser.add_argument(f"--{f.name}", type=_typed(f.metadata["kind"]), action=action, **several, **meta)
+            parser.add_argument(
+                f"--{f.name}", type=_typed(f.name, f.metadata["kind"]), action=action, **several, **meta
+            )
     known = [f"--{f.name}" for f in fields]
     namespace, unknown = parser.parse_known_args([_underscored(word) for word in argv])
     if unknown:
         name = unknown[0].split("=")[0]
-        hint = (
-            nearest(name, known) if name.startswith("-") else " Flags are given as --name=value, several values as a,b."
-        )
-        if name in VERBS:
-            hint = f" A verb comes first: python -m deep_cnn {name} ..."
-        raise ConfigError(f"{name}: no such flag.{hint} -h shows the flags")
+        if name in COMMANDS:
+            raise ConfigError(f"{name}: a command comes first; python -m deep_cnn {name} ...")
+        hint = nearest(name, known) if name.startswith("-") else " Write flags as --name=value, several values as a,b."
+        raise ConfigError(f"{name}: no such flag; -h lists the flags.{hint}")
     given = vars(namespace)
     if given.get("config"):
         given = read_config_file(Path(given["config"]), options_class) | given
@@ -55,17 +57,17 @@ def read_config_file(path: Path, options_class: type) -> dict[str, Any]:
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
     except OSError as error:
-        raise ConfigError(f"--config={path}: cannot be read ({error.strerror})") from None
+        raise wrong("config", path, f"cannot be read ({error.strerror})") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"--config={path}: is not YAML ({str(error).splitlines()[0]})") from None
+        raise wrong("config", path, f"is not YAML ({str(error).splitlines()[0]})") from None
     if not isinstance(values, dict):
-        raise ConfigError(f"--config={path}: expected lines such as 'epochs: 20'")
+        raise wrong("config", path, "expected lines such as 'epochs: 20'")
     fields = {f.name: f for f in dataclasses.fields(options_class)}
     given = {}
     for key, value in values.items():
         name = str(key).lstrip("-").replace("-", "_")
         if name not in fields:
-            raise ConfigError(f"--config={path}: {key}: no such flag.{nearest(name, fields)}")
+            raise wrong("config", path, f"{key} is no flag.{nearest(name, fields)}")
         kind = fields[name].metadata["kind"]
         if value is None and fields[name].default is None:
             given[name] = None
@@ -73,8 +75,8 @@ def read_config_file(path: Path, options_class: type) -> dict[str, Any]:
         try:
             words = value if isinstance(value, list) else [value]
             typed = [_boolean(str(word)) if kind is bool else kind(word) for word in words]
-        except (ValueError, TypeError, argparse.ArgumentTypeError):
-            raise ConfigError(f"--config={path}: {key}: {value}: expected {_kind_name(kind)}") from None
+        except (ValueError, TypeError):
+            raise wrong("config", path, f"{key}: {value}: expected {_kind_name(kind)}") from None
         given[name] = typed if fields[name].metadata["many"] else typed[0]
     return given
 
@@ -91,18 +93,18 @@ def _boolean(word: str) -> bool:
     # bool("False") is True: the reason why hand-outs' --wandb=False turned tracking on
     values = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
     if word.lower() not in values:
-        raise argparse.ArgumentTypeError(f"{word!r}: expected True or False")
+        raise ValueError(word)
     return values[word.lower()]
 
 
-def _typed(kind: type) -> Callable[[str], Any]:
-    """A converter whose error says what was expected in words."""
+def _typed(name: str, kind: Callable[[str], Any]) -> Callable[[str], Any]:
+    """A converter of a flag's words whose error says what was expected."""
 
     def convert(word: str) -> Any:
         try:
             return kind(word)
         except ValueError:
-            raise argparse.ArgumentTypeError(f"{word!r}: expected {_kind_name(kind)}") from None
+            raise wrong(name, word, f"expected {_kind_name(kind)}") from None
 
     return convert
 
@@ -112,5 +114,6 @@ def _listed(words: list[str], many: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in parts if part.strip())
 
 
-def _kind_name(kind: type) -> str:
-    return {int: "a whole number", float: "a number", bool: "True or False", rate: "a number or auto"}.get(kind, "text")
+def _kind_name(kind: Callable[[str], Any]) -> str:
+    names = {int: "a whole number", float: "a number", rate: "a number or auto"}
+    return "True or False" if kind in (bool, _boolean) else names.get(kind, "text")

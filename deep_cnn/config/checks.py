@@ -2,8 +2,8 @@
 
 from typing import TYPE_CHECKING
 
-from deep_cnn.config.fields import parse_duration, parse_subset, positive_integer
-from deep_cnn.runtime.errors import ConfigError
+from deep_cnn.config.fields import parse_duration, parse_subset, positive_integer, wrong
+from deep_cnn.config.registries import OPTIMIZERS, known_as
 
 if TYPE_CHECKING:
     from deep_cnn.config.schema import Config
@@ -12,31 +12,42 @@ if TYPE_CHECKING:
 def check_combinations(config: "Config") -> None:
     """Raise ConfigError for flags that contradict each other, as far as that can be told without looking at the data."""
     if config.val_split + config.test_split >= 1:
-        raise ConfigError(
-            f"--val_split={config.val_split:g} --test_split={config.test_split:g}: "
-            "nothing would be left to train on; their sum must be below 1"
+        raise wrong(
+            "val_split",
+            f"{config.val_split:g} --test_split={config.test_split:g}",
+            "nothing would be left to train on",
+            "their sum must be below 1",
         )
-    if config.freeze not in ("none", "backbone") and not (config.freeze.isdecimal() and int(config.freeze) > 0):
-        raise ConfigError(f"--freeze={config.freeze}: expected none, backbone, or a number of stages from 1 on")
+    if config.freeze not in ("none", "backbone") and not positive_integer(config.freeze):
+        raise wrong("freeze", config.freeze, "expected none, backbone, or a number of stages from 1 on")
     if config.unfreeze_epoch is not None and config.freeze == "none":
-        raise ConfigError("--unfreeze_epoch: nothing is frozen; add --freeze=backbone or --freeze=N")
+        raise wrong("unfreeze_epoch", config.unfreeze_epoch, "nothing is frozen", "add --freeze=backbone or --freeze=N")
     if config.views and (config.freeze != "backbone" or config.unfreeze_epoch is not None):
-        raise ConfigError("--views: only with --freeze=backbone and without --unfreeze_epoch")
+        raise wrong("views", config.views, "works only with a backbone that stays frozen", "add --freeze=backbone")
     if config.small_epochs and config.freeze == "backbone" and config.unfreeze_epoch is None:
-        raise ConfigError(
-            "--small_epochs: not with a frozen backbone, whose features are of images as they are tested "
-            "(--small_epochs=0 where a recipe sets it)"
+        raise wrong(
+            "small_epochs",
+            config.small_epochs,
+            "does not work with a frozen backbone, whose features are computed from full-size images",
+            "use --small_epochs=0",
         )
-    if config.nesterov and (config.optimizer not in ("sgd", "muon") or config.momentum == 0):
-        raise ConfigError("--nesterov: only with --optimizer=sgd or muon, and a --momentum above 0")
+    if config.nesterov:
+        fitting = [row.name for row in OPTIMIZERS.values() if "nesterov" in row.flags]
+        if known_as(config.optimizer, fitting) is None or config.momentum == 0:
+            raise wrong(
+                "nesterov",
+                config.nesterov,
+                f"works only with --optimizer={' or '.join(fitting)} and a --momentum above 0",
+                "use --no_nesterov",
+            )
     if config.grad_accumulation != "auto" and not positive_integer(config.grad_accumulation):
-        raise ConfigError(f"--grad_accumulation={config.grad_accumulation}: expected auto or a whole number from 1 on")
+        raise wrong("grad_accumulation", config.grad_accumulation, "expected auto or a whole number from 1 on")
     if config.workers != "auto" and not config.workers.isdecimal():
-        raise ConfigError(f"--workers={config.workers}: expected auto or a whole number")
+        raise wrong("workers", config.workers, "expected auto or a whole number")
     if not config.run_name or set(config.run_name) & set('/\\:*?"<>|\n') or config.run_name in (".", ".."):
-        raise ConfigError(f"--run_name={config.run_name}: it names files, so use letters, digits, '.', '_' and '-'")
+        raise wrong("run_name", config.run_name, "it names files", "use letters, digits, '.', '_' and '-'")
     if config.subset_order != "stratified" and config.subset is None:
-        raise ConfigError(f"--subset_order={config.subset_order}: orders what --subset takes; add --subset=15000")
+        raise wrong("subset_order", config.subset_order, "works only with --subset", "add --subset=15000, for example")
     parse_subset(config.subset)
     parse_duration("max_time", config.max_time)
     parse_duration("peer_timeout", config.peer_timeout)

@@ -2,8 +2,11 @@
 
 import dataclasses
 import math
+import operator
+from collections.abc import Mapping
 from typing import Any
 
+from deep_cnn.config.registries import known_as
 from deep_cnn.runtime.errors import ConfigError, nearest
 
 
@@ -26,7 +29,7 @@ def flag(
 
     Args:
         kind: type of its value; by default that of `default`.
-        choices: the values it takes.
+        choices: the values it takes, such as the names of a registry ("timm/NAME" stands for any such name).
         low, high: bounds that are allowed; above, below: bounds that are not.
         usual: shown by -h, not only by --help_all.
         identity: whether another value makes another run.
@@ -54,28 +57,41 @@ def rate(text: str | float) -> float | str:
     return "auto" if text == "auto" else float(text)
 
 
+def wrong(flag: str, value: Any, problem: str, hint: str = "") -> ConfigError:
+    """The mistake of a flag's value, to be raised: "--flag=value: problem; hint"."""
+    return ConfigError(f"--{flag}={value}: {problem}{'; ' if hint else ''}{hint}")
+
+
 def check_ranges(options: Any) -> None:
     """Raise ConfigError for the first flag of a dataclass of flags whose value is out of its range or choices."""
     for f in dataclasses.fields(options):
-        value, meta = getattr(options, f.name), f.metadata
-        if value is None or (value == f.default and not meta["choices"]):
+        value = getattr(options, f.name)
+        if value is None or (value == f.default and not f.metadata["choices"]):
             continue
-        if meta["choices"] and value not in meta["choices"]:
-            known = ", ".join(meta["choices"])
-            raise ConfigError(
-                f"--{f.name}={value}: unknown; choose one of {known}.{nearest(str(value), meta['choices'])}"
-            )
-        if isinstance(value, float) and not math.isfinite(value):
-            raise ConfigError(f"--{f.name}={value}: expected a finite number")
-        bounds = {
-            "at least": (meta["low"], lambda v, bound: v >= bound),
-            "at most": (meta["high"], lambda v, bound: v <= bound),
-            "above": (meta["above"], lambda v, bound: v > bound),
-            "below": (meta["below"], lambda v, bound: v < bound),
-        }
-        for word, (bound, holds) in bounds.items() if not isinstance(value, str) else ():
-            if bound is not None and not holds(value, bound):
-                raise ConfigError(f"--{f.name}={value}: out of range; it must be {word} {bound:g}")
+        for word in value if f.metadata["many"] else (value,):
+            if reason := problem(f.metadata, word):
+                raise wrong(f.name, word, reason)
+
+
+def problem(metadata: Mapping[str, Any], value: Any) -> str:
+    """What is wrong with a value, of its flag's kind, in view of the flag's choices and bounds; "" if it is allowed."""
+    choices = metadata["choices"]
+    if choices and known_as(value, choices) is None:
+        return f"unknown; choose one of {', '.join(choices)}.{nearest(str(value), choices)}"
+    if isinstance(value, str):
+        return ""
+    if isinstance(value, float) and not math.isfinite(value):
+        return "expected a finite number"
+    bounds = {
+        "at least": (metadata["low"], operator.ge),
+        "at most": (metadata["high"], operator.le),
+        "above": (metadata["above"], operator.gt),
+        "below": (metadata["below"], operator.lt),
+    }
+    for word, (bound, holds) in bounds.items():
+        if bound is not None and not holds(value, bound):
+            return f"out of range; it must be {word} {bound:g}"
+    return ""
 
 
 def positive_integer(text: str) -> bool:
@@ -91,7 +107,7 @@ def parse_subset(text: str | None) -> int | float | None:
     except ValueError:
         value = 0
     if not value > 0 or (isinstance(value, float) and value > 1):  # NaN is not above 0
-        raise ConfigError(f"--subset={text}: expected a number of images (5000) or a share of them (0.1)")
+        raise wrong("subset", text, "expected a number of images (5000) or a share of them (0.1)")
     return value
 
 
@@ -109,5 +125,5 @@ def parse_duration(name: str, text: str | None) -> float | None:
     except (ValueError, KeyError, IndexError):
         seconds = -1.0
     if not 0 < seconds < float("inf"):
-        raise ConfigError(f"--{name}={text}: expected a duration such as 23:30:00, 90s, 10m or 2h")
+        raise wrong(name, text, "expected a duration such as 23:30:00, 90s, 10m or 2h")
     return seconds

@@ -71,15 +71,20 @@ def differences(ours: dict[str, Any], saved: dict[str, Any]) -> list[str]:
     # a flag that an older version did not have was at what is its default now
     before = _as_json(Config().identity()) | saved["flags"]
     names = [name for name, value in ours["flags"].items() if value != before[name]]
-    found = [f"--{name} was {shown(before[name])}, is {shown(ours['flags'][name])}" for name in names]
+    found = [f"--{name} was {flag_text(before[name])}, is {flag_text(ours['flags'][name])}" for name in names]
     if ours["data"] != saved["data"]:
         found.append("the images or the table have changed")
     return found
 
 
-def shown(value: Any) -> str:
+def flag_text(value: Any) -> str:
+    """A flag's value for people; `not set` where there is none."""
     return (
-        "not set" if value in (None, [], "") else ",".join(map(str, value)) if isinstance(value, list) else str(value)
+        "not set"
+        if value in (None, [], (), "")
+        else ",".join(map(str, value))
+        if isinstance(value, (list, tuple))
+        else str(value)
     )
 
 

@@ -2,8 +2,9 @@
 
 from typing import Any
 
+from deep_cnn.config.fields import wrong
 from deep_cnn.config.schema import Config
-from deep_cnn.runtime.errors import ConfigError, nearest
+from deep_cnn.runtime.errors import nearest
 
 # A recipe is a row: the defaults that it changes. A flag on the command line wins over its recipe.
 RECIPES: dict[str, dict[str, Any]] = {
@@ -61,14 +62,15 @@ def with_recipe(given: dict[str, Any], options_class: type[Config] = Config) -> 
     """The run that flags ask for: defaults, then the recipe's, then the flags themselves."""
     recipe = given.get("recipe", "finetune")
     if recipe not in RECIPES:
-        raise ConfigError(f"--recipe={recipe}: unknown; there are {', '.join(RECIPES)}.{nearest(recipe, RECIPES)}")
+        raise wrong("recipe", recipe, f"unknown; choose one of {', '.join(RECIPES)}.{nearest(recipe, RECIPES)}")
     return options_class(**(RECIPES[recipe] | given))
 
 
 def recipe_line(config: Config) -> str:
-    """What the recipe of a run sets, and which of that was given otherwise: a line for its log."""
+    """What the recipe of a run sets, and which of it the command line overrides: a line for its log."""
     recipe = RECIPES[config.recipe]
     kept = [f"--{name}={value}" for name, value in recipe.items() if getattr(config, name) == value]
     other = [f"--{name}={getattr(config, name)}" for name in recipe if getattr(config, name) != recipe[name]]
-    said = " ".join(kept) or "no default is changed"
-    return f"Recipe {config.recipe}: {said}" + (f"; given otherwise: {' '.join(other)}" if other else "")
+    if not recipe:
+        return f"Recipe: {config.recipe} (default settings)"
+    return f"Recipe: {config.recipe} ({' '.join(kept)})" + (f"; overridden: {' '.join(other)}" if other else "")

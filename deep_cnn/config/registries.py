@@ -1,13 +1,15 @@
 """What a flag offers as choices, a row each: names, labels and where the code is. Imports nothing to its right.
 
-A row's `code` is "module:attribute"; the layer to the right that uses it calls `resolve`.
+A row's `code` is "module:attribute"; the layer to the right that uses it calls `resolve`. Flags' choices, -h, the manual's
+tables and the report come from these rows, so a new optimizer, loss, schedule, tracker, report section or image format is a
+row here and, where the code does not exist yet, one file.
 """
 
 import importlib
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 
 def resolve(code: str) -> Any:
@@ -16,7 +18,275 @@ def resolve(code: str) -> Any:
     return getattr(importlib.import_module(module), attribute)
 
 
-# --- metrics ---------------------------------------------------------------------------------------------------------
+@dataclass(frozen=True)
+class Row:
+    """A row of a registry.
+
+    name: what the flag takes; a name such as "timm/NAME" stands for any name with that prefix.
+    description: a phrase for -h and the manual.
+    code: "module:attribute".
+    """
+
+    name: str
+    description: str
+    code: str
+
+
+AnyRow = TypeVar("AnyRow", bound=Row)
+FAMILY = "/NAME"  # ends the name of a row that stands for many: "timm/NAME"
+
+
+def _by_name(*rows: AnyRow) -> dict[str, AnyRow]:
+    return {row.name: row for row in rows}
+
+
+def known_as(value: object, names: Iterable[str]) -> str | None:
+    """The name among a registry's names that a flag's value is or belongs to ("timm/lion" to "timm/NAME"); None if there is none."""
+    for name in names:
+        if value == name or (
+            name.endswith(FAMILY) and str(value).startswith(prefix := name[: -len("NAME")]) and value != prefix
+        ):
+            return name
+    return None
+
+
+# ---- training --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Optimizer(Row):
+    """code: a class or function that takes parameter groups; of a family such as timm/NAME, the name first.
+
+    flags: the flags that it takes as keyword arguments of the same name.
+    fused: whether it has a fused form (one pass over the parameters instead of one per operation).
+    highest_lr: the last rate that --lr=auto tries; Adam's steps have the size of the rate itself: 1 is far beyond any use.
+    orthogonal: whether it turns the backbone's filters, with a rate of its own (see training/optim/muon.py).
+    """
+
+    flags: tuple[str, ...] = ()
+    fused: bool = False
+    highest_lr: float = 1.0
+    orthogonal: bool = False
+
+
+OPTIMIZERS = _by_name(
+    Optimizer("adamw", "Adam with decoupled weight decay", "torch.optim:AdamW", fused=True),
+    Optimizer("adam", "Adam with weight decay as an L2 penalty", "torch.optim:Adam", fused=True),
+    Optimizer(
+        "sgd",
+        "stochastic gradient descent with momentum",
+        "torch.optim:SGD",
+        flags=("momentum", "nesterov"),
+        fused=True,
+        highest_lr=10.0,
+    ),
+    Optimizer(
+        "muon",
+        "Muon for the backbone's filters, SGD for everything else",
+        "deep_cnn.training.optim.muon:Muon",
+        flags=("momentum", "nesterov"),
+        highest_lr=10.0,
+        orthogonal=True,
+    ),
+    Optimizer(
+        "timm/NAME",
+        "an optimizer of timm, such as timm/lion",
+        "deep_cnn.training.optim.timm_optimizers:create",
+        flags=("momentum",),
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Schedule(Row):
+    """code: (step, steps, warmup) -> factor on the learning rate; see training/optim/schedules.py.
+
+    own_rise: whether it rises by itself, so that --warmup does not apply.
+    """
+
+    own_rise: bool = False
+
+
+_SCHEDULES = "deep_cnn.training.optim.schedules"
+SCHEDULES = _by_name(
+    Schedule("cosine", "falls to 0 along a cosine", f"{_SCHEDULES}:cosine"),
+    Schedule("onecycle", "rises for 30% of the steps, then falls", f"{_SCHEDULES}:onecycle", own_rise=True),
+    Schedule("triangle", "rises and falls linearly", f"{_SCHEDULES}:triangle"),
+    Schedule("step", "a tenth after each third of the steps", f"{_SCHEDULES}:step_decay"),
+    Schedule("plateau", "a tenth when validation stops improving", f"{_SCHEDULES}:constant"),
+    Schedule("constant", "stays the same", f"{_SCHEDULES}:constant"),
+)
+
+
+@dataclass(frozen=True)
+class Loss(Row):
+    """code: (outputs, targets, reduction="none") -> losses, as torch.nn.functional has them; tasks: whose loss it can be, as
+    --task names them. A task's default is the first row that names it."""
+
+    tasks: tuple[str, ...] = ()
+
+
+LOSSES = _by_name(
+    Loss("cross_entropy", "cross-entropy", "torch.nn.functional:cross_entropy", ("classification",)),
+    Loss(
+        "bce",
+        "binary cross-entropy of each label",
+        "torch.nn.functional:binary_cross_entropy_with_logits",
+        ("multilabel",),
+    ),
+    Loss("mse", "mean squared error", "torch.nn.functional:mse_loss", ("regression",)),
+    Loss("huber", "Huber's, less sensitive to outliers", "torch.nn.functional:huber_loss", ("regression",)),
+)
+
+# ---- data ------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class ImageFormat(Row):
+    """code: (bytes, path) -> uint8 (3, H, W), see data/decode.py; endings: of file names, in lower case.
+
+    magic: how the bytes of such a file begin: the content and not the ending decides on the reader.
+    """
+
+    endings: tuple[str, ...] = ()
+    magic: tuple[bytes, ...] = ()
+
+
+_PILLOW = "deep_cnn.data.decode:read_by_pillow"
+IMAGE_FORMATS = _by_name(
+    ImageFormat("JPEG", "", "deep_cnn.data.decode:read_jpeg", (".jpg", ".jpeg"), (b"\xff\xd8\xff",)),
+    ImageFormat("PNG", "", _PILLOW, (".png",), (b"\x89PNG",)),
+    ImageFormat("WebP", "", _PILLOW, (".webp",), (b"RIFF",)),
+    ImageFormat("BMP", "", _PILLOW, (".bmp",), (b"BM",)),
+    ImageFormat("GIF", "first frame", _PILLOW, (".gif",), (b"GIF8",)),
+    ImageFormat("TIFF", "first page", _PILLOW, (".tif", ".tiff"), (b"II*\0", b"MM\0*")),
+)
+IMAGE_ENDINGS = frozenset(ending for row in IMAGE_FORMATS.values() for ending in row.endings)
+
+
+@dataclass(frozen=True)
+class Augmentation(Row):
+    """One step of a chain. code: the class of the step, called with `arguments`; see data/augment/steps.py.
+
+    before: the steps that come first where --augment names this one alone.
+    """
+
+    arguments: tuple[Any, ...] = ()
+    before: tuple[str, ...] = ()
+
+
+_STEPS, _POLICY = "deep_cnn.data.augment.steps", "deep_cnn.data.augment.policies:Policy"
+AUGMENTATIONS = _by_name(
+    Augmentation("crop", "35% to 100% of the image, resized", f"{_STEPS}:ResizedCrop", ((0.35, 1.0),)),
+    # Inception's range, for training from scratch on many images
+    Augmentation("zoom", "8% to 100% of the image, resized", f"{_STEPS}:ResizedCrop", ((0.08, 1.0),)),
+    # 4 black pixels at 32: He et al. 2015
+    Augmentation(
+        "shift", "shift by up to an eighth of the side, black border", f"{_STEPS}:ShiftedCrop", (8, "constant")
+    ),
+    # 2 mirrored pixels at 32: Jordan 2024
+    Augmentation("translate", "shift by up to a 16th, mirrored border", f"{_STEPS}:ShiftedCrop", (16, "reflect")),
+    Augmentation("flip", "mirror left and right", f"{_STEPS}:Flip", (-1,)),
+    Augmentation("alternate", "mirror in every other epoch", f"{_STEPS}:AlternatingFlip", (-1,)),
+    Augmentation("vflip", "mirror top and bottom", f"{_STEPS}:Flip", (-2,)),
+    Augmentation("rotation", "rotate by up to 15 degrees", f"{_STEPS}:Rotation", (15,)),
+    Augmentation("colour", "brightness, contrast and saturation by up to 20%", f"{_STEPS}:Colour", (0.2,)),
+    Augmentation("erasing", "a grey box in a tenth of the images", f"{_STEPS}:Erasing", (0.1,)),
+    Augmentation("cutout", "a grey square of half the side", f"{_STEPS}:Cutout"),
+    # alone: behind crop and flip; in a list: as listed
+    Augmentation("trivialaugment", "TrivialAugment", _POLICY, ("trivialaugment",), before=("crop", "flip")),
+    Augmentation("randaugment", "RandAugment", _POLICY, ("randaugment",), before=("crop", "flip")),
+    Augmentation("autoaugment", "AutoAugment", _POLICY, ("autoaugment",), before=("crop", "flip")),
+)
+AUGMENTATION_PRESETS: dict[str, tuple[str, ...]] = {
+    "none": (),
+    "basic": ("crop", "flip", "colour"),
+    "strong": ("zoom", "flip", "trivialaugment", "erasing"),  # torchvision's training reference since 2021
+    "cifar": ("shift", "flip"),
+    "cifar_fast": ("translate", "alternate"),
+}
+
+# ---- what people look at ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Figure(Row):
+    """A figure of a test set, NAME.png in the run's results. code: draws it, (task, decoded, targets, path); see reporting/plots.
+
+    description: its caption in the report; title: above it.
+    tasks: those that have it, as --task names them.
+    by_run: drawn by the run itself, so that trackers show it, and not only with the report.
+    section: of the report, that shows it.
+    """
+
+    title: str = ""
+    tasks: tuple[str, ...] = ()
+    by_run: bool = False
+    section: str = "test"
+
+
+_PLOTS = "deep_cnn.reporting.plots"
+FIGURES = _by_name(
+    Figure(
+        "confusion_matrix",
+        "Rows are the true classes; each row adds up to 100%.",
+        f"{_PLOTS}.confusion_matrix:draw",
+        title="Confusion matrix",
+        tasks=("classification",),
+        by_run=True,
+    ),
+    Figure(
+        "predicted_vs_true",
+        "Points on the line are predicted without error.",
+        f"{_PLOTS}.predicted_vs_true:draw",
+        title="Predicted and true values",
+        tasks=("regression",),
+        by_run=True,
+    ),
+    Figure(
+        "residuals",
+        "Without a pattern around the line, nothing simple is left to learn; if the points fall from left to right, extreme values "
+        "are predicted too close to the mean.",
+        f"{_PLOTS}.residuals:draw",
+        title="Residuals",
+        tasks=("regression",),
+    ),
+    Figure(
+        "reliability",
+        "Bars below the line: the network is over-confident.",
+        f"{_PLOTS}.reliability:draw",
+        title="Reliability",
+        tasks=("classification",),
+        section="calibration",
+    ),
+)
+
+# name: the part of the page, templates/sections/NAME.html; description: its heading; code: (record, photographs) -> the values of
+# that template, or None where the run has no such section. In the order of the page.
+_PAGE = "deep_cnn.reporting.report.sections"
+REPORT_SECTIONS = _by_name(
+    Row("command", "Command", f"{_PAGE}:command"),
+    Row("data", "Data and splits", f"{_PAGE}:data"),
+    Row("learning_curves", "Learning curves", f"{_PAGE}:learning_curves"),
+    Row("test", "Test", f"{_PAGE}:test"),
+    Row("mistakes", "Largest errors", f"{_PAGE}:mistakes"),
+    Row("explanations", "Explanations", f"{_PAGE}:explanations"),
+    Row("calibration", "Calibration", f"{_PAGE}:calibration"),
+    Row("cost", "Time and machine", f"{_PAGE}:cost"),
+    Row("versions", "Versions", f"{_PAGE}:versions"),
+)
+
+# name: of --trackers; code: (flags of the run, its files, the network in words, first epoch) -> Tracker
+TRACKERS = _by_name(
+    Row(
+        "tensorboard",
+        "TensorBoard, in outputs/tensorboard",
+        "deep_cnn.reporting.trackers.tensorboard:TensorBoardTracker",
+    ),
+    Row("wandb", "Weights & Biases", "deep_cnn.reporting.trackers.wandb:WandbTracker"),
+)
+
+# ---- metrics -----------------------------------------------------------------------------------------------------------
 
 
 def any_names(names: Sequence[str]) -> bool:

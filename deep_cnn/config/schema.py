@@ -1,6 +1,6 @@
 """Every flag of a training run: default, help, range and choices in one place.
 
-`flag()` describes one flag of any verb; `Config` is the training run's. The flags that change no number of the result
+`flag()` describes one flag of any command; `Config` is the training run's. The flags that change no number of the result
 (where things lie, how many workers, what is tracked) are marked `identity=False`: two runs that differ only in those
 are the same run.
 """
@@ -13,7 +13,10 @@ from typing import Any
 
 from deep_cnn.config.checks import check_combinations
 from deep_cnn.config.fields import check_ranges, flag, rate
+from deep_cnn.config.registries import AUGMENTATION_PRESETS, AUGMENTATIONS, LOSSES, OPTIMIZERS, SCHEDULES, TRACKERS
 
+# presets, and policies that stand alone
+AUGMENTS = (*AUGMENTATION_PRESETS, *(row.name for row in AUGMENTATIONS.values() if row.before))
 TTA = ("none", "flip", "shift")
 PLACES365 = "input/places365standard_easyformat/places365_standard"
 
@@ -24,212 +27,271 @@ class Config:
 
     # The nine flags of the course's hand-out, in its words
     epochs: int = flag(20, "number of epochs", group="course", low=1)
-    batch_size: int = flag(
-        128, "number of images in a batch, for one step of the optimizer", group="course", low=1, high=10**9
+    batch_size: int = flag(128, "number of images in a batch", group="course", low=1, high=10**9)
+    model: str = flag("resnet101", "name of the network; `summary --list` shows all names", group="course")
+    pre: str = flag(
+        "auto", "preprocessing of the images; auto: the one that the pretrained weights expect", group="course"
     )
-    model: str = flag("resnet101", "name of the pre-trained network", group="course")
-    pre: str = flag("auto", "pre-processing: auto = the one that belongs to the weights", group="course")
     lr: float | str = flag(
-        1e-3, "learning rate of the new head; auto = by a range test", group="course", kind=rate, above=0.0
+        1e-3, "learning rate of the new head; auto: chosen by a range test", group="course", kind=rate, above=0.0
     )
-    run_name: str = flag("default", "name of this run: its files bear it", group="course", identity=False)
-    root_dir: str = flag(".", "root directory of the project; outputs/ is made in it", group="course", identity=False)
+    run_name: str = flag("default", "name of this run and of its files", group="course", identity=False)
+    root_dir: str = flag(
+        ".", "root directory of the project, where outputs/ is created", group="course", identity=False
+    )
     data_dir: str = flag(PLACES365, "folder of images, relative to the root directory", group="course", identity=False)
     wandb: bool = flag(False, "log to Weights & Biases", group="course", identity=False)
 
     dataset: str | None = flag(
         None,
-        "a public data set, read by torchvision from DATA_DIR (input by default)",
+        "public data set to use instead of your own images; read from --data_dir (by default input)",
         group="data",
         kind=str,
         choices=("cifar10", "cifar100"),
         usual=True,
         identity=False,
     )
-    download: bool = flag(True, "fetch a --dataset that is missing", group="data", identity=False)
+    download: bool = flag(True, "download --dataset if it is missing", group="data", identity=False)
     metadata: str | None = flag(
         None,
-        "table of scores or labels (.csv or .tsv, or a folder that holds one)",
+        "table of scores or labels: a .csv or .tsv file, or a folder with one",
         group="data",
         kind=str,
         usual=True,
         identity=False,
     )
     image_column: str | None = flag(
-        None, "column that names the image: a path, file name or stem", group="data", kind=str, usual=True
+        None,
+        "column of the table with the image's path or file name (with or without its ending)",
+        group="data",
+        kind=str,
+        usual=True,
     )
     target: tuple[str, ...] = flag(
-        (), "column, or columns, to predict", group="data", kind=str, many="comma", usual=True
+        (), "column to predict, or several separated by commas", group="data", kind=str, many="comma", usual=True
     )
     where: tuple[str, ...] = flag(
         (),
-        'keep rows where e.g. "num_votes>=5" (== != < <= > >=); repeat for several',
+        'use only rows that meet a condition, such as "num_votes>=5" (== != < <= > >=); may be repeated',
         group="data",
         kind=str,
         many="repeat",
     )
     group: str | None = flag(
-        None, "column (a city, a place) whose rows never part company in a split", group="data", kind=str
+        None, "column (for example the city); rows with the same value stay in one split", group="data", kind=str
     )
-    split_column: str | None = flag(None, "column that says train, val or test", group="data", kind=str)
-    study_id: str | None = flag(None, "Place Pulse: one study, several (A,B), or all", group="data", kind=str)
+    split_column: str | None = flag(None, "column with each image's split: train, val or test", group="data", kind=str)
+    study_id: str | None = flag(
+        None, "Place Pulse: the study to learn, several separated by commas, or all", group="data", kind=str
+    )
     task: str = flag(
-        "auto", "what is learnt", group="data", choices=("auto", "classification", "multilabel", "regression")
+        "auto",
+        "what to learn; auto: decided by the data",
+        group="data",
+        choices=("auto", "classification", "multilabel", "regression"),
     )
     val_split: float = flag(
-        0.15, "share carved out for validation where there is none", group="data", low=0.0, below=1.0, usual=True
+        0.15,
+        "share of the training images held out for validation if there is no validation set",
+        group="data",
+        low=0.0,
+        below=1.0,
+        usual=True,
     )
     test_split: float = flag(
-        0.15, "share carved out for the test where there is none", group="data", low=0.0, below=1.0, usual=True
+        0.15,
+        "share of the training images held out for testing if there is no test set",
+        group="data",
+        low=0.0,
+        below=1.0,
+        usual=True,
     )
-    val_folder: str = flag("val", "folder of validation images in the data folder", group="data")
-    test_folder: str = flag("test", "folder of test images in the data folder", group="data")
+    val_folder: str = flag("val", "name of the folder of validation images, inside --data_dir", group="data")
+    test_folder: str = flag("test", "name of the folder of test images, inside --data_dir", group="data")
     subset: str | None = flag(
         None,
-        "train on so many images (5000) or such a share (0.1) of the training set, stratified",
+        "train on a number (5000) or a share (0.1) of the training images, stratified",
         group="data",
         kind=str,
         usual=True,
     )
     subset_order: str = flag(
         "stratified",
-        "which images --subset takes; lab = the first in the order of numpy.random.RandomState(2147483647)",
+        "which images --subset takes; lab: the first in the order of numpy.random.RandomState(2147483647)",
         group="data",
         choices=("stratified", "lab"),
     )
     image_size: int | None = flag(
         None,
-        "side of the network's input in pixels; by default the weights' own",
+        "side of the network's input in pixels; by default that of the pretrained weights",
         group="data",
         kind=int,
         low=8,
         high=4096,
         usual=True,
     )
-    fit: str = flag("crop", "how a photograph becomes a square", group="data", choices=("crop", "squash", "pad"))
-    on_bad_image: str = flag(
-        "error", "an unreadable image stops the run, or is left out and listed", group="data", choices=("error", "skip")
+    fit: str = flag(
+        "crop",
+        "how to make images square: cut the middle out, squash, or pad with grey",
+        group="data",
+        choices=("crop", "squash", "pad"),
     )
-    oversample: bool = flag(False, "draw rare classes (or rare scores) more often", group="data")
-    class_weights: bool = flag(False, "weigh rare classes (or rare scores) more in the loss", group="data")
+    on_bad_image: str = flag(
+        "error",
+        "what to do with an unreadable image: stop the run, or leave it out and list it",
+        group="data",
+        choices=("error", "skip"),
+    )
+    oversample: bool = flag(False, "draw images of rare classes (or with rare scores) more often", group="data")
+    class_weights: bool = flag(
+        False, "give images of rare classes (or with rare scores) more weight in the loss", group="data"
+    )
 
-    weights: str = flag("pretrained", "pretrained, none, a file or a URL", group="model", usual=True)
-    dropout: float = flag(0.0, "dropout before the head", group="model", low=0.0, below=1.0)
-    freeze: str = flag("none", "none, backbone, or N: the first N stages stay as they are", group="model", usual=True)
+    weights: str = flag(
+        "pretrained", "initial weights: pretrained, none (random), a file or a URL", group="model", usual=True
+    )
+    dropout: float = flag(0.0, "dropout rate before the head", group="model", low=0.0, below=1.0)
+    freeze: str = flag(
+        "none",
+        "part of the network that is not trained: none, backbone, or N for its first N stages",
+        group="model",
+        usual=True,
+    )
     unfreeze_epoch: int | None = flag(
-        None, "train the frozen part, too, from this epoch on", group="model", kind=int, low=1
+        None, "epoch from which the frozen part is trained as well", group="model", kind=int, low=1
     )
     views: int = flag(
         0,
-        "with a frozen backbone: keep the features of so many augmented views of each image (0: none)",
+        "with a frozen backbone: number of augmented views of each image whose features are kept (0: no views)",
         group="model",
         low=0,
     )
 
     recipe: str = flag(
         "finetune",
-        "a named set of defaults: finetune, probe, scratch, cifar_fast or tutorial",
+        "named set of defaults: finetune, probe, scratch, cifar_fast or tutorial",
         group="optimise",
         usual=True,
     )
     loss: str = flag(
         "auto",
-        "auto = cross_entropy, bce or mse, by the task",
+        "loss function; auto: cross_entropy, bce or mse, depending on the task",
         group="optimise",
-        choices=("auto", "cross_entropy", "bce", "mse", "huber"),
+        choices=("auto", *LOSSES),
     )
-    optimizer: str = flag("adamw", "optimizer", group="optimise", choices=("adamw", "adam", "sgd", "muon"), usual=True)
-    momentum: float = flag(0.9, "momentum of sgd and muon", group="optimise", low=0.0, below=1.0)
-    nesterov: bool = flag(False, "Nesterov's momentum, with sgd or muon", group="optimise")
+    optimizer: str = flag(
+        "adamw",
+        "optimizer; timm/NAME stands for any optimizer of timm, for example timm/lion",
+        group="optimise",
+        choices=tuple(OPTIMIZERS),
+        usual=True,
+    )
+    momentum: float = flag(
+        0.9, "momentum, for optimizers that have one (sgd, muon, some of timm)", group="optimise", low=0.0, below=1.0
+    )
+    nesterov: bool = flag(False, "use Nesterov momentum (sgd and muon only)", group="optimise")
     schedule: str = flag(
         "cosine",
-        "course of the learning rate",
+        "learning-rate schedule",
         group="optimise",
-        choices=("cosine", "onecycle", "triangle", "step", "plateau", "constant"),
+        choices=tuple(SCHEDULES),
         usual=True,
     )
     warmup: float = flag(
-        0.05, "share of the steps in which the learning rate rises", group="optimise", low=0.0, below=1.0
+        0.05, "share of the steps in which the learning rate rises linearly", group="optimise", low=0.0, below=1.0
     )
     backbone_lr: float | None = flag(
         None,
-        "learning rate of the backbone; by default a tenth of --lr when pretrained; with muon "
-        "by how much of its size a filter turns in a step: 0.2, pretrained 0.02",
+        "learning rate of the backbone; by default --lr, or a tenth of it with pretrained weights. For muon: the share of its "
+        "norm by which a filter changes in a step; by default 0.2, with pretrained weights 0.02",
         group="optimise",
         kind=float,
         low=0.0,
     )
     weight_decay: float = flag(
         0.01,
-        "L2 penalty (decoupled with adamw); not on norms and biases, nor on the filters that muon turns",
+        "weight decay (L2 penalty; decoupled with adamw); not applied to norms, biases and muon's filters",
         group="optimise",
         low=0.0,
         usual=True,
     )
-    l1: float = flag(0.0, "L1 penalty; not on norms and biases", group="optimise", low=0.0)
-    label_smoothing: float = flag(0.0, "label smoothing", group="optimise", low=0.0, below=1.0)
+    l1: float = flag(0.0, "L1 penalty; not applied to norms and biases", group="optimise", low=0.0)
+    label_smoothing: float = flag(0.0, "amount of label smoothing", group="optimise", low=0.0, below=1.0)
     augment: str = flag(
         "basic",
-        "none, basic, strong, cifar, cifar_fast, trivialaugment, randaugment, autoaugment, or a list",
+        f"augmentation of training images: {', '.join(AUGMENTS)}, or a list of steps such as rotation,flip,crop",
         group="optimise",
         usual=True,
     )
     small_epochs: int = flag(
         0,
-        "train so many epochs, the first, on images of three quarters of the side: 0.56 of the work",
+        "number of first epochs with images of 3/4 of the side, which take 0.56 of the time",
         group="optimise",
         low=0,
     )
-    mixup: float = flag(0.0, "mixup's alpha (0: off)", group="optimise", low=0.0)
-    cutmix: float = flag(0.0, "cutmix's alpha (0: off)", group="optimise", low=0.0)
+    mixup: float = flag(0.0, "alpha of mixup (0: off)", group="optimise", low=0.0)
+    cutmix: float = flag(0.0, "alpha of CutMix (0: off)", group="optimise", low=0.0)
     ema: float = flag(
-        0.0, "decay of a moving average of the weights (0: off; e.g. 0.999)", group="optimise", low=0.0, below=1.0
+        0.0,
+        "decay of the exponential moving average of the weights, for example 0.999 (0: off)",
+        group="optimise",
+        low=0.0,
+        below=1.0,
     )
-    clip: float = flag(0.0, "largest norm of the gradient (0: off)", group="optimise", low=0.0)
+    clip: float = flag(0.0, "clip the gradient to this norm (0: off)", group="optimise", low=0.0)
     patience: int = flag(
-        0, "stop after so many epochs without a better validation (0: never)", group="optimise", low=0, usual=True
+        0,
+        "stop after this number of epochs without a better validation metric (0: never)",
+        group="optimise",
+        low=0,
+        usual=True,
     )
     tta: str = flag(
         "none",
-        "test-time augmentation, beside the plain test: flip = the mean over an image and its mirror image; "
-        "shift = also over both moved by a pixel",
+        "test-time augmentation, reported beside the plain test: flip averages the predictions for an image and its mirror "
+        "image; shift also moves both by one pixel",
         group="optimise",
         choices=TTA,
         identity=False,
     )
     grad_accumulation: str = flag(
-        "auto", "in how many pieces a batch is computed; auto = so that it fits in memory", group="optimise"
+        "auto", "number of parts in which a batch is computed; auto: as many as the memory requires", group="optimise"
     )
 
-    device: str = flag("auto", "auto, cpu, cuda, cuda:N or mps", group="machine", usual=True)
+    device: str = flag("auto", "device: auto, cpu, cuda, cuda:N or mps", group="machine", usual=True)
     precision: str = flag(
-        "auto", "auto = bf16 where it is native", group="machine", choices=("auto", "fp32", "bf16", "fp16", "fp64")
+        "auto",
+        "floating-point precision; auto: bf16 if the hardware supports it",
+        group="machine",
+        choices=("auto", "fp32", "bf16", "fp16", "fp64"),
     )
-    compile: str = flag("auto", "torch.compile", group="machine", choices=("auto", "on", "off"))
+    compile: str = flag(
+        "auto", "use torch.compile; auto: for long runs on a GPU", group="machine", choices=("auto", "on", "off")
+    )
     workers: str = flag(
         "auto",
-        "threads that read and decode images; auto = the cores granted",
+        "threads that read images; auto: the cores available to this job",
         group="machine",
         identity=False,
         usual=True,
     )
     cache: str = flag(
-        "auto", "keep decoded images: auto, off, or a folder", group="machine", identity=False, usual=True
+        "auto", "cache of decoded images on disk: auto, off, or a folder", group="machine", identity=False, usual=True
     )
     sync_batchnorm: bool = flag(
-        False, "under torchrun: BatchNorm's statistics from all processes' images (GPUs only)", group="machine"
+        False, "with torchrun: BatchNorm statistics over all processes (GPUs only)", group="machine"
     )
     peer_timeout: str = flag(
         "5m",
-        "under torchrun: without a word from another process for so long, it is lost",
+        "with torchrun: time without an answer after which another process counts as lost",
         group="machine",
         identity=False,
     )
-    deterministic: bool = flag(False, "bit-identical repeats on a GPU, too; slower there", group="machine")
-    seed: int = flag(0, "seed of every random draw", group="machine", low=0, high=2**63 - 1, usual=True)
+    deterministic: bool = flag(False, "bit-identical results on a GPU as well; slower", group="machine")
+    seed: int = flag(0, "seed of all random numbers", group="machine", low=0, high=2**63 - 1, usual=True)
     max_time: str | None = flag(
         None,
-        "stop, with everything saved, before HH:MM:SS are over",
+        "save everything and stop before this time (HH:MM:SS) is over",
         group="machine",
         kind=str,
         identity=False,
@@ -237,13 +299,13 @@ class Config:
     )
     save_every: str = flag(
         "10m",
-        "save at most so often within an epoch: 10m, 30s, 1h, or a number of steps",
+        "time between two saves within an epoch (10m, 30s, 1h), or a number of steps",
         group="machine",
         identity=False,
     )
     resume: str = flag(
         "auto",
-        "continue an unfinished run of this name, never, or insist on it",
+        "resume an unfinished run of this name: if there is one (auto), never, or fail without one (must)",
         group="machine",
         choices=("auto", "never", "must"),
         identity=False,
@@ -251,22 +313,31 @@ class Config:
     )
     steal_lock: bool = flag(
         False,
-        "take the run's name from a process on another machine that is surely dead",
+        "take over the run of a process on another machine that has certainly ended",
         group="machine",
         identity=False,
     )
-    profile: bool = flag(False, "say at the end where the time went", group="machine", identity=False)
+    profile: bool = flag(False, "report at the end where the time was spent", group="machine", identity=False)
 
     console: str = flag(
         "standard",
-        "tutorial: also the lines of PyTorch's classifier tutorial",
+        "what to print; tutorial: also the lines of PyTorch's classifier tutorial",
         group="track",
         choices=("standard", "tutorial"),
         identity=False,
     )
     tensorboard: bool = flag(False, "log to TensorBoard, in outputs/tensorboard", group="track", identity=False)
+    trackers: tuple[str, ...] = flag(
+        (),
+        "trackers to log to, separated by commas; --wandb and --tensorboard are short forms",
+        group="track",
+        kind=str,
+        many="comma",
+        choices=tuple(TRACKERS),
+        identity=False,
+    )
     config: str | None = flag(
-        None, "file of flags (.yaml); the command line wins", group="track", kind=str, identity=False
+        None, "YAML file with flags; flags on the command line override it", group="track", kind=str, identity=False
     )
 
     def __post_init__(self):

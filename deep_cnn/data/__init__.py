@@ -15,7 +15,7 @@ normalise        uint8 pixels -> normalised float32, in one pass over memory
 place_pulse      Place Pulse 2.0 as its users have it: images LAT_LON_ID_CITY.JPG, and qscores.tsv with a row per image and study
 preprocess       What is done to an image before a network sees it, apart from augmentation
 public           --dataset: CIFAR-10 and CIFAR-100 as torchvision reads them, unpacked once into class folders
-split            Train, validation and test: given ones kept, missing ones carved out of train; saved, and read again by every verb
+split            Train, validation and test: given ones kept, missing ones held out from train; saved, and read again by every command
 statistics       Mean and spread of the training images' own pixels, for a network that no weights tie to others'
 subset           --subset: a part of the training set
 table            Tables of labels and scores: read as text, rows chosen, numbers parsed safely, rows matched to files

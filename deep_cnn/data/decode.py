@@ -5,7 +5,7 @@ Pillow: torchvision's PNG decoder ends the whole process with a segmentation fau
 decoder ignores EXIF, and it returns all frames of an animation and 16-bit values as they are.
 
 Conventions: EXIF orientation applied; transparency laid on white, as a browser shows it; the high byte of 16-bit values;
-the first frame of an animation; colour profiles ignored, as by every peer.
+the first frame of an animation, the first page of a TIFF; colour profiles ignored, as by every peer.
 """
 
 import errno
@@ -21,6 +21,7 @@ from torchvision.io import ImageReadMode, decode_image
 from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as F
 
+from deep_cnn.config.registries import IMAGE_FORMATS, resolve
 from deep_cnn.data.preprocess import IMAGENET_MEAN, Preprocessing
 from deep_cnn.runtime.errors import DataError
 
@@ -53,15 +54,16 @@ def decode(path: str | Path, pre: Preprocessing) -> torch.Tensor:
         DataError: the file is missing, empty, truncated, no image, or above Pillow's limit of 179 megapixels.
     """
     data = _read(path)
-    image = _jpeg(data, path) if data.startswith(b"\xff\xd8\xff") else _other(data, path)
-    return _rows_first(_fit(_rows_first(image), pre))
+    read = next((read for magic, read in READERS if data.startswith(magic)), read_by_pillow)
+    return _rows_first(_fit(_rows_first(read(data, path)), pre))
 
 
 def image_size(path: str | Path) -> tuple[int, int]:
     """(width, height) in pixels as the image is shown (EXIF orientation applied), read from its header."""
     try:
         with open(path, "rb") as file, _open(file, path) as image:
-            turned = image.getexif().get(0x0112, 1) >= 5  # orientations 5 to 8 swap width and height
+            # orientations 5 to 8 swap width and height; of a TIFF Pillow has done it
+            turned = image.getexif().get(0x0112, 1) >= 5 and image.format != "TIFF"
             return (image.height, image.width) if turned else image.size
     except OSError as error:
         raise _unreadable(path, error) from error
@@ -93,21 +95,21 @@ def _open(file: io.BufferedIOBase, path: str | Path) -> Image.Image:
     try:
         return Image.open(file)
     except UnidentifiedImageError as error:
-        raise _unreadable(path, "its content is none of JPEG, PNG, WebP, BMP, GIF") from error
+        raise _unreadable(path, f"its content is none of {', '.join(IMAGE_FORMATS)}") from error
     except Exception as error:  # damaged headers raise whatever the parser stumbles over: SyntaxError, struct.error...
         raise _unreadable(path, error) from error
 
 
-def _jpeg(data: bytearray, path: str | Path) -> torch.Tensor:
+def read_jpeg(data: bytearray, path: str | Path) -> torch.Tensor:
     """JPEG bytes -> uint8 (3, H, W)."""
     _open(io.BytesIO(data), path)  # refuses a header of 65,500 x 65,500 pixels before 13 GB are reserved for them
     try:
         return decode_image(torch.frombuffer(data, dtype=torch.uint8), ImageReadMode.RGB, apply_exif_orientation=True)
     except RuntimeError:
-        return _other(data, path)  # Pillow reads the rarer kinds, and says better what is wrong with the others
+        return read_by_pillow(data, path)  # Pillow reads the rarer kinds, and says better what is wrong with the others
 
 
-def _other(data: bytearray, path: str | Path) -> torch.Tensor:
+def read_by_pillow(data: bytearray, path: str | Path) -> torch.Tensor:
     """Bytes of any format that Pillow knows -> uint8 (3, H, W)."""
     with _open(io.BytesIO(data), path) as image:
         try:
@@ -115,6 +117,9 @@ def _other(data: bytearray, path: str | Path) -> torch.Tensor:
         except Exception as error:  # as in _open: the decoders' own kinds of error are many
             raise _unreadable(path, error) from error
     return torch.from_numpy(pixels).permute(2, 0, 1)
+
+
+READERS = [(row.magic, resolve(row.code)) for row in IMAGE_FORMATS.values()]
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:

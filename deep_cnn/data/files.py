@@ -15,11 +15,11 @@ from pathlib import Path
 
 import numpy as np
 
+from deep_cnn.config.registries import IMAGE_ENDINGS
 from deep_cnn.runtime.errors import DataError
 
-IMAGE_ENDINGS = frozenset((".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif"))
 SYSTEM_FOLDERS = frozenset(("__MACOSX", "@eaDir", "$RECYCLE.BIN", "lost+found"))  # left by archives, servers and disks
-KEPT_FORMAT = 1  # of the kept index; another number is scanned again
+KEPT_FORMAT = 2  # of the kept index; another number is scanned again. 2: .tif and .tiff are images
 ROWS_AT_ONCE = 1 << 16  # bounds the temporaries of Paths.take and of a scan to a few MB
 
 

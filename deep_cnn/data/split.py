@@ -1,4 +1,4 @@
-"""Train, validation and test: given ones kept, missing ones carved out of train; saved, and read again by every verb."""
+"""Train, validation and test: given ones kept, missing ones held out from train; saved, and read again by every command."""
 
 import csv
 import os

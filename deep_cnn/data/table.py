@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from deep_cnn.data.files import IMAGE_ENDINGS
+from deep_cnn.config.registries import IMAGE_ENDINGS
 from deep_cnn.runtime.errors import ConfigError, DataError, nearest
 
 TABLE_ENDINGS = (".csv", ".tsv", ".txt")

@@ -1,6 +1,6 @@
 """A trained network in use.
 
-evaluate  All outputs of a network on a feed, under a progress bar: for validation, test and the verbs that score
+evaluate  All outputs of a network on a feed, under a progress bar: for validation, test and the commands that score
 explain/  Which parts of an image raise or lower a score or a class
 export/   The network in the formats of other programs
 finished  A run that is finished, to be used: its best network, and the images of its splits with what is known of them

@@ -1,4 +1,4 @@
-"""All outputs of a network on a feed, under a progress bar: for validation, test and the verbs that score."""
+"""All outputs of a network on a feed, under a progress bar: for validation, test and the commands that score."""
 
 import contextlib
 from collections.abc import Callable, Iterable, Iterator

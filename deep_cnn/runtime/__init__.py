@@ -8,7 +8,7 @@ download     Downloads: whole or not at all, with an error within seconds where 
 errors       The user's mistakes, each told in one line: what was given, what was expected, what to do
 extras       Optional libraries: which extra of the package brings them, and the one line that says so
 faults       Faults of the machine that one line can explain: memory that ran out, a GPU that is gone, a disk that is full
-format       Numbers for people: sizes, durations and quantities
+format       Numbers for people: the one place that turns them into text
 launch       Which of torchrun's processes this is, read from the environment
 lock         One process at a time holds a run's name, on all machines that share the file system
 rng          Every random number of a run, as a pure function of the seed and of what it is for

@@ -43,7 +43,7 @@ class _File(logging.FileHandler):
 
 
 def console_only() -> None:
-    """For verbs that keep no log."""
+    """For commands that keep no log."""
     if not Bar.hidden:
         log.setLevel(logging.INFO)
     if not any(isinstance(handler, _Console) for handler in log.handlers):

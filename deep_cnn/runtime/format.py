@@ -1,10 +1,11 @@
-"""Numbers for people: sizes, durations and quantities."""
+"""Numbers for people: the one place that turns them into text. Files keep full precision."""
 
 import math
+from typing import Any
 
 
 def readable(size: float) -> str:
-    """12345678 -> '12 MB'."""
+    """12345678 -> '12.3 MB'."""
     for unit in ("bytes", "kB", "MB", "GB"):
         if size < 1000:
             return f"{size:.3g} {unit}"
@@ -21,8 +22,31 @@ def duration(seconds: float) -> str:
     return f"{minutes}m {seconds % 60:02d}s" if minutes else f"{seconds}s"
 
 
-def quantity(value: float) -> str:
+def quantity(value: float, digits: int = 4) -> str:
     """250000 -> '250,000', 3.14159 -> '3.142'; a missing one, NaN, is 'unknown'."""
     if math.isnan(value):
         return "unknown"
-    return f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:.4g}"
+    return f"{value:,.0f}" if abs(value) >= 10**digits else f"{value:.{digits}g}"
+
+
+def percent(share: float, decimals: int = 1) -> str:
+    """0.8755 -> '87.5%'."""
+    return f"{100 * share:.{decimals}f}%"
+
+
+def short_count(number: float) -> str:
+    """11173962 -> '11.2 M'."""
+    for unit, name in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if number >= unit:
+            return f"{number / unit:.3g} {name}"
+    return f"{number:.3g}"
+
+
+def plural(number: int, noun: str) -> str:
+    """(1, 'epoch') -> '1 epoch', (1200, 'epoch') -> '1,200 epochs'."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def cell(value: Any) -> str:
+    """A value of any kind in a table: numbers as `quantity`, None as ''."""
+    return "" if value is None else quantity(value) if isinstance(value, float) else str(value)

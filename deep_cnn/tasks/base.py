@@ -62,8 +62,6 @@ class Task(ABC):
     losses: ClassVar[tuple[str, ...]]  # the default first
     select: ClassVar[str]  # the validation metric that chooses the best epoch
     headline: ClassVar[tuple[str, ...]]  # metrics that stand for a result: the first that is defined
-    figures: ClassVar[tuple[str, ...]] = ()  # of the test set, drawn by the run; see reporting/plots/of_task.py
-    report_figures: ClassVar[tuple[str, ...]] = ()  # more of them, only for the report
     signed: ClassVar[bool] = False  # whether what lowers an output is as interesting as what raises it
     smooths_labels: ClassVar[bool] = True
     difference_unit: ClassVar[str]  # of `largest_difference`

@@ -28,8 +28,6 @@ class Classification(NamedOutputs):
     losses = ("cross_entropy",)
     select = "top1"
     headline = ("top1", "loss")
-    figures = ("confusion_matrix",)
-    report_figures = ("reliability",)
 
     def encode(self, targets: np.ndarray) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(targets, dtype=np.int64))  # (N,)

@@ -38,8 +38,6 @@ class Regression(Task):
     losses = ("mse", "huber")
     select = "loss"
     headline = ("r2", "mae", "loss")
-    figures = ("predicted_vs_true",)
-    report_figures = ("residuals",)
     signed = True
     smooths_labels = False
     difference_unit = "of the scores' spread"

@@ -49,6 +49,7 @@ def short_version(config: Config, root: Path) -> Config:
         unfreeze_epoch=config.unfreeze_epoch and min(config.unfreeze_epoch, max(1, epochs - 1)),
         wandb=False,
         tensorboard=False,
+        trackers=(),
         config=None,
     )
 

@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 
 from deep_cnn.data.index import Index
-from deep_cnn.reporting.plots import figures, of_task
+from deep_cnn.reporting.plots import of_task
+from deep_cnn.reporting.plots.learning_curves import learning_curves
 from deep_cnn.runtime.atomic import csv_line, write_json, write_rows, write_text
 from deep_cnn.runtime.run_files import RunFiles
 from deep_cnn.tasks.base import Task
@@ -43,7 +44,8 @@ def write_plots(
     Args:
         best: the best epoch, None where there is none yet. test: (sample numbers, raw outputs) of the test set, or None.
     """
-    figures.learning_curves(history, files.results / "learning_curves.png", best)
+    learning_curves(history, files.results / "learning_curves.png", best)
     if test is not None:
         samples, outputs = test
-        of_task.draw(task.figures, task, task.decode(outputs), index.targets[samples], files.results)
+        early = [row for row in of_task.figures_of(task) if row.by_run]
+        of_task.draw(early, task, task.decode(outputs), index.targets[samples], files.results)

@@ -243,6 +243,7 @@ def check_names(config: Config) -> None:
     networks.find(config.model)
     check_pre(config.pre)
     parse_augment(config.augment)
+    optimizers.optimizer_row(config.optimizer)
 
 
 def check_validation(config: Config, dataset: Dataset) -> None:
@@ -371,7 +372,7 @@ def build_state(
 
 def parameter_groups(config: Config, model: nn.Module, head: list[str]) -> list[dict]:
     lr = 1.0 if config.lr == "auto" else config.lr  # 1: until `settle_rate`
-    backbone_lr, muon = config.backbone_lr, config.optimizer == "muon"
+    backbone_lr, muon = config.backbone_lr, optimizers.optimizer_row(config.optimizer).orthogonal
     if backbone_lr is None:
         scratch = MUON_TURN if muon else lr
         backbone_lr = scratch if config.weights == "none" else scratch / 10

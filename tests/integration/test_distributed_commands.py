@@ -1,4 +1,4 @@
-"""The other verbs in several processes: predict, search, verify_resume."""
+"""The other commands in several processes: predict, search, verify_resume."""
 
 import csv
 import json

@@ -78,12 +78,12 @@ def test_a_run_writes_its_page_and_a_browser_shows_it(classified):
     page = path.read_text(encoding="utf-8")
     assert_self_contained(page)
     for heading in (
-        "What was asked",
+        "Command",
         "Data and splits",
         "Learning curves",
         "Test",
         "Calibration",
-        "What it cost",
+        "Time and machine",
         "Versions",
     ):
         assert f"<h2>{heading}</h2>" in page

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from conftest import PLACES, TINY
 
+from deep_cnn.config.registries import TRACKERS, Row
 from deep_cnn.config.schema import Config
 from deep_cnn.reporting.trackers import trackers
 from deep_cnn.reporting.trackers.interface import Epoch
@@ -53,8 +54,10 @@ def test_a_resumed_run_shows_each_epoch_once(tmp_path):
     config = {"epochs": 3}
     from deep_cnn.reporting.trackers.tensorboard import TensorBoardTracker
 
+    files = RunFiles(tmp_path, "r")
+
     def epochs(numbers, start, value):
-        tracker = TensorBoardTracker(config, tmp_path, "network", start)
+        tracker = TensorBoardTracker(config, files, "network", start)
         for number in numbers:
             tracker.log(Epoch({"epoch": number, "train_loss": value}, 1.0, lambda: []))
         tracker.close("stopped", None)
@@ -62,7 +65,11 @@ def test_a_resumed_run_shows_each_epoch_once(tmp_path):
     epochs([0, 1], 0, 1.0)
     time.sleep(1.1)  # event files are told apart by seconds
     epochs([1, 2], 1, 2.0)  # killed before epoch 1 was saved
-    assert [(p.step, p.value) for p in read_events(tmp_path).Scalars("train/loss")] == [(0, 1.0), (1, 2.0), (2, 2.0)]
+    assert [(p.step, p.value) for p in read_events(files.tensorboard).Scalars("train/loss")] == [
+        (0, 1.0),
+        (1, 2.0),
+        (2, 2.0),
+    ]
 
 
 def test_a_tracker_that_fails_is_left_out_and_said(caplog):
@@ -131,3 +138,17 @@ def test_a_server_that_never_answers_costs_no_step_and_no_key(tmp_path, wandb_en
 
 def test_wandb_false_opens_nothing(tmp_path):
     assert trackers.open_trackers(Config(), RunFiles(tmp_path, "r"), "", 0) == []
+
+
+class Notebook:
+    """A tracker of the test below."""
+
+    def __init__(self, config, files, summary, epoch):
+        self.given = (config["epochs"], files.name, summary, epoch)
+
+
+def test_a_row_is_all_that_a_tracker_needs(tmp_path, monkeypatch):
+    monkeypatch.setitem(TRACKERS, "notebook", Row("notebook", "", f"{__name__}:Notebook"))
+    config = SimpleNamespace(trackers=("notebook",), to_dict=lambda: {"epochs": 3})
+    (tracker,) = trackers.open_trackers(config, RunFiles(tmp_path, "r"), "net", 2)
+    assert isinstance(tracker, sys.modules[__name__].Notebook) and tracker.given == (3, "r", "net", 2)

@@ -1,4 +1,4 @@
-"""The verb that proves exact resuming on the user's machine."""
+"""The command that proves exact resuming on the user's machine."""
 
 import os
 import re

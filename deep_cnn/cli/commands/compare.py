@@ -8,22 +8,26 @@ from deep_cnn.config.fields import flag
 @dataclass(frozen=True)
 class Options:
     runs: tuple[str, ...] = flag(
-        (), "which runs: names or patterns ('scenes_*,first'); by default all", group="verb", kind=str, many="comma"
+        (),
+        "runs to compare: names or patterns ('scenes_*,first'); by default all",
+        group="command",
+        kind=str,
+        many="comma",
     )
     metric: str | None = flag(
         None,
-        "what is compared: top1, macro_f1, r2, mae, safety/mae...; by default the task's own (top1, map or r2)",
-        group="verb",
+        "metric to compare by: top1, macro_f1, r2, mae, safety/mae...; by default top1, map or r2, depending on the task",
+        group="command",
         kind=str,
     )
     baseline: str | None = flag(
-        None, "name of a run: a paired bootstrap of every other run's difference to it", group="verb", kind=str
+        None, "run to which all others are compared, by a paired bootstrap", group="command", kind=str
     )
-    reference: bool = flag(False, "draw published CIFAR-10 accuracies beside the runs", group="verb")
+    reference: bool = flag(False, "also draw published accuracies on CIFAR-10", group="command")
     output: str | None = flag(
-        None, "folder of the table and the figure; by default outputs/compare", group="verb", kind=str
+        None, "folder for the table and the figure; by default outputs/compare", group="command", kind=str
     )
-    root_dir: str = flag(".", "root directory of the project, as in training", group="verb")
+    root_dir: str = flag(".", "root directory of the project", group="command")
 
 
 def main(options: Options) -> int:

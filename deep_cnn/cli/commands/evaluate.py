@@ -13,20 +13,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Options:
-    run_name: str = flag("default", "name of the run", group="verb")
-    split: str = flag("test", "which split", group="verb", choices=("train", "validation", "test"))
-    root_dir: str = flag(".", "root directory of the project, as in training", group="verb")
-    data_dir: str | None = flag(None, "folder of images, if it has moved since training", group="verb", kind=str)
+    run_name: str = flag("default", "name of the run", group="command")
+    split: str = flag("test", "which split", group="command", choices=("train", "validation", "test"))
+    root_dir: str = flag(".", "root directory of the project, as in training", group="command")
+    data_dir: str | None = flag(None, "folder of images, if it has moved since training", group="command", kind=str)
     tta: str | None = flag(
         None,
         "test-time augmentation, beside the plain result; by default as in the run",
-        group="verb",
+        group="command",
         kind=str,
         choices=TTA,
     )
-    device: str = flag("auto", "auto, cpu, cuda, cuda:N or mps", group="verb")
-    workers: str = flag("auto", "threads that read and decode images", group="verb")
-    cache: str = flag("auto", "keep decoded images: auto, off, or a folder", group="verb")
+    device: str = flag("auto", "auto, cpu, cuda, cuda:N or mps", group="command")
+    workers: str = flag("auto", "threads that read and decode images", group="command")
+    cache: str = flag("auto", "keep decoded images: auto, off, or a folder", group="command")
 
     def __post_init__(self):
         check_ranges(self)

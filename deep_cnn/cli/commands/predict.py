@@ -12,34 +12,36 @@ SOME_FAILED = 3  # exit code: everything is done, but some images could not be r
 
 @dataclass(frozen=True)
 class Options:
-    run_name: str = flag("default", "name of the run whose best network predicts", group="verb")
+    run_name: str = flag("default", "name of the run whose best network predicts", group="command")
     checkpoint: tuple[str, ...] = flag(
-        (), "its file instead; several (A,B) predict together", group="verb", kind=str, many="comma"
+        (), "its file instead; several (A,B) predict together", group="command", kind=str, many="comma"
     )
     images: str | None = flag(
         None,
         "folder, table (.csv), list of paths (.txt), or - for a list on the standard input",
-        group="verb",
+        group="command",
         kind=str,
     )
-    output: str = flag("predictions.csv", "table to write: .csv, .parquet or .geojson", group="verb")
-    image_column: str | None = flag(None, "column of the table that names the images", group="verb", kind=str)
-    top: str = flag("all", "so many most probable classes instead of all probabilities", group="verb")
+    output: str = flag("predictions.csv", "table to write: .csv, .parquet or .geojson", group="command")
+    image_column: str | None = flag(None, "column of the table that names the images", group="command", kind=str)
+    top: str = flag("all", "so many most probable classes instead of all probabilities", group="command")
     tta: bool = flag(
-        False, "predict each image and its mirror image: the mean of both answers, and their spread", group="verb"
+        False, "predict each image and its mirror image: the mean of both answers, and their spread", group="command"
     )
     shard: str | None = flag(
-        None, "part i/n of the images; by default this job's part in its array", group="verb", kind=str
+        None, "part i/n of the images; by default this job's part in its array", group="command", kind=str
     )
-    merge: bool = flag(False, "put the finished shards of --output together", group="verb")
-    root_dir: str = flag(".", "root directory of the project, as in training", group="verb")
-    data_dir: str | None = flag(None, "folder that the table's paths start from", group="verb", kind=str)
-    device: str = flag("auto", "auto, cpu, cuda, cuda:N or mps", group="verb")
+    merge: bool = flag(False, "put the finished shards of --output together", group="command")
+    root_dir: str = flag(".", "root directory of the project, as in training", group="command")
+    data_dir: str | None = flag(None, "folder that the table's paths start from", group="command", kind=str)
+    device: str = flag("auto", "auto, cpu, cuda, cuda:N or mps", group="command")
     precision: str = flag(
-        "auto", "auto = that of the training run", group="verb", choices=("auto", "fp32", "bf16", "fp16", "fp64")
+        "auto", "auto = that of the training run", group="command", choices=("auto", "fp32", "bf16", "fp16", "fp64")
     )
-    workers: str = flag("auto", "threads that read and decode images", group="verb")
-    max_time: str | None = flag(None, "stop, with everything saved, before HH:MM:SS are over", group="verb", kind=str)
+    workers: str = flag("auto", "threads that read and decode images", group="command")
+    max_time: str | None = flag(
+        None, "stop, with everything saved, before HH:MM:SS are over", group="command", kind=str
+    )
 
     def __post_init__(self):
         check_ranges(self)

@@ -7,11 +7,15 @@ from deep_cnn.config.fields import check_ranges, flag
 
 @dataclass(frozen=True)
 class Options:
-    model: str = flag("resnet101", "name of the pre-trained network", group="verb")
+    model: str = flag("resnet101", "name of the network whose weights are downloaded", group="command")
     dataset: str | None = flag(
-        None, "instead of weights, a public data set", group="verb", kind=str, choices=("cifar10", "cifar100")
+        None,
+        "public data set to download instead of weights",
+        group="command",
+        kind=str,
+        choices=("cifar10", "cifar100"),
     )
-    data_dir: str = flag("input", "folder that the data set is put in", group="verb")
+    data_dir: str = flag("input", "folder for the data set", group="command")
 
     def __post_init__(self):
         check_ranges(self)
@@ -30,5 +34,5 @@ def main(options: Options) -> int:
     from deep_cnn.models.build import prefetch, shipped
 
     path, there = prefetch(options.model), shipped(options.model)
-    print(f"Weights of {options.model}{', which come with the program' if there else ''}: {path}")
+    print(f"Weights of {options.model}{' (included in the program)' if there else ''}: {path}")
     return 0

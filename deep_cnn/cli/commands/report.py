@@ -7,9 +7,9 @@ from deep_cnn.config.fields import flag
 
 @dataclass(frozen=True)
 class Options:
-    run_name: str = flag("default", "name of the run", group="verb")
-    root_dir: str = flag(".", "root directory of the project, as in training", group="verb")
-    data_dir: str | None = flag(None, "folder of images, if it has moved since training", group="verb", kind=str)
+    run_name: str = flag("default", "name of the run", group="command")
+    root_dir: str = flag(".", "root directory of the project", group="command")
+    data_dir: str | None = flag(None, "folder of images, if it was moved after training", group="command", kind=str)
 
 
 def main(options: Options) -> int:
@@ -32,7 +32,7 @@ def main(options: Options) -> int:
     except DataError as missing:
         if options.data_dir:
             raise
-        console.log.warning("%s; the report shows no images (--data_dir says where they are now)", missing)
+        console.log.warning("%s; the report shows no images; use --data_dir if they were moved", missing)
         data = None
-    console.log.info("The report: %s", write_report(files, data))
+    console.log.info("Report: %s", write_report(files, data))
     return 0

@@ -3,10 +3,9 @@
 import sys
 from dataclasses import dataclass
 
-from deep_cnn.config.fields import flag, parse_duration
+from deep_cnn.config.fields import flag, parse_duration, wrong
 from deep_cnn.config.schema import Config
 from deep_cnn.runtime import signals
-from deep_cnn.runtime.errors import ConfigError
 from deep_cnn.runtime.extras import require_extra
 
 
@@ -16,37 +15,43 @@ class Options(Config):
 
     space: tuple[str, ...] = flag(
         (),
-        'what is searched: "lr=1e-5..1e-1:log" "model=resnet18,resnet50" "epochs=5..20"',
-        group="verb",
+        'flags to search over and their values: "lr=1e-5..1e-1:log" "model=resnet18,resnet50" "epochs=5..20"',
+        group="command",
         kind=str,
         many="words",
     )
-    sampler: str = flag("tpe", "how points are chosen", group="verb", choices=("tpe", "random", "grid"))
+    sampler: str = flag(
+        "tpe", "how the values of a trial are chosen", group="command", choices=("tpe", "random", "grid")
+    )
     trials: int | None = flag(
-        None, "how many trials in all, of all processes; 20, or the whole grid", group="verb", kind=int, low=1
+        None,
+        "total number of trials of all processes; by default 20, or the whole grid",
+        group="command",
+        kind=int,
+        low=1,
     )
     budget: str | None = flag(
-        None, "end this command after so long (1h), with what has been found by then", group="verb", kind=str
+        None, "end the search after this time (1h) and show the best trial so far", group="command", kind=str
     )
     pruner: str = flag(
-        "median", "ends trials that are worse than others", group="verb", choices=("median", "hyperband", "none")
+        "median", "how unpromising trials are ended early", group="command", choices=("median", "hyperband", "none")
     )
     metric: str | None = flag(
-        None, "validation metric to search for; by default the one that chooses the best epoch", group="verb", kind=str
+        None, "validation metric to optimise; by default the one that selects the best epoch", group="command", kind=str
     )
     storage: str | None = flag(
-        None, "any storage of Optuna, by its URL; by default a journal in outputs/search", group="verb", kind=str
+        None, "URL of an Optuna storage; by default a journal file in outputs/search", group="command", kind=str
     )
     processes_per_trial: int = flag(
-        1, "train each trial in so many processes, by torchrun: one for each GPU", group="verb", low=1
+        1, "number of processes (GPUs) that train one trial together, by torchrun", group="command", low=1
     )
-    final: bool = flag(False, "at the end train the best once more, and test it", group="verb")
+    final: bool = flag(False, "at the end, train the best trial again and test it", group="command")
 
     def __post_init__(self):
         super().__post_init__()
         parse_duration("budget", self.budget)
         if self.val_split == 0 and self.split_column is None:
-            raise ConfigError("--val_split=0: a search needs a validation set")
+            raise wrong("val_split", self.val_split, "a search needs a validation set", "use --val_split=0.15")
 
 
 def main(options: Options) -> int:
@@ -60,6 +65,6 @@ def main(options: Options) -> int:
         print(f"deep_cnn: {stop}", file=sys.stderr)
         return stop.exit_code
     except KeyboardInterrupt:
-        print("deep_cnn: stopped at once; what was saved last is kept, the same command goes on", file=sys.stderr)
+        print("deep_cnn: stopped at once; the same command resumes from the last save", file=sys.stderr)
         return signals.INTERRUPTED
     return 0

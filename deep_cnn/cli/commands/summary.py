@@ -7,14 +7,21 @@ from deep_cnn.config.fields import check_ranges, flag
 
 @dataclass(frozen=True)
 class Options:
-    model: str = flag("resnet101", "name of the network", group="verb")
-    classes: int = flag(10, "number of its outputs", group="verb", low=1)
+    model: str = flag("resnet101", "name of the network", group="command")
+    classes: int = flag(10, "number of outputs", group="command", low=1)
     image_size: int | None = flag(
-        None, "side of its input in pixels; by default its own", group="verb", kind=int, low=8, high=4096
+        None,
+        "side of the input in pixels; by default that of the network's weights",
+        group="command",
+        kind=int,
+        low=8,
+        high=4096,
     )
-    batch_size: int = flag(1, "number of images, for shapes and memory", group="verb", low=1, high=10**9)
-    depth: int = flag(3, "how far down modules within modules are shown", group="verb", low=0)
-    list: bool = flag(False, "instead, the names that --model takes", group="verb")
+    batch_size: int = flag(
+        1, "number of images in a batch, for the shapes and the memory", group="command", low=1, high=10**9
+    )
+    depth: int = flag(3, "number of levels of nested modules to show", group="command", low=0)
+    list: bool = flag(False, "list the names of all networks instead", group="command")
 
     def __post_init__(self):
         check_ranges(self)

@@ -17,6 +17,6 @@ def main(config: Config) -> int:
         tell(stop, heard=True)
         return 0 if signals.under_torchrun() else stop.exit_code
     except KeyboardInterrupt:
-        tell("stopped at once; what was saved last is kept, the same command goes on", heard=True)
+        tell("stopped at once; the same command resumes from the last save", heard=True)
         return signals.INTERRUPTED
     return 0

@@ -8,9 +8,13 @@ from deep_cnn.config.schema import Config
 
 @dataclass(frozen=True)
 class Options(Config):
-    kills: int = flag(5, "how often the run is killed", group="verb", low=1, identity=False)
+    kills: int = flag(5, "number of times the run is killed", group="command", low=1, identity=False)
     kill_seed: int | None = flag(
-        None, "seed of the random moments; by default, other ones each time", group="verb", kind=int, identity=False
+        None,
+        "seed of the random moments of the kills; by default different each time",
+        group="command",
+        kind=int,
+        identity=False,
     )
 
 
@@ -22,7 +26,7 @@ def main(options: Options) -> int:
     console.console_only()
     here = this_rank()
     if here.count > here.local_count:
-        raise ConfigError("verify_resume: kills processes of one machine; start it with torchrun --standalone")
+        raise ConfigError("verify_resume: works on one machine; start it with torchrun --standalone")
     with distributed.process_group():  # the first of them starts as many anew, again and again
         return distributed.main_process(verified)(options, here.world_size)
 
@@ -38,7 +42,7 @@ def verified(options: Options, count: int) -> int:
 
     config = with_dataset(Config.from_dict(options.to_dict()))
     if pick_device(config.device).type == "cuda" and not config.deterministic:
-        print("On a GPU only --deterministic repeats every bit: it is added")
+        print("Adding --deterministic: on a GPU only this gives bit-identical results")
         config = replace(config, deterministic=True)
     folder = dataset.data_dir(config)
     places = {"data_dir": str(folder.resolve())}

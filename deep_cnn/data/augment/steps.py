@@ -1,4 +1,4 @@
-"""Augmentations as functions of (image, draws): what `--augment` names.
+"""Augmentations as functions of (image, draws): the steps that `--augment` names and the registry AUGMENTATIONS lists.
 
 An augmentation is a chain of steps. Each step turns a sample's own uniform draws into parameters and has two forms:
 `one` changes an image by torchvision's uint8 functions (fastest on a CPU: 8,000 random resized crops a second on a core),
@@ -13,10 +13,12 @@ import torch
 from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as F
 
+from deep_cnn.config.fields import wrong
+from deep_cnn.config.registries import AUGMENTATION_PRESETS, AUGMENTATIONS, resolve
 from deep_cnn.data.augment import kernels as kernels
-from deep_cnn.data.augment.policies import Policy, affine_mode
+from deep_cnn.data.augment.policies import affine_mode
 from deep_cnn.data.preprocess import IMAGENET_MEAN
-from deep_cnn.runtime.errors import ConfigError, nearest
+from deep_cnn.runtime.errors import nearest
 from deep_cnn.runtime.rng import draws
 
 GREY = tuple(round(255 * m) for m in IMAGENET_MEAN)  # what is erased becomes about 0 after normalisation
@@ -199,35 +201,12 @@ class Cutout(_Erase):
         return np.concatenate([start, stop - start], 1)
 
 
-STEPS = {
-    "crop": ResizedCrop((0.35, 1.0)),
-    "zoom": ResizedCrop((0.08, 1.0)),  # Inception's range, for training from scratch on many images
-    "shift": ShiftedCrop(8, "constant"),  # 4 black pixels at 32: He et al. 2015
-    "translate": ShiftedCrop(16, "reflect"),  # 2 mirrored pixels at 32: Jordan 2024
-    "flip": Flip(-1),
-    "alternate": AlternatingFlip(-1),
-    "vflip": Flip(-2),
-    "rotation": Rotation(15),
-    "colour": Colour(0.2),
-    "erasing": Erasing(0.1),
-    "cutout": Cutout(),
-    "trivialaugment": Policy("trivialaugment"),
-    "randaugment": Policy("randaugment"),
-    "autoaugment": Policy("autoaugment"),
-}
-PRESETS = {
-    "none": (),
-    "basic": ("crop", "flip", "colour"),
-    "strong": ("zoom", "flip", "trivialaugment", "erasing"),  # torchvision's training reference since 2021
-    "cifar": ("shift", "flip"),
-    "cifar_fast": ("translate", "alternate"),
-}
-POLICIES = ("trivialaugment", "randaugment", "autoaugment")  # alone: behind crop and flip; in a list: as listed
+STEPS = {name: resolve(row.code)(*row.arguments) for name, row in AUGMENTATIONS.items()}
 
 
 def augment_names() -> list[str]:
     """Everything `--augment` knows, alone or in a list."""
-    return [*PRESETS, *STEPS]
+    return [*AUGMENTATION_PRESETS, *AUGMENTATIONS]
 
 
 def parse_augment(spec: str, small_epochs: int = 0) -> "Augmentation":
@@ -239,15 +218,15 @@ def parse_augment(spec: str, small_epochs: int = 0) -> "Augmentation":
         ConfigError: an unknown name.
     """
     words = [{"color": "colour"}.get(word, word) for word in spec.replace(" ", "").lower().split(",") if word]
+    known = augment_names()
     for word in words:
-        if word not in PRESETS and word not in STEPS:
-            known = augment_names()
-            raise ConfigError(f"--augment {spec}: unknown {word!r}.{nearest(word, known)} Known: {', '.join(known)}")
+        if word not in known:
+            raise wrong("augment", spec, f"unknown {word!r}.{nearest(word, known)} Known: {', '.join(known)}")
     if not words:
-        raise ConfigError("--augment: empty. Give none, a preset or a list such as rotation,flip,crop")
-    if len(words) == 1 and words[0] in POLICIES:
-        words = ["crop", "flip", *words]
-    names = [name for word in words for name in PRESETS.get(word, (word,))]
+        raise wrong("augment", spec, "names nothing", "use none, a preset, or a list such as rotation,flip,crop")
+    if len(words) == 1 and words[0] in AUGMENTATIONS:
+        words = [*AUGMENTATIONS[words[0]].before, *words]
+    names = [name for word in words for name in AUGMENTATION_PRESETS.get(word, (word,))]
     return Augmentation(spec, tuple(STEPS[name] for name in names), small_epochs)
 
 

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from deep_cnn.data.files import IMAGE_ENDINGS, Paths, scan
+from deep_cnn.config.registries import IMAGE_ENDINGS
+from deep_cnn.data.files import Paths, scan
 from deep_cnn.runtime.errors import DataError, nearest
 
 IMAGE_COLUMNS = ("file", "image", "path", "filename", "file_name", "image_path", "image_name", "img")

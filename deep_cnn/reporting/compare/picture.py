@@ -12,9 +12,8 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from deep_cnn.reporting.compare.front import pareto_front
 from deep_cnn.reporting.compare.labels import place_labels
-from deep_cnn.reporting.plots.figures import BLUE, GREY, ORANGE, save, short_label
-
-DPI = 130  # of plots.save: names are laid out in its pixels
+from deep_cnn.reporting.plots.style import BLUE, DPI, GREY, ORANGE, save, short_label
+from deep_cnn.runtime.format import short_count
 
 
 @dataclass(frozen=True)
@@ -120,7 +119,7 @@ def _axes(ax: Axes, shown: Sequence[Point], label: str) -> None:
     ax.set_ylim(min(heights) - 0.1 * spread, max(heights) + 0.1 * spread)
     wide = np.ptp(sizes) > 1.5
     ax.xaxis.set_major_locator(LogLocator(subs=(1.0,) if wide else (1.0, 2.0, 5.0), numticks=20))
-    ax.xaxis.set_major_formatter(FuncFormatter(lambda number, _: counted(number)))
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda number, _: short_count(number)))
     ax.xaxis.set_minor_formatter(NullFormatter())
     ax.set(xlabel="parameters", ylabel=label)
     ax.grid(alpha=0.25, which="both")
@@ -139,11 +138,3 @@ def _obstacles(ax: Axes, shown: Sequence[Point], front: Sequence[Point]) -> np.n
         boxes.append(box(here.parameters, here.value, following.parameters, here.value, 1))
         boxes.append(box(following.parameters, here.value, following.parameters, following.value, 1))
     return np.array(boxes)
-
-
-def counted(number: float) -> str:
-    """11173962 -> '11.2 M'."""
-    for unit, name in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if number >= unit:
-            return f"{number / unit:.3g} {name}"
-    return f"{number:.3g}"

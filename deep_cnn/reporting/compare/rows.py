@@ -3,13 +3,12 @@
 from collections.abc import Sequence
 from typing import Any
 
-from deep_cnn.config.identity import shown as shown_flag
+from deep_cnn.config.identity import flag_text
 from deep_cnn.config.registries import metric_row
 from deep_cnn.reporting.compare.paired import Difference
-from deep_cnn.reporting.compare.picture import counted
 from deep_cnn.reporting.compare.runs import Row, Value, value
 from deep_cnn.reporting.result_text import shown
-from deep_cnn.runtime.format import duration
+from deep_cnn.runtime.format import duration, short_count
 
 TOLD_APART = {"seed", "model", "epochs"}  # flags that have a column of their own
 
@@ -42,7 +41,7 @@ def text_table(
             row.name,
             row.first.model,
             f"{size.parameters:,}" if size else "-",
-            counted(size.multiply_adds) if size else "-",
+            short_count(size.multiply_adds) if size else "-",
             _range([len(run.record.history) for run in row.runs]),
             duration(sum(run.seconds for run in row.runs) / len(row.runs)),
             with_spread(metric, value(row, "validation", metric)),
@@ -109,7 +108,7 @@ def differing_flags(rows: Sequence[Row]) -> dict[str, str]:
     names = dict.fromkeys(name for row in rows for name in row.first.flags if name not in TOLD_APART)
     differing = [name for name in names if len({repr(row.first.flags.get(name)) for row in rows}) > 1]
     return (
-        {row.name: " ".join(f"{n}={shown_flag(row.first.flags.get(n))}" for n in differing) for row in rows}
+        {row.name: " ".join(f"{n}={flag_text(row.first.flags.get(n))}" for n in differing) for row in rows}
         if differing
         else {}
     )

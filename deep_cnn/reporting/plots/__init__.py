@@ -1,6 +1,10 @@
-"""Figures.
+"""Figures, one a file.
 
-figures         Pictures of a run's results, as PNG files: each function takes values and a path
-of_task         The pictures of a test set that a task asks for by name
-report_figures  Pictures that only the report shows: calibration and residuals; as plots.py: values in, a PNG at a path
+confusion_matrix   Where the images of each class went
+learning_curves    Loss, metrics and learning rate by epoch
+of_task            The figures of a test set, as the registry FIGURES lists them for a task
+predicted_vs_true  Predictions against true values
+reliability        Accuracy against confidence
+residuals          Errors against true values
+style              What all figures share: colours, numbers on axes, labels, and how a figure is saved
 """

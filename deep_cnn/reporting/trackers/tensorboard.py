@@ -1,6 +1,5 @@
 """TensorBoard: event files in outputs/tensorboard/RUN. The writer has a thread of its own; nothing waits for the disk."""
 
-from pathlib import Path
 from typing import Any
 
 from torch.utils.tensorboard import SummaryWriter
@@ -8,16 +7,17 @@ from torch.utils.tensorboard.summary import hparams
 
 from deep_cnn.reporting.examples import contact_sheet
 from deep_cnn.reporting.trackers.interface import Epoch, flat_numbers
+from deep_cnn.runtime.run_files import RunFiles
 
 FOLDERS = {"train": "train", "val": "validation"}  # train_loss -> train/loss
 
 
 class TensorBoardTracker:
-    def __init__(self, config: dict[str, Any], folder: Path, summary: str, epoch: int):
+    def __init__(self, config: dict[str, Any], files: RunFiles, summary: str, epoch: int):
         """epoch: what an earlier process wrote from it on is hidden, since this one writes it again."""
         self.config = config
         self.last: dict[str, float] = {}
-        self.writer = SummaryWriter(str(folder), purge_step=epoch if epoch else None)
+        self.writer = SummaryWriter(str(files.tensorboard), purge_step=epoch if epoch else None)
         self.writer.add_text("network", f"```\n{summary}\n```", epoch)
         rows = "\n".join(f"| --{name} | {value} |" for name, value in config.items())
         self.writer.add_text("config", f"| flag | value |\n|---|---|\n{rows}", epoch)

@@ -5,6 +5,7 @@ import logging
 from collections.abc import Iterator
 from typing import Any
 
+from deep_cnn.config.registries import TRACKERS, resolve
 from deep_cnn.config.schema import Config
 from deep_cnn.reporting.trackers.interface import Epoch, Tracker
 from deep_cnn.runtime.run_files import RunFiles
@@ -14,7 +15,7 @@ log = logging.getLogger(__name__)
 
 
 class Trackers:
-    """All trackers of a run as one. One that fails is said once and left out from then on."""
+    """All trackers of a run as one. One that fails is reported once and left out from then on."""
 
     def __init__(self, trackers: list[Tracker]):
         self.trackers = trackers
@@ -33,7 +34,7 @@ class Trackers:
             except Exception as error:  # whatever a library of others raises: the training is worth more
                 self.trackers.remove(tracker)
                 name = type(tracker).__name__
-                log.warning("%s failed and is left out from now on (%s: %s)", name, type(error).__name__, error)
+                log.warning("%s failed; the run continues without it (%s: %s)", name, type(error).__name__, error)
 
 
 @contextlib.contextmanager
@@ -41,7 +42,7 @@ def opened(config: Config, files: RunFiles, summary: str, epoch: int, writes: bo
     """The trackers that were asked for; closed with the state in which the run ends, if the caller has not done it.
 
     Args:
-        summary: the network in words. epoch: the first that will be logged, above 0 in a run that goes on.
+        summary: the network in words. epoch: the first that will be logged, above 0 in a resumed run.
         writes: False in every process but the first, which have none.
     """
     trackers = Trackers(open_trackers(config, files, summary, epoch) if writes else [])
@@ -57,16 +58,12 @@ def opened(config: Config, files: RunFiles, summary: str, epoch: int, writes: bo
 
 
 def open_trackers(config: Config, files: RunFiles, summary: str, epoch: int) -> list[Tracker]:
+    """The trackers of the rows that --trackers, or a flag of the row's own name, asks for."""
     found: list[Tracker] = []
-    if config.tensorboard:
-        try:
-            from deep_cnn.reporting.trackers.tensorboard import TensorBoardTracker
-
-            found.append(TensorBoardTracker(config.to_dict(), files.tensorboard, summary, epoch))
-        except (ImportError, OSError) as error:
-            log.warning("--tensorboard: cannot be started (%s); the run goes on without it", error)
-    if config.wandb:
-        from deep_cnn.reporting.trackers.wandb import WandbTracker
-
-        found.append(WandbTracker(config.to_dict(), files))
+    for row in TRACKERS.values():
+        if row.name in config.trackers or getattr(config, row.name, False):
+            try:
+                found.append(resolve(row.code)(config.to_dict(), files, summary, epoch))
+            except (ImportError, OSError) as error:
+                log.warning("%s cannot be started (%s); the run continues without it", row.name, error)
     return found

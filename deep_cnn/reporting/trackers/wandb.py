@@ -30,7 +30,8 @@ CLOSE = 60.0  # seconds for the last numbers to be sent
 
 
 class WandbTracker:
-    def __init__(self, config: dict[str, Any], files: RunFiles):
+    def __init__(self, config: dict[str, Any], files: RunFiles, summary: str = "", epoch: int = 0):
+        """summary and epoch, which other trackers need, are not used: the server has the config, and each row its epoch."""
         self.config, self.files = config, files
         self.state_file = files.results / "wandb.json"  # its id and its pieces; moved aside with the run
         self._queue: queue.SimpleQueue = queue.SimpleQueue()
@@ -46,9 +47,9 @@ class WandbTracker:
         self._queue.put(("close", state, result))
         self._thread.join(CLOSE)
         if self._thread.is_alive():
-            log.warning("wandb has not answered for %d seconds; what it has is below %s", CLOSE, self.files.outputs)
+            log.warning("wandb did not answer for %d seconds; its files so far are in %s", CLOSE, self.files.outputs)
         if not self._failed and (line := self.sync_line()):
-            log.info("wandb is offline; with a network: %s", line)
+            log.info("wandb is offline; to upload the run later: %s", line)
 
     def sync_line(self) -> str | None:
         """The command that uploads all offline pieces of this run, in the order in which they were made."""
@@ -66,7 +67,7 @@ class WandbTracker:
                 self._send(run, *what)
         except Exception as error:  # whatever it raises: the training is worth more
             self._failed = run is None
-            log.warning("wandb failed and is left out from now on (%s: %s)", type(error).__name__, _first_line(error))
+            log.warning("wandb failed; the run continues without it (%s: %s)", type(error).__name__, _first_line(error))
 
     def _start(self):
         import wandb
@@ -154,7 +155,7 @@ def _offline_reason(key: str | None, base_url: str) -> str | None:
     if os.environ.get("WANDB_MODE", "online") != "online":
         return f"WANDB_MODE={os.environ['WANDB_MODE']}"
     if not key:
-        return "no key: WB_KEY is not set"
+        return "WB_KEY is not set"
     if job := job_variable():
         return f"in a batch job: {job} is set"
     address = urllib.parse.urlsplit(base_url)

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 
-from deep_cnn.reporting.plots.figures import BLUE, GREY, ORANGE, save, short_label
+from deep_cnn.reporting.plots.style import BLUE, GREY, ORANGE, save, short_label
 
 
 def history(

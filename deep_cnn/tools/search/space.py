@@ -14,6 +14,7 @@ import numpy as np
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.samplers import BaseSampler
 
+from deep_cnn.config.fields import problem
 from deep_cnn.config.schema import Config
 from deep_cnn.runtime.errors import ConfigError, nearest
 from deep_cnn.runtime.rng import draws, permutation
@@ -35,6 +36,7 @@ OURS = (
     "config",
     "wandb",
     "tensorboard",
+    "trackers",
     "seed",
 )
 
@@ -92,15 +94,7 @@ def _valid(word: str, field: dataclasses.Field, text: Any) -> Any:
         value = {"true": True, "false": False}[str(text).lower()] if kind is bool else kind(text)
     except (ValueError, KeyError):
         raise ConfigError(f"--space {word}: {text} is no value of --{field.name}") from None
-    meta = field.metadata
-    out = (
-        (meta["choices"] and value not in meta["choices"])
-        or (meta["low"] is not None and value < meta["low"])
-        or (meta["high"] is not None and value > meta["high"])
-        or (meta["above"] is not None and value != "auto" and value <= meta["above"])
-        or (meta["below"] is not None and value >= meta["below"])
-    )
-    if out:
+    if problem(field.metadata, value):
         raise ConfigError(f"--space {word}: {text} is out of the range of --{field.name}")
     return value
 

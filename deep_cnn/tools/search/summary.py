@@ -12,7 +12,7 @@ from deep_cnn.config.identity import command_line
 from deep_cnn.reporting.report.images import png
 from deep_cnn.reporting.report.page import render, write_page
 from deep_cnn.runtime.atomic import write_json, write_rows
-from deep_cnn.runtime.format import duration
+from deep_cnn.runtime.format import cell, duration
 from deep_cnn.tools.search import pictures
 from deep_cnn.tools.search.study import Study
 from deep_cnn.tools.search.trials import trial_config
@@ -56,7 +56,7 @@ def summarise(study: Study, fixed: dict[str, Any], metric: str, about: dict[str,
             metric=metric,
             about=about,
             columns=list(rows[0]) if rows else [],
-            cells=[[_short(v) for v in row.values()] for row in rows],
+            cells=[[cell(v) for v in row.values()] for row in rows],
             command=command,
             best=best,
             figures={path.stem: png(path) for path in found},
@@ -70,8 +70,8 @@ def summarise(study: Study, fixed: dict[str, Any], metric: str, about: dict[str,
         study.total,
     )
     for row in rows[:SHOWN]:
-        values = ", ".join(f"{name}={_short(row[name])}" for name in study.space)
-        log.info("  trial %-4d %-9s %-9s %s", row["trial"], row["state"], _short(row[metric_column(metric)]), values)
+        values = ", ".join(f"{name}={cell(row[name])}" for name in study.space)
+        log.info("  trial %-4d %-9s %-9s %s", row["trial"], row["state"], cell(row[metric_column(metric)]), values)
     if command:
         log.info(
             "Best: trial %d, validation %s %.5g. To train and test it:\n  %s", best.number, metric, best.value, command
@@ -158,7 +158,3 @@ def importances(study: Study) -> dict[str, float]:
     except (ValueError, RuntimeError) as error:
         log.info("No importances yet: %s", error)
         return {}
-
-
-def _short(value: Any) -> str:
-    return "" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -15,6 +15,7 @@ from deep_cnn.config.recipes import with_recipe
 from deep_cnn.config.schema import Config
 from deep_cnn.runtime import console
 from deep_cnn.runtime.errors import DeepCNNError, MachineError, NonFiniteLoss
+from deep_cnn.runtime.format import cell
 from deep_cnn.runtime.signals import Stopped
 from deep_cnn.tools.search.study import Claim, Study
 from deep_cnn.training import trainer
@@ -63,7 +64,7 @@ def work(
             claim = study.claim(stack)
             if claim is None:
                 return
-            params = ", ".join(f"{name}={_short(value)}" for name, value in claim.trial.params.items())
+            params = ", ".join(f"{name}={cell(value)}" for name, value in claim.trial.params.items())
             log.info("Trial %d%s: %s", claim.trial.number, " goes on" if claim.reopened else "", params)
             try:
                 with console.opened(claim.files.log), console.quiet_console():
@@ -127,7 +128,3 @@ def _tell(study: Study, claim: Claim, state: TrialState, reason: str = "") -> No
         "" if best is None else f": {best:.5g}",
         f" ({reason})" if reason else "",
     )
-
-
-def _short(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -1,11 +1,14 @@
-"""Parameter groups, optimizers, the moving average of weights, and the learning rate as a function of the step."""
+"""Parameter groups, the optimizers of the registry, and the learning rate of each group."""
 
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import torch
 from torch import nn
 
-from deep_cnn.training.optim.muon import Muon, is_matrix
+from deep_cnn.config.registries import OPTIMIZERS, Optimizer, known_as, resolve
+from deep_cnn.training.optim import timm_optimizers
+from deep_cnn.training.optim.muon import is_matrix
 
 
 def parameter_groups(
@@ -55,14 +58,23 @@ def parameter_groups(
     return described
 
 
+def optimizer_row(name: str) -> Optimizer:
+    """The row of --optimizer's value; ConfigError for a name that timm does not have, before any data is read."""
+    row = OPTIMIZERS[str(known_as(name, OPTIMIZERS))]
+    if row.name != name:
+        timm_optimizers.check_name(name)
+    return row
+
+
 def make_optimizer(name: str, groups: list[dict], *, momentum: float, nesterov: bool) -> torch.optim.Optimizer:
-    """AdamW, Adam or SGD in their fused form (one pass over the parameters instead of one per operation), or Muon."""
-    if name == "muon":
-        return Muon(groups, momentum=momentum, nesterov=nesterov)
-    fused = all(p.is_floating_point() and p.device.type in ("cpu", "cuda") for g in groups for p in g["params"])
-    if name == "sgd":
-        return torch.optim.SGD(groups, momentum=momentum, nesterov=nesterov, fused=fused)
-    return {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}[name](groups, fused=fused)
+    """The optimizer of a row of OPTIMIZERS, in its fused form (one pass over the parameters instead of one per operation) if it has one."""
+    row, flags = optimizer_row(name), {"momentum": momentum, "nesterov": nesterov}
+    options: dict[str, Any] = {flag: flags[flag] for flag in row.flags}
+    if row.fused:
+        parameters = [p for group in groups for p in group["params"]]
+        options["fused"] = all(p.is_floating_point() and p.device.type in ("cpu", "cuda") for p in parameters)
+    make = resolve(row.code)
+    return make(groups, **options) if row.name == name else make(name, groups, **options)
 
 
 def follows_lr(group: dict, backbone_lr: float | None) -> bool:
@@ -71,7 +83,10 @@ def follows_lr(group: dict, backbone_lr: float | None) -> bool:
 
 
 def set_lr(optimizer: torch.optim.Optimizer, factor: float) -> None:
+    """Set each group's rate for a step: `factor` times the group's own."""
     for group in optimizer.param_groups:
+        if "max_lr_snapshot" in group:  # timm's adamc and its kind decay by lr^2 / this; --lr=auto finds the peak later
+            group["max_lr_snapshot"] = group["base_lr"] or 1.0  # divided by, also where the rate is 0
         group["lr"] = group["base_lr"] * factor  # from the base, not from the last one: nothing to drift or to forget
 
 

@@ -14,16 +14,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib.figure import Figure
 
-from deep_cnn.reporting.plots.figures import BLUE, ORANGE, save
+from deep_cnn.reporting.plots.style import BLUE, ORANGE, save
 from deep_cnn.training import loop
-from deep_cnn.training.optim.optimizers import follows_lr
+from deep_cnn.training.optim.optimizers import follows_lr, optimizer_row
 
 if TYPE_CHECKING:
     from deep_cnn.training.trainer import Trainer
 
 STEPS = 100
 LOWEST = 1e-6
-HIGHEST = {"sgd": 10.0, "muon": 10.0}  # Adam's steps have the size of the rate itself: 1 is far beyond any use
 EXPLODED = 4.0  # times the lowest loss so far: nothing is learnt from going on
 SMOOTHING = 0.9  # decay of the mean of the losses: single batches differ more than neighbouring rates
 BELOW = 10.0  # the rate of the lowest loss is at the edge of stability; a tenth of it is the usual choice
@@ -46,7 +45,7 @@ def range_test(trainer: "Trainer", between: Callable[[], None]) -> RangeTest:
     """
     state = trainer.state
     before = copy.deepcopy((state.model.state_dict(), state.optimizer.state_dict(), state.scaler.state_dict()))
-    highest = HIGHEST.get(trainer.config.optimizer, 1.0)
+    highest = optimizer_row(trainer.config.optimizer).highest_lr
     rates = LOWEST * (highest / LOWEST) ** (np.arange(STEPS) / (STEPS - 1))
     try:
         losses = _losses(trainer, rates, between)

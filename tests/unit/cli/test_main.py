@@ -1,6 +1,9 @@
 """Flags: spelled in every way that a hand-out or a colleague spells them; a typo is answered with the nearest name."""
 
 import dataclasses
+import os
+import subprocess
+import sys
 
 import pytest
 
@@ -49,28 +52,28 @@ def test_lists():
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        (["--epoch=3"], "--epoch: no such flag. Did you mean --epochs?"),
-        (["--lr=abc"], "'abc': expected a number"),
-        (["--epochs=1.5"], "'1.5': expected a whole number"),
-        (["--wandb=maybe"], "'maybe': expected True or False"),
+        (["--epoch=3"], "--epoch: no such flag; -h lists the flags. Did you mean --epochs?"),
+        (["--lr=abc"], "--lr=abc: expected a number"),
+        (["--epochs=1.5"], "--epochs=1.5: expected a whole number"),
+        (["--wandb=maybe"], "--wandb=maybe: expected True or False"),
         (["--epochs=0"], "--epochs=0: out of range; it must be at least 1"),
         (["--lr=inf"], "--lr=inf: expected a finite number"),
         (["--weight_decay=nan"], "--weight_decay=nan: expected a finite number"),
         (["--subset=nan"], "--subset=nan: expected a number of images"),
         (["--grad_accumulation=²"], "--grad_accumulation=²: expected auto or a whole number"),
         (["--batch_size=99999999999999999999"], "it must be at most 1e+09"),
-        (["--root_dir=.", "compare"], "A verb comes first: python -m deep_cnn compare"),
+        (["--root_dir=.", "compare"], "compare: a command comes first; python -m deep_cnn compare ..."),
         (["--lr=0"], "--lr=0.0: out of range; it must be above 0"),
         (["--val_split=1"], "--val_split=1.0: out of range; it must be below 1"),
         (["--val_split=0.6", "--test_split=0.5"], "nothing would be left to train on"),
-        (["--optimizer=adamm"], "choose one of adamw, adam, sgd, muon. Did you mean adam"),
+        (["--optimizer=adamm"], "choose one of adamw, adam, sgd, muon, timm/NAME. Did you mean adam"),
         (["--recipe=scrach"], "Did you mean scratch?"),
         (["--subset=many"], "expected a number of images (5000) or a share of them (0.1)"),
         (["--max_time=soon"], "expected a duration such as 23:30:00"),
         (["--freeze=some"], "expected none, backbone, or a number of stages"),
         (["--unfreeze_epoch=2"], "nothing is frozen"),
         (["--run_name=a/b"], "it names files"),
-        (["tests"], "tests: no such verb"),
+        (["tests"], "tests: no such command; choose one of train, evaluate"),
         (["evalute"], "Did you mean evaluate?"),
     ],
 )
@@ -129,3 +132,14 @@ def test_config_survives_json():
 )
 def test_durations(text, seconds):
     assert parse_duration("max_time", text) == seconds
+
+
+@pytest.mark.skipif(os.name != "posix", reason="pipes of a shell")
+@pytest.mark.parametrize("words", [["-h"], ["--help_all"], ["summary", "--list"]])
+def test_a_reader_that_leaves_is_no_error(words):
+    """`python -m deep_cnn -h | head -1`: no traceback, and the exit code of other programs."""
+    read, write = os.pipe()
+    os.close(read)  # before anything is written
+    done = subprocess.run([sys.executable, "-m", "deep_cnn", *words], stdout=write, stderr=subprocess.PIPE, text=True)
+    os.close(write)
+    assert done.returncode == 141 and done.stderr == ""

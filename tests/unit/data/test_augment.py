@@ -305,7 +305,8 @@ def test_names_and_lists():
 
 
 @pytest.mark.parametrize(
-    "spec, hint", [("trivialaugmnt", "Did you mean trivialaugment"), ("flip,rotatoin", "rotation"), (" ,", "empty")]
+    "spec, hint",
+    [("trivialaugmnt", "Did you mean trivialaugment"), ("flip,rotatoin", "rotation"), (" ,", "names nothing")],
 )
 def test_unknown_names_are_refused(spec, hint):
     with pytest.raises(ConfigError, match=f"--augment.*{hint}"):

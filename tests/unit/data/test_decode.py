@@ -66,6 +66,9 @@ KINDS = {
     "rgb.bmp": (lambda im: im, {}),
     "rgb.gif": (lambda im: im, {}),
     "rgb.tiff": (lambda im: im, {}),
+    "packed.tif": (lambda im: im, {"compression": "tiff_lzw"}),
+    "jpeg.tif": (lambda im: im, {"compression": "jpeg"}),
+    "fax.tif": (lambda im: im.convert("1"), {"compression": "group4"}),
 }
 
 
@@ -83,7 +86,7 @@ def test_cmyk_colours_are_not_inverted(tmp_path):
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-@pytest.mark.parametrize("suffix", ["jpg", "png", "webp"])
+@pytest.mark.parametrize("suffix", ["jpg", "png", "webp", "tif"])
 def test_exif_orientation(suffix, orientation, tmp_path):
     exif = Image.Exif()
     exif[0x0112] = orientation
@@ -92,9 +95,10 @@ def test_exif_orientation(suffix, orientation, tmp_path):
     assert close(decoded(path), canonical(upright)) and image_size(path) == upright.size
 
 
-def test_16_bit_grey_keeps_its_range(tmp_path):
+@pytest.mark.parametrize("suffix", ["png", "tif"])
+def test_16_bit_grey_keeps_its_range(suffix, tmp_path):
     ramp = np.tile(np.linspace(0, 65535, R).astype(np.uint16), (R, 1))
-    result = decoded(saved(tmp_path / "deep.png", Image.fromarray(ramp)))
+    result = decoded(saved(tmp_path / f"deep.{suffix}", Image.fromarray(ramp)))
     assert close(result, (ramp >> 8)[:, :, None], 0)  # R x R already: nothing is resized
 
 
@@ -106,7 +110,7 @@ def test_16_bit_grey_is_turned(tmp_path):
     assert close(result, (ramp >> 8)[:, ::-1, None], 0)
 
 
-@pytest.mark.parametrize("suffix", ["png", "webp"])
+@pytest.mark.parametrize("suffix", ["png", "webp", "tif"])
 def test_transparency_is_laid_on_white(suffix, tmp_path):
     image = Image.new("RGBA", (R, R), (200, 40, 10, 255))
     image.paste((0, 0, 0, 0), (0, 0, 32, R))  # the left half: black and wholly transparent
@@ -121,7 +125,7 @@ def test_transparent_palette_and_grey_alpha(tmp_path):
     assert close(decoded(saved(tmp_path / "la.png", Image.new("LA", (R, R), (50, 255)))), 50, 0)
 
 
-@pytest.mark.parametrize("suffix", ["gif", "webp", "png"])
+@pytest.mark.parametrize("suffix", ["gif", "webp", "png", "tif"])
 def test_first_frame_of_an_animation(suffix, tmp_path):
     frames = [Image.new("RGB", (80, 80), colour) for colour in ((250, 0, 0), (0, 250, 0))]
     path = saved(tmp_path / f"moving.{suffix}", frames[0], save_all=True, append_images=frames[1:])
@@ -225,6 +229,12 @@ def test_what_is_no_image_is_named(content, tmp_path):
     for read in (lambda: decode(path, PRE), lambda: image_size(path)):
         with pytest.raises(DataError, match=r"page\.jpg"):
             read()
+
+
+def test_the_content_decides_on_the_reader(tmp_path):
+    path = saved(tmp_path / "a.png", picture())
+    renamed = path.rename(tmp_path / "a.jpg")
+    assert close(decoded(renamed), canonical(picture()))
 
 
 def test_missing_file_and_floating_point(tmp_path):

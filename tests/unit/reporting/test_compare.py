@@ -22,7 +22,7 @@ from deep_cnn.reporting.compare import picture, published
 from deep_cnn.reporting.compare.front import pareto_front
 from deep_cnn.reporting.compare.labels import place_labels
 from deep_cnn.reporting.compare.paired import paired_difference
-from deep_cnn.reporting.compare.picture import Point, against_parameters, counted
+from deep_cnn.reporting.compare.picture import Point, against_parameters
 from deep_cnn.runtime.atomic import write_json, write_rows
 from deep_cnn.tasks.intervals import held_out_result
 from deep_cnn.tasks.metrics import ClassificationScores, RegressionScores
@@ -419,10 +419,6 @@ def test_any_number_of_points_is_drawn(tmp_path, n):
         lower_is_better=False,
     )
     assert_picture(tmp_path / "figure.png")
-
-
-def test_numbers_in_words():
-    assert [counted(n) for n in (62_006, 11_173_962, 1_814_073_344, 12)] == ["62 k", "11.2 M", "1.81 G", "12"]
 
 
 def assert_picture(path: Path):

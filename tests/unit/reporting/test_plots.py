@@ -11,7 +11,9 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
-from deep_cnn.reporting.plots import figures as plots
+from deep_cnn.reporting.plots.confusion_matrix import confusion_matrix
+from deep_cnn.reporting.plots.learning_curves import MAX_PANELS, learning_curves
+from deep_cnn.reporting.plots.predicted_vs_true import predicted_vs_true
 
 
 @pytest.fixture(autouse=True)
@@ -53,7 +55,7 @@ def assert_picture(path):
 
 @pytest.mark.parametrize("n", [1, 3, 40])
 def test_learning_curves(tmp_path, drawn, n):
-    plots.learning_curves(epochs(n), tmp_path / "learning_curves.png", best_epoch=n // 2)
+    learning_curves(epochs(n), tmp_path / "learning_curves.png", best_epoch=n // 2)
     assert_picture(tmp_path / "learning_curves.png")
     axes = drawn[0].axes
     assert [ax.get_title() for ax in axes] == ["loss", "top-1", "macro F1", "learning rate"]
@@ -66,7 +68,7 @@ def test_learning_curves(tmp_path, drawn, n):
 
 
 def test_learning_curves_are_called_as_on_the_console(tmp_path, drawn):
-    plots.learning_curves(epochs(2), tmp_path / "c.png")
+    learning_curves(epochs(2), tmp_path / "c.png")
     assert [ax.get_title() for ax in drawn[0].axes][:3] == ["loss", "top-1", "macro F1"]
 
 
@@ -76,11 +78,11 @@ def test_learning_curves_with_gaps_divergence_and_many_targets(tmp_path, drawn):
     rows[2] |= {"val_loss": "1e6"}
     for row in rows:
         row |= {f"val_t{i}/mae": 1.0 for i in range(20)}
-    plots.learning_curves(rows, tmp_path / "c.png")
+    learning_curves(rows, tmp_path / "c.png")
     axes = drawn[0].axes
     assert np.isnan(axes[1].lines[0].get_ydata()[0])
     assert axes[0].get_yscale() == "log" and axes[1].get_yscale() == "linear"
-    assert len(axes) == plots.MAX_PANELS and axes[-1].get_title() == "learning rate"
+    assert len(axes) == MAX_PANELS and axes[-1].get_title() == "learning rate"
     assert drawn[0].get_suptitle() == "12 more metrics are in metrics.csv"  # loss, top1, f1, 20 targets; 11 panels
 
 
@@ -88,7 +90,7 @@ def test_learning_curves_with_gaps_divergence_and_many_targets(tmp_path, drawn):
 def test_confusion_matrix(tmp_path, drawn, size):
     matrix = np.random.default_rng(0).integers(1, 9, size=(size, size))
     names = [f"scene_{k}_{'very_' * (k % 9)}long" for k in range(size)]
-    plots.confusion_matrix(matrix, names, tmp_path / "confusion_matrix.png")
+    confusion_matrix(matrix, names, tmp_path / "confusion_matrix.png")
     assert_picture(tmp_path / "confusion_matrix.png")
     ax = drawn[0].axes[0]
     assert np.allclose(ax.images[0].get_array(), matrix / matrix.sum(axis=1, keepdims=True)), "rows are true classes"
@@ -103,7 +105,7 @@ def test_confusion_matrix(tmp_path, drawn, size):
 
 
 def test_a_class_without_images_is_grey_not_a_crash(tmp_path, drawn):
-    plots.confusion_matrix(np.array([[3, 1], [0, 0]]), ["a", "b"], tmp_path / "c.png")
+    confusion_matrix(np.array([[3, 1], [0, 0]]), ["a", "b"], tmp_path / "c.png")
     assert drawn[0].axes[0].images[0].get_array().mask.tolist() == [[False, False], [True, True]]
 
 
@@ -111,9 +113,9 @@ def test_a_class_without_images_is_grey_not_a_crash(tmp_path, drawn):
     "name", ["東京タワー", "plage été", "$x^", "$a$ or $\\frac{b$", "_^{}\\", "a\nb\x00\udc80", "", "🏠", "شارع"]
 )
 def test_any_name_can_be_drawn(tmp_path, name):
-    plots.confusion_matrix(np.eye(2, dtype=int), [name, "other"], tmp_path / "c.png")
+    confusion_matrix(np.eye(2, dtype=int), [name, "other"], tmp_path / "c.png")
     os.remove(tmp_path / "c.png")
-    plots.predicted_vs_true(np.ones((3, 1)), np.arange(3.0)[:, None], [name], tmp_path / "p.png")
+    predicted_vs_true(np.ones((3, 1)), np.arange(3.0)[:, None], [name], tmp_path / "p.png")
     assert_picture(tmp_path / "p.png")
 
 
@@ -123,7 +125,7 @@ def test_predicted_vs_true(tmp_path, drawn, targets):
     true = rng.normal(size=(5000, targets)) * 1e5
     predicted = true + 1e4
     true[100:, 1:] = np.nan  # 100 points stay points, 5,000 become a density
-    plots.predicted_vs_true(predicted, true, ["price", "area", "safety"][:targets], tmp_path / "predicted_vs_true.png")
+    predicted_vs_true(predicted, true, ["price", "area", "safety"][:targets], tmp_path / "predicted_vs_true.png")
     assert_picture(tmp_path / "predicted_vs_true.png")
     axes = [ax for ax in drawn[0].axes if ax.get_xlabel() == "true"]
     assert len(axes) == targets
@@ -137,7 +139,7 @@ def test_predicted_vs_true(tmp_path, drawn, targets):
 
 def test_predicted_vs_true_of_nothing_one_point_and_a_constant(tmp_path, drawn):
     true = np.array([[np.nan, 2.0, 0.0], [np.nan, np.nan, 0.0]])
-    plots.predicted_vs_true(np.array([[0, 2, 0]] * 2), true, ["none", "one", "zero"], tmp_path / "p.png")
+    predicted_vs_true(np.array([[0, 2, 0]] * 2), true, ["none", "one", "zero"], tmp_path / "p.png")
     assert_picture(tmp_path / "p.png")
     assert drawn[0].axes[0].texts[0].get_text() == "no values"
     assert drawn[0].axes[1].get_title() == "one\nn = 1, MAE 0"
@@ -145,7 +147,7 @@ def test_predicted_vs_true_of_nothing_one_point_and_a_constant(tmp_path, drawn):
 
 def test_a_failed_picture_leaves_the_old_one(tmp_path, monkeypatch):
     path = tmp_path / "c.png"
-    plots.confusion_matrix(np.eye(2, dtype=int), ["a", "b"], path)
+    confusion_matrix(np.eye(2, dtype=int), ["a", "b"], path)
     before = path.read_bytes()
 
     def half(figure, name, **kwargs):
@@ -154,10 +156,10 @@ def test_a_failed_picture_leaves_the_old_one(tmp_path, monkeypatch):
 
     monkeypatch.setattr(Figure, "savefig", half)
     with pytest.raises(OSError):
-        plots.confusion_matrix(np.ones((2, 2), int), ["a", "b"], path)
+        confusion_matrix(np.ones((2, 2), int), ["a", "b"], path)
     assert path.read_bytes() == before
 
 
 def test_drawing_needs_no_window_system():
-    code = "import sys, deep_cnn.reporting.plots.figures; assert 'matplotlib.pyplot' not in sys.modules"
+    code = "import sys, deep_cnn.reporting.plots.confusion_matrix; assert 'matplotlib.pyplot' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
