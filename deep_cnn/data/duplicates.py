@@ -1,5 +1,6 @@
 """Which image files hold the same bytes."""
 
+import contextlib
 import os
 import zlib
 from collections.abc import Callable
@@ -11,6 +12,7 @@ import numpy as np
 
 from deep_cnn.data.index import Index
 from deep_cnn.runtime import signals
+from deep_cnn.runtime.atomic import atomic_path
 from deep_cnn.runtime.errors import DataError
 
 PEEK = 4096  # bytes from the middle of a file: photographs share their headers, not their middle
@@ -36,7 +38,10 @@ def duplicate_groups(index: Index, cache_dir: Path | None = None) -> np.ndarray:
     twins = _load_twins(kept)
     if twins is None:
         twins = _twins(index, rows)
-        _keep_twins(kept, twins)
+        if kept is not None:
+            # a disk that is full or read-only only means that the next start reads the files again
+            with contextlib.suppress(OSError), atomic_path(kept) as temporary, open(temporary, "wb") as file:
+                np.save(file, twins)
     groups[twins[0]] = twins[1]
     return groups
 
@@ -62,25 +67,11 @@ def _files_key(index: Index) -> str:
 
 
 def _load_twins(kept: Path | None) -> np.ndarray | None:
-    """What `_keep_twins` wrote, or None where there is none, or not a whole one."""
+    """What an earlier start has kept, or None where there is none, or not a whole one."""
     try:
         return None if kept is None else np.load(kept)
     except (OSError, ValueError, EOFError):
         return None
-
-
-def _keep_twins(kept: Path | None, twins: np.ndarray) -> None:
-    """A disk that is full or read-only only means that the next start reads the files again."""
-    if kept is None:
-        return
-    temporary = kept.with_name(f"{kept.name}.{os.getpid()}.tmp")
-    try:
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        with open(temporary, "wb") as file:
-            np.save(file, twins)
-        os.replace(temporary, kept)
-    except OSError:
-        temporary.unlink(missing_ok=True)
 
 
 def _alike(*columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from deep_cnn.config.registries import IMAGE_ENDINGS
+from deep_cnn.runtime.atomic import atomic_path
 from deep_cnn.runtime.errors import DataError
 
 SYSTEM_FOLDERS = frozenset(("__MACOSX", "@eaDir", "$RECYCLE.BIN", "lost+found"))  # left by archives, servers and disks
@@ -226,24 +227,17 @@ def scan(root: Path, cache_dir: Path | None = None) -> Files:
 def _keep(files: Files, prints: list[bytes], kept: Path) -> None:
     """Write the index to `kept`; a full or read-only disk only means that the next start scans again."""
     about = json.dumps({"format": KEPT_FORMAT, "folders": files.folders, "ignored": files.ignored})
-    temporary = kept.with_name(f"{kept.name}.{os.getpid()}.tmp")
-    try:
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        with open(temporary, "wb") as file:
-            np.savez(
-                file,
-                about=np.frombuffer(about.encode(), np.uint8),
-                prints=np.frombuffer(b"".join(prints), np.uint8),
-                blob=np.frombuffer(files.paths.blob, np.uint8),
-                offsets=files.paths.offsets,
-                sizes=files.sizes,
-                mtimes=files.mtimes,
-                folder_of=files.folder_of,
-            )
-        os.replace(temporary, kept)
-    except OSError:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
+    with contextlib.suppress(OSError), atomic_path(kept) as temporary, open(temporary, "wb") as file:
+        np.savez(
+            file,
+            about=np.frombuffer(about.encode(), np.uint8),
+            prints=np.frombuffer(b"".join(prints), np.uint8),
+            blob=np.frombuffer(files.paths.blob, np.uint8),
+            offsets=files.paths.offsets,
+            sizes=files.sizes,
+            mtimes=files.mtimes,
+            folder_of=files.folder_of,
+        )
 
 
 def _load_kept(root: Path, kept: Path) -> Files | None:

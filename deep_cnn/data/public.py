@@ -6,13 +6,12 @@ become PNG files, named by their place in torchvision's order, and everything el
 
 import http.client
 import logging
-import os
-import shutil
 from dataclasses import replace
 from pathlib import Path
 
 from deep_cnn.config.schema import PLACES365, Config
 from deep_cnn.runtime import download, signals
+from deep_cnn.runtime.atomic import atomic_path
 from deep_cnn.runtime.errors import DataError
 
 log = logging.getLogger(__name__)
@@ -98,28 +97,24 @@ def unpack(dataset: str, folder: Path, target: Path) -> None:
     from PIL import Image
 
     source = _source(dataset)
-    part = target.with_name(f"{target.name}.{os.getpid()}.part")
     log.info("Unpacking %s into class folders in %s, once", dataset, target)
     try:
-        for split in ("train", "test"):
-            images = source(str(folder), train=split == "train")
-            places = [part / split / name for name in images.classes]
-            for place in places:
-                place.mkdir(parents=True, exist_ok=True)
-            for number, (pixels, label) in enumerate(zip(images.data, images.targets, strict=True)):
-                signals.raise_if_requested()
-                # not compressed: read faster, and of the same size (by which a run knows its data) with every zlib
-                Image.fromarray(pixels).save(places[label] / f"{number:05}.png", compress_level=0)
-        if not target.is_dir():
-            os.replace(part, target)
+        with atomic_path(target) as part:
+            for split in ("train", "test"):
+                images = source(str(folder), train=split == "train")
+                places = [part / split / name for name in images.classes]
+                for place in places:
+                    place.mkdir(parents=True, exist_ok=True)
+                for number, (pixels, label) in enumerate(zip(images.data, images.targets, strict=True)):
+                    signals.raise_if_requested()
+                    # not compressed: read faster, and of the same size (by which a run knows its data) with every zlib
+                    Image.fromarray(pixels).save(places[label] / f"{number:05}.png", compress_level=0)
     except OSError as error:
         if not target.is_dir():  # else another process was first
             raise DataError(
                 f"--dataset={dataset}: {target} cannot be written ({error.strerror}); free some space, or copy "
                 f"{folder / source.base_folder} to a folder of yours and give that as --data_dir"
             ) from error
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
 
 
 def _source(dataset: str) -> type:

@@ -1,7 +1,5 @@
 """Train, validation and test: given ones kept, missing ones held out from train; saved, and read again by every command."""
 
-import csv
-import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +9,7 @@ import numpy as np
 
 from deep_cnn.data.duplicates import _alike, duplicate_groups
 from deep_cnn.data.index import FREE, SPLITS, TEST, TRAIN, VALIDATION, Index
+from deep_cnn.runtime.atomic import read_csv, write_csv
 from deep_cnn.runtime.errors import ConfigError, DataError
 from deep_cnn.runtime.rng import permutation
 
@@ -213,18 +212,18 @@ TargetCells = Callable[[Any], list[str]]  # a row of Index.targets -> its cells 
 
 def save_splits(path: Path, index: Index, splits: Splits, target_cells: TargetCells) -> None:
     """Write splits.csv: file, target columns, split; in the index's order, atomically."""
-    path = Path(path)
     parts = (splits.train, splits.validation, splits.test)
     rows = np.concatenate(parts)
     names = np.repeat(np.arange(3), [len(part) for part in parts])
     order = np.argsort(rows, kind="stable")
-    temporary = path.with_name(path.name + ".tmp")
-    with open(temporary, "w", encoding="utf-8", errors="surrogateescape", newline="") as file:
-        table = csv.writer(file, lineterminator="\n")
-        table.writerow(["file", *index.target_names, "split"])
-        for i, k in zip(rows[order].tolist(), names[order].tolist(), strict=True):
-            table.writerow([index.paths[i], *target_cells(index.targets[i]), SPLITS[k]])
-    os.replace(temporary, path)
+    write_csv(
+        path,
+        ["file", *index.target_names, "split"],
+        (
+            [index.paths[i], *target_cells(index.targets[i]), SPLITS[k]]
+            for i, k in zip(rows[order].tolist(), names[order].tolist(), strict=True)
+        ),
+    )
 
 
 def load_splits(path: Path, index: Index, target_cells: TargetCells) -> Splits:
@@ -233,25 +232,23 @@ def load_splits(path: Path, index: Index, target_cells: TargetCells) -> Splits:
     Raises:
         DataError: no such file or not one of ours; images or targets that are no longer what they were.
     """
-    path = Path(path)
     position = {name: i for i, name in enumerate(index.paths)}
     parts: dict[str, list[int]] = {name: [] for name in SPLITS}
     gone, changed = [], []
     try:
-        with open(path, encoding="utf-8", errors="surrogateescape", newline="") as file:
-            rows = csv.reader(file)
-            if next(rows, None) != ["file", *index.target_names, "split"]:
-                raise DataError(
-                    f"{path}: not the splits of this data; expected columns file, {', '.join(index.target_names)}, split."
-                )
-            for name, *cells, split in rows:
-                i = position.pop(name, -1)
-                if i < 0:
-                    gone.append(name)
-                elif cells != target_cells(index.targets[i]):
-                    changed.append(name)
-                else:
-                    parts[split].append(i)
+        rows = read_csv(path)
+        if next(rows, None) != ["file", *index.target_names, "split"]:
+            raise DataError(
+                f"{path}: not the splits of this data; expected columns file, {', '.join(index.target_names)}, split."
+            )
+        for name, *cells, split in rows:
+            i = position.pop(name, -1)
+            if i < 0:
+                gone.append(name)
+            elif cells != target_cells(index.targets[i]):
+                changed.append(name)
+            else:
+                parts[split].append(i)
     except (OSError, KeyError, ValueError) as problem:
         raise DataError(f"{path}: cannot be read as splits ({problem}). Train the run again.") from problem
     for names, what in ((gone, "are no longer in the data folder"), (changed, "have another target now")):

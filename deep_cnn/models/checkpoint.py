@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 
 import torch
 
-from deep_cnn.runtime.atomic import FULL, write_atomically
+from deep_cnn.runtime.atomic import FULL, atomic_path
 from deep_cnn.runtime.errors import CheckpointError, NonFiniteLoss
 
 log = logging.getLogger(__name__)
@@ -24,7 +24,8 @@ FORMAT = "deep_cnn"
 def save(path: Path, state: dict[str, Any]) -> None:
     """Write a checkpoint. OSError leaves the old file whole; NonFiniteLoss when a weight is NaN or infinite."""
     check_finite(state)
-    write_atomically(path, lambda file: _write(file, {"format": FORMAT} | state), durable=True)
+    with atomic_path(path, durable=True) as temporary:
+        _write(temporary, {"format": FORMAT} | state)
 
 
 def save_last(path: Path, state: dict[str, Any]) -> None:

@@ -1,42 +1,53 @@
 """Files that are never half written: written beside, flushed to the disk where they are state, and renamed."""
 
 import contextlib
+import csv
 import errno
 import json
 import os
-from collections.abc import Callable, Iterable
+import shutil
+import uuid
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 FULL = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}  # disk, file size limit, quota
 
 
-def write_atomically(path: Path, write: Callable[[Path], None], *, durable: bool = False) -> None:
-    """Have `write` fill a file beside `path`, then put it in its place in one step.
+@contextlib.contextmanager
+def atomic_path(path: Path, *, durable: bool = False) -> Iterator[Path]:
+    """Yield the name of a temporary file or folder to fill; put it in the place of `path` in one step afterwards.
+
+    Two processes may write the same path at once: each has a temporary name of its own, which `clear_leftovers` knows.
 
     Args:
+        path: the final place; its parent folders are made. A folder must not exist there yet.
         durable: flush to the disk before and after renaming, so that not even a power cut leaves a broken file.
+
     Raises:
-        OSError: the disk is full or the folder is not writable; the old file is as it was.
+        OSError: the disk is full or the folder is not writable; what was there before is as it was.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".tmp")
+    # not the process id: in containers it is the same on many machines
+    temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex[:8]}.tmp")
     try:
-        write(temporary)
+        yield temporary
         if durable:
             _flush(temporary)
         os.replace(temporary, path)
     except BaseException:
         with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
+            shutil.rmtree(temporary) if temporary.is_dir() else temporary.unlink(missing_ok=True)
         raise
     if durable:
         with contextlib.suppress(OSError):  # Windows cannot open a folder, some network file systems cannot flush one
             _flush(path.parent)
 
 
-def write_text(path: Path, text: str, *, durable: bool = False) -> None:
-    write_atomically(path, lambda p: p.write_text(text, encoding="utf-8", newline="\n"), durable=durable)
+def write_text(path: Path, text: str, *, durable: bool = False, errors: str = "strict") -> None:
+    """Write UTF-8 text with line feeds. errors: what becomes of characters that UTF-8 does not have."""
+    with atomic_path(path, durable=durable) as temporary:
+        temporary.write_text(text, encoding="utf-8", errors=errors, newline="\n")
 
 
 def write_json(path: Path, values: Any, *, durable: bool = False) -> None:
@@ -44,11 +55,30 @@ def write_json(path: Path, values: Any, *, durable: bool = False) -> None:
     write_text(path, json.dumps(values, indent=2, ensure_ascii=False, allow_nan=False) + "\n", durable=durable)
 
 
+def write_csv(path: Path, header: Iterable[str], rows: Iterable[Iterable[Any]]) -> None:
+    """Write a CSV file row by row; names of files that are not UTF-8 keep their bytes. See `csv_line` for the cells."""
+    with (
+        atomic_path(path) as temporary,
+        open(temporary, "w", encoding="utf-8", errors="surrogateescape", newline="\n") as file,
+    ):
+        file.write(csv_line(header))
+        file.writelines(map(csv_line, rows))
+
+
 def write_rows(path: Path, rows: list[dict[str, Any]]) -> None:
     """A CSV whose columns are the keys of all rows in order of appearance; numbers with all their digits."""
     columns: dict[str, None] = dict.fromkeys(key for row in rows for key in row)
-    lines = [csv_line(columns)] + [csv_line(row.get(column) for column in columns) for row in rows]
-    write_text(path, "".join(lines))
+    write_csv(path, columns, ((row.get(column) for column in columns) for row in rows))
+
+
+def read_csv(path: Path) -> Iterator[list[str]]:
+    """The header and the rows of a CSV file of ours, one at a time.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    with open(path, encoding="utf-8", errors="surrogateescape", newline="") as file:
+        yield from csv.reader(file)
 
 
 def csv_line(values: Iterable[Any]) -> str:

@@ -2,7 +2,6 @@
 
 import hashlib
 import http.client
-import os
 import queue
 import re
 import sys
@@ -12,6 +11,7 @@ from pathlib import Path
 
 import torch
 
+from deep_cnn.runtime.atomic import atomic_path
 from deep_cnn.runtime.errors import CheckpointError
 
 CONNECT_SECONDS = 8.0  # a compute node without internet must say so at once; a slow line still gets an answer in this
@@ -37,9 +37,7 @@ def download(url: str, path: Path) -> None:
         OSError, http.client.HTTPException: no answer within CONNECT_SECONDS, or the transfer broke.
         ValueError: not an address, or the content is not what its name promises.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")  # two runs may fetch the same file at once
-    try:
+    with atomic_path(path) as part:
         with _open(url, CONNECT_SECONDS) as answer, part.open("wb") as file:
             digest, size = _copy(answer, file, path.name)
             expected = answer.headers.get("Content-Length")
@@ -48,9 +46,6 @@ def download(url: str, path: Path) -> None:
         promised = re.search(r"-([0-9a-f]{8,})$", path.stem)
         if promised and "-at-" not in path.stem and not digest.startswith(promised[1]):
             raise ValueError(f"its SHA-256 is {digest[:8]}..., its name promises {promised[1]}")
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def fetch(url: str, file: str, flag: str, remedy: str) -> Path:

@@ -16,6 +16,7 @@ from deep_cnn.inference.predict.inputs import Images, images_from_list, read_ima
 from deep_cnn.inference.predict.row_maker import RowMaker
 from deep_cnn.inference.predict.stream import stream
 from deep_cnn.runtime import console
+from deep_cnn.runtime.atomic import atomic_path
 from deep_cnn.runtime.device import granted_cores
 from deep_cnn.runtime.errors import ConfigError, nearest
 from deep_cnn.runtime.run_files import RunFiles
@@ -146,6 +147,6 @@ def _image_column(table: pd.DataFrame, wanted: str | None) -> str:
 def _kept(table: pd.DataFrame, files: RunFiles) -> Path:
     """The table as a file, by which a stopped run knows it again."""
     path = files.outputs / "tables" / f"{files.name}.csv"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    table.to_csv(path, index=False)
+    with atomic_path(path) as temporary:
+        table.to_csv(temporary, index=False)
     return path

@@ -8,7 +8,7 @@ import numpy as np
 from deep_cnn.data.index import Index
 from deep_cnn.reporting.plots import of_task
 from deep_cnn.reporting.plots.learning_curves import learning_curves
-from deep_cnn.runtime.atomic import csv_line, write_json, write_rows, write_text
+from deep_cnn.runtime.atomic import write_csv, write_json, write_rows
 from deep_cnn.runtime.run_files import RunFiles
 from deep_cnn.tasks.base import Task
 
@@ -33,7 +33,7 @@ def write_predictions(path, task: Task, index: Index, samples: np.ndarray, outpu
     """A row per image: file, truth, and what the network says (probabilities, or scores in their own units)."""
     said = task.tested_cells(task.decode(outputs), index.targets[samples])
     table = ([index.paths[sample], *row] for sample, row in zip(samples, said, strict=True))
-    write_text(path, "".join([csv_line(["file", *task.tested_columns()]), *map(csv_line, table)]))
+    write_csv(path, ["file", *task.tested_columns()], table)
 
 
 def write_plots(

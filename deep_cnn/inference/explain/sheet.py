@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from deep_cnn.runtime.atomic import write_atomically
+from deep_cnn.runtime.atomic import atomic_path
 
 RAISES, LOWERS = "raises", "lowers"
 COLOURS = {RAISES: (220, 40, 30), LOWERS: (30, 90, 220)}  # told apart by colour-blind readers, too
@@ -45,7 +45,8 @@ def overlays(one: Explained) -> dict[str, np.ndarray]:
 
 
 def save_image(pixels: np.ndarray, path: Path) -> None:
-    write_atomically(path, lambda temporary: Image.fromarray(pixels).save(temporary, format="png"))
+    with atomic_path(path) as temporary:
+        Image.fromarray(pixels).save(temporary, format="png")
 
 
 def contact_sheet(found: list[Explained], path: Path, title: str) -> None:
@@ -67,7 +68,8 @@ def contact_sheet(found: list[Explained], path: Path, title: str) -> None:
             axes[row, column].imshow(picture)
             axes[row, column].set_title(name, fontsize=7, color=np.array(COLOURS[name]) / 255, loc="left")
     figure.suptitle(title, fontsize=9)
-    write_atomically(path, lambda temporary: figure.savefig(temporary, format="png", dpi=120))
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=120)
 
 
 def sanity_figure(stages: list[str], correlations: list[float], path: Path) -> None:
@@ -82,4 +84,5 @@ def sanity_figure(stages: list[str], correlations: list[float], path: Path) -> N
     ax.set_ylabel("rank correlation with\nthe trained network's maps")
     ax.set_xlabel("made random up to here, from the head on")
     ax.set_ylim(min(-0.2, *correlations) - 0.05, 1.05)
-    write_atomically(path, lambda temporary: figure.savefig(temporary, format="png", dpi=120))
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=120)

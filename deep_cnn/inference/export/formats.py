@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from deep_cnn.runtime.atomic import write_atomically
+from deep_cnn.runtime.atomic import atomic_path
 from deep_cnn.runtime.errors import ConfigError
 
 Answer = Callable[[Tensor], Tensor]
@@ -124,4 +124,5 @@ def check_format(name: str, preprocessing: bool, output: str | None) -> Format:
 
 
 def write(chosen: Format, model: nn.Module, example: Tensor, path: Path) -> None:
-    write_atomically(path, lambda temporary: chosen.write(model, example, temporary))
+    with atomic_path(path) as temporary:
+        chosen.write(model, example, temporary)

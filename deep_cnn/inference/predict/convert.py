@@ -8,7 +8,7 @@ from typing import Any
 
 from deep_cnn.data.place_pulse import name_parts
 from deep_cnn.inference.predict.output_table import rows_of
-from deep_cnn.runtime.atomic import write_atomically
+from deep_cnn.runtime.atomic import atomic_path, read_csv
 from deep_cnn.runtime.errors import ConfigError, DataError, nearest
 
 
@@ -18,17 +18,18 @@ def to_parquet(table: Path, target: Path) -> None:
     import pyarrow.parquet
 
     # the types of the first block of the file would be taken for all of it: a column of names stays text
-    texts = {name: pa.string() for name in _header(table) if name in ("file", "predicted") or name.startswith("class_")}
+    texts = {
+        name: pa.string()
+        for name in next(read_csv(table))
+        if name in ("file", "predicted") or name.startswith("class_")
+    }
     options = pyarrow.csv.ConvertOptions(column_types=texts)
     parsing = pyarrow.csv.ParseOptions(newlines_in_values=True)
     reader = pyarrow.csv.open_csv(table, convert_options=options, parse_options=parsing)
 
-    def write(path: Path) -> None:
-        with pyarrow.parquet.ParquetWriter(path, reader.schema) as writer:
-            for batch in reader:
-                writer.write_batch(batch)
-
-    write_atomically(target, write)
+    with atomic_path(target) as temporary, pyarrow.parquet.ParquetWriter(temporary, reader.schema) as writer:
+        for batch in reader:
+            writer.write_batch(batch)
 
 
 def to_geojson(table: Path, target: Path) -> None:
@@ -38,10 +39,8 @@ def to_geojson(table: Path, target: Path) -> None:
         DataError: no image has a place.
     """
     placed = 0
-
-    def write(path: Path) -> None:
-        nonlocal placed
-        with open(path, "w", encoding="utf-8", newline="\n") as out:
+    with atomic_path(target) as temporary:
+        with open(temporary, "w", encoding="utf-8", newline="\n") as out:
             out.write('{"type": "FeatureCollection", "features": [')
             for number, row in enumerate(rows_of(table)):
                 place = _place(row)
@@ -58,8 +57,6 @@ def to_geojson(table: Path, target: Path) -> None:
                 f"--output={target.name}: no image has a place; it takes a table with latitude and longitude, "
                 f"or Place Pulse's file names. The predictions are in {table}"
             )
-
-    write_atomically(target, write)
 
 
 # A format is a row: the ending of --output -> what makes it from the CSV file; None: the CSV itself
@@ -88,13 +85,6 @@ def convert(table: Path, output: Path) -> None:
     """Make --output of the finished CSV, where it is another format."""
     if (make := FORMATS[output.suffix.lower()]) is not None:
         make(table, output)
-
-
-def _header(table: Path) -> list[str]:
-    import csv
-
-    with open(table, encoding="utf-8", errors="surrogateescape", newline="") as file:
-        return next(csv.reader(file))
 
 
 def _place(row: dict[str, str]) -> tuple[float, float] | None:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from deep_cnn.data.files import Paths
-from deep_cnn.runtime.atomic import csv_line, read_json, write_json
+from deep_cnn.runtime.atomic import csv_line, read_csv, read_json, write_json
 from deep_cnn.runtime.errors import ConfigError, MachineError
 
 FLUSH_SECONDS = 1.0  # at most so much work is done twice; a flush takes 1 to 10 ms
@@ -198,5 +198,7 @@ def _encoded(text: str) -> bytes:
 
 def rows_of(path: Path) -> Iterator[dict[str, str]]:
     """The rows of a table of predictions by column, one at a time."""
-    with open(path, encoding="utf-8", errors="surrogateescape", newline="") as file:
-        yield from csv.DictReader(file)
+    rows = read_csv(path)
+    header = next(rows)
+    for row in rows:
+        yield dict(zip(header, row, strict=True))

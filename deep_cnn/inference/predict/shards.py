@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 
 from deep_cnn.inference.predict.output_table import TableFiles
-from deep_cnn.runtime.atomic import read_json, write_atomically, write_json
+from deep_cnn.runtime.atomic import atomic_path, read_json, write_json
 from deep_cnn.runtime.errors import ConfigError, DataError
 from deep_cnn.runtime.scheduler import array_place
 
@@ -83,8 +83,9 @@ def merge(output: Path, count: int | None = None) -> dict:
             f"--merge: {rows:,} rows and {failed:,} failures in the shards, but {abouts[0]['images']:,} images"
         )
     whole = TableFiles(output)
-    write_atomically(whole.failed, lambda path: _concatenate([p.failed for p in parts], path), durable=True)
-    write_atomically(whole.rows, lambda path: _concatenate([p.rows for p in parts], path), durable=True)
+    for target, sources in ((whole.failed, [p.failed for p in parts]), (whole.rows, [p.rows for p in parts])):
+        with atomic_path(target, durable=True) as temporary:
+            _concatenate(sources, temporary)
     about = abouts[0] | {"shard": "1/1", "rows": rows, "failed": failed}
     write_json(whole.about, about, durable=True)
     return about

@@ -4,7 +4,6 @@ Drawn through Figure and not pyplot: no window system, no global list of figures
 are Okabe and Ito's (2008) and cividis, which colour-blind readers can tell apart; lines differ in style as well.
 """
 
-import os
 import warnings
 from pathlib import Path
 
@@ -13,6 +12,8 @@ from matplotlib import font_manager
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter, ScalarFormatter
+
+from deep_cnn.runtime.atomic import atomic_path
 
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#666666"
 # DejaVu Sans, which matplotlib brings along, has no Chinese, Japanese, Korean or Indian letters: the systems' own fonts
@@ -69,13 +70,11 @@ def short_label(name: str, length: int) -> str:
 
 def save(figure: Figure, path: str | Path) -> None:
     """Write beside and rename: a reader, or a kill, never meets half a picture."""
-    path = Path(path)
-    unfinished = path.with_name(f"{path.stem}.tmp.png")
     installed = set(font_manager.get_font_names())
     fonts = ["DejaVu Sans", *(name for name in FALLBACK_FONTS if name in installed)]
     for text in figure.findobj(matplotlib.text.Text):
         text.set_fontfamily(fonts)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing")  # drawn as a box
-        figure.savefig(unfinished, dpi=DPI, format="png")
-    os.replace(unfinished, path)
+        with atomic_path(Path(path)) as temporary:
+            figure.savefig(temporary, dpi=DPI, format="png")

@@ -13,7 +13,7 @@ from deep_cnn.reporting.plots.learning_curves import learning_curves
 from deep_cnn.reporting.report.images import Photographs
 from deep_cnn.reporting.report.record import Record, read_record
 from deep_cnn.reporting.result_text import shown
-from deep_cnn.runtime.atomic import write_atomically
+from deep_cnn.runtime.atomic import write_text
 from deep_cnn.runtime.run_files import RunFiles
 
 
@@ -72,7 +72,7 @@ def render(template: str, **values: Any) -> str:
 
 def write_page(path: Path, page: str) -> None:
     # a file name that is no UTF-8 is shown with question marks
-    write_atomically(path, lambda p: p.write_bytes(page.encode("utf-8", "replace")))
+    write_text(path, page, errors="replace")
 
 
 def draw_figures(record: Record) -> None:

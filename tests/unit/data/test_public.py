@@ -66,7 +66,7 @@ def test_it_is_done_once_and_knows_its_own_folder(pickles, monkeypatch):
     assert with_dataset(config(pickles)) == first
     assert with_dataset(first) == first  # a command of ours that is given again
     assert with_dataset(Config(data_dir="x")).data_dir == "x"
-    assert not list(pickles.parent.glob("*.part"))
+    assert not list(pickles.parent.glob("*.tmp"))
 
 
 def test_a_damaged_file_is_named(pickles):
