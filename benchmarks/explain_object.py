@@ -98,22 +98,23 @@ def shares(root: Path, layer_name: str | None = None) -> tuple[float, float, flo
     from deep_cnn.data.augment.steps import center_crop
     from deep_cnn.data.decode import decode
     from deep_cnn.data.normalise import Normaliser
-    from deep_cnn.inference.explain.job import in_pieces
+    from deep_cnn.inference.explain.job import in_micro_batches
     from deep_cnn.inference.explain.maps import find_layer
-    from deep_cnn.inference.finished import open_run
+    from deep_cnn.inference.load import open_run
+    from deep_cnn.inference.run_images import split_images
     from deep_cnn.models.build import build_model
 
     run = open_run("object", str(root), precision="fp32")
-    member, test = run.member, run.split("test")
-    have = [i for i in range(len(test.images.paths)) if test.truths[i, 0] > 0]
+    network, test = run.network, split_images(run, "test")
+    have = [i for i in range(len(test.images.paths)) if test.targets[i, 0] > 0]
     paths = [test.images.paths[i] for i in have]
-    pixels = torch.stack([center_crop(decode(test.images.root / p, member.pre), SIDE) for p in paths])
-    images = Normaliser(member.pre.mean, member.pre.std)(pixels)
-    masks = np.stack([canonical(scene(int(Path(p).stem))[1], member.pre) for p in paths])
-    layer = find_layer(member.spec.name, member.model, SIDE, layer_name)
-    trained = on_object(in_pieces(member, layer, images, [0] * len(images)).numpy(), masks)
-    member.model.load_state_dict(build_model(member.spec, 1).state_dict())
-    random = on_object(in_pieces(member, layer, images, [0] * len(images)).numpy(), masks)
+    pixels = torch.stack([center_crop(decode(test.images.root / p, network.pre), SIDE) for p in paths])
+    images = Normaliser(network.pre.mean, network.pre.std)(pixels)
+    masks = np.stack([canonical(scene(int(Path(p).stem))[1], network.pre) for p in paths])
+    layer = find_layer(network.spec.name, network.model, SIDE, layer_name)
+    trained = on_object(in_micro_batches(network, layer, images, [0] * len(images)).numpy(), masks)
+    network.model.load_state_dict(build_model(network.spec, 1).state_dict())
+    random = on_object(in_micro_batches(network, layer, images, [0] * len(images)).numpy(), masks)
     return float(trained.mean()), float(random.mean()), float(masks.mean())
 
 

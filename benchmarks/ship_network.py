@@ -9,7 +9,7 @@ The test set is read again with the rounded file, computing in float32: its accu
 
 import argparse
 import csv
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,8 @@ from torch import Tensor
 from deep_cnn.config.identity import command_line
 from deep_cnn.config.schema import Config
 from deep_cnn.inference.export.card import steps
-from deep_cnn.inference.finished import FinishedRun, open_run
-from deep_cnn.inference.members import load_members
+from deep_cnn.inference.load import FinishedRun, open_networks, open_run
+from deep_cnn.inference.run_images import predicted, split_images
 from deep_cnn.models import checkpoint
 from deep_cnn.runtime.atomic import read_json, write_text
 from deep_cnn.runtime.device import granted_cores
@@ -52,11 +52,10 @@ def without_places(meta: dict[str, Any], data_dir: str, commit: str | None) -> d
 
 def tested(run: FinishedRun, file: Path) -> dict[str, Any]:
     """What test.json would say of the network in `file`, on the run's test set, computing in float32."""
-    member = load_members([file], device="cpu", precision="fp32")[0]
-    test, names = run.split("test"), member.task.names
-    probabilities = FinishedRun(run.files, member, run.bases).decoded(test.images, granted_cores())
-    targets = [names.index(truth) for truth in test.truths]
-    return held_out_result(ClassificationScores.of(probabilities, targets, names), seed=0)
+    (network,) = open_networks([file], device="cpu", precision="fp32")
+    test, names = split_images(run, "test"), network.task.names
+    probabilities = predicted(replace(run, network=network), test.images, granted_cores())
+    return held_out_result(ClassificationScores.of(probabilities, test.targets, names), seed=0)
 
 
 def training_minutes(run: FinishedRun) -> float:
@@ -73,7 +72,7 @@ def model_card(file: Path, meta: dict[str, Any], run: FinishedRun, ours: dict[st
     """Markdown. ours: of `tested`."""
     name, names, config = meta["model"]["name"], meta["task"]["names"], meta["config"]
     theirs, decisions = read_json(run.files.results / "test.json"), meta["decisions"]
-    weights = sum(tensor.numel() for tensor in run.member.model.parameters())
+    weights = sum(tensor.numel() for tensor in run.network.model.parameters())
     versions = {key: value for key, value in meta["versions"].items() if value != "not installed"}
     lines = [
         f"# {name}",
@@ -110,7 +109,7 @@ def model_card(file: Path, meta: dict[str, Any], run: FinishedRun, ours: dict[st
         "",
         "## What goes in",
         "",
-        *[f"{number}. {step}" for number, step in enumerate(steps(run.member.pre, preprocessing=False), 1)],
+        *[f"{number}. {step}" for number, step in enumerate(steps(run.network.pre, preprocessing=False), 1)],
         "",
         f"A run with these weights takes over this size and this mean and spread (`--image_size` for another size), and the "
         f"last layer only where its classes are these {len(names)}.",
@@ -122,7 +121,7 @@ def model_card(file: Path, meta: dict[str, Any], run: FinishedRun, ours: dict[st
         "",
         "## Limits",
         "",
-        f"It has seen {run.member.pre.crop} x {run.member.pre.crop} pixels of {len(names)} kinds of things. For photographs of a usual "
+        f"It has seen {run.network.pre.crop} x {run.network.pre.crop} pixels of {len(names)} kinds of things. For photographs of a usual "
         "size a network trained on ImageNet is the better beginning (`--model=resnet18`, for example). Beyond these classes "
         "its probabilities mean nothing, and it was not looked at for any use in earnest.",
         "",

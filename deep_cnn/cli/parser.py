@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from deep_cnn.cli.command_table import COMMANDS
-from deep_cnn.config.fields import rate, wrong
+from deep_cnn.config.fields import BOOLEANS, rate, wrong
 from deep_cnn.runtime.errors import ConfigError, nearest
 
 USAGE = "python -m deep_cnn [COMMAND] [--flag=value ...]"
@@ -29,6 +29,9 @@ def parse_flags(argv: list[str], options_class: type) -> dict[str, Any]:
                 f"--{f.name}", nargs="?", const=True, type=_typed(f.name, _boolean), metavar="True|False", **meta
             )
             parser.add_argument(f"--no_{f.name}", action="store_false", **meta)
+        elif (bare := f.metadata["bare"]) is not None:
+            parser.add_argument(f"--{f.name}", nargs="?", const=bare, type=_typed(f.name, f.metadata["kind"]), **meta)
+            parser.add_argument(f"--no_{f.name}", action="store_const", const=f.metadata["kind"]("False"), **meta)
         else:
             action = {"": "store", "words": "extend"}.get(f.metadata["many"], "append")
             several = {"nargs": "+"} if f.metadata["many"] == "words" else {}
@@ -90,11 +93,9 @@ def _underscored(word: str) -> str:
 
 
 def _boolean(word: str) -> bool:
-    # bool("False") is True: the reason why hand-outs' --wandb=False turned tracking on
-    values = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
-    if word.lower() not in values:
+    if word.lower() not in BOOLEANS:
         raise ValueError(word)
-    return values[word.lower()]
+    return BOOLEANS[word.lower()]
 
 
 def _typed(name: str, kind: Callable[[str], Any]) -> Callable[[str], Any]:

@@ -9,6 +9,9 @@ from typing import Any
 from deep_cnn.config.registries import known_as
 from deep_cnn.runtime.errors import ConfigError, nearest
 
+# bool("False") is True: the reason why hand-outs' --wandb=False turned tracking on
+BOOLEANS = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
+
 
 def flag(
     default: Any,
@@ -24,6 +27,7 @@ def flag(
     usual: bool = False,
     identity: bool = True,
     many: str = "",
+    bare: str | None = None,
 ) -> Any:
     """A dataclass field that is a flag of the command line.
 
@@ -35,6 +39,7 @@ def flag(
         identity: whether another value makes another run.
         many: may be given several times; "comma": also as a comma-separated list; "repeat": not so; "words": also as
             several words.
+        bare: the value of the flag where none is given.
     """
     metadata = {
         "help": help,
@@ -48,6 +53,7 @@ def flag(
         "usual": usual,
         "identity": identity,
         "many": many,
+        "bare": bare,
     }
     return dataclasses.field(default=default, metadata=metadata)
 
@@ -60,6 +66,12 @@ def rate(text: str | float) -> float | str:
 def wrong(flag: str, value: Any, problem: str, hint: str = "") -> ConfigError:
     """The mistake of a flag's value, to be raised: "--flag=value: problem; hint"."""
     return ConfigError(f"--{flag}={value}: {problem}{'; ' if hint else ''}{hint}")
+
+
+def tta_level(text: str | bool) -> str:
+    """A level of --tta; True means flip and False none, as when `predict` had a switch."""
+    switch = BOOLEANS.get(str(text).lower())
+    return str(text) if switch is None else "flip" if switch else "none"
 
 
 def check_ranges(options: Any) -> None:

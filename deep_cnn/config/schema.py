@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from deep_cnn.config.checks import check_combinations
-from deep_cnn.config.fields import check_ranges, flag, rate
+from deep_cnn.config.fields import check_ranges, flag, rate, tta_level
 from deep_cnn.config.registries import AUGMENTATION_PRESETS, AUGMENTATIONS, LOSSES, OPTIMIZERS, SCHEDULES, TRACKERS
 
 # presets, and policies that stand alone
@@ -251,8 +251,10 @@ class Config:
         "test-time augmentation, reported beside the plain test: flip averages the predictions for an image and its mirror "
         "image; shift also moves both by one pixel",
         group="optimise",
+        kind=tta_level,
         choices=TTA,
         identity=False,
+        bare="flip",
     )
     grad_accumulation: str = flag(
         "auto", "number of parts in which a batch is computed; auto: as many as the memory requires", group="optimise"

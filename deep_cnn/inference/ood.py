@@ -1,4 +1,4 @@
-"""Which images are unlike those that a network was trained on: the distance of their features to the training set's.
+"""Out-of-distribution images: the distance of an image's features from the training images'.
 
 The Mahalanobis distance of the last layer but one (Lee, Lee, Lee and Shin, "A simple unified framework for detecting
 out-of-distribution samples", NeurIPS 2018), to one centre, so scores have it too; the covariance shrunk as Ledoit and Wolf
@@ -28,7 +28,7 @@ QUANTILE = 0.99  # of the validation distances
 
 @dataclass(frozen=True)
 class Reference:
-    """How the features of training images are spread, and the distance from which an image counts as unlike them.
+    """How the features of training images are spread, and the distance above which an image is unusual.
 
     centre: float32 (D,); directions: float32 (r, D), orthonormal, those of largest variance; variances: float32 (r,);
     rest: the variance in every other direction.
@@ -41,7 +41,7 @@ class Reference:
     threshold: float
 
     def distances(self, features: Tensor) -> Tensor:
-        """Float (B, D) -> float32 (B,), in units of the threshold: above 1 the image is unlike the training images."""
+        """Float (B, D) -> float32 (B,), in units of the threshold: above 1 the image is unusual."""
         own = features.float() - self.centre
         along = (own @ self.directions.T).square()  # (B, r)
         beside = (own.square().sum(1) - along.sum(1)).clamp(min=0)

@@ -197,7 +197,7 @@ def memory_for_training(device: torch.device) -> int:
 
 
 @dataclass(frozen=True)
-class Decisions:
+class ComputeSettings:
     """What `auto` came to on the machine where the run began; kept when it goes on on another."""
 
     device: str

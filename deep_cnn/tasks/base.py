@@ -220,14 +220,14 @@ class Task(ABC):
 
     @abstractmethod
     def uncertainty_columns(self, several: bool) -> list[str]:
-        """Names of the columns that `uncertainty_cells` fills. several: checkpoints or flips, so that there is a spread."""
+        """Names of the columns that `uncertainty_cells` fills. several: checkpoints or views, so that there is a spread."""
 
     @abstractmethod
     def uncertainty_cells(self, decoded: np.ndarray) -> np.ndarray:
         """How unsure the network is of each image, float64 (n, number of `uncertainty_columns`).
 
         Args:
-            decoded: of each checkpoint and flip, float64 (M, n, K).
+            decoded: of each checkpoint and view, float64 (M, n, K).
         """
 
     @abstractmethod

@@ -8,10 +8,10 @@ from typing import Any
 
 import pandas as pd
 
+from deep_cnn.config.fields import tta_level
 from deep_cnn.config.recipes import with_recipe
-from deep_cnn.config.schema import Config
-from deep_cnn.inference.load import load_model
-from deep_cnn.inference.members import load_members
+from deep_cnn.config.schema import TTA, Config
+from deep_cnn.inference.load import load_model, open_networks
 from deep_cnn.inference.predict.inputs import Images, images_from_list, read_images
 from deep_cnn.inference.predict.row_maker import RowMaker
 from deep_cnn.inference.predict.stream import stream
@@ -85,7 +85,7 @@ def predict(
     image_column: str | None = None,
     data_dir: str | Path | None = None,
     top: int | None = None,
-    tta: bool = False,
+    tta: str | bool = "none",
     device: str = "auto",
 ) -> pd.DataFrame:
     """Predictions, a row per image, as `python -m deep_cnn predict` writes them; unreadable images are in `.attrs["failed"]`.
@@ -94,11 +94,15 @@ def predict(
         images: a folder, a table's or list's file, a list of paths, or a DataFrame with a column of paths: its rows come
             back with the predictions beside them (empty where an image cannot be read).
         checkpoint: best.pt, or several for an ensemble. data_dir: where relative paths start.
-        top: so many most probable classes instead of all probabilities. tta: mirror images, too.
+        top: so many most probable classes instead of all probabilities. tta: as --tta: none,
+            flip (or True) or shift.
     """
+    level = tta_level(tta)
+    if level not in TTA:
+        raise ConfigError(f"tta={tta}: unknown; choose one of {', '.join(TTA)}")
     console.console_only()
     several = checkpoint if isinstance(checkpoint, list | tuple) else [checkpoint]
-    members = load_members([Path(c).expanduser() for c in several], device=device, precision="auto")
+    networks = open_networks([Path(c).expanduser() for c in several], device=device)
     bases = [Path(data_dir)] if data_dir else []
     column = None
     if isinstance(images, pd.DataFrame):
@@ -108,7 +112,7 @@ def predict(
         wanted = read_images(str(images), image_column, bases)
     else:
         wanted = images_from_list([str(image) for image in images], bases)
-    predicted = _predicted(members, wanted, top, tta)
+    predicted = _predicted(networks, wanted, top, level)
     if column is None:
         return predicted
     joined = images.merge(
@@ -123,10 +127,10 @@ def predict(
     return joined.drop(columns="file") if column != "file" else joined
 
 
-def _predicted(members, images: Images, top: int | None, tta: bool) -> pd.DataFrame:
-    maker = RowMaker(members, top=top, flips=tta, places=images.places is not None)
+def _predicted(networks, images: Images, top: int | None, tta: str) -> pd.DataFrame:
+    maker = RowMaker(networks, top=top, tta=tta, places=images.places is not None)
     rows, failed = [], {}
-    blocks = stream(members, images, 0, len(images.paths), workers=granted_cores(), flips=tta)
+    blocks = stream(networks, images, 0, len(images.paths), workers=granted_cores(), tta=tta)
     for block in blocks:
         made, failures = maker.rows(block, images, 0)
         rows += made

@@ -12,8 +12,6 @@ from deep_cnn.data.dataset import feed_of
 from deep_cnn.data.feed import Batch, Feed
 from deep_cnn.inference import load, ood
 from deep_cnn.models import checkpoint
-from deep_cnn.models.build import head_modules
-from deep_cnn.runtime.device import CHANNELS_LAST
 from deep_cnn.runtime.distributed import main_process
 from deep_cnn.tasks.base import encoded
 
@@ -34,7 +32,7 @@ def add_reference(trainer: "Trainer", between: Callable[[], None]) -> None:
     best = checkpoint.load(files.best)
     if "reference" in best or not len(splits.validation):
         return
-    log.info("Looking at training images with the best network, so that predict can tell unlike ones")
+    log.info("Computing features of training images, so that predict can flag unusual images")
     samples = {
         "train": ood.chosen(splits.train, ood.BANK, seed),
         "validation": ood.chosen(splits.validation, ood.CALIBRATION, seed),
@@ -47,12 +45,12 @@ def add_reference(trainer: "Trainer", between: Callable[[], None]) -> None:
         features = [_features(trainer, rows, between) for rows in samples.values()]
     reference = ood.measure(*features)
     if not np.isfinite(reference.threshold):
-        log.warning("The best network's features are not finite: predict will not tell unlike images")
+        log.warning("The best network's features are not finite: predict will not flag unusual images")
         return
     try:
         checkpoint.save_making_room(files.best, best | {"reference": reference.to_dict()}, files.last)
     except OSError as error:
-        log.warning("%s could not be written (%s): predict will not tell unlike images", files.best, error.strerror)
+        log.warning("%s could not be written (%s): predict will not flag unusual images", files.best, error.strerror)
 
 
 def _features(trainer: "Trainer", samples: np.ndarray, between: Callable[[], None]) -> Tensor:
@@ -60,20 +58,18 @@ def _features(trainer: "Trainer", samples: np.ndarray, between: Callable[[], Non
 
     A network of its own: never compiled, and the run's state stays as it is.
     """
-    model, _ = load.load_model(trainer.run.files.best)
-    model = model.to(trainer.device, trainer.dtype, memory_format=CHANNELS_LAST)
-    head = head_modules(trainer.spec.name, model)[0]
+    network = load.open_network(trainer.run.files.best, trainer.device)
     targets = encoded(trainer.task, trainer.dataset.index, trainer.dtype)
     where = {"device": trainer.device, "dtype": trainer.dtype, "workers": trainer.run.workers}
     feed = feed_of(trainer.dataset, targets, samples, **where)
     try:
-        batches = _checked(feed, trainer.settings.eval_batch, between)
-        return torch.cat(list(ood.features_of(model, head, batches, trainer.autocast)))
+        batches = _with_checks(feed, trainer.settings.eval_batch, between)
+        return torch.cat(list(ood.features_of(network.model, network.head, batches, network.autocast)))
     finally:
         feed.close()
 
 
-def _checked(feed: Feed, rows: int, between: Callable[[], None]) -> Iterator[Batch]:
+def _with_checks(feed: Feed, rows: int, between: Callable[[], None]) -> Iterator[Batch]:
     for batch in feed.eval_batches(rows):
         between()
         yield batch

@@ -39,7 +39,7 @@ from deep_cnn.models.zoo.custom_training import OwnTraining
 from deep_cnn.runtime import console, distributed, faults
 from deep_cnn.runtime.device import (
     CHANNELS_LAST,
-    Decisions,
+    ComputeSettings,
     compiles,
     dtype_of,
     granted_cores,
@@ -277,7 +277,7 @@ _own_normalisation = main_process(own_normalisation)
 
 def build_network(
     run: Run, dataset: Dataset, task: Task, spec: ModelSpec, saved: dict[str, Any] | None
-) -> tuple[nn.Module, Decisions]:
+) -> tuple[nn.Module, ComputeSettings]:
     """The network on its device, with its weights, and how the run computes; with `saved`, as it began."""
     config, crop = run.config, dataset.pixels.pre.crop
     model = build_model(spec, config.seed)
@@ -354,7 +354,7 @@ def check_freeze(config: Config, stages: list[tuple[str, list[str]]]) -> None:
 
 
 def build_state(
-    run: Run, model: nn.Module, head: list[str], settings: Decisions, saved: dict[str, Any] | None
+    run: Run, model: nn.Module, head: list[str], settings: ComputeSettings, saved: dict[str, Any] | None
 ) -> TrainingState:
     """The state to begin with, or the very one that was saved."""
     config = run.config
@@ -432,13 +432,13 @@ def open_features(trainer: "Trainer") -> Features | None:
 # ---- what `auto` comes to ----------------------------------------------------------------------------------------------
 
 
-def choose_settings(run: Run, dataset: Dataset, model: nn.Module, saved: dict[str, Any] | None) -> Decisions:
+def choose_settings(run: Run, dataset: Dataset, model: nn.Module, saved: dict[str, Any] | None) -> ComputeSettings:
     """How the run computes: as it began, or what `auto` comes to here; rank 0's answer, since hosts may differ."""
     ranks = distributed.world_size()
     return _recorded(run, dataset, model, saved, ranks) if saved else _decided(run, dataset, model, ranks)
 
 
-def decide(run: Run, dataset: Dataset, model: nn.Module, ranks: int) -> Decisions:
+def decide(run: Run, dataset: Dataset, model: nn.Module, ranks: int) -> ComputeSettings:
     """What `auto` comes to here: a function of the flags and the machine, never of a timing or of what is free just now."""
     config, device = run.config, run.device
     precision = pick_precision(config.precision, device)
@@ -462,16 +462,16 @@ def decide(run: Run, dataset: Dataset, model: nn.Module, ranks: int) -> Decision
     eval_batch = min(EVAL_BATCH.get(device.type, GPU_EVAL_BATCH), largest)
     steps = steps_per_epoch(len(dataset.splits.train), config.batch_size) * config.epochs
     compiled = compiles(config.compile, device, steps, config.deterministic)
-    return Decisions(device.type, precision, compiled, granted_cores(), pieces, eval_batch, processes=ranks)
+    return ComputeSettings(device.type, precision, compiled, granted_cores(), pieces, eval_batch, processes=ranks)
 
 
 _decided = main_process(decide)
 
 
 @main_process
-def _recorded(run: Run, dataset: Dataset, model: nn.Module, saved: dict[str, Any], ranks: int) -> Decisions:
+def _recorded(run: Run, dataset: Dataset, model: nn.Module, saved: dict[str, Any], ranks: int) -> ComputeSettings:
     """What was decided when the run began; says so where this machine would have decided otherwise."""
-    settings, device = Decisions(**saved["decisions"]), run.device.type
+    settings, device = ComputeSettings(**saved["decisions"]), run.device.type
     if settings.processes != ranks:
         log.warning(
             "The run began on %d process%s and goes on on %d: dropout is drawn anew, BatchNorm sees other parts, and "

@@ -15,7 +15,8 @@ from deep_cnn.inference.explain.gallery import explanation_pictures
 from deep_cnn.inference.explain.maps import Layer, find_layer, signed_maps
 from deep_cnn.inference.explain.sanity import cascade, mean_correlation
 from deep_cnn.inference.explain.sheet import LOWERS, RAISES, overlay, parts
-from deep_cnn.inference.finished import open_run
+from deep_cnn.inference.load import open_run
+from deep_cnn.inference.run_images import split_images
 from deep_cnn.models.build import ModelSpec, build_model
 from deep_cnn.runtime.errors import ConfigError
 
@@ -117,11 +118,11 @@ def test_a_runs_pictures_and_its_report(request, run_cli, capsys, run_name):
 
 def test_the_most_wrong_come_first(places_run):
     run = open_run("default", str(places_run.files.outputs.parent), precision="fp32")
-    test = run.split("test")
+    test = split_images(run, "test")
     decoded = np.full((len(test.targets), 5), 0.2)
     decoded[3] = [0.0] * 5
     decoded[7] = [1.0] * 5
-    wrong = run.member.task.wrongness(decoded, test.targets)
+    wrong = run.network.task.wrongness(decoded, test.targets)
     assert wrong.argmax() == 3 and wrong.argmin() == 7 and wrong[0] == pytest.approx(0.8)
 
 

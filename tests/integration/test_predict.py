@@ -182,7 +182,10 @@ def test_an_ensemble_and_its_mirror_images(predict, run_cli, places_run, tmp_pat
     np.testing.assert_allclose(both[names], (one[names] + two[names]) / 2, rtol=1e-15)
     p = both[names].to_numpy()
     np.testing.assert_allclose(both["uncertainty"], -(p * np.log(p)).sum(1), rtol=1e-12)
-    flips = pd.read_csv(predict(tmp_path / "flips.csv", images=images, tta=True)[1])
+    flips = pd.read_csv(predict(tmp_path / "flips.csv", images=images, tta="flip")[1])
+    for old in (True, False):  # as scripts of before --tta=shift say it
+        output = predict(tmp_path / f"{old}.csv", images=images, tta=old)[1]
+        assert output.read_bytes() == (tmp_path / ("flips.csv" if old else "1.csv")).read_bytes()
     mirrored = 2 * flips[names].to_numpy() - one[names].to_numpy()
     assert mirrored.sum(1).min() > 0.9 and not np.allclose(mirrored, one[names])
     best = flips[names].to_numpy().argmax(1)

@@ -1,14 +1,9 @@
 """python -m deep_cnn evaluate: score a run again, by its name alone."""
 
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
 
-from deep_cnn.config.fields import check_ranges, flag
+from deep_cnn.config.fields import check_ranges, flag, tta_level
 from deep_cnn.config.schema import TTA
-
-if TYPE_CHECKING:
-    import numpy as np
-    from torch import nn
 
 
 @dataclass(frozen=True)
@@ -21,8 +16,9 @@ class Options:
         None,
         "test-time augmentation, beside the plain result; by default as in the run",
         group="command",
-        kind=str,
+        kind=tta_level,
         choices=TTA,
+        bare="flip",
     )
     device: str = flag("auto", "auto, cpu, cuda, cuda:N or mps", group="command")
     workers: str = flag("auto", "threads that read and decode images", group="command")
@@ -33,85 +29,23 @@ class Options:
 
 
 def main(options: Options) -> int:
+    from deep_cnn.inference.load import open_run
+    from deep_cnn.inference.rescore import rescore
+    from deep_cnn.reporting import result_text
     from deep_cnn.runtime import console, distributed
 
     console.console_only()
     with distributed.process_group(options.device):
-        score(options)
-    return 0
-
-
-def score(options: Options) -> None:
-    """Each rank scores its share of the batches; rank 0 shows the result of all."""
-    from pathlib import Path
-
-    from deep_cnn.config.schema import Config
-    from deep_cnn.data.dataset import Dataset, eval_feed, find_images
-    from deep_cnn.data.split import load_splits
-    from deep_cnn.inference import evaluate, load
-    from deep_cnn.inference.tta import Averaged
-    from deep_cnn.reporting import result_text
-    from deep_cnn.runtime import distributed
-    from deep_cnn.runtime.device import (
-        CHANNELS_LAST,
-        Decisions,
-        autocast_for,
-        dtype_of,
-        granted_cores,
-        keep_freed_memory,
-        pick_device,
-        set_determinism,
-        set_threads,
-    )
-    from deep_cnn.runtime.errors import CheckpointError, DataError
-    from deep_cnn.runtime.run_files import RunFiles
-    from deep_cnn.tasks.base import encoded
-
-    files = RunFiles(Path(options.root_dir).expanduser() / "outputs", options.run_name)
-    model, meta = load.load_model(files.best)
-    task, pre = load.task_and_preprocessing(meta)
-    decisions = Decisions(**meta["decisions"])
-    config = replace(
-        Config.from_dict(meta["config"]),
-        root_dir=options.root_dir,
-        data_dir=options.data_dir or meta["config"]["data_dir"],
-        device=options.device,
-        workers=options.workers,
-        cache=options.cache,
-    )
-    device = pick_device(config.device)
-    set_determinism(config.deterministic, device)
-    set_threads(decisions.threads if decisions.processes == distributed.world_size() else granted_cores())
-    keep_freed_memory()
-    workers = granted_cores() if config.workers == "auto" else max(1, int(config.workers))
-    with distributed.main_process_first():
-        images = find_images(config, pre, workers)
-    names = images.index.classes or images.index.target_names
-    if tuple(names) != task.names:
-        raise CheckpointError(
-            f"--run_name={options.run_name}: was trained for {', '.join(task.names)}; these images have {', '.join(names)}"
+        run = open_run(options.run_name, options.root_dir, device=options.device)
+        result = rescore(
+            run,
+            options.split,
+            tta=options.tta,
+            root_dir=options.root_dir,
+            data_dir=options.data_dir or run.network.meta["config"]["data_dir"],
+            workers=options.workers,
+            cache=options.cache,
         )
-    splits = load_splits(files.results / "splits.csv", images.index, task.target_cells)
-    dataset = Dataset(images.index, splits, images.pixels, images.bad_files)
-    samples = dataset.samples(options.split)
-    if not len(samples):
-        raise DataError(f"--split={options.split}: run {options.run_name} has no such images")
-    dtype = dtype_of(decisions.precision)
-    model = model.to(device, dtype, memory_format=CHANNELS_LAST)
-    feed = eval_feed(
-        dataset, encoded(task, dataset.index, dtype), options.split, device=device, dtype=dtype, workers=workers
-    )
-    autocast = autocast_for(device, decisions.precision)
-
-    def outputs_of(network: "nn.Module", title: str) -> "np.ndarray | None":
-        return evaluate.collect(network, feed, decisions.eval_batch, autocast, title)
-
-    level = options.tta or config.tta
-    outputs = outputs_of(model, options.split.capitalize())
-    views = outputs_of(Averaged(model, level), "Views") if level != "none" else None
-    if distributed.is_main():
-        what = (task, dataset.index, samples)
-        result = evaluate.held_out(*what, outputs, options.split, config.seed)
-        if views is not None:
-            result = evaluate.with_views(result, level, *what, views, config.seed)
-        result_text.show_result(result)
+        if result is not None:
+            result_text.show_result(result)
+    return 0

@@ -41,7 +41,7 @@ def main(options: Options) -> int:
     if importlib.util.find_spec("captum") is None:  # before any work
         raise ConfigError("explain: needs captum: pip install captum")
     from deep_cnn.inference.explain import job
-    from deep_cnn.inference.finished import open_run
+    from deep_cnn.inference.load import open_run
     from deep_cnn.reporting.report.page import write_report
     from deep_cnn.runtime import console
     from deep_cnn.runtime.device import granted_cores
@@ -58,6 +58,6 @@ def main(options: Options) -> int:
     log = logging.getLogger("deep_cnn")
     log.info("Everything is in %s", run.files.explanations)
     if (run.files.results / "report.html").exists():
-        data = next((folder for folder in run.bases if (folder / chosen.names[0]).exists()), None)
+        data = next((folder for folder in run.image_folders if (folder / chosen.names[0]).exists()), None)
         log.info("Added to the report: %s", write_report(run.files, data))
     return 0

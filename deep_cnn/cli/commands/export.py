@@ -33,7 +33,7 @@ def main(options: Options) -> int:
     from pathlib import Path
 
     from deep_cnn.inference.export import formats, job
-    from deep_cnn.inference.finished import open_run
+    from deep_cnn.inference.load import open_run
     from deep_cnn.runtime import console
 
     console.console_only()

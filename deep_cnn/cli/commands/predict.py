@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from deep_cnn.config.fields import check_ranges, flag
+from deep_cnn.config.fields import check_ranges, flag, tta_level
+from deep_cnn.config.schema import TTA
 from deep_cnn.runtime import signals
 from deep_cnn.runtime.errors import ConfigError
 from deep_cnn.runtime.launch import tell, this_rank
@@ -25,8 +26,14 @@ class Options:
     output: str = flag("predictions.csv", "table to write: .csv, .parquet or .geojson", group="command")
     image_column: str | None = flag(None, "column of the table that names the images", group="command", kind=str)
     top: str = flag("all", "so many most probable classes instead of all probabilities", group="command")
-    tta: bool = flag(
-        False, "predict each image and its mirror image: the mean of both answers, and their spread", group="command"
+    tta: str = flag(
+        "none",
+        "test-time augmentation: the mean prediction, and its spread, over flip = an image and its mirror image; "
+        "shift = also both moved by a pixel",
+        group="command",
+        kind=tta_level,
+        choices=TTA,
+        bare="flip",
     )
     shard: str | None = flag(
         None, "part i/n of the images; by default this job's part in its array", group="command", kind=str

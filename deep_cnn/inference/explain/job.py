@@ -15,9 +15,9 @@ from deep_cnn.data.normalise import Normaliser
 from deep_cnn.inference.explain import sanity, sheet
 from deep_cnn.inference.explain.maps import find_layer, signed_maps
 from deep_cnn.inference.explain.sheet import Explained
-from deep_cnn.inference.finished import FinishedRun, SplitImages
-from deep_cnn.inference.members import Member
+from deep_cnn.inference.load import FinishedRun, TrainedNetwork
 from deep_cnn.inference.predict.inputs import images_from_list
+from deep_cnn.inference.run_images import SplitImages, predicted, split_images
 from deep_cnn.runtime.atomic import write_json
 from deep_cnn.runtime.errors import ConfigError, nearest
 
@@ -38,15 +38,15 @@ class Chosen:
 def choose(run: FinishedRun, split: str, files: tuple[str, ...], count: int, workers: int) -> Chosen:
     """The named images, or the `count` most wrong of a split, the worst first."""
     if files:
-        images = images_from_list(files, run.bases)
-        decoded = run.decoded(images, workers)
+        images = images_from_list(files, run.image_folders)
+        decoded = predicted(run, images, workers)
         return Chosen(None, [images.root / p for p in images.paths], list(images.paths), decoded, [""] * len(decoded))
-    everything = run.split(split)
-    decoded = run.decoded(everything.images, workers)
-    order = np.argsort(-run.member.task.wrongness(decoded, everything.targets), kind="stable")
+    everything = split_images(run, split)
+    decoded = predicted(run, everything.images, workers)
+    order = np.argsort(-run.network.task.wrongness(decoded, everything.targets), kind="stable")
     order = order[~np.isnan(decoded[order]).any(1)][:count]
     worst = everything.take(order)
-    truths = [run.member.task.truth_text(target) for target in worst.targets]
+    truths = [run.network.task.truth_text(target) for target in worst.targets]
     return Chosen(
         worst, [worst.images.root / p for p in worst.images.paths], list(worst.images.paths), decoded[order], truths
     )
@@ -62,19 +62,19 @@ def explain(
     Returns:
         what explain.json says.
     """
-    member, folder = run.member, run.files.explanations
-    task = member.task
+    network, folder = run.network, run.files.explanations
+    task = network.task
     for name in wanted:
         if name not in task.names:
             raise ConfigError(
                 f"--target={name}: the network knows {', '.join(task.names[:8])}.{nearest(name, task.names)}"
             )
-    layer = find_layer(member.spec.name, member.model, member.pre.crop, layer_name)
+    layer = find_layer(network.spec.name, network.model, network.pre.crop, layer_name)
     log.info("Grad-CAM at %s, maps of %d x %d cells", layer.name, layer.side, layer.side)
-    pixels = torch.stack([center_crop(decode(path, member.pre), member.pre.crop) for path in chosen.paths])
-    weight = next(member.model.parameters())
-    images = Normaliser(member.pre.mean, member.pre.std)(pixels.contiguous(memory_format=torch.channels_last))
-    images = images.to(member.device, weight.dtype)  # (n, 3, S, S)
+    pixels = torch.stack([center_crop(decode(path, network.pre), network.pre.crop) for path in chosen.paths])
+    weight = next(network.model.parameters())
+    images = Normaliser(network.pre.mean, network.pre.std)(pixels.contiguous(memory_format=torch.channels_last))
+    images = images.to(network.device, weight.dtype)  # (n, 3, S, S)
 
     both = task.signed
     sets = {name: [task.names.index(name)] * len(images) for name in (wanted or (task.names if both else ()))}
@@ -82,7 +82,7 @@ def explain(
         sets = {"predicted": chosen.decoded.argmax(1).tolist()}
     pictures, first_maps = [], None
     for name, outputs in sets.items():
-        maps = in_pieces(member, layer, images, outputs)
+        maps = in_micro_batches(network, layer, images, outputs)
         first_maps = (outputs, maps) if first_maps is None else first_maps
         found = [
             Explained(
@@ -105,7 +105,7 @@ def explain(
         pictures.append({"file": path.name, "caption": f"Grad-CAM, {title}: {_words(name)}"})
     outputs, maps = first_maps
     some = slice(0, 16)  # enough for a mean; the network is made random stage by stage
-    checked, _ = sanity.cascade(member.model, member.spec, layer, images[some], outputs[some], maps[some])
+    checked, _ = sanity.cascade(network.model, network.spec, layer, images[some], outputs[some], maps[some])
     sheet.sanity_figure(checked.stages, checked.correlations, folder / "sanity.png")
     log.info(checked.line())
     pictures.append({"file": "sanity.png", "caption": checked.line()})
@@ -120,10 +120,12 @@ def explain(
     return about
 
 
-def in_pieces(member: Member, layer, images: torch.Tensor, outputs: list[int], rows: int = 16) -> torch.Tensor:
+def in_micro_batches(
+    network: TrainedNetwork, layer, images: torch.Tensor, outputs: list[int], rows: int = 16
+) -> torch.Tensor:
     """`signed_maps` of any number of images: the gradients of 16 at a time fit in memory."""
     starts = range(0, len(images), rows)
-    return torch.cat([signed_maps(member.model, layer, images[i : i + rows], outputs[i : i + rows]) for i in starts])
+    return torch.cat([signed_maps(network.model, layer, images[i : i + rows], outputs[i : i + rows]) for i in starts])
 
 
 def caption(said: str, truth: str) -> str:

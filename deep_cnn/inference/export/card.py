@@ -2,24 +2,22 @@
 
 from typing import Any
 
-from deep_cnn.inference.finished import FinishedRun
+from deep_cnn.inference.load import FinishedRun
 from deep_cnn.runtime.atomic import read_json
 from deep_cnn.tasks.base import task_from_dict
 
 NOT_METRICS = {"intervals", "per_class", "per_target", "per_group", "confusion", "calibration"}
 
 
-def about(
-    run: FinishedRun, meta: dict[str, Any], file: str, kind: str, preprocessing: bool, checked: dict
-) -> dict[str, Any]:
+def about(run: FinishedRun, file: str, kind: str, preprocessing: bool, checked: dict) -> dict[str, Any]:
     """Classes or targets, what goes in and comes out, metrics and provenance, as plain values."""
-    member, pre = run.member, run.member.pre
+    trained, pre, meta = run.network, run.network.pre, run.network.meta
     test = read_json(run.files.results / "test.json")
     side = pre.resize if preprocessing else pre.crop
     values = {
         "file": file,
         "format": kind,
-        "network": member.spec.to_dict(),
+        "network": trained.spec.to_dict(),
         "task": meta["task"],
         "input": {
             "name": "images",
@@ -30,9 +28,9 @@ def about(
         },
         "output": {
             "name": "outputs",
-            "shape": ["batch", len(member.task.names)],
-            "order": list(member.task.names),
-            "meaning": member.task.meaning(decoded=preprocessing),
+            "shape": ["batch", len(trained.task.names)],
+            "order": list(trained.task.names),
+            "meaning": trained.task.meaning(decoded=preprocessing),
         },
         "preprocessing": meta["preprocessing"],
         "metrics": {"test": test, "validation": meta.get("validation")},
@@ -40,7 +38,7 @@ def about(
         "provenance": {
             "run": run.files.name,
             "epoch": meta.get("epoch"),
-            "checkpoint_sha256": member.digest,
+            "checkpoint_sha256": trained.digest,
             "data": meta["identity"]["data"],
             "versions": meta["versions"],
             "config": meta["config"],

@@ -9,8 +9,8 @@ import torch
 from deep_cnn.data.decode import decode
 from deep_cnn.inference.export import card, formats
 from deep_cnn.inference.export.network import answers, exported_network, inputs_for
-from deep_cnn.inference.finished import FinishedRun
-from deep_cnn.models import checkpoint
+from deep_cnn.inference.load import FinishedRun
+from deep_cnn.inference.run_images import split_images
 from deep_cnn.runtime.atomic import write_json, write_text
 from deep_cnn.runtime.errors import DataError, MachineError
 
@@ -27,12 +27,12 @@ def export(
     Raises:
         DataError: no image to check it on. MachineError: the file's answers are not the checkpoint's; nothing is left.
     """
-    member = run.member
+    trained = run.network
     canonical = checking_images(run, split, count)  # uint8 (n, 3, R, R)
-    network = exported_network(member, preprocessing)
-    inputs = inputs_for(member, canonical, preprocessing)
+    network = exported_network(trained, preprocessing)
+    inputs = inputs_for(trained, canonical, preprocessing)
     with torch.inference_mode():  # the checkpoint's own way: normalised in one pass, decoded in float64
-        ours = member.task.decode(member.model(inputs_for(member, canonical, False)).numpy())
+        ours = trained.task.decode(trained.model(inputs_for(trained, canonical, False)).numpy())
 
     output.parent.mkdir(parents=True, exist_ok=True)
     draft = output.with_name(f"unchecked-{output.name}")
@@ -45,7 +45,8 @@ def export(
         for rows in (len(inputs), 1, min(3, len(inputs))):  # the batch size must be free
             with torch.inference_mode():
                 theirs = read(inputs[:rows]).numpy()
-            worst = max(worst, member.task.largest_difference(ours[:rows], answers(member.task, theirs, preprocessing)))
+            theirs = answers(trained.task, theirs, preprocessing)
+            worst = max(worst, trained.task.largest_difference(ours[:rows], theirs))
         if not worst <= TOLERANCE:  # NaN is no agreement either
             raise MachineError(
                 f"--format={kind}: the file's answers differ from the checkpoint's by {worst:.2g} (allowed "
@@ -54,9 +55,9 @@ def export(
         draft.replace(output)
     finally:
         draft.unlink(missing_ok=True)
-    sentence = f"on {len(inputs)} real images its answers differ from the checkpoint's in float32 by at most {worst:.1e} {member.task.difference_unit}"
+    sentence = f"on {len(inputs)} real images its answers differ from the checkpoint's in float32 by at most {worst:.1e} {trained.task.difference_unit}"
     checked = {"images": len(inputs), "largest_difference": float(np.float64(worst)), "sentence": sentence}
-    values = card.about(run, checkpoint.load(run.files.best), output.name, kind, preprocessing, checked)
+    values = card.about(run, output.name, kind, preprocessing, checked)
     write_json(output.with_name(output.name + ".json"), values)
     write_text(output.with_name(output.name + ".md"), card.model_card(values))
     log.info("Checked: %s", sentence)
@@ -73,10 +74,10 @@ def export(
 def checking_images(run: FinishedRun, split: str, count: int) -> torch.Tensor:
     """Canonical images of a split, spread over its classes; of the validation set where it has none."""
     try:
-        images = run.split(split).images
+        images = split_images(run, split).images
     except DataError:
         if split != "test":
             raise
-        images = run.split("validation").images
+        images = split_images(run, "validation").images
     positions = np.unique(np.linspace(0, len(images.paths) - 1, min(count, len(images.paths))).round().astype(int))
-    return torch.stack([decode(images.root / images.paths[i], run.member.pre) for i in positions.tolist()])
+    return torch.stack([decode(images.root / images.paths[i], run.network.pre) for i in positions.tolist()])

@@ -6,20 +6,20 @@ from torch import Tensor, nn
 
 from deep_cnn.data.augment.steps import center_crop
 from deep_cnn.data.normalise import Normaliser
-from deep_cnn.inference.members import Member
+from deep_cnn.inference.load import TrainedNetwork
 from deep_cnn.tasks.base import Task
 
 
 class WithPreprocessing(nn.Module):
     """uint8 RGB (B, 3, R, R), canonical images -> probabilities, or scores in their units, float32 (B, K)."""
 
-    def __init__(self, member: Member):
+    def __init__(self, trained: TrainedNetwork):
         super().__init__()
-        self.model, self.activation = member.model, member.task.activation()
+        self.model, self.activation = trained.model, trained.task.activation()
         # the centre crop as two constants: TorchScript's tracing makes tensors of shapes, which do not round
-        self.start = round((member.pre.resize - member.pre.crop) / 2)
-        self.stop = self.start + member.pre.crop
-        scaling = Normaliser(member.pre.mean, member.pre.std)
+        self.start = round((trained.pre.resize - trained.pre.crop) / 2)
+        self.stop = self.start + trained.pre.crop
+        scaling = Normaliser(trained.pre.mean, trained.pre.std)
         self.register_buffer("scale", scaling.scale.view(1, 3, 1, 1))
         self.register_buffer("shift", scaling.shift.view(1, 3, 1, 1))
 
@@ -28,17 +28,17 @@ class WithPreprocessing(nn.Module):
         return self.activation(self.model(cropped.float() * self.scale + self.shift))  # (B, K)
 
 
-def exported_network(member: Member, preprocessing: bool) -> nn.Module:
+def exported_network(trained: TrainedNetwork, preprocessing: bool) -> nn.Module:
     """float32, in eval mode, on the CPU."""
-    model = member.model.float().cpu().eval()
-    return WithPreprocessing(member).eval() if preprocessing else model.to(memory_format=torch.contiguous_format)
+    model = trained.model.float().cpu().eval()
+    return WithPreprocessing(trained).eval() if preprocessing else model.to(memory_format=torch.contiguous_format)
 
 
-def inputs_for(member: Member, canonical: Tensor, preprocessing: bool) -> Tensor:
+def inputs_for(trained: TrainedNetwork, canonical: Tensor, preprocessing: bool) -> Tensor:
     """What the exported network is given for canonical images, uint8 (B, 3, R, R)."""
     if preprocessing:
         return canonical.contiguous()
-    return Normaliser(member.pre.mean, member.pre.std)(center_crop(canonical, member.pre.crop)).contiguous()
+    return Normaliser(trained.pre.mean, trained.pre.std)(center_crop(canonical, trained.pre.crop)).contiguous()
 
 
 def answers(task: Task, outputs: np.ndarray, preprocessing: bool) -> np.ndarray:

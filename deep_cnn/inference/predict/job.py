@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from deep_cnn.config.fields import parse_duration
-from deep_cnn.inference.members import Member, load_members, rows_together
+from deep_cnn.inference.load import TrainedNetwork, image_folders, open_networks
 from deep_cnn.inference.predict.inputs import Images, check_there, read_images
 from deep_cnn.inference.predict.output_table import Table, TableFiles, known_of
 from deep_cnn.inference.predict.row_maker import RowMaker
 from deep_cnn.inference.predict.shards import merge, parse_shard, part_of, remove, shard_bounds, shard_file
-from deep_cnn.inference.predict.stream import stream
+from deep_cnn.inference.predict.stream import block_size, stream
 from deep_cnn.runtime import console, distributed, signals
 from deep_cnn.runtime.device import granted_cores
 from deep_cnn.runtime.errors import ConfigError
@@ -29,7 +29,7 @@ class Asked(Protocol):
     images: str
     image_column: str | None
     top: str
-    tta: bool
+    tta: str
     shard: str | None
     root_dir: str
     data_dir: str | None
@@ -58,22 +58,22 @@ def run(asked: Asked, output: Path) -> dict[str, Any]:
         )
     root = Path(asked.root_dir).expanduser()
     checkpoints = [Path(c).expanduser() for c in asked.checkpoint] or [RunFiles(root / "outputs", asked.run_name).best]
-    members = load_members(checkpoints, device=asked.device, precision=asked.precision)
-    images = read_images(asked.images, asked.image_column, image_bases(root, asked.data_dir, members))
+    networks = open_networks(checkpoints, device=asked.device, precision=asked.precision)
+    images = read_images(asked.images, asked.image_column, image_folders(root, asked.data_dir, networks[0]))
     for note in images.notes:
         log.info(note)
     maker = RowMaker(
-        members, top=None if asked.top == "all" else int(asked.top), flips=asked.tta, places=images.places is not None
+        networks, top=None if asked.top == "all" else int(asked.top), tta=asked.tta, places=images.places is not None
     )
-    block = rows_together(members)
+    block = block_size(networks)
     first, last = shard_bounds(shard, len(images.paths), block)
     files = TableFiles(shard_file(output, shard))
     files.rows.parent.mkdir(parents=True, exist_ok=True)
-    say_what_comes(members, maker, last - first, shard, files)
+    say_what_comes(networks, maker, last - first, shard, files)
     about = {
-        "checkpoints": [member.digest for member in members],
-        "precision": [member.decisions.precision for member in members],
-        "flips": asked.tta,
+        "checkpoints": [network.digest for network in networks],
+        "precision": [network.settings.precision for network in networks],
+        "flips": {"none": False, "flip": True}.get(asked.tta, asked.tta),  # as tables of before --tta=shift say it
         "list": images.digest(),
         "images": len(images.paths),
         "shard": f"{shard[0]}/{shard[1]}",
@@ -90,7 +90,7 @@ def run(asked: Asked, output: Path) -> dict[str, Any]:
             workers = granted_cores() if asked.workers == "auto" else max(1, int(asked.workers))
             deadline = time_limit(parse_duration("max_time", asked.max_time))
             with signals.between_steps():
-                append(table, maker, members, images, position, last, block, workers, deadline)
+                append(table, maker, networks, images, position, last, block, workers, deadline)
             return table.finish(last - first)
 
     if distributed.world_size() == 1 or whole != (1, 1):
@@ -113,7 +113,7 @@ def put_together(output: Path, count: int) -> dict[str, Any]:
 def append(
     table: Table,
     maker: RowMaker,
-    members: list[Member],
+    networks: list[TrainedNetwork],
     images: Images,
     position: int,
     last: int,
@@ -128,7 +128,7 @@ def append(
     start = position // block * block
     bar = console.Bar("Predict", last - start, position - start, unit="image")
     try:
-        for predicted in stream(members, images, start, last, workers=workers, flips=maker.flips):
+        for predicted in stream(networks, images, start, last, workers=workers, tta=maker.tta):
             table.add(*maker.rows(predicted, images, position))
             bar.step(count=len(predicted.positions) - max(0, position - int(predicted.positions[0])))
             position = int(predicted.positions[-1]) + 1
@@ -143,26 +143,19 @@ def append(
         bar.close()
 
 
-def image_bases(root: Path, data_dir: str | None, members: list[Member]) -> list[Path]:
-    """Folders that relative paths may start from: the given one, the project's root, where the networks were trained."""
-    trained = Path(members[0].data_dir).expanduser()
-    given = [Path(data_dir).expanduser(), root / data_dir] if data_dir else []
-    return [*given, root, trained if trained.is_absolute() else root / trained]
-
-
 def say_what_comes(
-    members: list[Member], maker: RowMaker, count: int, shard: tuple[int, int], files: TableFiles
+    networks: list[TrainedNetwork], maker: RowMaker, count: int, shard: tuple[int, int], files: TableFiles
 ) -> None:
-    first = members[0]
+    first = networks[0]
     log.info(
         "Predicting %d images%s with %s on %s in %s",
         count,
         f" (shard {shard[0]} of {shard[1]})" if shard[1] > 1 else "",
-        f"{len(members)} networks" if len(members) > 1 else "one network",
+        f"{len(networks)} networks" if len(networks) > 1 else "one network",
         first.device,
-        first.decisions.precision,
+        first.settings.precision,
     )
-    if not maker.tells_unlike:
+    if not maker.has_ood:
         log.info("No column unlike_training: the checkpoint holds no features of its training images")
     if not maker.task.uncertainty_columns(maker.several):
         log.info("No column of uncertainty: a score has one with several --checkpoint=A,B or with --tta")

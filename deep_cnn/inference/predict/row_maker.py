@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from deep_cnn.inference.members import Member
+from deep_cnn.inference.load import TrainedNetwork
 from deep_cnn.inference.predict.inputs import Images
 from deep_cnn.inference.predict.stream import Predicted
 from deep_cnn.tasks.base import Task
@@ -13,21 +13,21 @@ from deep_cnn.tasks.base import Task
 class RowMaker:
     """The table of some networks: which columns it has, and the rows of a block.
 
-    top: so many most probable classes, or None for all probabilities. flips: whether mirror images are predicted, too.
+    top: so many most probable classes, or None for all probabilities. tta: which views of each image are predicted.
     """
 
-    def __init__(self, members: list[Member], *, top: int | None, flips: bool, places: bool):
-        self.task: Task = members[0].task
+    def __init__(self, networks: list[TrainedNetwork], *, top: int | None, tta: str, places: bool):
+        self.task: Task = networks[0].task
         self.top = top
-        self.flips = flips
-        self.several = len(members) > 1 or flips
-        self.tells_unlike = any(member.reference for member in members)
+        self.tta = tta
+        self.several = len(networks) > 1 or tta != "none"
+        self.has_ood = any(network.reference for network in networks)
         self.places = places
 
     def columns(self) -> list[str]:
-        unlike = ["distance", "unlike_training"] if self.tells_unlike else []
+        ood = ["distance", "unlike_training"] if self.has_ood else []
         where = ["latitude", "longitude"] if self.places else []
-        return ["file", *self.task.columns(self.top), *self.task.uncertainty_columns(self.several), *unlike, *where]
+        return ["file", *self.task.columns(self.top), *self.task.uncertainty_columns(self.several), *ood, *where]
 
     def rows(self, block: Predicted, images: Images, first: int) -> tuple[list[list[Any]], list[tuple[str, str]]]:
         """The rows of a block from image `first` on, and (file, reason) of its unreadable images."""
@@ -38,7 +38,7 @@ class RowMaker:
         said = self.task.cells(mean, self.top)
         unsure = self.task.uncertainty_cells(decoded).tolist()
         made = [[images.paths[p], *s, *u] for p, s, u in zip(positions.tolist(), said, unsure, strict=True)]
-        if self.tells_unlike:
+        if self.has_ood:
             for row, distance in zip(made, block.distances[keep].tolist(), strict=True):
                 row += [distance, distance > 1]
         if self.places:

@@ -1,5 +1,6 @@
 """Images in, predictions out, block by block: memory does not grow with the number of images."""
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -8,18 +9,22 @@ import numpy as np
 import torch
 
 from deep_cnn.data.decode import ADVICE
-from deep_cnn.data.feed import Batch, Feed, Pixels
-from deep_cnn.inference.members import Member, rows_together
+from deep_cnn.data.feed import Feed, Pixels
+from deep_cnn.inference.load import TrainedNetwork
 from deep_cnn.inference.predict.inputs import Images
+from deep_cnn.inference.tta import COUNTS, views
 from deep_cnn.runtime.errors import DataError
 
 
 @dataclass(frozen=True)
 class Predicted:
-    """What the networks say of a block of images.
+    """Predictions for a block of images.
 
-    positions: int64 (n,) in the list of images, unreadable ones included; decoded: float64 (M, n, K), of each member and
-    flip; distances: float64 (n,) from the training set, above 1 unlike it, or None; failures: position -> reason.
+    Attributes:
+        positions: int64 (n,) in the list of images, unreadable ones included.
+        decoded: float64 (M, n, K), of each network and view, as often as `tta.COUNTS` says.
+        distances: float64 (n,) from the training set, above 1 unusual; or None.
+        failures: position -> reason.
     """
 
     positions: np.ndarray
@@ -45,52 +50,51 @@ class TolerantPixels(Pixels):
             return torch.zeros((side, side, 3), dtype=torch.uint8).permute(2, 0, 1)
 
 
-class _Group:
-    """Members that see the very same batches, which are decoded once for all of them."""
+class _SameBatches:
+    """Networks that are given the very same batches, which are decoded once for all of them."""
 
-    def __init__(self, members: Sequence[Member], images: Images, positions: np.ndarray, workers: int, flips: bool):
-        first = members[0]
-        self.members, self.flips = members, flips
-        self.rows = first.decisions.eval_batch
+    def __init__(
+        self, networks: Sequence[TrainedNetwork], images: Images, positions: np.ndarray, workers: int, tta: str
+    ):
+        first = networks[0]
+        self.networks, self.tta = networks, tta
+        self.rows = first.settings.eval_batch
         self.pixels = TolerantPixels(images, first.pre)
         weight = next(first.model.parameters())
         unused = torch.zeros(len(images.paths), dtype=torch.uint8)
         self.feed = Feed(self.pixels, positions, unused, device=first.device, dtype=weight.dtype, workers=workers)
 
     def results(self) -> Iterator[tuple[np.ndarray, list[np.ndarray], list[np.ndarray]]]:
-        """Of each batch: positions (n,), decoded (n, K) of each member and flip, distances (n,) of each member."""
+        """Of each batch: positions (n,), decoded (n, K) of each network and view, distances (n,) of each network."""
         for batch in self.feed.eval_batches(self.rows):
             decoded, distances = [], []
-            for member in self.members:
-                for view in (batch, flipped(batch)) if self.flips else (batch,):
-                    outputs, distance = member.outputs(view)
-                    decoded.append(member.task.decode(outputs.cpu().numpy()))
-                    if distance is not None and view is batch:
+            for network in self.networks:
+                for number, (view, count) in enumerate(
+                    zip(views(batch.images, self.tta), COUNTS[self.tta], strict=True)
+                ):
+                    outputs, distance = network.outputs(replace(batch, images=view))
+                    decoded += count * [network.task.decode(outputs.cpu().numpy())]
+                    if distance is not None and number == 0:
                         distances.append(distance.cpu().double().numpy())
             yield batch.indices, decoded, distances
 
 
-def flipped(batch: Batch) -> Batch:
-    """The same images, left and right exchanged."""
-    return replace(batch, images=batch.images.flip(3))
-
-
 def stream(
-    members: Sequence[Member], images: Images, first: int, last: int, *, workers: int, flips: bool = False
+    networks: Sequence[TrainedNetwork], images: Images, first: int, last: int, *, workers: int, tta: str = "none"
 ) -> Iterator[Predicted]:
-    """Predict images first ... last - 1, in order, in blocks of `rows_together` images (the last one shorter).
+    """Predict images first ... last - 1, in order, in blocks of `block_size` images (the last one shorter).
 
     `first` should be a multiple of that block: then every image is in the same batch, at the same place, however often
     the work was stopped and in however many shards it is done, and the numbers are the same to the last bit.
     """
-    block = rows_together(members)
+    block = block_size(networks)
     positions = np.arange(first, last)
-    alike: dict[tuple, list[Member]] = {}
-    for member in members:
-        alike.setdefault((member.pre, member.decisions.eval_batch, member.decisions.precision == "fp64"), []).append(
-            member
-        )
-    groups = [_Group(some, images, positions, workers, flips) for some in alike.values()]
+    same_batches: dict[tuple, list[TrainedNetwork]] = {}
+    for network in networks:
+        same_batches.setdefault(
+            (network.pre, network.settings.eval_batch, network.settings.precision == "fp64"), []
+        ).append(network)
+    groups = [_SameBatches(some, images, positions, workers, tta) for some in same_batches.values()]
     results = [group.results() for group in groups]
     try:
         while True:
@@ -104,9 +108,14 @@ def stream(
             group.feed.close()
 
 
-def _joined(parts: list[list], groups: list[_Group]) -> Predicted:
+def block_size(networks: Sequence[TrainedNetwork]) -> int:
+    """How many images make a block in which every network's batches are whole."""
+    return math.lcm(*(network.settings.eval_batch for network in networks))
+
+
+def _joined(parts: list[list], groups: list[_SameBatches]) -> Predicted:
     positions = np.concatenate([indices for indices, _, _ in parts[0]])
-    decoded = [np.concatenate(views) for part in parts for views in zip(*(d for _, d, _ in part), strict=True)]
+    decoded = [np.concatenate(view) for part in parts for view in zip(*(d for _, d, _ in part), strict=True)]
     distances = [np.concatenate(ds) for part in parts for ds in zip(*(d for _, _, d in part), strict=True)]
     failures = {}
     for group in groups:

@@ -1,0 +1,72 @@
+"""Score a split of a finished run again, as its training did."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from torch import nn
+
+from deep_cnn.config.schema import Config
+from deep_cnn.data.dataset import Dataset, eval_feed, find_images
+from deep_cnn.data.split import load_splits
+from deep_cnn.inference import evaluate
+from deep_cnn.inference.load import FinishedRun
+from deep_cnn.inference.tta import Averaged
+from deep_cnn.runtime import distributed
+from deep_cnn.runtime.device import dtype_of, granted_cores
+from deep_cnn.runtime.errors import CheckpointError, DataError
+from deep_cnn.tasks.base import encoded
+
+
+def rescore(
+    run: FinishedRun,
+    split: str,
+    *,
+    tta: str | None = None,
+    **flags: Any,
+) -> dict[str, Any] | None:
+    """What test.json would say of a split, scored by the run's best network; None on every rank but 0.
+
+    The batches are dealt out among the ranks.
+
+    Args:
+        split: train, validation or test.
+        tta: as --tta; None: as the run was tested.
+        flags: other values of the run's flags, such as where its images are now.
+
+    Raises:
+        DataError: the run has no such split, or its images have changed.
+        CheckpointError: the images have other classes or targets than the network.
+    """
+    network, files = run.network, run.files
+    config = replace(Config.from_dict(network.meta["config"]), **flags)
+    workers = granted_cores() if config.workers == "auto" else max(1, int(config.workers))
+    with distributed.main_process_first():
+        images = find_images(config, network.pre, workers)
+    names = images.index.classes or images.index.target_names
+    if tuple(names) != network.task.names:
+        raise CheckpointError(
+            f"--run_name={files.name}: the network predicts {', '.join(network.task.names)}, but the images have "
+            f"{', '.join(names)}; give the folder that it was trained on as --data_dir"
+        )
+    splits = load_splits(files.results / "splits.csv", images.index, network.task.target_cells)
+    dataset = Dataset(images.index, splits, images.pixels, images.bad_files)
+    samples = dataset.samples(split)
+    if not len(samples):
+        raise DataError(f"--split={split}: run {files.name} has no such images")
+    dtype = dtype_of(network.settings.precision)
+    targets = encoded(network.task, dataset.index, dtype)
+    feed = eval_feed(dataset, targets, split, device=network.device, dtype=dtype, workers=workers)
+
+    def outputs_of(model: nn.Module, title: str) -> np.ndarray | None:
+        rows = network.settings.eval_batch
+        return evaluate.collect(model, feed, rows, network.autocast, title)
+
+    level = tta or config.tta
+    outputs = outputs_of(network.model, split.capitalize())
+    views = outputs_of(Averaged(network.model, level), "Views") if level != "none" else None
+    if not distributed.is_main():
+        return None
+    what = (network.task, dataset.index, samples)
+    result = evaluate.held_out(*what, outputs, split, config.seed)
+    return result if views is None else evaluate.with_views(result, level, *what, views, config.seed)
