@@ -12,6 +12,7 @@ from deep_cnn.data import place_pulse
 from deep_cnn.data.files import Files, Paths, scan
 from deep_cnn.data.table import (
     TABLE_ENDINGS,
+    Matcher,
     Table,
     find_table,
     guess_image_column,
@@ -150,9 +151,10 @@ def build_index(
             raise ConfigError(
                 f"--metadata={metadata} needs --target, the column to learn: one or several of {columns}."
             )
-        column = image_column or guess_image_column(table, files.paths, target)
+        matcher = Matcher(files.paths)
+        column = image_column or _image_column(table, matcher, target)
         cells = table.column(column, "--image_column")
-        positions = match_files(cells, table.frame.index, files.paths, f"--image_column={column}")
+        positions = match_files(cells, table.frame.index, matcher, f"--image_column={column}")
         notes += [] if image_column else [f"image column: {column}"]
     return _join(files, table, positions, target, task, group, split_column, digest, notes, val_folder, test_folder)
 
@@ -316,6 +318,19 @@ def _check_classes(files: Files, classes: tuple[str, ...], classes_in: dict, str
 
 
 # --- tables ----------------------------------------------------------------------------------------------------------
+
+
+def _image_column(table: Table, matcher: Matcher, target: tuple[str, ...]) -> str:
+    """The column that names the images, judged by about 200 rows; none of those to be learnt."""
+    sample = table.frame.iloc[:: max(len(table.frame) // 200, 1)]
+    found = guess_image_column({name: sample[name] for name in sample.columns if name not in target}, matcher)
+    if found is None:
+        row, example = table.frame.iloc[0], matcher.paths[0] if len(matcher.paths) else "no files"
+        raise DataError(
+            f"--metadata={table.name}: no column names files of the data folder (its first row: "
+            f"{', '.join(str(cell) for cell in row[:4])}; a file: {example}); give --image_column, or another --data_dir"
+        )
+    return found
 
 
 def _some(names: list[str], count: int) -> str:

@@ -1,14 +1,16 @@
-"""Tables of labels and scores: read as text, rows chosen, numbers parsed safely, rows matched to files."""
+"""Tables and lists of images: read as text, rows chosen, numbers parsed safely, cells matched to files."""
 
 import codecs
+import csv
 import hashlib
-import io
+import itertools
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
 
 import numpy as np
 import pandas as pd
@@ -17,6 +19,9 @@ from deep_cnn.config.registries import IMAGE_ENDINGS
 from deep_cnn.runtime.errors import ConfigError, DataError, nearest
 
 TABLE_ENDINGS = (".csv", ".tsv", ".txt")
+NO_TEXT = (".xls", ".xlsx", ".ods", ".parquet", ".json")  # tables in formats that are not read
+ROWS_AT_ONCE = 1 << 16  # of a frame: pandas keeps text in less memory than Python does
+ESCAPED = re.compile("[\udc80-\udcff]")  # a byte that is not UTF-8
 NO_NUMBER = frozenset(("", "na", "n/a", "nan", "null", "none", "-"))  # cells of a numeric column that mean "missing"
 COMPARISONS = {
     "==": np.equal,
@@ -43,8 +48,8 @@ class Table:
             columns = [str(column) for column in self.frame.columns]
             more = ", ..." if len(columns) > 12 else ""
             raise DataError(
-                f"{flag}: {self.name} has no column {name!r}.{nearest(name, columns)} "
-                f"Its columns: {', '.join(columns[:12])}{more}."
+                f"{flag}={name}: {self.name} has no such column.{nearest(name, columns)} "
+                f"Its columns: {', '.join(columns[:12])}{more}"
             )
         return self.frame[name].str.strip().to_numpy(dtype=object)
 
@@ -55,6 +60,92 @@ class Table:
         )
 
 
+# --- text ------------------------------------------------------------------------------------------------------------
+
+
+def open_text(path: Path) -> TextIO:
+    """Open a table or a list: UTF-8 with or without a byte order mark, or UTF-16 as Excel and PowerShell write it.
+
+    Bytes that are not UTF-8 are kept as escapes: they may be the name of a file on disk, or letters for `as_text`.
+    """
+    with open(path, "rb") as file:
+        utf16 = file.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+    if utf16:
+        return open(path, encoding="utf-16", errors="replace", newline="")
+    return open(path, encoding="utf-8-sig", errors="surrogateescape", newline="")
+
+
+def as_text(cell: str) -> str:
+    """The letters of a cell: bytes that are not UTF-8 are Windows' cp1252."""
+    if cell.isascii() or not ESCAPED.search(cell):
+        return cell
+    return cell.encode("utf-8", "surrogateescape").decode("cp1252", errors="replace")
+
+
+class TableReader:
+    """Reads a table row by row, so that a million rows take no memory.
+
+    Iterating gives (line of the file, cells) of each row below the header; blank lines are left out.
+
+    Attributes:
+        columns: names without the blanks around them; [] for a file without text.
+        escaped: whether a byte so far is not UTF-8.
+    """
+
+    def __init__(self, lines: Iterable[str], ending: str, what: str):
+        """lines: of an open file, with their ends; ending: the file's; what: names the table in messages."""
+        csv.field_size_limit(2**31 - 1)  # a cell may hold the outline of a city
+        self.what, self.escaped, self._ended = what, False, False
+        lines = iter(lines)
+        separator, self._skipped, head = _preamble(lines)
+        delimiter = separator or _separator("".join(head), ending)
+        self._rows = csv.reader(self._watched(itertools.chain(head, lines)), delimiter=delimiter)
+        names = next(self._rows, [])
+        self.columns = [as_text(name).strip() or f"column {k}" for k, name in enumerate(names, start=1)]
+
+    def __iter__(self) -> Iterator[tuple[int, list[str]]]:
+        before = self._rows.line_num
+        for row in self._rows:
+            if self._ended:  # it asked for more lines than there are
+                raise DataError(
+                    f"{self.what}: the quotes that open in line {before + 1 + self._skipped} are not closed"
+                )
+            if len(row) > 1 or (row and row[0].strip()):
+                yield before + 1 + self._skipped, row
+            before = self._rows.line_num
+
+    def _watched(self, lines: Iterable[str]) -> Iterator[str]:
+        for line in lines:
+            self.escaped = self.escaped or (not line.isascii() and bool(ESCAPED.search(line)))
+            yield line
+        self._ended = True
+
+
+def _preamble(lines: Iterator[str]) -> tuple[str | None, int, list[str]]:
+    """The separator where a line names it, how many lines stand before the header, and the header's lines."""
+    separator = None
+    for skipped, line in enumerate(lines):
+        if directive := re.fullmatch(r'"?sep=(.)"?[,;\t]*[\r\n]*', line):  # Excel's own
+            separator = directive[1]
+        elif line.strip() and not line.startswith("#TYPE "):  # PowerShell's Export-Csv
+            head = [line]
+            while "".join(head).count('"') % 2 and len(head) < 100:  # a name of several lines
+                if (line := next(lines, None)) is None:
+                    break
+                head.append(line)
+            return separator, skipped, head
+    return separator, 0, []
+
+
+def _separator(header: str, ending: str) -> str:
+    """The separator that splits the header into most columns; the file's ending decides when there is a tie."""
+    if header.count('"') % 2:
+        header = header.partition("\n")[0]
+    header = re.sub(r'"[^"]*"', "", header)
+    usual = "\t" if ending == ".tsv" else ","
+    return max((usual, ",", ";", "\t"), key=header.count)
+
+
 def find_table(path: Path) -> Path:
     """The table that --metadata means: a file, or the one table (or qscores.tsv) in a folder."""
     if path.is_dir():
@@ -62,31 +153,18 @@ def find_table(path: Path) -> Path:
         scores = [p for p in tables if p.name == "qscores.tsv"]
         if len(scores or tables) != 1:
             names = ", ".join(p.name for p in tables[:6]) or "none"
-            raise DataError(f"--metadata: {path} is a folder with {len(tables)} tables ({names}); name one of them.")
+            raise DataError(f"--metadata={path}: the folder has {len(tables)} tables ({names}); name one of them")
         return (scores or tables)[0]
     if not path.is_file():
         beside = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
-        raise DataError(f"--metadata: {path} does not exist.{nearest(path.name, beside)} Expected a CSV or TSV file.")
-    if path.suffix.lower() in (".xls", ".xlsx", ".ods", ".parquet", ".json"):
-        raise DataError(f"--metadata: {path.name} is not text; save it as CSV (UTF-8) and give that file.")
+        raise DataError(f"--metadata={path}: no such file; give a CSV or TSV file.{nearest(path.name, beside)}")
+    check_is_text(path, f"--metadata={path}")
     return path
 
 
-def _decode(data: bytes, name: str) -> tuple[str, list[str]]:
-    """Text of a table: UTF-8 with or without a byte order mark, UTF-16 as Excel writes it, else Windows' cp1252."""
-    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        return data.decode("utf-16"), []
-    try:
-        return data.decode("utf-8-sig"), []
-    except UnicodeDecodeError:
-        return data.decode("cp1252", errors="replace"), [f"{name} is not UTF-8; read as Windows-1252."]
-
-
-def _separator(text: str, ending: str) -> str:
-    """The separator that splits the header into most columns; the file's ending decides when there is a tie."""
-    header = re.sub(r'"[^"]*"', "", text.lstrip("\r\n").split("\n", 1)[0])
-    usual = "\t" if ending == ".tsv" else ","
-    return max((usual, ",", ";", "\t"), key=header.count)
+def check_is_text(path: Path, what: str) -> None:
+    if path.suffix.lower() in NO_TEXT:
+        raise DataError(f"{what}: {path.suffix} files are not read; save the table as CSV (UTF-8)")
 
 
 def read_table(path: Path) -> Table:
@@ -96,26 +174,36 @@ def read_table(path: Path) -> Table:
         DataError: no such file, empty, rows of differing widths.
     """
     path = find_table(path)
-    data = path.read_bytes()
-    text, notes = _decode(data, path.name)
-    try:
-        # header=None: a row wider than the names is then an error, where pandas would shift or cut it without a word
-        separator = _separator(text, path.suffix.lower())
-        frame = pd.read_csv(io.StringIO(text), sep=separator, header=None, dtype=str, keep_default_na=False)
-    except (pd.errors.ParserError, pd.errors.EmptyDataError) as problem:
-        why = str(problem).strip().splitlines()[-1]
-        raise DataError(
-            f"--metadata: {path.name} cannot be read as a table: {why}. Expected one row of names above the data."
-        ) from None
-    names = [str(name).strip() or f"column {k}" for k, name in enumerate(frame.iloc[0].fillna(""), start=1)]
-    if twice := [name for name, count in Counter(names).items() if count > 1]:
-        raise DataError(f"--metadata: {path.name} has two columns named {twice[0]!r}; rename one of them.")
-    frame = frame.iloc[1:].fillna("")  # cells that short rows lack
-    frame.columns = names
-    if frame.empty:
-        raise DataError(f"--metadata: {path.name} has no rows below its header.")
-    frame.index = np.arange(2, len(frame) + 2)
-    return Table(path.name, frame, hashlib.sha256(data).hexdigest(), tuple(notes))
+    what = f"--metadata={path.name}"
+    with open_text(path) as file:
+        reader = TableReader(file, path.suffix.lower(), what)
+        names = reader.columns
+        if not names:
+            raise DataError(f"{what}: the file is empty; expected a row of names above the data")
+        if twice := [name for name, count in Counter(names).items() if count > 1]:
+            raise DataError(f"{what}: two columns are named {twice[0]!r}; rename one of them")
+        lines, parts, rows = [], [], iter(reader)
+        while block := list(itertools.islice(rows, ROWS_AT_ONCE)):
+            for line, row in block:
+                if any(row[len(names) :]):
+                    raise DataError(
+                        f"{what}: line {line} has {len(row)} cells, the row of names has {len(names)}; "
+                        "put quotes around cells that hold the separator"
+                    )
+                lines.append(line)
+                row += [""] * (len(names) - len(row))
+            cells = ([as_text(cell) for cell in row] if reader.escaped else row for _, row in block)
+            columns = zip(*(row[: len(names)] for row in cells), strict=True)
+            parts.append(pd.DataFrame(dict(zip(names, columns, strict=True)), dtype=str))
+    if not parts:
+        raise DataError(f"{what}: no rows below the row of names")
+    frame = pd.concat(parts, ignore_index=True).set_axis(lines)
+    notes = (f"{path.name} is not UTF-8; read as Windows-1252.",) if reader.escaped else ()
+    with open(path, "rb") as file:
+        return Table(path.name, frame, hashlib.file_digest(file, "sha256").hexdigest(), notes)
+
+
+# --- cells -----------------------------------------------------------------------------------------------------------
 
 
 def numbers(cells: np.ndarray, lines: Sequence[int], what: str) -> np.ndarray:
@@ -181,6 +269,9 @@ def where_mask(table: Table, condition: str) -> np.ndarray:
     )
 
 
+# --- the files that cells mean ---------------------------------------------------------------------------------------
+
+
 def stem(name: str) -> str:
     """A file name without its ending, when that is an image's: "42.36_-71.06_id" keeps its last point."""
     dot = name.rfind(".")
@@ -232,13 +323,12 @@ class Matcher:
         return f"/{path}".endswith(f"/{wanted}") or f"/{wanted}".endswith(f"/{path}")
 
 
-def match_files(cells: np.ndarray, lines: Sequence[int], paths: Sequence[str], what: str) -> np.ndarray:
+def match_files(cells: Sequence[str], lines: Sequence[int], matcher: Matcher, what: str) -> np.ndarray:
     """The position of each row's file, int64 (M,); -1 without one.
 
     Raises:
         DataError: a cell that fits several files; names them.
     """
-    matcher = Matcher(paths)
     positions = np.full(len(cells), -1, dtype=np.int64)
     # train/1.jpg and val/1.jpg in one table are two images: where only one is on disk, its name must not stand for both
     sharing_a_name = Counter(_name(cell) for cell in set(map(_plain, cells)))
@@ -248,28 +338,19 @@ def match_files(cells: np.ndarray, lines: Sequence[int], paths: Sequence[str], w
             continue
         if len(found) > 1:
             raise DataError(
-                f"{what}: {cell!r} in line {lines[row]} fits {len(found)} files ({paths[found[0]]}, {paths[found[1]]}); "
-                f"write the path below the data folder in the table."
+                f"{what}: {cell!r} in line {lines[row]} fits {len(found)} files ({matcher.paths[found[0]]}, "
+                f"{matcher.paths[found[1]]}); write the path below the data folder in the table"
             )
         if found:
             positions[row] = found[0]
     return positions
 
 
-def guess_image_column(table: Table, paths: Sequence[str], learnt: Sequence[str]) -> str:
-    """The column of which most of 200 cells name files; the leftmost of equals; none of those to be learnt."""
-    matcher = Matcher(paths)
-    sample = table.frame.iloc[:: max(len(table.frame) // 200, 1)]
-    hits = {
-        str(name): sum(bool(matcher.find(str(cell).strip())) for cell in sample[name])
-        for name in sample.columns
-        if name not in learnt
-    }
+def guess_image_column(columns: Mapping[str, Sequence[str]], matcher: Matcher) -> str | None:
+    """The column of which most cells name files; the leftmost of equals; None where no cell does.
+
+    columns: some cells of each column, by its name.
+    """
+    hits = {name: sum(bool(matcher.find(cell.strip())) for cell in cells) for name, cells in columns.items()}
     best = max(hits, key=hits.__getitem__, default=None)
-    if best is None or not hits[best]:
-        row, example = table.frame.iloc[0], paths[0] if len(paths) else "no files"
-        raise DataError(
-            f"--metadata: no column of {table.name} names files of the data folder (its first row: "
-            f"{', '.join(str(cell) for cell in row[:4])}; a file: {example}). Give --image_column, or another --data_dir."
-        )
-    return best
+    return best if best is not None and hits[best] else None

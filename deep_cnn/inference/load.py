@@ -187,8 +187,12 @@ def open_run(
 def image_folders(root: Path, data_dir: str | None, network: TrainedNetwork) -> list[Path]:
     """Folders that relative paths of images may start from: the given one, the project's root, that of the training."""
     trained = Path(network.meta["config"]["data_dir"]).expanduser()
-    given = [Path(data_dir).expanduser(), root / data_dir] if data_dir else []
-    return [*given, root, trained if trained.is_absolute() else root / trained]
+    return [*given_folders(root, data_dir), root, trained if trained.is_absolute() else root / trained]
+
+
+def given_folders(root: Path, data_dir: str | None) -> list[Path]:
+    """Where the folder that --data_dir names may lie."""
+    return [Path(data_dir).expanduser(), root / data_dir] if data_dir else []
 
 
 def _digest(path: Path) -> str:

@@ -12,7 +12,8 @@ from deep_cnn.config.fields import tta_level
 from deep_cnn.config.recipes import with_recipe
 from deep_cnn.config.schema import TTA, Config
 from deep_cnn.inference.load import load_model, open_networks
-from deep_cnn.inference.predict.inputs import Images, images_from_list, read_images
+from deep_cnn.inference.predict.inputs import Images, Search, images_from_list, read_images
+from deep_cnn.inference.predict.inputs import image_column as find_image_column
 from deep_cnn.inference.predict.row_maker import RowMaker
 from deep_cnn.inference.predict.stream import stream
 from deep_cnn.runtime import console
@@ -103,49 +104,37 @@ def predict(
     console.console_only()
     several = checkpoint if isinstance(checkpoint, list | tuple) else [checkpoint]
     networks = open_networks([Path(c).expanduser() for c in several], device=device)
-    bases = [Path(data_dir)] if data_dir else []
-    column = None
-    if isinstance(images, pd.DataFrame):
-        column = _image_column(images, image_column)
-        wanted = images_from_list(images[column].astype(str).tolist(), bases)
-    elif isinstance(images, str | Path):
-        wanted = read_images(str(images), image_column, bases)
-    else:
-        wanted = images_from_list([str(image) for image in images], bases)
-    predicted = _predicted(networks, wanted, top, level)
-    if column is None:
-        return predicted
-    joined = images.merge(
-        predicted,
-        how="left",
-        left_on=images[column].astype(str).to_numpy(),
-        right_on="file",
-        suffixes=("", "_predicted"),
+    folders = [Path(data_dir)] if data_dir else []
+    if isinstance(images, str | Path):
+        return _predicted(networks, read_images(str(images), image_column, folders, folders), top, level)[0]
+    if not isinstance(images, pd.DataFrame):
+        return _predicted(networks, images_from_list(images, folders, folders), top, level)[0]
+    columns, first = [str(name) for name in images.columns], images.head(200).astype(str).to_numpy().tolist()
+    search = Search(folders)
+    column = images.columns[find_image_column(columns, first or [[]], image_column, "the DataFrame", search)]
+    wanted = images_from_list(images[column].astype(str), folders, folders)
+    predicted, positions = _predicted(networks, wanted, top, level)
+    answers = predicted.drop(columns="file").set_axis(positions).reindex(wanted.rows).set_axis(images.index)
+    joined = pd.concat(
+        [images, answers.rename(columns=lambda name: f"{name}_predicted" if name in images else name)], axis=1
     )
-    joined.index = images.index
     joined.attrs["failed"] = predicted.attrs["failed"]
-    return joined.drop(columns="file") if column != "file" else joined
+    return joined
 
 
-def _predicted(networks, images: Images, top: int | None, tta: str) -> pd.DataFrame:
+def _predicted(networks, images: Images, top: int | None, tta: str) -> tuple[pd.DataFrame, list[int]]:
+    """A row per image that can be read, and the image's position in `images`."""
     maker = RowMaker(networks, top=top, tta=tta, places=images.places is not None)
-    rows, failed = [], {}
+    rows, positions, failed = [], [], {}
     blocks = stream(networks, images, 0, len(images.paths), workers=granted_cores(), tta=tta)
     for block in blocks:
         made, failures = maker.rows(block, images, 0)
         rows += made
+        positions += [p for p in block.positions.tolist() if p not in block.failures]
         failed |= dict(failures)
     table = pd.DataFrame(rows, columns=maker.columns())
     table.attrs["failed"] = failed
-    return table
-
-
-def _image_column(table: pd.DataFrame, wanted: str | None) -> str:
-    from deep_cnn.inference.predict.inputs import image_column
-
-    columns = [str(name) for name in table.columns]
-    first = [str(cell) for cell in table.iloc[0]] if len(table) else []
-    return table.columns[image_column(columns, first, wanted, "the DataFrame")]
+    return table, positions
 
 
 def _kept(table: pd.DataFrame, files: RunFiles) -> Path:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from deep_cnn.config.fields import parse_duration
-from deep_cnn.inference.load import TrainedNetwork, image_folders, open_networks
+from deep_cnn.inference.load import TrainedNetwork, given_folders, image_folders, open_networks
 from deep_cnn.inference.predict.inputs import Images, check_there, read_images
 from deep_cnn.inference.predict.output_table import Table, TableFiles, known_of
 from deep_cnn.inference.predict.row_maker import RowMaker
@@ -59,7 +59,12 @@ def run(asked: Asked, output: Path) -> dict[str, Any]:
     root = Path(asked.root_dir).expanduser()
     checkpoints = [Path(c).expanduser() for c in asked.checkpoint] or [RunFiles(root / "outputs", asked.run_name).best]
     networks = open_networks(checkpoints, device=asked.device, precision=asked.precision)
-    images = read_images(asked.images, asked.image_column, image_folders(root, asked.data_dir, networks[0]))
+    images = read_images(
+        asked.images,
+        asked.image_column,
+        image_folders(root, asked.data_dir, networks[0]),
+        given_folders(root, asked.data_dir),
+    )
     for note in images.notes:
         log.info(note)
     maker = RowMaker(

@@ -64,6 +64,29 @@ def test_a_separator_in_quotes_does_not_count(folder):
     assert len(index) == 6
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "\n \n" + SCORES.replace("\n", "\n\n"),
+        "sep=;\n" + SCORES.replace(",", ";"),
+        '#TYPE System.IO.FileInfo\r\n"image","score"\r\n' + SCORES.partition("\n")[2].replace("\n", "\r\n"),
+        SCORES.replace("\n", "\r"),
+        SCORES.replace("\n", ",,\n").replace("score,,", "score"),
+        '"image","score","what; is; seen?\n1; 2; 3"\n' + SCORES.partition("\n")[2],
+        'image,score,5" wide\n' + SCORES.partition("\n")[2].replace("\n", ',2"\n'),
+    ],
+    ids=["blank lines", "sep=;", "PowerShell", "old Mac", "empty cells at the end", "name of two lines", "inches"],
+)
+def test_what_spreadsheets_and_shells_write(folder, text):
+    index = index_of(folder, text, target=("score",))
+    assert index.targets[:, 0].tolist() == [1.5, 3, 4.5, 6, 7.5, 9]
+
+
+def test_messages_name_the_line_of_the_file(folder):
+    text = '\n\nimage,note,score\n1.JPG,"two\nlines",1.5\n2.JPG,,many\n3.JPG,,2.5\n'
+    refused(folder, text, "'many' in line 6", target=("score",), task="regression")
+
+
 def test_metadata_may_be_a_folder(folder):
     (folder / "meta").mkdir()
     (folder / "meta" / "only.csv").write_text(SCORES)
@@ -210,7 +233,12 @@ def test_missing_scores_stay_nan_and_rows_without_any_go(folder):
 
 
 def test_targets_that_are_refused(folder):
-    refused(folder, SCORES, r"no column 'scroe'. Did you mean score\? Its columns: image, score", target=("scroe",))
+    refused(
+        folder,
+        SCORES,
+        r"--target=scroe: t.csv has no such column. Did you mean score\? Its columns: image, score",
+        target=("scroe",),
+    )
     refused(folder, SCORES, "--target, the column to learn")
     refused(
         folder,
@@ -221,7 +249,7 @@ def test_targets_that_are_refused(folder):
     refused(
         folder,
         table(["1,5"] * 2 + ["2"] * 4),
-        "cannot be read as a table.*Expected 2 fields in line 2, saw 3",
+        "line 2 has 3 cells, the row of names has 2; put quotes",
         target=("y",),
         task="regression",
     )
@@ -232,12 +260,13 @@ def test_targets_that_are_refused(folder):
     refused(folder, table([""] * 6), "no value at all|no number|no row", target=("y",))
     refused(folder, table(["a"] * 6), "hold only 'a'", target=("y",))
     refused(folder, "image,p,q\n1,1,2\n2,2,3\n", "takes one --target", target=("p", "q"), task="classification")
-    refused(folder, "image,y\n71,1\n72,2\n", "no column of t.csv names files", target=("y",))
+    refused(folder, "image,y\n71,1\n72,2\n", "--metadata=t.csv: no column names files", target=("y",))
     refused(folder, "image,y\n71,1\n72,2\n", "no row of t.csv has a file", target=("y",), image_column="image")
-    refused(folder, SCORES, r"--image_column: .*Did you mean image\?", target=("score",), image_column="imag")
-    refused(folder, "", "cannot be read as a table", target=("y",))
-    refused(folder, "image,y,y\n1,1,2\n", "two columns named 'y'", target=("y",))
-    refused(folder, "image,y\n", "no rows below its header", target=("y",))
+    refused(folder, SCORES, r"--image_column=imag: .*Did you mean image\?", target=("score",), image_column="imag")
+    refused(folder, "", "the file is empty", target=("y",))
+    refused(folder, 'image,y\n1,2\n2,"3\n3,4\n', "the quotes that open in line 3 are not closed", target=("y",))
+    refused(folder, "image,y,y\n1,1,2\n", "two columns are named 'y'", target=("y",))
+    refused(folder, "image,y\n", "no rows below the row of names", target=("y",))
 
 
 def test_texts_that_hardly_repeat_are_no_classes(tmp_path):

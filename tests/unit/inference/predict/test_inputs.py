@@ -1,0 +1,132 @@
+"""Which images predict is asked for: every form of table and list that training reads, and lists of all systems."""
+
+import io
+import os
+import unicodedata
+from pathlib import Path
+
+import pytest
+
+from deep_cnn.data.index import build_index
+from deep_cnn.data.table import read_table
+from deep_cnn.inference.predict.inputs import images_from_list, read_images
+from deep_cnn.runtime.errors import DataError
+
+FILES = [f"a{i:02d}.jpg" for i in range(5)]
+
+
+@pytest.fixture
+def photos(tmp_path):
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for name in FILES:
+        (folder / name).write_bytes(name.encode())
+    return folder
+
+
+def table(rows: list[str], separator: str = ",") -> str:
+    lines = [f"photo{separator}score", *(f"{row}{separator}{i}.5" for i, row in enumerate(rows))]
+    return "\n".join(lines) + "\n"
+
+
+def found(photos: Path, file: str, data: str | bytes, **flags):
+    path = photos.parent / file
+    path.write_bytes(data.encode() if isinstance(data, str) else data)
+    return read_images(str(path), flags.get("image_column"), [photos], [photos])
+
+
+STEMS = [name[:-4] for name in FILES]
+TABLES = {
+    "plain": table(FILES),
+    "UTF-8 with a mark": table(FILES).encode("utf-8-sig"),
+    "UTF-16": table(FILES).encode("utf-16"),
+    "cp1252": table(FILES).replace("score", "größe").encode("cp1252"),
+    "semicolons": table(FILES, ";"),
+    "sep=": "sep=;\r\n" + table(FILES, ";").replace("\n", "\r\n"),
+    "PowerShell": "#TYPE X\r\n" + table(FILES).replace("\n", "\r\n"),
+    "stems": table(STEMS),
+    "other letters in the ending": table([stem + ".JPG" for stem in STEMS]),
+    "Windows": table([f"C:\\me\\photos\\{name}" for name in FILES]),
+    "another machine": table([f"/home/me/photos/{name}" for name in FILES]),
+    "blank lines": "\n\n" + table(FILES).replace("\n", "\n\n"),
+    "a name of two lines": table(FILES).replace("score", '"how safe?\n1; 2; 3; 4"'),
+}
+
+
+@pytest.mark.parametrize("data", TABLES.values(), ids=TABLES)
+def test_tables_that_training_reads(photos, data):
+    images = found(photos, "t.csv", data)
+    assert list(images.paths) == FILES and images.root == photos and images.rows.tolist() == [0, 1, 2, 3, 4]
+    (score,) = set(read_table(photos.parent / "t.csv").frame.columns) - {"photo"}
+    assert list(build_index(photos, metadata=photos.parent / "t.csv", target=(score,)).paths) == FILES
+
+
+@pytest.mark.parametrize("ending", ["txt", "tsv", "dat"])
+def test_a_table_may_have_another_ending(photos, ending):
+    assert list(found(photos, f"t.{ending}", table(FILES, "\t")).paths) == FILES
+
+
+LISTS = {
+    "names": "\n".join(FILES),
+    "PowerShell": "\r\n".join(FILES).encode("utf-16"),
+    "Windows": "\r\n".join(f"C:\\me\\{name}" for name in FILES),
+    "commas": "\n".join(f"x, y/{name}" for name in FILES),
+}
+
+
+@pytest.mark.parametrize("data", LISTS.values(), ids=LISTS)
+def test_lists(photos, data):
+    assert list(found(photos, "list.txt", data).paths) == FILES
+
+
+def test_names_are_found_below_a_folder_that_was_named_and_no_other(photos):
+    images = found(photos, "t.csv", table(["a03", "gone", "/me/a03.jpg"]))
+    assert list(images.paths) == ["a03.jpg", "gone"] and images.rows.tolist() == [0, 1, 0]
+    assert "named more than once" in images.notes[1] and str(photos) in images.notes[0]
+    with pytest.raises(DataError, match=r"a03 is not found below .*; give the folder of images as --data_dir"):
+        read_images(str(photos.parent / "t.csv"), "photo", [photos])
+    with pytest.raises(DataError, match="which column names the images"):
+        read_images(str(photos.parent / "t.csv"), None, [photos])
+    (photos / "b").mkdir()
+    (photos / "b" / "a03.jpg").write_bytes(b"other")
+    with pytest.raises(DataError, match=r"--images=.*t.csv: 'a03' in line 2 fits 2 files \(a03.jpg, b/a03.jpg\)"):
+        read_images(str(photos.parent / "t.csv"), "photo", [], [photos])
+
+
+@pytest.mark.skipif(os.name == "nt", reason="file names are text there")
+def test_names_that_are_not_utf8_keep_their_bytes(photos):
+    name = b"\xbd\xd6.jpg"
+    (photos / os.fsdecode(name)).write_bytes(b"x")
+    images = found(photos, "list.txt", name + b"\n")
+    assert list(images.paths) == [os.fsdecode(name)]
+    images = found(photos, "t.csv", b"file,x\n" + name + b",1\n")
+    assert list(images.paths) == [os.fsdecode(name)]
+
+
+def test_accents_of_macos_and_letters_of_windows(photos):
+    (photos / unicodedata.normalize("NFC", "café.jpg")).write_bytes(b"x")
+    for data in (unicodedata.normalize("NFD", "file\ncafé.jpg\n").encode(), "file\ncafé.jpg\n".encode("cp1252")):
+        assert list(found(photos, "t.csv", data).paths) == ["café.jpg"]
+
+
+def test_a_table_on_the_standard_input(photos, monkeypatch):
+    monkeypatch.setattr("sys.stdin", io.StringIO(table(FILES)))
+    assert list(read_images("-", None, [photos]).paths) == FILES
+
+
+def test_places_and_repeated_rows(photos):
+    text = "file,Lat,lng\n" + "".join(f"{name},{i},{i + 0.5}\n" for i, name in enumerate([*FILES, FILES[1]]))
+    images = found(photos, "t.csv", text)
+    assert images.places.tolist() == [[i, i + 0.5] for i in range(5)] and images.rows.tolist() == [0, 1, 2, 3, 4, 1]
+
+
+def test_files_that_are_no_tables(photos):
+    with pytest.raises(DataError, match=r"t.xlsx: .xlsx files are not read; save the table as CSV"):
+        found(photos, "t.xlsx", "PK")
+    with pytest.raises(DataError, match=r"--images=.*: names no image"):
+        found(photos, "t.csv", "file,score\n")
+
+
+def test_a_list_of_python(photos):
+    images = images_from_list(["a02", "/elsewhere/a01.jpg", "/me/a02.JPG"], [photos], [photos])
+    assert list(images.paths) == ["a02.jpg", "a01.jpg"] and images.rows.tolist() == [0, 1, 0]
