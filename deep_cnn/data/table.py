@@ -20,7 +20,7 @@ from deep_cnn.runtime.errors import ConfigError, DataError, nearest
 
 TABLE_ENDINGS = (".csv", ".tsv", ".txt")
 NO_TEXT = (".xls", ".xlsx", ".ods", ".parquet", ".json")  # tables in formats that are not read
-ROWS_AT_ONCE = 1 << 16  # of a frame: pandas keeps text in less memory than Python does
+ROWS_AT_ONCE = 1 << 12  # of a frame: pandas keeps text in a third of the memory that Python's strings need
 ESCAPED = re.compile("[\udc80-\udcff]")  # a byte that is not UTF-8
 NO_NUMBER = frozenset(("", "na", "n/a", "nan", "null", "none", "-"))  # cells of a numeric column that mean "missing"
 COMPARISONS = {
@@ -185,16 +185,19 @@ def read_table(path: Path) -> Table:
         lines, parts, rows = [], [], iter(reader)
         while block := list(itertools.islice(rows, ROWS_AT_ONCE)):
             for line, row in block:
-                if any(row[len(names) :]):
-                    raise DataError(
-                        f"{what}: line {line} has {len(row)} cells, the row of names has {len(names)}; "
-                        "put quotes around cells that hold the separator"
-                    )
-                lines.append(line)
-                row += [""] * (len(names) - len(row))
-            cells = ([as_text(cell) for cell in row] if reader.escaped else row for _, row in block)
-            columns = zip(*(row[: len(names)] for row in cells), strict=True)
-            parts.append(pd.DataFrame(dict(zip(names, columns, strict=True)), dtype=str))
+                if len(row) != len(names):
+                    if any(row[len(names) :]):
+                        raise DataError(
+                            f"{what}: line {line} has {len(row)} cells, the row of names has {len(names)}; "
+                            "put quotes around cells that hold the separator"
+                        )
+                    row[len(names) :] = [""] * (len(names) - len(row))
+            block_lines, cells = zip(*block, strict=True)
+            lines += block_lines
+            columns = zip(*cells, strict=True)
+            if reader.escaped:
+                columns = (map(as_text, column) for column in columns)
+            parts.append(pd.DataFrame({name: list(c) for name, c in zip(names, columns, strict=True)}, dtype=str))
     if not parts:
         raise DataError(f"{what}: no rows below the row of names")
     frame = pd.concat(parts, ignore_index=True).set_axis(lines)
@@ -223,7 +226,7 @@ def numbers(cells: np.ndarray, lines: Sequence[int], what: str) -> np.ndarray:
     if len(endless):
         raise DataError(
             f"{what}: infinite value in line {lines[endless[0]]} ({len(endless):,} such cells); "
-            f"correct them, or leave the cells empty to mask them."
+            f"correct them, or leave the cells empty to mask them"
         )
     return values
 
@@ -246,7 +249,7 @@ def parse_where(text: str) -> tuple[str, str, str]:
     found = re.fullmatch(r"\s*(.+?)\s*(==|!=|<=|>=|<|>)\s*(.*?)\s*", text, flags=re.DOTALL)
     if not found:
         raise ConfigError(
-            f'--where={text}: expected COLUMN, one of == != < <= > >=, and a value, e.g. --where="city==Boston".'
+            f'--where={text}: expected COLUMN, one of == != < <= > >=, and a value, e.g. --where="city==Boston"'
         )
     column, sign, value = found.groups()
     if len(value) > 1 and value[0] == value[-1] and value[0] in "'\"":
@@ -265,7 +268,7 @@ def where_mask(table: Table, condition: str) -> np.ndarray:
     if sign in ("==", "!="):
         return COMPARISONS[sign](cells, value).astype(bool)
     raise DataError(
-        f"--where={condition}: {sign} needs numbers, but column {column!r} of {table.name} or the value holds text."
+        f"--where={condition}: {sign} needs numbers, but column {column!r} of {table.name} or the value holds text"
     )
 
 

@@ -34,7 +34,7 @@ def test_predict_makes_the_table_of_one(server, tmp_path):
     assert run.ended() == [3], run.words()  # done, but an image cannot be read
     for name in ("three", "three"):  # the second time it was finished before
         _, words = several.finish(server, [*flags, f"--output={tmp_path / name}.csv"], tmp_path, 3, "predict")
-    assert "It was finished before" in words[0]
+    assert "The table is already complete" in words[0]
     for name in ("csv", "failed.csv"):
         assert (tmp_path / f"one.{name}").read_bytes() == (tmp_path / f"three.{name}").read_bytes()
     assert not list(tmp_path.glob("three.shard*"))

@@ -306,9 +306,9 @@ def test_a_list_on_the_standard_input(predict, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("flags", "said"),
     [
-        ({}, "--images: which images"),
+        ({}, "--images: missing; give a folder"),
         ({"images": "nowhere"}, "no such folder or file"),
-        ({"images": PLACES, "output": "x.xlsx"}, "ends in .csv, .parquet, .geojson"),
+        ({"images": PLACES, "output": "x.xlsx"}, "choose a name that ends in .csv, .parquet, .geojson"),
         ({"images": PLACES, "top": "few"}, "--top=few"),
         ({"images": PLACES, "run_name": "nobody"}, "no such checkpoint"),
     ],
@@ -332,5 +332,5 @@ def test_a_table_without_files_says_where_it_looked(tmp_path):
     with pytest.raises(DataError, match=r"not_there\.jpg is not found below"):
         read_images(str(tmp_path / "t.csv"), None, [])
     (tmp_path / "u.csv").write_text("a,b\n1,2\n")
-    with pytest.raises(DataError, match="which column names the images"):
+    with pytest.raises(DataError, match="no column of image files was recognised"):
         read_images(str(tmp_path / "u.csv"), None, [])

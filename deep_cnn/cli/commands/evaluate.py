@@ -1,4 +1,4 @@
-"""python -m deep_cnn evaluate: score a run again, by its name alone."""
+"""python -m deep_cnn evaluate: score a split of a finished run again."""
 
 from dataclasses import dataclass
 

@@ -11,7 +11,7 @@ class Options:
     split: str = flag(
         "test", "explain the most wrong images of this split", group="command", choices=("train", "validation", "test")
     )
-    count: int = flag(12, "so many of them", group="command", low=1)
+    count: int = flag(12, "number of images to explain", group="command", low=1)
     images: tuple[str, ...] = flag((), "these images instead (A.jpg,B.jpg)", group="command", kind=str, many="comma")
     target: tuple[str, ...] = flag(
         (),
@@ -39,7 +39,7 @@ def main(options: Options) -> int:
     from deep_cnn.runtime.errors import ConfigError
 
     if importlib.util.find_spec("captum") is None:  # before any work
-        raise ConfigError("explain: needs captum: pip install captum")
+        raise ConfigError("explain: captum is not installed; pip install captum")
     from deep_cnn.inference.explain import job
     from deep_cnn.inference.load import open_run
     from deep_cnn.reporting.report.page import write_report

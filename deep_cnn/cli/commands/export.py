@@ -17,11 +17,11 @@ class Options:
     preprocess: bool = flag(False, "uint8 pixels in, probabilities or scores in their units out", group="command")
     split: str = flag(
         "test",
-        "its images check the file (validation where there is no test set)",
+        "the split whose images check the file (validation if there is no test set)",
         group="command",
         choices=("train", "validation", "test"),
     )
-    count: int = flag(32, "so many of them", group="command", low=1)
+    count: int = flag(32, "number of images for the check", group="command", low=1)
     root_dir: str = flag(".", "root directory of the project, as in training", group="command")
     data_dir: str | None = flag(None, "folder of images, if it has moved since training", group="command", kind=str)
 

@@ -15,7 +15,7 @@ SOME_FAILED = 3  # exit code: everything is done, but some images could not be r
 class Options:
     run_name: str = flag("default", "name of the run whose best network predicts", group="command")
     checkpoint: tuple[str, ...] = flag(
-        (), "its file instead; several (A,B) predict together", group="command", kind=str, many="comma"
+        (), "a checkpoint file instead; several (A,B) predict as an ensemble", group="command", kind=str, many="comma"
     )
     images: str | None = flag(
         None,
@@ -25,7 +25,7 @@ class Options:
     )
     output: str = flag("predictions.csv", "table to write: .csv, .parquet or .geojson", group="command")
     image_column: str | None = flag(None, "column of the table that names the images", group="command", kind=str)
-    top: str = flag("all", "so many most probable classes instead of all probabilities", group="command")
+    top: str = flag("all", "write only the N most probable classes; all = every probability", group="command")
     tta: str = flag(
         "none",
         "test-time augmentation: the mean prediction, and its spread, over flip = an image and its mirror image; "
@@ -38,7 +38,7 @@ class Options:
     shard: str | None = flag(
         None, "part i/n of the images; by default this job's part in its array", group="command", kind=str
     )
-    merge: bool = flag(False, "put the finished shards of --output together", group="command")
+    merge: bool = flag(False, "merge the finished shards of --output", group="command")
     root_dir: str = flag(".", "root directory of the project, as in training", group="command")
     data_dir: str | None = flag(None, "folder that the table's paths start from", group="command", kind=str)
     device: str = flag("auto", "auto, cpu, cuda, cuda:N or mps", group="command")
@@ -46,18 +46,16 @@ class Options:
         "auto", "auto = that of the training run", group="command", choices=("auto", "fp32", "bf16", "fp16", "fp64")
     )
     workers: str = flag("auto", "threads that read and decode images", group="command")
-    max_time: str | None = flag(
-        None, "stop, with everything saved, before HH:MM:SS are over", group="command", kind=str
-    )
+    max_time: str | None = flag(None, "save everything and stop before HH:MM:SS are over", group="command", kind=str)
 
     def __post_init__(self):
         check_ranges(self)
         if self.images is None and not self.merge:
             raise ConfigError(
-                "--images: which images? A folder, a table (.csv), a list of paths (.txt), or - for one on stdin"
+                "--images: missing; give a folder, a table (.csv), a list of paths (.txt), or - for a list on the standard input"
             )
         if self.top != "all" and not (self.top.isdecimal() and int(self.top) > 0):
-            raise ConfigError(f"--top={self.top}: expected all, or a number of classes from 1 on")
+            raise ConfigError(f"--top={self.top}: expected all, or a number of classes of at least 1")
 
 
 def main(options: Options) -> int:
@@ -68,7 +66,7 @@ def main(options: Options) -> int:
         tell(stop, heard=True)
         return 0 if signals.under_torchrun() else stop.exit_code
     except KeyboardInterrupt:
-        tell("stopped at once; the rows so far are kept, the same command goes on", heard=True)
+        tell("stopped at once; the rows so far are saved, run the same command to resume", heard=True)
         return signals.INTERRUPTED
 
 

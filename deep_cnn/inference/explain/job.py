@@ -67,7 +67,7 @@ def explain(
     for name in wanted:
         if name not in task.names:
             raise ConfigError(
-                f"--target={name}: the network knows {', '.join(task.names[:8])}.{nearest(name, task.names)}"
+                f"--target={name}: unknown; the network predicts {', '.join(task.names[:8])}.{nearest(name, task.names)}"
             )
     layer = find_layer(network.spec.name, network.model, network.pre.crop, layer_name)
     log.info("Grad-CAM at %s, maps of %d x %d cells", layer.name, layer.side, layer.side)

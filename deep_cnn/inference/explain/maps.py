@@ -48,7 +48,7 @@ def find_layer(name: str, model: nn.Module, size: int, wanted: str | None = None
     found = [layer for layer in _seen(model, candidates, size) if layer is not None]
     if not found:
         raise ConfigError(
-            f"explain: {wanted or name} has no maps of features with a height and a width; choose a --layer"
+            f"--layer={wanted or 'auto'}: {wanted or name} has no feature maps with a height and a width; choose another layer"
         )
     large = [layer for layer in found if layer.side >= FEWEST_CELLS]
     return large[-1] if large else max(found, key=lambda layer: layer.side)

@@ -105,7 +105,7 @@ def model_card(values: dict[str, Any]) -> str:
         "## Limits",
         "",
         "It knows what its training images showed. On images of another kind (other cities, cameras, seasons) its "
-        "numbers may be wrong without looking so; `deep_cnn predict` flags images unlike the training images. Metrics are of "
+        "numbers may be wrong without looking so; `deep_cnn predict` flags unusual images. Metrics are of "
         "the test set of the same source.",
         "",
         f"Checked before it was written here: {values['checked']['sentence']}",

@@ -114,12 +114,12 @@ def check_format(name: str, preprocessing: bool, output: str | None) -> Format:
     chosen = FORMATS[name]
     missing = [library for library in chosen.needs if importlib.util.find_spec(library) is None]
     if missing:
-        raise ConfigError(f"--format={name}: needs {', '.join(missing)}: pip install {' '.join(missing)}")
+        raise ConfigError(f"--format={name}: {', '.join(missing)} is not installed; pip install {' '.join(missing)}")
     if preprocessing and not chosen.carries_preprocessing:
-        raise ConfigError(f"--preprocess: --format={name} holds weights alone; choose onnx, torchscript or pt2")
+        raise ConfigError(f"--preprocess: --format={name} stores only weights; choose onnx, torchscript or pt2")
     ending = "." + chosen.ending.rsplit(".", 1)[-1]
     if output is not None and Path(output).suffix != ending:
-        raise ConfigError(f"--output={output}: a file of --format={name} ends in {ending}")
+        raise ConfigError(f"--output={output}: wrong ending for --format={name}; choose a name that ends in {ending}")
     return chosen
 
 

@@ -49,8 +49,8 @@ def export(
             worst = max(worst, trained.task.largest_difference(ours[:rows], theirs))
         if not worst <= TOLERANCE:  # NaN is no agreement either
             raise MachineError(
-                f"--format={kind}: the file's answers differ from the checkpoint's by {worst:.2g} (allowed "
-                f"{TOLERANCE:g}); nothing was written. Another --format may do"
+                f"--format={kind}: the outputs of the file differ from the checkpoint's by {worst:.2g} (allowed: "
+                f"{TOLERANCE:g}), so nothing was written; try another --format"
             )
         draft.replace(output)
     finally:

@@ -54,7 +54,7 @@ def to_geojson(table: Path, target: Path) -> None:
             out.write("\n]}\n")
         if not placed:
             raise DataError(
-                f"--output={target.name}: no image has a place; it takes a table with latitude and longitude, "
+                f"--output={target.name}: no image has coordinates; a map needs columns latitude and longitude, "
                 f"or Place Pulse's file names. The predictions are in {table}"
             )
 
@@ -72,13 +72,15 @@ def check_output(output: Path) -> None:
     ending = output.suffix.lower()
     if ending not in FORMATS:
         raise ConfigError(
-            f"--output={output}: choose a file that ends in {', '.join(FORMATS)}.{nearest(ending, FORMATS)}"
+            f"--output={output}: unknown format; choose a name that ends in {', '.join(FORMATS)}.{nearest(ending, FORMATS)}"
         )
     if ending == ".parquet":
         try:
             import pyarrow  # noqa: F401
         except ImportError:
-            raise ConfigError(f"--output={output}: needs pyarrow: pip install pyarrow; or choose .csv") from None
+            raise ConfigError(
+                f"--output={output}: pyarrow is not installed; pip install pyarrow, or choose .csv"
+            ) from None
 
 
 def convert(table: Path, output: Path) -> None:

@@ -181,7 +181,9 @@ def image_column(
         return next((i for i in named if i in looks), (looks or named)[0])
     if (found := search.image_column(columns, rows)) is not None:
         return columns.index(found)
-    raise DataError(f"{what}: which column names the images? Give --image_column; there are {', '.join(columns[:12])}")
+    raise DataError(
+        f"{what}: no column of image files was recognised; give --image_column. The columns: {', '.join(columns[:12])}"
+    )
 
 
 def _number(row: list[str], column: int | None) -> float:
@@ -195,7 +197,7 @@ def _found(what: str, rows: Iterable[Row], folders: Sequence[Path], search: Sear
     """The images of a table or list: paths that start from one of the folders, or files that `search` finds."""
     paths, places, lines, images = _collect(rows)
     if not len(paths):
-        raise DataError(f"{what}: names no image")
+        raise DataError(f"{what}: no images are listed")
     notes = []
     # a folder holds them when one of the first files lies below it
     some = [paths[i] for i in range(min(len(paths), 20))]
@@ -209,12 +211,12 @@ def _found(what: str, rows: Iterable[Row], folders: Sequence[Path], search: Sear
                 "files are also found by their names alone"
             )
         root, names = matched
-        notes.append(f"No path is found as it is written; the files below {root} have these names")
+        notes.append(f"No path exists as written: images are matched by name with the files below {root}")
         again = zip(lines.tolist(), names, *places.T.tolist(), strict=True)
         paths, places, lines, of_names = _collect(again)
         images = of_names[images]
     if repeated := len(images) - len(paths):
-        notes.append(f"{repeated:,} images are named more than once and predicted once")
+        notes.append(f"{repeated:,} images are listed more than once; each is predicted once")
     return Images(root, paths, places if np.isfinite(places).all(1).any() else None, tuple(notes), images)
 
 

@@ -54,7 +54,7 @@ def run(asked: Asked, output: Path) -> dict[str, Any]:
     shard = part_of(whole, distributed.rank(), distributed.world_size())
     if distributed.world_size() > 1 and asked.images == "-":
         raise ConfigError(
-            "--images=-: several processes cannot read one standard input; put the list into a file (.txt)"
+            "--images=-: several processes cannot share one standard input; write the list to a file (.txt)"
         )
     root = Path(asked.root_dir).expanduser()
     checkpoints = [Path(c).expanduser() for c in asked.checkpoint] or [RunFiles(root / "outputs", asked.run_name).best]
@@ -87,11 +87,11 @@ def run(asked: Asked, output: Path) -> dict[str, Any]:
     def predict_shard() -> dict[str, Any]:
         with distributed.stopped_together(), Table(files, maker.columns(), about) as table:
             if (known := table.finished()) is not None:
-                log.info("It was finished before")
+                log.info("The table is already complete")
                 return known
             position = table.resume(images.paths, first, last)
             if position > first:
-                log.info("Going on after %d of %d images", position - first, last - first)
+                log.info("Resuming after %d of %d images", position - first, last - first)
             workers = granted_cores() if asked.workers == "auto" else max(1, int(asked.workers))
             deadline = time_limit(parse_duration("max_time", asked.max_time))
             with signals.between_steps():
@@ -102,7 +102,7 @@ def run(asked: Asked, output: Path) -> dict[str, Any]:
         return predict_shard()
     making = {key: value for key, value in about.items() if key != "shard"} | {"columns": maker.columns()}
     if (known := known_of(TableFiles(output), making)) is not None and known["complete"]:
-        log.info("It was finished before")
+        log.info("The table is already complete")
         return known
     predict_shard()
     return put_together(output, distributed.world_size())
@@ -139,10 +139,12 @@ def append(
             position = int(predicted.positions[-1]) + 1
             if (signal := signals.requested()) or deadline.near():
                 why = f"by {signal}" if signal else "before the time limit"
-                raise Stopped(f"stopped {why} after {position} images; all of them are saved, the same command goes on")
+                raise Stopped(
+                    f"stopped {why} after {position} images; all of them are saved; run the same command to resume"
+                )
     except signals.Interrupted:  # by a signal, while an image was waited for
         raise Stopped(
-            f"stopped by {signals.requested()} after {position} images; all of them are saved, the same command goes on"
+            f"stopped by {signals.requested()} after {position} images; all of them are saved; run the same command to resume"
         ) from None
     finally:
         bar.close()
@@ -161,7 +163,7 @@ def say_what_comes(
         first.settings.precision,
     )
     if not maker.has_ood:
-        log.info("No column unlike_training: the checkpoint holds no features of its training images")
+        log.info("No column unlike_training: the checkpoint has no features of training images")
     if not maker.task.uncertainty_columns(maker.several):
-        log.info("No column of uncertainty: a score has one with several --checkpoint=A,B or with --tta")
+        log.info("No column of uncertainty: a score has one with several checkpoints (--checkpoint=A,B) or with --tta")
     log.info("Rows are appended to %s", files.rows.absolute())

@@ -48,12 +48,12 @@ def known_of(files: TableFiles, about: dict[str, Any]) -> dict[str, Any] | None:
     known = read_json(files.about)
     if known is None:
         raise ConfigError(
-            f"--output={files.rows}: exists, and is no table that predict began; choose another name or remove it"
+            f"--output={files.rows}: the file exists and is not a table of predict; choose another name or remove the file"
         )
     if different := [k for k, v in about.items() if known.get(k) != v]:
         raise ConfigError(
-            f"--output={files.rows}: exists and was made with other {', '.join(different)}; choose another "
-            "name or remove it"
+            f"--output={files.rows}: the file exists and was made with other {', '.join(different)}; choose another "
+            "name or remove the file"
         )
     return known
 
@@ -108,8 +108,8 @@ class Table:
                     done += 1
                 if done >= last or _encoded(paths[done]) != name:
                     raise ConfigError(
-                        f"--output={self.files.rows}: row {number} is of {name.decode('utf-8', 'replace')}, "
-                        "which does not come next in --images; choose another name, or remove the file"
+                        f"--output={self.files.rows}: row {number} is {name.decode('utf-8', 'replace')}, "
+                        "which is not the next image of --images; choose another name or remove the file"
                     )
                 position, done = done, done + 1
             end = stop
@@ -164,7 +164,9 @@ def _lock(file: BinaryIO, path: Path) -> None:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise MachineError(f"--output={path}: another predict is writing it; give each shard its --shard") from None
+            raise MachineError(
+                f"--output={path}: another process is writing this file; give each process its own --shard=i/n"
+            ) from None
         except OSError:
             return  # a file system without locks
 

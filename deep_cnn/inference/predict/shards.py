@@ -56,7 +56,7 @@ def merge(output: Path, count: int | None = None) -> dict:
     if len(counts) != 1:
         found = "no shards" if not counts else f"shards of {' and of '.join(map(str, sorted(counts)))}"
         raise DataError(
-            f"--merge: {found} of {output} (files like {shard_file(output, (1, 4)).name}); one set is needed"
+            f"--merge: {found} of {output} (files like {shard_file(output, (1, 4)).name}); expected the shards of one run"
         )
     count = counts.pop()
     parts = [TableFiles(shard_file(output, (i, count))) for i in range(1, count + 1)]
@@ -66,8 +66,8 @@ def merge(output: Path, count: int | None = None) -> dict:
             raise DataError(f"--merge: {part.rows.name} is missing; run predict with --shard={_number(part)}/{count}")
         if not about["complete"]:
             raise DataError(
-                f"--merge: {part.rows.name} is not finished; the same command with --shard={_number(part)}/"
-                f"{count} goes on"
+                f"--merge: {part.rows.name} is not finished; run the same command with --shard={_number(part)}/"
+                f"{count} to resume"
             )
         if different := [
             k
@@ -75,12 +75,12 @@ def merge(output: Path, count: int | None = None) -> dict:
             if about.get(k) != abouts[0].get(k)
         ]:
             raise DataError(
-                f"--merge: {part.rows.name} was made with other {', '.join(different)} than {parts[0].rows.name}"
+                f"--merge: {part.rows.name} was made with other {', '.join(different)} than {parts[0].rows.name}; run both with the same flags"
             )
     rows, failed = (sum(about[k] for about in abouts) for k in ("rows", "failed"))
     if rows + failed != abouts[0]["images"]:
         raise DataError(
-            f"--merge: {rows:,} rows and {failed:,} failures in the shards, but {abouts[0]['images']:,} images"
+            f"--merge: {rows:,} rows and {failed:,} failures in the shards do not add up to {abouts[0]['images']:,} images; run the shards again"
         )
     whole = TableFiles(output)
     for target, sources in ((whole.failed, [p.failed for p in parts]), (whole.rows, [p.rows for p in parts])):

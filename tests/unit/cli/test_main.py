@@ -1,12 +1,14 @@
 """Flags: spelled in every way that a hand-out or a colleague spells them; a typo is answered with the nearest name."""
 
 import dataclasses
+import importlib
 import os
 import subprocess
 import sys
 
 import pytest
 
+from deep_cnn.cli.command_table import COMMANDS
 from deep_cnn.cli.help import help_text
 from deep_cnn.cli.main import main
 from deep_cnn.cli.parser import parse_flags
@@ -36,6 +38,26 @@ def parse(*words: str) -> Config:
 )
 def test_booleans(words, value):
     assert parse(*words).wandb is value  # bool("False") is True
+
+
+@pytest.mark.parametrize("command", ["train", "evaluate", "predict"])
+@pytest.mark.parametrize(
+    ("words", "level"),
+    [
+        (("--tta",), "flip"),
+        (("--tta=shift",), "shift"),
+        (("--tta", "flip"), "flip"),
+        (("--tta=True",), "flip"),  # as predict's scripts had it when it was a switch
+        (("--tta=no",), "none"),
+        (("--no_tta",), "none"),
+    ],
+)
+def test_tta_means_the_same_in_every_command(command, words, level):
+    options = importlib.import_module(COMMANDS[command].module).Options
+    given = {"images": "-"} if command == "predict" else {}
+    assert options(**given, **parse_flags(list(words), options)).tta == level
+    with pytest.raises(ConfigError, match="--tta=twice: unknown; choose one of none, flip, shift"):
+        options(**given, **parse_flags(["--tta=twice"], options))
 
 
 def test_hyphens_and_underscores_are_one():

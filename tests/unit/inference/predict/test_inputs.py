@@ -82,10 +82,10 @@ def test_lists(photos, data):
 def test_names_are_found_below_a_folder_that_was_named_and_no_other(photos):
     images = found(photos, "t.csv", table(["a03", "gone", "/me/a03.jpg"]))
     assert list(images.paths) == ["a03.jpg", "gone"] and images.rows.tolist() == [0, 1, 0]
-    assert "named more than once" in images.notes[1] and str(photos) in images.notes[0]
+    assert "listed more than once" in images.notes[1] and str(photos) in images.notes[0]
     with pytest.raises(DataError, match=r"a03 is not found below .*; give the folder of images as --data_dir"):
         read_images(str(photos.parent / "t.csv"), "photo", [photos])
-    with pytest.raises(DataError, match="which column names the images"):
+    with pytest.raises(DataError, match="no column of image files was recognised"):
         read_images(str(photos.parent / "t.csv"), None, [photos])
     (photos / "b").mkdir()
     (photos / "b" / "a03.jpg").write_bytes(b"other")
@@ -123,7 +123,7 @@ def test_places_and_repeated_rows(photos):
 def test_files_that_are_no_tables(photos):
     with pytest.raises(DataError, match=r"t.xlsx: .xlsx files are not read; save the table as CSV"):
         found(photos, "t.xlsx", "PK")
-    with pytest.raises(DataError, match=r"--images=.*: names no image"):
+    with pytest.raises(DataError, match=r"--images=.*: no images are listed"):
         found(photos, "t.csv", "file,score\n")
 
 
