@@ -33,13 +33,11 @@ class Options:
 
 
 def main(options: Options) -> int:
-    import importlib.util
     import logging
 
-    from deep_cnn.runtime.errors import ConfigError
+    from deep_cnn.runtime.extras import require_extra
 
-    if importlib.util.find_spec("captum") is None:  # before any work
-        raise ConfigError("explain: captum is not installed; pip install captum")
+    require_extra("explain", ("captum",), "explain")
     from deep_cnn.inference.explain import job
     from deep_cnn.inference.load import open_run
     from deep_cnn.reporting.report.page import write_report

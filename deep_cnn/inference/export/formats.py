@@ -1,6 +1,5 @@
 """Formats of exported networks: each is written, and read again by the program that its users will have."""
 
-import importlib.util
 import logging
 import warnings
 from collections.abc import Callable
@@ -12,6 +11,7 @@ from torch import Tensor, nn
 
 from deep_cnn.runtime.atomic import atomic_path
 from deep_cnn.runtime.errors import ConfigError
+from deep_cnn.runtime.extras import require_extra
 
 Answer = Callable[[Tensor], Tensor]
 SEVERAL = 2  # rows of the example that is traced: torch.export takes a batch of 1 for a constant
@@ -112,9 +112,7 @@ FORMATS = {
 def check_format(name: str, preprocessing: bool, output: str | None) -> Format:
     """The format; ConfigError, before any work, for a library that is missing or what the format cannot hold."""
     chosen = FORMATS[name]
-    missing = [library for library in chosen.needs if importlib.util.find_spec(library) is None]
-    if missing:
-        raise ConfigError(f"--format={name}: {', '.join(missing)} is not installed; pip install {' '.join(missing)}")
+    require_extra("export", chosen.needs, f"--format={name}")
     if preprocessing and not chosen.carries_preprocessing:
         raise ConfigError(f"--preprocess: --format={name} stores only weights; choose onnx, torchscript or pt2")
     ending = "." + chosen.ending.rsplit(".", 1)[-1]

@@ -10,6 +10,7 @@ from deep_cnn.data.place_pulse import name_parts
 from deep_cnn.inference.predict.output_table import rows_of
 from deep_cnn.runtime.atomic import atomic_path, read_csv
 from deep_cnn.runtime.errors import ConfigError, DataError, nearest
+from deep_cnn.runtime.extras import require_extra
 
 
 def to_parquet(table: Path, target: Path) -> None:
@@ -75,12 +76,7 @@ def check_output(output: Path) -> None:
             f"--output={output}: unknown format; choose a name that ends in {', '.join(FORMATS)}.{nearest(ending, FORMATS)}"
         )
     if ending == ".parquet":
-        try:
-            import pyarrow  # noqa: F401
-        except ImportError:
-            raise ConfigError(
-                f"--output={output}: pyarrow is not installed; pip install pyarrow, or choose .csv"
-            ) from None
+        require_extra("export", ("pyarrow",), f"--output={output}")
 
 
 def convert(table: Path, output: Path) -> None:
