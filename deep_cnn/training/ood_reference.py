@@ -34,7 +34,7 @@ def add_reference(trainer: "Trainer", between: Callable[[], None]) -> None:
     best = checkpoint.load(files.best)
     if "reference" in best or not len(splits.validation):
         return
-    log.info("Looking at training images with the best network, so that predict can tell unlike ones")
+    log.info("Computing features of training images, so that predict can flag unusual images")
     samples = {
         "train": ood.chosen(splits.train, ood.BANK, seed),
         "validation": ood.chosen(splits.validation, ood.CALIBRATION, seed),
