@@ -120,8 +120,9 @@ SCHEDULES = _by_name(
 
 @dataclass(frozen=True)
 class Loss(Row):
-    """code: (outputs, targets, reduction="none") -> losses, as torch.nn.functional has them; tasks: whose loss it can be, as
-    --task names them. A task's default is the first row that names it."""
+    """code: (outputs, targets, reduction="none") -> losses, as torch.nn.functional has them; of a classification also with
+    `label_smoothing`. tasks: whose loss it can be, as --task names them; the first row that names a task is its default.
+    """
 
     tasks: tuple[str, ...] = ()
 

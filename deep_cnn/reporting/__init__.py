@@ -1,6 +1,6 @@
 """What people look at: console, plots, report, comparisons, trackers.
 
-advice            What learning curves say, in plain words and with the numbers that say it
+advice            What learning curves mean, in plain words and with the numbers that show it
 compare/          Finished runs side by side
 examples          Images with what the network says of them: for the trackers and the report
 plots/            Figures

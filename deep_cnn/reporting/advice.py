@@ -1,4 +1,4 @@
-"""What learning curves say, in plain words and with the numbers that say it. A function of metrics.csv's rows alone."""
+"""What learning curves mean, in plain words and with the numbers that show it. A function of metrics.csv's rows alone."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 
 from deep_cnn.config.registries import metric_row
+from deep_cnn.reporting.result_text import shown
+from deep_cnn.runtime.format import quantity
 from deep_cnn.tasks.base import Chance
 
 FLAT = 0.02  # the training loss moved by less than this share of itself: it learnt nothing
@@ -20,7 +22,7 @@ def advise(
     higher_is_better: bool,
     chance: Chance | None = None,
 ) -> list[str]:
-    """What a reader should notice about a run, the worst first; empty where nothing stands out.
+    """Say what a reader should notice about a run, the worst first; empty if there is nothing.
 
     Args:
         rows: of metrics.csv, in order; values None where undefined.
@@ -46,9 +48,9 @@ def _never_moved(rows: Sequence[dict]) -> str | None:
         return None
     peak = np.nanmax(_column(rows, "lr"))
     return (
-        f"The loss never moved: training loss {losses[0]:.4g} in epoch {rows[0]['epoch']}, {losses[-1]:.4g} in epoch "
-        f"{rows[-1]['epoch']}. The learning rate (at most {peak:.3g}) may be far too small or far too large: --lr=auto "
-        "looks for one; or everything that could learn is frozen."
+        f"The training loss did not change: {quantity(losses[0])} in epoch {rows[0]['epoch']}, {quantity(losses[-1])} in epoch "
+        f"{rows[-1]['epoch']}. The learning rate (at most {peak:.3g}) may be much too small or much too large: try --lr=auto. "
+        "Or all trainable parts of the network are frozen."
     )
 
 
@@ -59,8 +61,8 @@ def _below_chance(rows: Sequence[dict], select: str, higher: bool, chance: Chanc
     best = int(np.nanargmax(values) if higher else np.nanargmin(values))
     if chance is not None and higher and values[best] <= chance.value:
         return [
-            f"Validation is no better than {chance.how}: {select} {_shown(select, values[best])} at its best (epoch "
-            f"{rows[best]['epoch']}) against {_shown(select, chance.value)}. Check that the labels belong to the images "
+            f"Validation is no better than {chance.how}: the best {metric_row(select).label} is {_shown(select, values[best])} "
+            f"(epoch {rows[best]['epoch']}), compared with {_shown(select, chance.value)}. Check that the labels match the images "
             "(python -m deep_cnn check), then try --lr=auto or more --epochs."
         ]
     names = [name for name in rows[best] if name == "val_r2" or (name.startswith("val_") and name.endswith("/r2"))]
@@ -68,8 +70,8 @@ def _below_chance(rows: Sequence[dict], select: str, higher: bool, chance: Chanc
         names.remove("val_r2")
     worse = [name for name in names if rows[best][name] is not None and rows[best][name] <= 0]
     return [
-        f"Validation{_of_target(name)} is no better than predicting the mean of every image: R2 "
-        f"{rows[best][name]:.3f} at the best epoch ({rows[best]['epoch']}); above 0 something would have been learnt."
+        f"Validation{_of_target(name)} is no better than always predicting the mean: R2 "
+        f"{rows[best][name]:.3f} in the best epoch ({rows[best]['epoch']}); it must be above 0."
         for name in worse
     ]
 
@@ -80,9 +82,9 @@ def _wilder_than_chance(rows: Sequence[dict], chance_loss: float | None) -> str 
         return None
     best = int(np.nanargmin(losses))
     return (
-        f"The validation loss is {losses[best]:.4g} at its lowest (epoch {rows[best]['epoch']}), above the {chance_loss:.4g} of "
-        "knowing nothing but how frequent each class is: the network is sure of what is wrong. It had too few steps, or they "
-        "were too large: more --epochs, a smaller --lr, or --clip=1."
+        f"The lowest validation loss is {quantity(losses[best])} (epoch {rows[best]['epoch']}), above {quantity(chance_loss)}, that "
+        "of always predicting how frequent each class is: the network is confident in wrong predictions. Try more --epochs, a "
+        "smaller --lr, or --clip=1."
     )
 
 
@@ -97,8 +99,8 @@ def _diverged(rows: Sequence[dict]) -> str | None:
     if len(losses) - low < 3 or losses[-1] <= 1.5 * losses[low]:
         return None
     return (
-        f"Training became unstable: the training loss was {losses[low]:.4g} in epoch {rows[low]['epoch']} and is "
-        f"{losses[-1]:.4g} at the end. Try a smaller --lr, a longer --warmup, or --clip=1."
+        f"Training became unstable: the training loss was {quantity(losses[low])} in epoch {rows[low]['epoch']} and is "
+        f"{quantity(losses[-1])} at the end. Try a smaller --lr, a longer --warmup, or --clip=1."
     )
 
 
@@ -113,9 +115,9 @@ def _overfitting(rows: Sequence[dict]) -> str | None:
     if end < (1 + RISE) * validation[low] or training[-1] > (1 - RISE) * training[low]:
         return None
     return (
-        f"Overfitting from epoch {rows[low]['epoch']}: since then the validation loss rose from {validation[low]:.4g} to "
-        f"{end:.4g} while the training loss fell from {training[low]:.4g} to {training[-1]:.4g}. best.pt is of the best "
-        "epoch, not the last. More images help most; then --augment=strong, --weight_decay, --dropout, --freeze, or a "
+        f"Overfitting from epoch {rows[low]['epoch']}: since then the validation loss rose from {quantity(validation[low])} "
+        f"to {quantity(end)}, while the training loss fell from {quantity(training[low])} to {quantity(training[-1])}. best.pt has "
+        "the weights of the best epoch. More images help most; then --augment=strong, --weight_decay, --dropout, --freeze, or a "
         "smaller network."
     )
 
@@ -131,14 +133,14 @@ def _still_improving(rows: Sequence[dict], select: str, higher: bool) -> str | N
     if gain <= GAIN * abs(before):
         return None
     return (
-        f"Still improving at the end: {select} {_shown(select, before)} at best before the last "
-        f"{'epoch' if last == 1 else f'{last} epochs'}, {_shown(select, values[best])} in epoch {rows[best]['epoch']} of "
-        f"{rows[-1]['epoch']}. More --epochs would probably help."
+        f"Still improving at the end: the best {metric_row(select).label} was {_shown(select, before)} before the last "
+        f"{'epoch' if last == 1 else f'{last} epochs'}, and is {_shown(select, values[best])} in epoch {rows[best]['epoch']} (the "
+        f"last is {rows[-1]['epoch']}). More --epochs would probably help."
     )
 
 
 def _shown(metric: str, value: float) -> str:
-    return f"{100 * value:.1f}%" if metric_row(metric).share else f"{value:.4g}"
+    return shown(metric, value, decimals=1)
 
 
 def _column(rows: Sequence[dict], name: str) -> np.ndarray:

@@ -4,7 +4,7 @@ import logging
 from typing import Any
 
 from deep_cnn.config.registries import METRICS, metric_row
-from deep_cnn.runtime.format import quantity
+from deep_cnn.runtime.format import percent, quantity
 
 log = logging.getLogger(__name__)
 
@@ -30,19 +30,19 @@ def show_result(result: dict[str, Any]) -> None:
         log.warning("  %s", warning)
     _show_metrics(result, result["intervals"], "")
     if "mean_predictor" in result:
-        log.info("  (the training mean would have: %s)", metric_line(result["mean_predictor"]))
+        log.info("  (predicting the training mean: %s)", metric_line(result["mean_predictor"]))
     if len(result.get("per_target", {})) > 1:
         for name, values in result["per_target"].items():
             log.info("  %s:", name)
             _show_metrics(values, result["intervals"]["per_target"].get(name, {}), "  ")
-            log.info("    (the training mean would have: %s)", metric_line(values["mean_predictor"]))
+            log.info("    (predicting the training mean: %s)", metric_line(values["mean_predictor"]))
     if views := result.get("tta"):
-        log.info("  As the mean over views of each image (--tta=%s):", views["views"])
+        log.info("  Averaged over views of each image (--tta=%s):", views["views"])
         _show_metrics(views, views["intervals"], "  ")
 
 
 def few_groups(result: dict[str, Any]) -> str:
-    """What to say of intervals from few resampled groups, which hold the truth less often than they claim; else empty.
+    """A warning about intervals from few resampled groups, which contain the true value too rarely; else empty.
 
     Cameron, Gelbach and Miller, "Bootstrap-based improvements for inference with clustered errors", 2008: few are 5 to 30.
     """
@@ -50,8 +50,8 @@ def few_groups(result: dict[str, Any]) -> str:
         return ""
     largest = max(group["count"] for group in result["per_group"].values()) / result["count"]
     return (
-        f"Only {result['number_of_groups']} groups, the largest with {100 * largest:.0f}% of the images: such intervals are "
-        f"too narrow; below {FEW_GROUPS} groups take them as a lower bound of the uncertainty."
+        f"Only {result['number_of_groups']} groups, the largest with {percent(largest, 0)} of the images: with fewer than "
+        f"{FEW_GROUPS} groups the intervals are too narrow, so the true uncertainty is larger."
     )
 
 
@@ -68,7 +68,8 @@ def _metric(name: str, value: float | None) -> str:
     return f"{METRICS[name].label} {shown(name, value)}"
 
 
-def shown(name: str, value: float | None) -> str:
+def shown(name: str, value: float | None, decimals: int = 2) -> str:
+    """A metric's value for people; decimals: of those in percent."""
     if value is None:
         return "undefined"
-    return f"{100 * value:.2f}%" if metric_row(name).share else quantity(value)
+    return percent(value, decimals) if metric_row(name).share else quantity(value)

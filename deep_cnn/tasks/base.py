@@ -2,7 +2,7 @@
 
 import dataclasses
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
@@ -10,11 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from deep_cnn.config.registries import METRICS, metric_row, resolve
+from deep_cnn.config.fields import wrong
+from deep_cnn.config.registries import LOSSES, METRICS, metric_row, resolve
 from deep_cnn.config.schema import Config
 from deep_cnn.data.index import Index
 from deep_cnn.data.split import Strata
-from deep_cnn.runtime.errors import ConfigError
 from deep_cnn.tasks.metrics import SampleScores
 
 TASKS = (
@@ -59,7 +59,6 @@ class Task(ABC):
     title: ClassVar[str]  # in a sentence
     noun: ClassVar[str]  # what an output stands for
     nouns: ClassVar[str]
-    losses: ClassVar[tuple[str, ...]]  # the default first
     select: ClassVar[str]  # the validation metric that chooses the best epoch
     headline: ClassVar[tuple[str, ...]]  # metrics that stand for a result: the first that is defined
     signed: ClassVar[bool] = False  # whether what lowers an output is as interesting as what raises it
@@ -84,6 +83,11 @@ class Task(ABC):
     def soft(self, targets: Tensor) -> Tensor:
         """Encoded targets in a form that can be averaged between two images (mixup): float (B, K)."""
         return targets
+
+    @property
+    def loss_function(self) -> Callable[..., Tensor]:
+        """(outputs, targets, reduction="none") -> losses, of the registry LOSSES."""
+        return resolve(LOSSES[self.loss].code)
 
     @abstractmethod
     def losses_and_weights(self, outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
@@ -262,13 +266,12 @@ def new_task(name: str, names: Sequence[str], loss: str = "auto", label_smoothin
         ConfigError: a loss, or a smoothing of labels, that the task does not have.
     """
     cls = _class_of(name)
-    if loss not in ("auto", *cls.losses):
-        raise ConfigError(f"--loss={loss}: does not fit the task; choose one of {', '.join(cls.losses)}")
+    fitting = [row.name for row in LOSSES.values() if cls.name in row.tasks]
+    if loss not in ("auto", *fitting):
+        raise wrong("loss", loss, f"does not fit --task={cls.name}", f"choose one of {', '.join(fitting)}")
     if label_smoothing and not cls.smooths_labels:
-        raise ConfigError(
-            "--label_smoothing: only for classes, and the targets are scores; leave it out (--label_smoothing=0 where a recipe sets it)"
-        )
-    return cls(tuple(names), cls.losses[0] if loss == "auto" else loss, label_smoothing)
+        raise wrong("label_smoothing", label_smoothing, f"does not fit --task={cls.name}", "use --label_smoothing=0")
+    return cls(tuple(names), fitting[0] if loss == "auto" else loss, label_smoothing)
 
 
 def make_task(config: Config, index: Index) -> Task:

@@ -25,7 +25,6 @@ class Classification(NamedOutputs):
     old_name = "single"
     title = "classification"
     noun, nouns = "class", "classes"
-    losses = ("cross_entropy",)
     select = "top1"
     headline = ("top1", "loss")
 
@@ -36,7 +35,7 @@ class Classification(NamedOutputs):
         return F.one_hot(targets, self.outputs).float()
 
     def losses_and_weights(self, outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        losses = F.cross_entropy(outputs, targets, reduction="none", label_smoothing=self.label_smoothing)
+        losses = self.loss_function(outputs, targets, reduction="none", label_smoothing=self.label_smoothing)
         return losses, torch.ones_like(losses)
 
     def decode(self, outputs: np.ndarray) -> np.ndarray:
@@ -71,7 +70,7 @@ class Classification(NamedOutputs):
             return None
         counts = np.bincount(np.asarray(targets, dtype=np.int64), minlength=self.outputs)
         shares = counts[counts > 0] / counts.sum()
-        how = f"always saying '{self.names[int(counts.argmax())]}'"
+        how = f"always predicting '{self.names[int(counts.argmax())]}'"
         return Chance(float(counts.max() / counts.sum()), how, float(-(shares * np.log(shares)).sum()))
 
     def calibration(self, decoded: np.ndarray, targets: np.ndarray) -> dict[str, Any] | None:
@@ -86,7 +85,7 @@ class Classification(NamedOutputs):
         confidence = np.where(chosen != targets, decoded.max(1), -1)
         return [
             (
-                "The most confident mistakes",
+                "Most confident mistakes",
                 [
                     Mistake(i, f"{self.names[chosen[i]]} ({confidence[i]:.0%})", f"true: {self.names[targets[i]]}")
                     for i in np.argsort(-confidence, kind="stable")[:most].tolist()

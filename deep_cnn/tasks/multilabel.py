@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from deep_cnn.data.balance import balanced
@@ -24,7 +23,6 @@ class MultiLabel(NamedOutputs):
     old_name = "multi"
     title = "several labels per image"
     noun, nouns = "label", "labels"
-    losses = ("bce",)
     select = "map"
     headline = ("map", "loss")
 
@@ -33,7 +31,7 @@ class MultiLabel(NamedOutputs):
 
     def losses_and_weights(self, outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         goal = targets * (1 - self.label_smoothing) + self.label_smoothing / 2
-        losses = F.binary_cross_entropy_with_logits(outputs, goal, reduction="none").mean(1)
+        losses = self.loss_function(outputs, goal, reduction="none").mean(1)
         return losses, torch.ones_like(losses)
 
     def decode(self, outputs: np.ndarray) -> np.ndarray:
@@ -85,7 +83,7 @@ class MultiLabel(NamedOutputs):
         worst = error.argmax(1)  # label of each image
         return [
             (
-                "The most confident mistakes",
+                "Most confident mistakes",
                 [
                     Mistake(
                         i,

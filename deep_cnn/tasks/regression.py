@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from deep_cnn.data.balance import rarity_of_bins
@@ -35,7 +34,6 @@ class Regression(Task):
     old_name = "scores"
     title = "regression"
     noun, nouns = "target", "targets"
-    losses = ("mse", "huber")
     select = "loss"
     headline = ("r2", "mae", "loss")
     signed = True
@@ -57,8 +55,7 @@ class Regression(Task):
         known = ~torch.isnan(targets)
         # the missing ones are replaced before the loss, not masked after it: NaN * 0 is NaN, also in the gradient
         goal = torch.where(known, targets, outputs.detach())
-        function = F.mse_loss if self.loss == "mse" else F.huber_loss
-        losses = function(outputs, goal, reduction="none") * known
+        losses = self.loss_function(outputs, goal, reduction="none") * known
         return losses.sum(1), known.sum(1).float()
 
     def batch_weight(self, targets: Tensor, weights: Tensor) -> Tensor:
@@ -131,7 +128,7 @@ class Regression(Task):
                 for i in np.argsort(-np.nan_to_num(np.abs(error), nan=-1.0), kind="stable")[:most].tolist()
                 if np.isfinite(error[i])
             ]
-            galleries.append((f"The largest errors of {name}", worst))
+            galleries.append((f"Largest errors of {name}", worst))
         return galleries
 
     def largest_difference(self, ours: np.ndarray, theirs: np.ndarray) -> float:

@@ -116,7 +116,7 @@ def test_a_regression_with_missing_scores(run_cli):
     assert code == 0
     page = (files.results / "report.html").read_text(encoding="utf-8")
     assert_self_contained(page)
-    assert "Residuals" in page and "from the lowest to the highest" in page and "The largest errors of" in page
+    assert "Residuals" in page and "from the lowest to the highest" in page and "Largest errors of" in page
     said, console = opened(files.results / "report.html", 390)
     assert console == "" and said["empty"] == [] and said["wide"] <= said["width"]
 

@@ -9,20 +9,20 @@ from deep_cnn.config.schema import TTA
 @dataclass(frozen=True)
 class Options:
     run_name: str = flag("default", "name of the run", group="command")
-    split: str = flag("test", "which split", group="command", choices=("train", "validation", "test"))
-    root_dir: str = flag(".", "root directory of the project, as in training", group="command")
-    data_dir: str | None = flag(None, "folder of images, if it has moved since training", group="command", kind=str)
+    split: str = flag("test", "split to evaluate", group="command", choices=("train", "validation", "test"))
+    root_dir: str = flag(".", "root directory of the project", group="command")
+    data_dir: str | None = flag(None, "folder of images, if it was moved after training", group="command", kind=str)
     tta: str | None = flag(
         None,
-        "test-time augmentation, beside the plain result; by default as in the run",
+        "test-time augmentation, reported beside the plain result; by default that of the run",
         group="command",
         kind=tta_level,
         choices=TTA,
         bare="flip",
     )
-    device: str = flag("auto", "auto, cpu, cuda, cuda:N or mps", group="command")
-    workers: str = flag("auto", "threads that read and decode images", group="command")
-    cache: str = flag("auto", "keep decoded images: auto, off, or a folder", group="command")
+    device: str = flag("auto", "device: auto, cpu, cuda, cuda:N or mps", group="command")
+    workers: str = flag("auto", "threads that read images; auto: the cores available to this job", group="command")
+    cache: str = flag("auto", "cache of decoded images on disk: auto, off, or a folder", group="command")
 
     def __post_init__(self):
         check_ranges(self)

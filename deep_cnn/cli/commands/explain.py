@@ -7,26 +7,31 @@ from deep_cnn.config.fields import check_ranges, flag
 
 @dataclass(frozen=True)
 class Options:
-    run_name: str = flag("default", "name of the run whose best network is explained", group="command")
+    run_name: str = flag("default", "name of the run; its best network is explained", group="command")
     split: str = flag(
-        "test", "explain the most wrong images of this split", group="command", choices=("train", "validation", "test")
+        "test", "split whose most wrong images are explained", group="command", choices=("train", "validation", "test")
     )
-    count: int = flag(12, "number of images to explain", group="command", low=1)
-    images: tuple[str, ...] = flag((), "these images instead (A.jpg,B.jpg)", group="command", kind=str, many="comma")
+    count: int = flag(12, "number of these images", group="command", low=1)
+    images: tuple[str, ...] = flag(
+        (), "images to explain instead (A.jpg,B.jpg)", group="command", kind=str, many="comma"
+    )
     target: tuple[str, ...] = flag(
         (),
-        "class or score to explain; by default the predicted class, or every score",
+        "class or score to explain; by default the predicted class, or each score",
         group="command",
         kind=str,
         many="comma",
     )
     layer: str | None = flag(
-        None, "layer whose maps are used; by default the last with 7 x 7 cells", group="command", kind=str
+        None,
+        "layer whose feature maps are used; by default the last one with at least 7 x 7 cells",
+        group="command",
+        kind=str,
     )
-    root_dir: str = flag(".", "root directory of the project, as in training", group="command")
-    data_dir: str | None = flag(None, "folder of images, if it has moved since training", group="command", kind=str)
-    device: str = flag("auto", "auto, cpu, cuda, cuda:N or mps", group="command")
-    workers: str = flag("auto", "threads that read and decode images", group="command")
+    root_dir: str = flag(".", "root directory of the project", group="command")
+    data_dir: str | None = flag(None, "folder of images, if it was moved after training", group="command", kind=str)
+    device: str = flag("auto", "device: auto, cpu, cuda, cuda:N or mps", group="command")
+    workers: str = flag("auto", "threads that read images; auto: the cores available to this job", group="command")
 
     def __post_init__(self):
         check_ranges(self)

@@ -7,23 +7,28 @@ from deep_cnn.config.fields import check_ranges, flag
 
 @dataclass(frozen=True)
 class Options:
-    run_name: str = flag("default", "name of the run whose best network is exported", group="command")
+    run_name: str = flag("default", "name of the run; its best network is exported", group="command")
     format: str = flag(
         "onnx", "format of the file", group="command", choices=("onnx", "torchscript", "pt2", "safetensors")
     )
     output: str | None = flag(
-        None, "file to write; by default outputs/models/RUN/RUN with the format's ending", group="command", kind=str
+        None,
+        "file to write; by default outputs/models/RUN/RUN with the ending of the format",
+        group="command",
+        kind=str,
     )
-    preprocess: bool = flag(False, "uint8 pixels in, probabilities or scores in their units out", group="command")
+    preprocess: bool = flag(
+        False, "include the preprocessing: uint8 pixels in, probabilities or scores in their units out", group="command"
+    )
     split: str = flag(
         "test",
-        "the split whose images check the file (validation if there is no test set)",
+        "split whose images are used to check the file (validation if there is no test set)",
         group="command",
         choices=("train", "validation", "test"),
     )
     count: int = flag(32, "number of images for the check", group="command", low=1)
-    root_dir: str = flag(".", "root directory of the project, as in training", group="command")
-    data_dir: str | None = flag(None, "folder of images, if it has moved since training", group="command", kind=str)
+    root_dir: str = flag(".", "root directory of the project", group="command")
+    data_dir: str | None = flag(None, "folder of images, if it was moved after training", group="command", kind=str)
 
     def __post_init__(self):
         check_ranges(self)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from deep_cnn.config.fields import check_ranges, flag, tta_level
+from deep_cnn.config.fields import check_ranges, flag, tta_level, wrong
 from deep_cnn.config.schema import TTA
 from deep_cnn.runtime import signals
 from deep_cnn.runtime.errors import ConfigError
@@ -13,19 +13,21 @@ SOME_FAILED = 3  # exit code: everything is done, but some images could not be r
 
 @dataclass(frozen=True)
 class Options:
-    run_name: str = flag("default", "name of the run whose best network predicts", group="command")
+    run_name: str = flag("default", "name of the run; its best network predicts", group="command")
     checkpoint: tuple[str, ...] = flag(
-        (), "a checkpoint file instead; several (A,B) predict as an ensemble", group="command", kind=str, many="comma"
+        (), "checkpoint file to use instead; several (A,B) are averaged", group="command", kind=str, many="comma"
     )
     images: str | None = flag(
         None,
-        "folder, table (.csv), list of paths (.txt), or - for a list on the standard input",
+        "images to predict: a folder, a table (.csv), a list of paths (.txt), or - for a list on standard input",
         group="command",
         kind=str,
     )
-    output: str = flag("predictions.csv", "table to write: .csv, .parquet or .geojson", group="command")
-    image_column: str | None = flag(None, "column of the table that names the images", group="command", kind=str)
-    top: str = flag("all", "write only the N most probable classes; all = every probability", group="command")
+    output: str = flag("predictions.csv", "table to write (.csv, .parquet or .geojson)", group="command")
+    image_column: str | None = flag(None, "column of the table with the paths of the images", group="command", kind=str)
+    top: str = flag(
+        "all", "all: the probabilities of all classes; N: only the N most probable classes", group="command"
+    )
     tta: str = flag(
         "none",
         "test-time augmentation: the mean prediction, and its spread, over flip = an image and its mirror image; "
@@ -36,26 +38,34 @@ class Options:
         bare="flip",
     )
     shard: str | None = flag(
-        None, "part i/n of the images; by default this job's part in its array", group="command", kind=str
+        None,
+        "predict only part i/n of the images; by default the part of this job in its job array",
+        group="command",
+        kind=str,
     )
     merge: bool = flag(False, "merge the finished shards of --output", group="command")
-    root_dir: str = flag(".", "root directory of the project, as in training", group="command")
-    data_dir: str | None = flag(None, "folder that the table's paths start from", group="command", kind=str)
-    device: str = flag("auto", "auto, cpu, cuda, cuda:N or mps", group="command")
+    root_dir: str = flag(".", "root directory of the project", group="command")
+    data_dir: str | None = flag(None, "folder to which the paths in the table are relative", group="command", kind=str)
+    device: str = flag("auto", "device: auto, cpu, cuda, cuda:N or mps", group="command")
     precision: str = flag(
-        "auto", "auto = that of the training run", group="command", choices=("auto", "fp32", "bf16", "fp16", "fp64")
+        "auto",
+        "floating-point precision; auto: that of the training",
+        group="command",
+        choices=("auto", "fp32", "bf16", "fp16", "fp64"),
     )
-    workers: str = flag("auto", "threads that read and decode images", group="command")
-    max_time: str | None = flag(None, "save everything and stop before HH:MM:SS are over", group="command", kind=str)
+    workers: str = flag("auto", "threads that read images; auto: the cores available to this job", group="command")
+    max_time: str | None = flag(
+        None, "save everything and stop before this time (HH:MM:SS) is over", group="command", kind=str
+    )
 
     def __post_init__(self):
         check_ranges(self)
         if self.images is None and not self.merge:
             raise ConfigError(
-                "--images: missing; give a folder, a table (.csv), a list of paths (.txt), or - for a list on the standard input"
+                "--images: missing; give a folder, a table (.csv), a list of paths (.txt), or - for a list on standard input"
             )
         if self.top != "all" and not (self.top.isdecimal() and int(self.top) > 0):
-            raise ConfigError(f"--top={self.top}: expected all, or a number of classes of at least 1")
+            raise wrong("top", self.top, "expected all, or a number of classes from 1 on")
 
 
 def main(options: Options) -> int:
@@ -66,7 +76,7 @@ def main(options: Options) -> int:
         tell(stop, heard=True)
         return 0 if signals.under_torchrun() else stop.exit_code
     except KeyboardInterrupt:
-        tell("stopped at once; the rows so far are saved, run the same command to resume", heard=True)
+        tell("stopped at once; the same command continues after the rows so far", heard=True)
         return signals.INTERRUPTED
 
 

@@ -69,13 +69,13 @@ def compare(outputs: Path, folder: Path, asked: Asked) -> list[Section]:
     baseline = find_baseline(rows, asked.baseline)
     if asked.reference and not any(references(section) for section in sections):
         raise ConfigError(
-            "--reference: the published values are top1 on CIFAR-10's ten classes; these runs have "
+            "--reference: the published values are top-1 accuracies on CIFAR-10, and these runs have "
             + "; ".join(f"{metric_label(s.metric)} on {s.title}" for s in sections)
         )
     if len(sections) > 1:
         notes.append(
-            f"The runs were trained on {len(sections)} different sets of data: a table and a figure for each, "
-            "since their numbers cannot be compared; --runs chooses among them"
+            f"The runs were trained on {len(sections)} different data sets, whose numbers cannot be compared: each has its own "
+            "table and figure; --runs selects runs"
         )
 
     lines: list[str] = []
@@ -91,7 +91,7 @@ def compare(outputs: Path, folder: Path, asked: Asked) -> list[Section]:
         log.info("%s", line)
     write_rows(folder / "table.csv", cells)
     write_text(folder / "table.txt", "\n".join(lines) + "\n")
-    log.info("The table as text and CSV, and the figure: %s", folder)
+    log.info("Table (text and CSV) and figure: %s", folder)
     return sections
 
 
@@ -106,7 +106,7 @@ def sized(records: Sequence[Record], notes: list[str]) -> list[Run]:
                 sizes[spec] = count(spec)
             except ConfigError as error:
                 sizes[spec] = None
-                notes.append(f"{record.files.name}: its network cannot be built, so its size is not known ({error})")
+                notes.append(f"{record.files.name}: its network cannot be built, so its size is unknown ({error})")
         runs.append(Run(record, sizes[spec]))
     return runs
 
@@ -124,14 +124,14 @@ def sections_of(rows: Sequence[Row], metric: str | None, notes: list[str]) -> li
         if chosen not in known:
             names = ", ".join(row.name for row in group)
             notes.append(
-                f"--metric={chosen}: there is none on {title} ({names}), left out; there is {', '.join(known)}"
+                f"--metric={chosen}: the runs on {title} ({names}) do not have it and are left out; they have {', '.join(known)}"
             )
             continue
         sections.append(sorted_section(Section(title, group, chosen), notes))
     if not sections:
         known = list(dict.fromkeys(name for row in rows for name in row.first.metrics()))
         raise ConfigError(
-            f"--metric={metric}: none of these runs has it; there is {', '.join(known)}.{nearest(metric, known)}"
+            f"--metric={metric}: no run has it; choose one of {', '.join(known)}.{nearest(metric, known)}"
         )
     return sections
 
@@ -143,7 +143,7 @@ def sorted_section(section: Section, notes: list[str]) -> Section:
     label = metric_label(section.metric)
     for row in section.rows:
         if values[row.name] is None:
-            notes.append(f"{row.name}: has no {section.split} {label} and is not in the figure")
+            notes.append(f"{row.name} has no {section.split} {label} and is not in the figure")
     known = [row for row in section.rows if values[row.name] is not None]
     missing = [row for row in section.rows if values[row.name] is None]
     known.sort(key=lambda row: sign * values[row.name].mean)
@@ -158,27 +158,27 @@ def section_lines(section: Section, baseline: Row | None, found: dict[str, Diffe
     letters = {name: chr(ord("A") + k % 26) for k, name in enumerate(sets)} | {"": "?"} if len(sets) > 1 else {}
     lines = [f"{section.title}:", *text_table(rows, section.metric, differences=found, test_sets=letters)]
     if any(len(row.runs) > 1 for row in rows):
-        lines.append(
-            "  ±: standard deviation between runs that differ only in the seed, n of them; their time is the mean"
-        )
+        lines.append("  ±: standard deviation over n runs that differ only in the seed; their time is the mean")
     views = sorted({run.views for run in runs})
     if section.metric.startswith("tta/") and len(views) > 1:
-        lines.append(f"  Not all were tested with the same views of each image (--tta={', --tta='.join(views)})")
+        lines.append(f"  Not all runs were tested with the same views of each image (--tta={', --tta='.join(views)})")
     if letters:
         lines.append(
-            "  Not all were tested on the same images (equal letters: the same), as when each seed carves its own test "
-            "set; part of the differences is luck of the split"
+            "  Not all runs were tested on the same images (the same letter: the same images), for example because the seed also "
+            "chooses the test set; part of the differences comes from the split"
         )
     if found:
         lines.append(
-            f"  difference: to {baseline.name}; both scored on the same 1,000 resamples of the test images, the networks as "
-            "they are. An interval without 0 is more than luck of these images"
+            f"  difference: to {baseline.name}, on the same 1,000 resamples of the test images (percentile bootstrap, fixed networks). "
+            "If the interval excludes 0, the difference is unlikely to be due to the choice of test images"
         )
     machines = list(dict.fromkeys(run.machine for run in runs))
     if len(machines) > 1:
-        lines.append(f"  time: on different machines ({'; '.join(machines)}), so not to be compared")
+        lines.append(
+            f"  time: the runs were on different machines ({'; '.join(machines)}), so their times cannot be compared"
+        )
     if len(rows) == 1:
-        lines.append("  One row only: train other networks on this data, and they stand beside it")
+        lines.append("  Only one row: train other networks on this data to compare them")
     return lines
 
 
@@ -198,7 +198,9 @@ def find_baseline(rows: Sequence[Row], name: str | None) -> Row | None:
         if name in (row.name, *(run.name for run in row.runs)):
             return row
     known = [run.name for row in rows for run in row.runs]
-    raise ConfigError(f"--baseline={name}: is not one of the runs compared: {', '.join(known)}.{nearest(name, known)}")
+    raise ConfigError(
+        f"--baseline={name}: is not among the compared runs; choose one of {', '.join(known)}.{nearest(name, known)}"
+    )
 
 
 def references(section: Section) -> tuple[published.Published, ...]:

@@ -29,10 +29,10 @@ def difference_of_rows(ours: Row, theirs: Row, metric: str, seed: int) -> Differ
         return "not tested on the same images"
     if "groups" in {run.record.test["bootstrap"]["resampled"] for row in (ours, theirs) for run in row.runs}:
         # images of one city are no independent witnesses, and no file of a run says which image is of which city
-        return "tested with --group, for which there is no paired comparison"
+        return "tested with --group, which has no paired comparison"
     known = ours.first.samples.scores()
     if metric not in known:
-        raise ConfigError(f"--baseline with --metric={metric}: a paired comparison has {', '.join(known)}")
+        raise ConfigError(f"--metric={metric}: --baseline cannot compare it; choose one of {', '.join(known)}")
     ours_scored, theirs_scored = ([run.samples for run in row.runs] for row in (ours, theirs))
     return paired_difference(ours_scored, theirs_scored, metric, seed) or f"{metric} is undefined"
 

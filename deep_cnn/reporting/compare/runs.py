@@ -178,11 +178,11 @@ def read_runs(outputs: Path, patterns: Sequence[str]) -> tuple[list[Record], lis
     """
     there = sorted(path.parent.name for path in (outputs / "results").glob("*/config.json"))
     if not there:
-        raise DataError(f"no run below {outputs / 'results'}: train some first, or check --root_dir")
+        raise DataError(f"no run in {outputs / 'results'}; train one first, or check --root_dir")
     chosen = [name for name in there if any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)]
     for pattern in patterns:
         if not any(fnmatch.fnmatchcase(name, pattern) for name in there):
-            raise DataError(f"--runs={pattern}: no such run; there are {', '.join(there)}.{nearest(pattern, there)}")
+            raise DataError(f"--runs={pattern}: no such run; choose from {', '.join(there)}.{nearest(pattern, there)}")
     records, left_out = [], []
     for name in chosen:
         files = RunFiles(outputs, name)
@@ -205,11 +205,11 @@ def unfinished(status: dict[str, Any] | None) -> str | None:
     if state == "finished":
         return None
     if state is None:
-        return "has no status.json, so it is not known to be finished"
-    done = f"{status['step']} of {status['steps']} steps" if status.get("steps") else "not a step taken"
+        return "no status.json, so it is unknown whether it is finished"
+    done = f"{status['step']} of {status['steps']} steps" if status.get("steps") else "no step yet"
     hint = {
         "running": "still running, or killed",
-        "stopped": "stopped; its own flags with this --run_name go on with it",
+        "stopped": "stopped; the same command resumes it",
     }.get(state, state)
     return f"{hint} ({done})" + (f": {status['reason']}" if state in ("mistake", "failed") else "")
 
@@ -238,8 +238,7 @@ def rows_of(runs: Sequence[Run]) -> tuple[list[Row], list[str]]:
         if len(found) > 1:
             names = " and ".join(row.name for row in found)
             notes.append(
-                f"{names} differ in no flag but --seed; they are not one row, since the program's own sources have changed "
-                "between them"
+                f"{names} differ only in --seed, but they were trained by different versions of the program and have a row each"
             )
         rows += found
     return rows, notes

@@ -90,11 +90,11 @@ def read_record(files: RunFiles) -> Record:
     config = read_json(files.results / "config.json")
     if config is None:
         known = sorted(p.parent.name for p in files.results.parent.glob("*/config.json"))
-        there = f"; there are {', '.join(known)}" if known else ""
-        raise DataError(f"--run_name={files.name}: no such run below {files.outputs}{there}")
+        there = f"; choose one of {', '.join(known)}" if known else ""
+        raise DataError(f"--run_name={files.name}: no such run in {files.outputs}{there}")
     history, timing = (_rows(files.results / name) for name in ("metrics.csv", "timing.csv"))
     if not history:
-        raise DataError(f"--run_name={files.name}: no epoch of it is finished yet")
+        raise DataError(f"--run_name={files.name}: no epoch is finished yet")
     test = read_json(files.results / "test.json")
     return Record(files, config, read_json(files.status) or {}, history, timing, test)
 

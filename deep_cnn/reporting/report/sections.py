@@ -224,7 +224,7 @@ def metric_table(record: Record) -> list[tuple[str, list[tuple[str, str, str, st
         ]
     if views := test.get("tta"):
         tables.append(
-            (f"As the mean over views of each image (--tta={views['views']})", rows(views, views["intervals"], {}))
+            (f"Averaged over views of each image (--tta={views['views']})", rows(views, views["intervals"], {}))
         )
     return tables
 

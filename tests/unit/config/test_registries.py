@@ -83,6 +83,16 @@ def test_a_row_is_all_that_a_schedule_needs(monkeypatch):
     assert make_schedule("halved", 10, 0.1).factor(3) == 0.5
 
 
+def test_a_row_is_all_that_a_loss_needs(monkeypatch):
+    from deep_cnn.config.registries import LOSSES, Loss
+    from deep_cnn.tasks.base import new_task
+
+    monkeypatch.setitem(LOSSES, "l1", Loss("l1", "", "torch.nn.functional:l1_loss", ("regression",)))
+    task = new_task("regression", ("x",), "l1")
+    losses, _ = task.losses_and_weights(torch.tensor([[1.0], [3.0]]), torch.tensor([[2.0], [torch.nan]]))
+    assert losses.tolist() == [1.0, 0.0]
+
+
 def test_tiff_is_an_image_in_any_spelling(tmp_path):
     from deep_cnn.data.decode import decode
     from deep_cnn.data.files import scan

@@ -11,7 +11,7 @@ def rows(train, validation, top1=None, **columns):
     return [{"epoch": e, "lr": 1e-3} | {k: float(v[e]) for k, v in table.items()} for e in range(len(train))]
 
 
-def top1(table, chance=Chance(0.5, "always saying 'ant'")):
+def top1(table, chance=Chance(0.5, "always predicting 'ant'")):
     return advise(table, select="top1", higher_is_better=True, chance=chance)
 
 
@@ -46,23 +46,23 @@ def test_still_improving_needs_a_gain_beyond_a_wobble():
 def test_the_loss_never_moved():
     flat = np.full(5, 2.303) - 0.001 * np.arange(5)
     said = top1(rows(flat, flat, np.full(5, 0.6)))
-    assert len(said) == 1 and said[0].startswith("The loss never moved") and "--lr=auto" in said[0]
+    assert len(said) == 1 and said[0].startswith("The training loss did not change") and "--lr=auto" in said[0]
     assert not top1(rows(flat[:2], flat[:2], np.full(2, 0.6)))  # two epochs are no evidence
 
 
 def test_below_the_majority_class():
     (said,) = top1(rows(2 * 0.7**E10, 1 + 0.8**E10, np.full(10, 0.48)))
-    assert "always saying 'ant'" in said and "48.0%" in said and "50.0%" in said
+    assert "always predicting 'ant'" in said and "48.0%" in said and "50.0%" in said
 
 
 def test_a_loss_above_that_of_knowing_nothing():
     """A learnt class more often than chance does not excuse it; two epochs are enough."""
     chance = new_task("classification", "abc").chance(np.array([0, 0, 1, 2]))
-    assert chance[:2] == (0.5, "always saying 'a'") and np.isclose(chance.loss, 1.5 * np.log(2))
+    assert chance[:2] == (0.5, "always predicting 'a'") and np.isclose(chance.loss, 1.5 * np.log(2))
     table = rows(np.array([4.0, 2.0]), np.array([3639.0, 7.1]), np.array([0.3, 0.52]))
     arguments = {"select": "top1", "higher_is_better": True, "chance": chance}
     (said,) = advise(table, **arguments)
-    assert "7.1 at its lowest (epoch 1)" in said and "1.04" in said
+    assert "lowest validation loss is 7.1 (epoch 1)" in said and "1.04" in said
     table[0]["val_loss"] = 1.0  # was better once: then the rest is overfitting's to say
     assert advise(table, **arguments) == []
 

@@ -62,7 +62,7 @@ def test_rarity_looks_at_the_training_set_only():
 
 def test_chance_is_always_saying_the_most_frequent_class():
     found = new_task("classification", ("ant", "bee")).chance(np.array([0, 1, 1, 1]))
-    assert found[:2] == (0.75, "always saying 'bee'")
+    assert found[:2] == (0.75, "always predicting 'bee'")
     assert found.loss == pytest.approx(log_loss([0, 1, 1, 1], np.tile([0.25, 0.75], (4, 1))))
     assert new_task("classification", ("ant", "bee")).chance(np.array([], np.int64)) is None
 
@@ -81,7 +81,7 @@ def test_the_most_confident_mistakes_come_first():
     decoded = np.array([[0.2, 0.5, 0.3], [0.9, 0.1, 0.0], [0.8, 0.1, 0.1], [0.0, 0.0, 1.0]])
     targets = np.array([2, 1, 1, 2])
     ((title, mistakes),) = TASK.mistakes(decoded, targets, most=2)
-    assert title == "The most confident mistakes" and mistakes == [(1, "a (90%)", "true: b"), (2, "a (80%)", "true: b")]
+    assert title == "Most confident mistakes" and mistakes == [(1, "a (90%)", "true: b"), (2, "a (80%)", "true: b")]
     assert TASK.wrongness(decoded, targets) == pytest.approx([0.7, 0.9, 0.9, 0.0])
     assert TASK.wrongness(np.full((1, 3), np.nan), targets[:1]).tolist() == [-1.0]
 
