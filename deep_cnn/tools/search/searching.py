@@ -18,8 +18,8 @@ from deep_cnn.tools.search.space import Space, grid, parse_space
 from deep_cnn.tools.search.study import Study, open_study
 from deep_cnn.tools.search.summary import summarise
 from deep_cnn.tools.search.trials import given_flags, trial_config, work
+from deep_cnn.training import trainer
 from deep_cnn.training.setup import look_at_data
-from deep_cnn.training.trainer import train
 
 log = logging.getLogger(__name__)
 
@@ -138,6 +138,6 @@ def train_best(study: Study, fixed: dict[str, Any], together: Launch | None) -> 
         config = trial_config(fixed, best.params, run_name=f"{study.name}_best", resume="auto")
         log.info("--final: trial %d, as %s", best.number, identity.command_line(config))
         if together is None:
-            train(config)
+            trainer.train(config)
         elif code := together.final(identity.flags_of(config)):
             raise MachineError(f"--final: the processes ended with code {code}; what they said stands above")
