@@ -34,7 +34,7 @@ class DenseNet(nn.Module):
         channels = 2 * growth
         self.conv1, self.body = conv(3, channels, 3), nn.Sequential()
         for number, depth in enumerate(depths):
-            layers = [Dense(channels + k * growth, growth) for k in range(depth)]
+            layers: list[nn.Module] = [Dense(channels + k * growth, growth) for k in range(depth)]
             channels += depth * growth
             if number + 1 < len(depths):  # a transition
                 layers += [nn.BatchNorm2d(channels), nn.ReLU(), conv(channels, channels // 2, 1), nn.AvgPool2d(2)]

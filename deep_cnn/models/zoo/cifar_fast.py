@@ -71,6 +71,7 @@ class CifarFast(OwnTraining):
         filters = whitening_filters(images)
         with torch.no_grad():
             self.whiten.weight.copy_(torch.cat([filters, -filters]))
+            assert self.whiten.bias is not None
             self.whiten.bias.zero_()
 
     def still(self, epoch: int) -> list[str]:

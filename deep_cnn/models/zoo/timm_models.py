@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -27,17 +28,16 @@ class TimmModels:
     def build(self, name: str, outputs: int, dropout: float, size: int) -> nn.Module:
         import timm
 
-        options = {"drop_rate": dropout} if dropout else {}
-        options |= self._size_options(name, size)
+        options = ({"drop_rate": dropout} if dropout else {}) | self._size_options(name, size)
         return timm.create_model(_known(name), num_classes=outputs, **options)
 
-    def heads(self, name: str, model: nn.Module) -> list[str]:
+    def heads(self, name: str, model: Any) -> list[str]:  # any of timm's: they share methods, not a class
         """One name, or two where a network was distilled (DeiT's head and head_dist)."""
         classifier = model.get_classifier()
         found = classifier if isinstance(classifier, (tuple, list, nn.ModuleList)) else [classifier]
         return [module for module, value in model.named_modules() if any(value is head for head in found)]
 
-    def stages_of(self, name: str, model: nn.Module) -> Stages:
+    def stages_of(self, name: str, model: Any) -> Stages:
         from timm.models import group_parameters as timm_groups
 
         if not hasattr(model, "group_matcher"):
@@ -103,7 +103,7 @@ class TimmModels:
             raise CheckpointError(weights.unreadable(file, error)) from error
         return model.state_dict()
 
-    def _size_options(self, name: str, size: int) -> dict:
+    def _size_options(self, name: str, size: int) -> dict[str, Any]:
         """Networks with a fixed size are built for the wanted one; the others take any."""
         entry = _entry(name)
         return {"img_size": size} if entry.fixed_input_size and size != entry.input_size[-1] else {}

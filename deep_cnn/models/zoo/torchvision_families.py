@@ -42,7 +42,7 @@ def _densenet_names(state: Mapping[str, Tensor], model: nn.Module) -> dict[str, 
     return {re.sub(r"(denselayer\d+\.(?:norm|conv))\.([12]\.)", r"\1\2", name): t for name, t in state.items()}
 
 
-def _vit_positions(state: Mapping[str, Tensor], model: nn.Module) -> Mapping[str, Tensor]:
+def _vit_positions(state: Mapping[str, Tensor], model: models.VisionTransformer) -> Mapping[str, Tensor]:
     positions = state.get("encoder.pos_embedding")
     if positions is None or positions.shape == model.encoder.pos_embedding.shape:
         return state
