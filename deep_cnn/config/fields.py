@@ -3,7 +3,7 @@
 import dataclasses
 import math
 import operator
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from deep_cnn.config.registries import known_as
@@ -18,7 +18,7 @@ def flag(
     help: str,
     *,
     group: str,
-    kind: type | None = None,
+    kind: Callable[..., Any] | None = None,
     choices: tuple[str, ...] = (),
     low: float | None = None,
     high: float | None = None,
@@ -32,7 +32,7 @@ def flag(
     """A dataclass field that is a flag of the command line.
 
     Args:
-        kind: type of its value; by default that of `default`.
+        kind: type of its value, or a function that makes it from text; by default the type of `default`.
         choices: the values it takes, such as the names of a registry ("timm/NAME" stands for any such name).
         low, high: bounds that are allowed; above, below: bounds that are not.
         usual: shown by -h, not only by --help_all.
@@ -107,6 +107,7 @@ def problem(metadata: Mapping[str, Any], value: Any) -> str:
 
 
 def positive_integer(text: str) -> bool:
+    """Whether the text is a whole number from 1 on, in decimal digits."""
     return text.isdecimal() and int(text) > 0  # "²" is a digit, but no number
 
 
