@@ -4,7 +4,7 @@ import dataclasses
 import math
 import operator
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, overload
 
 from deep_cnn.config.registries import known_as
 from deep_cnn.runtime.errors import ConfigError, nearest
@@ -124,6 +124,10 @@ def parse_subset(text: str | None) -> int | float | None:
     return value
 
 
+@overload
+def parse_duration(name: str, text: str) -> float: ...
+@overload
+def parse_duration(name: str, text: None) -> None: ...
 def parse_duration(name: str, text: str | None) -> float | None:
     """'HH:MM:SS', 'MM:SS', '90s', '10m' or '2h' -> seconds; ConfigError, naming the flag, otherwise."""
     if text is None:

@@ -15,7 +15,7 @@ from itertools import islice
 import numpy as np
 import torch
 
-from deep_cnn.data.assemble import CopyStream, DeviceAssembler, HostAssembler, Pixels, Timer, null_timer
+from deep_cnn.data.assemble import CopyStream, DeviceAssembler, HostAssembler, Pending, Pixels, Timer, null_timer
 from deep_cnn.data.augment.steps import Augmentation
 from deep_cnn.runtime.rng import draws, permutation
 
@@ -173,9 +173,10 @@ class Feed:
         """
         self.indices, self.seed, self.device = indices, seed, device
         self.rarity = None if rarity is None else rarity[indices]
-        weights = torch.ones(len(targets)) if weights is None else torch.from_numpy(weights)
+        of_samples = torch.ones(len(targets)) if weights is None else torch.from_numpy(weights)
         # whole, on the device: a copy of each batch's few bytes would make the host wait for the GPU at every step
-        self.targets, self.weights = targets.to(device), weights.to(device, dtype)
+        self.targets, self.weights = targets.to(device), of_samples.to(device, dtype)
+        self._assembler: DeviceAssembler | HostAssembler
         if device.type == "cuda":
             self._assembler = DeviceAssembler(
                 pixels, augmentation, seed, dtype, copy_stream or CopyStream(device), timer
@@ -210,7 +211,7 @@ class Feed:
 
     def _batches(self, requests: Iterator[BatchRequest], epoch: int) -> Iterator[Batch]:
         """Read ahead in the pool; hand over in order."""
-        ahead = deque()
+        ahead: deque[tuple[BatchRequest, Pending]] = deque()
         try:
             while True:
                 while len(ahead) < LOOKAHEAD and (batch := next(requests, None)) is not None:

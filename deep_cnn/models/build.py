@@ -39,10 +39,12 @@ class ModelSpec:
     image_size: int | None = None
 
     def to_dict(self) -> dict[str, Any]:
+        """As a checkpoint keeps it."""
         return dataclasses.asdict(self)
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "ModelSpec":
+        """From `to_dict`."""
         return cls(**values)
 
 

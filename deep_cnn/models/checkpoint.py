@@ -108,6 +108,7 @@ class _Disk:
 
 
 def previous(path: Path) -> Path:
+    """Where the state before last.pt (`path`) is kept."""
     return path.with_name("last.previous.pt")
 
 
@@ -142,6 +143,7 @@ def load(path: Path) -> dict[str, Any]:
 
 
 def readable(path: Path) -> bool:
+    """Whether `load` can read it: the whole file is read to see that."""
     try:
         load(path)
     except CheckpointError:

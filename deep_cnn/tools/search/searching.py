@@ -76,7 +76,7 @@ def search(options: Any) -> None:
             options.processes_per_trial, study.name, str(folder), options.storage, options.pruner, epochs, metric
         )
     try:
-        work(study, fixed, metric, before_each_trial(seconds), together and together.train)
+        work(study, fixed, metric, before_each_trial(seconds), together.train if together else None)
     except Stopped:
         summarise(study, fixed, metric, about)
         if signals.requested() or not by_budget:
@@ -97,6 +97,7 @@ def how_many(options: Any, space: Space) -> int:
 
 
 def choose_metric(wanted: str | None, task: Task) -> str:
+    """The metric of --metric, by default the one that the task selects epochs by; ConfigError for one that it lacks."""
     known = task.metric_names()
     if wanted is not None and wanted not in known:
         raise ConfigError(f"--metric={wanted}: unknown; choose one of {', '.join(known)}.{nearest(wanted, known)}")
