@@ -21,7 +21,8 @@ class Dense(nn.Module):
         self.bn1, self.conv1 = nn.BatchNorm2d(inputs), conv(inputs, 4 * growth, 1)
         self.bn2, self.conv2 = nn.BatchNorm2d(4 * growth), conv(4 * growth, growth, 3)
 
-    def forward(self, x: Tensor) -> Tensor:  # (B, C, H, W) -> (B, growth + C, H, W)
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, growth + C, H, W)."""
         y = self.conv1(F.relu(self.bn1(x)))
         return torch.cat((self.conv2(F.relu(self.bn2(y))), x), 1)
 
@@ -45,6 +46,7 @@ class DenseNet(nn.Module):
         he_initialise(self)
 
     def forward(self, images: Tensor) -> Tensor:
+        """(B, 3, S, S) -> (B, outputs)."""
         x = F.relu(self.norm(self.body(self.conv1(images))))  # (B, C, S/8, S/8)
         return self.classifier(x.mean((2, 3)))
 

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -42,10 +43,12 @@ class DropoutLinear(nn.Linear):
         super().__init__(in_features, out_features, bias)
         self.dropout = dropout
 
-    def forward(self, features: Tensor) -> Tensor:  # (..., in_features) -> (..., out_features)
+    def forward(self, features: Tensor) -> Tensor:
+        """(..., in_features) -> (..., out_features)."""
         return super().forward(F.dropout(features, self.dropout, self.training))
 
     def extra_repr(self) -> str:
+        """What print(model) shows of the layer."""
         return f"{super().extra_repr()}, dropout={self.dropout}"
 
 
@@ -79,13 +82,15 @@ class Family:
     after_head: str = ""
     smallest: int = 1
     multiple: int = 1
-    options: Callable[[int], dict] = lambda size: {}
+    options: Callable[[int], dict[str, Any]] = lambda size: {}
     adapt: Callable[[Mapping[str, Tensor], nn.Module], Mapping[str, Tensor]] = lambda state, model: state
 
     def names(self) -> list[str]:
+        """Names for --model."""
         return list(self.networks)
 
     def knows(self, name: str) -> bool:
+        """Whether `build` can build it."""
         return name in self.networks
 
     def build(self, name: str, outputs: int, dropout: float, size: int) -> nn.Module:
@@ -104,10 +109,12 @@ class Family:
         return model
 
     def heads(self, name: str, model: nn.Module) -> list[str]:
+        """Module names of the heads: the main one, then the auxiliary ones that the network has."""
         modules = dict(model.named_modules())
         return [head for head in (self.head, *self.auxiliary) if head in modules]
 
     def stages_of(self, name: str, model: nn.Module) -> Stages:
+        """The stages from the input on; every parameter outside the heads is in one."""
         blocks = _pooled_blocks(model, self.pooled) if self.pooled else {}
 
         def stage(parameter: str) -> str:

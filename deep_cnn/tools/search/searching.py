@@ -4,6 +4,8 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
+from optuna.distributions import IntDistribution
+
 from deep_cnn.config import identity
 from deep_cnn.config.fields import parse_duration
 from deep_cnn.config.recipes import with_recipe
@@ -54,7 +56,8 @@ def search(options: Any) -> None:
         "data": same["data"],
         "flags": {k: v for k, v in sorted(same["flags"].items()) if k not in space},
     }
-    epochs = space["epochs"].high if "epochs" in space and hasattr(space["epochs"], "high") else options.epochs
+    longest = space.get("epochs")
+    epochs = longest.high if isinstance(longest, IntDistribution) else options.epochs
     study = Study(
         options.run_name,
         folder,
