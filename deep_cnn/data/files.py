@@ -109,7 +109,7 @@ class _Folder:
     fingerprint: bytes
 
 
-def _look(path: str) -> tuple[list[str], array[int], array[int], array[int]]:
+def _look(path: str) -> "tuple[list[str], array[int], array[int], array[int]]":
     """Names, sizes, mtimes, modes of everything in a folder, in the order of the disk. Links are followed."""
     names, sizes, mtimes, modes = [], array("q"), array("q"), array("L")
     # relative to an open folder, the system need not walk down the whole path for each file: a tenth less time
@@ -131,7 +131,7 @@ def _look(path: str) -> tuple[list[str], array[int], array[int], array[int]]:
     return names, sizes, mtimes, modes
 
 
-def _fingerprint(names: list[str], sizes: array[int], mtimes: array[int]) -> bytes:
+def _fingerprint(names: list[str], sizes: "array[int]", mtimes: "array[int]") -> bytes:
     """16 bytes that change when anything in the folder is added, removed, renamed or rewritten."""
     digest = blake2b("/".join(names).encode("utf-8", "surrogateescape"), digest_size=16)
     digest.update(sizes)
