@@ -183,7 +183,7 @@ def test_weights_are_a_pure_function_of_the_seed(name):
 
 def test_weights_are_the_same_in_another_process():
     program = (
-        "import test_models as t; from deep_cnn.models.build import ModelSpec, build_model;"
+        "import test_build as t; from deep_cnn.models.build import ModelSpec, build_model;"
         "print(t.digest(build_model(ModelSpec('resnet18', 3), seed=1)))"
     )
     environment = os.environ | {"PYTHONPATH": os.pathsep.join((str(FOLDER.parent), str(FOLDER)))}
