@@ -58,7 +58,7 @@ def test_without_the_flag_nothing_is_measured():
     batches = [1, 2]
     silent = Silent()
     assert silent.batches(batches) is batches
-    with silent.phase("step"), silent.beside("copying"):
+    with silent.timer("step"), silent.cuda_timer("copying"):
         pass
 
 
