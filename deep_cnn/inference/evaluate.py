@@ -1,7 +1,7 @@
 """All outputs of a network on a feed, under a progress bar: for validation, test and the commands that score."""
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from typing import Any
 
 import numpy as np
@@ -53,7 +53,7 @@ def evaluate(
     model: nn.Module,
     batches: Iterable[Batch],
     autocast: Callable[[], contextlib.AbstractContextManager] = contextlib.nullcontext,
-) -> Iterator[tuple[np.ndarray, torch.Tensor]]:
+) -> Generator[tuple[np.ndarray, torch.Tensor], None, None]:
     """Score every sample once; yields a batch's sample indices (n,) and raw outputs float32 (n, K), on the device.
 
     The last batch comes padded to full length, since the rows of another batch size differ in the last bits; its

@@ -308,7 +308,7 @@ def build_network(
         config.batch_size,
         f" in {settings.pieces} pieces" if settings.pieces > 1 else "",
     )
-    model = model.to(run.device, dtype_of(settings.precision), memory_format=CHANNELS_LAST)
+    model = model.to(run.device, dtype_of(settings.precision)).to(memory_format=CHANNELS_LAST)
     if settings.precision == "bf16" and run.device.type == "cpu" and not settings.compile:
         fast_conv.use_matrix_products(model, amx=has_amx())
     return model, settings
@@ -370,13 +370,14 @@ def build_state(
     return state
 
 
-def parameter_groups(config: Config, model: nn.Module, head: list[str]) -> list[dict]:
-    lr = 1.0 if config.lr == "auto" else config.lr  # 1: until `settle_rate`
+def parameter_groups(config: Config, model: nn.Module, head: list[str]) -> list[dict[str, Any]]:
+    """The groups of the optimizer, with each one's rate and weight decay; see `optimizers.parameter_groups`."""
+    lr = 1.0 if isinstance(config.lr, str) else config.lr  # 1: until `settle_rate`
     backbone_lr, muon = config.backbone_lr, optimizers.optimizer_row(config.optimizer).orthogonal
     if backbone_lr is None:
         scratch = MUON_TURN if muon else lr
         backbone_lr = scratch if config.weights == "none" else scratch / 10
-    rates = {"lr": lr, "backbone_lr": backbone_lr, "weight_decay": config.weight_decay, "muon": muon}
+    rates: dict[str, Any] = {"lr": lr, "backbone_lr": backbone_lr, "weight_decay": config.weight_decay, "muon": muon}
     if isinstance(model, OwnTraining):
         rates["pace"] = model.pace
     return optimizers.parameter_groups(model, head, **rates)
@@ -389,6 +390,7 @@ def open_features(trainer: "Trainer") -> Features | None:
         return None
     augmented = parse_augment(config.augment).changes_pixels
     frozen = [name for _, names in trainer.stages for name in names]
+    reason: str | None
     if augmented and not config.views:
         reason = f"--augment={config.augment} changes the images; --augment=none, or --views=10, would allow it"
     elif config.mixup or config.cutmix:

@@ -6,6 +6,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,7 @@ from deep_cnn.training import profiling, setup
 from deep_cnn.training.checkpointing import Checkpointer
 from deep_cnn.training.ddp import GradientSync, broadcast_buffers
 from deep_cnn.training.epoch_log import EpochLog
+from deep_cnn.training.frozen_features import FeatureFeed
 from deep_cnn.training.loop import StepSettings, train_one_epoch
 from deep_cnn.training.mixup import Mixer
 from deep_cnn.training.nan_guard import LossWatch
@@ -137,11 +139,14 @@ class Trainer:
         self.state = setup.build_state(run, model, self.head, self.settings, saved.state)
         self.profile = profiling.Profile(self.device, run.began) if self.config.profile else profiling.SILENT
         targets = encoded(task, dataset.index, self.dtype)
-        where = {"device": self.device, "dtype": self.dtype, "workers": run.workers, "timer": self.profile.cuda_timer}
+        where: dict[str, Any] = {"device": self.device, "dtype": self.dtype, "workers": run.workers}
+        where["timer"] = self.profile.cuda_timer
         rarity = None
         if self.config.oversample or self.config.class_weights:
             rarity = task.rarity(dataset.index.targets, dataset.splits.train)
-        self.feeds = open_feeds(self.config, dataset, targets, rarity, **where)
+        self.feeds: dict[str, Feed] | dict[str, FeatureFeed] = open_feeds(
+            self.config, dataset, targets, rarity, **where
+        )
         self.features = setup.open_features(self)
         if self.features:
             self.feeds = self.features.feeds
@@ -151,7 +156,7 @@ class Trainer:
         self.gradients = GradientSync()
         self.losses = LossWatch(dataset.index.paths, self.device)
         self.mixer = Mixer(self.config.mixup, self.config.cutmix)
-        self.opened_feeds: list[Feed] = list(self.feeds.values())
+        self.opened_feeds: list[Feed | FeatureFeed] = list(self.feeds.values())
         self.checkpoints: Checkpointer
         self.log: EpochLog
 
@@ -170,7 +175,7 @@ class Trainer:
             except Interrupted:
                 self.checkpoints.check()
                 raise
-            self.log.epoch(self.state, row, lambda outputs=outputs: self.examples("validation", outputs))
+            self.log.epoch(self.state, row, partial(self.examples, "validation", outputs))
             if self.hooks.after_epoch is not None:
                 self.after_epoch(row)
             self.checkpoints.after_epoch(short=self.features is not None and not progress.finished)
@@ -244,10 +249,12 @@ class Trainer:
         self.close(result)
         return result
 
-    def end_without_test(self) -> None:
+    def end_without_test(self) -> Result | None:
+        """End the run where there is no test set: None, in place of a result."""
         with self.ending():
             pass
         self.close(None)
+        return None
 
     @contextlib.contextmanager
     def ending(self) -> Iterator[None]:
@@ -261,11 +268,12 @@ class Trainer:
             raise
 
     @main_process
-    def write_test(self, outputs: np.ndarray, views: np.ndarray | None, best_epoch: int) -> Result:
+    def write_test(self, outputs: np.ndarray | None, views: np.ndarray | None, best_epoch: int) -> Result:
         """test.json, predictions_test.csv, the figures and the console's lines, from raw outputs float32 (n, K).
 
         views: the outputs with --tta, or None. best_epoch: whose weights were tested.
         """
+        assert outputs is not None, "rank 0 has them"
         files, config, progress = self.run.files, self.config, self.state.progress
         split = (self.task, self.dataset.index, self.dataset.splits.test)
         result = held_out(*split, outputs, "test", config.seed) | {"best_epoch": best_epoch}
