@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -142,6 +143,23 @@ def eval_requests(samples: np.ndarray, rows: int, shard: ShardSpec) -> Iterator[
     for real in islice(eval_rows(samples, rows), shard.rank, None, shard.world_size):
         full = padded(real, rows)
         yield BatchRequest(real, full, full)
+
+
+class BatchSource(Protocol):
+    """The batches of one split, made of images (`Feed`) or of a frozen backbone's features."""
+
+    def __len__(self) -> int: ...
+
+    def train_batches(
+        self, epoch: int, first_step: int, batch_size: int, shard: ShardSpec = WHOLE_BATCH
+    ) -> Iterator[Batch]:
+        """The batches of an epoch from `first_step` on, and of each the part that this process computes."""
+
+    def eval_batches(self, rows: int, shard: ShardSpec = WHOLE_BATCH) -> Iterator[Batch]:
+        """Every sample once, in order, in batches of exactly `rows`."""
+
+    def close(self) -> None:
+        """Let go of what it reads with."""
 
 
 class Feed:

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from deep_cnn.data.feed import Batch, Feed, ShardSpec
+from deep_cnn.data.feed import Batch, BatchSource, ShardSpec
 from deep_cnn.data.index import Index
 from deep_cnn.runtime import console, distributed
 from deep_cnn.tasks.base import Task
@@ -17,7 +17,7 @@ from deep_cnn.tasks.intervals import held_out_result
 
 def collect(
     model: nn.Module,
-    feed: Feed,
+    feed: BatchSource,
     rows: int,
     autocast: Callable[[], contextlib.AbstractContextManager],
     title: str,

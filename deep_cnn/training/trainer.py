@@ -4,7 +4,7 @@ import contextlib
 import logging
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -19,7 +19,7 @@ from deep_cnn.config.identity import command_line, run_identity, versions
 from deep_cnn.config.schema import Config
 from deep_cnn.data.augment.steps import parse_augment
 from deep_cnn.data.dataset import Dataset, eval_feed, open_feeds
-from deep_cnn.data.feed import Batch, Feed, ShardSpec, steps_per_epoch
+from deep_cnn.data.feed import Batch, BatchSource, ShardSpec, steps_per_epoch
 from deep_cnn.data.split import save_splits
 from deep_cnn.inference.evaluate import collect, flat_scores, held_out, with_views
 from deep_cnn.inference.tta import Averaged
@@ -47,7 +47,6 @@ from deep_cnn.training import profiling, setup
 from deep_cnn.training.checkpointing import Checkpointer
 from deep_cnn.training.ddp import GradientSync, broadcast_buffers
 from deep_cnn.training.epoch_log import EpochLog
-from deep_cnn.training.frozen_features import FeatureFeed
 from deep_cnn.training.loop import StepSettings, train_one_epoch
 from deep_cnn.training.mixup import Mixer
 from deep_cnn.training.nan_guard import LossWatch
@@ -144,19 +143,16 @@ class Trainer:
         rarity = None
         if self.config.oversample or self.config.class_weights:
             rarity = task.rarity(dataset.index.targets, dataset.splits.train)
-        self.feeds: dict[str, Feed] | dict[str, FeatureFeed] = open_feeds(
-            self.config, dataset, targets, rarity, **where
-        )
-        self.features = setup.open_features(self)
-        if self.features:
-            self.feeds = self.features.feeds
-        elif self.settings.compile:
+        feeds = open_feeds(self.config, dataset, targets, rarity, **where)
+        self.features = setup.open_features(self, feeds)
+        self.feeds: Mapping[str, BatchSource] = self.features.feeds if self.features else feeds
+        if self.settings.compile and not self.features:
             model.compile(dynamic=False)  # the last batch gets its own kernels; one set for any size is slower for all
         self.schedule = make_schedule(self.config.schedule, self.steps * self.config.epochs, self.config.warmup)
         self.gradients = GradientSync()
         self.losses = LossWatch(dataset.index.paths, self.device)
         self.mixer = Mixer(self.config.mixup, self.config.cutmix)
-        self.opened_feeds: list[Feed | FeatureFeed] = list(self.feeds.values())
+        self.opened_feeds: list[BatchSource] = list(self.feeds.values())
         self.checkpoints: Checkpointer
         self.log: EpochLog
 
@@ -443,11 +439,13 @@ class Trainer:
             return None
         return self._collect(Averaged(self.state.selected, self.config.tta), self.image_feed(split), "Views", between)
 
-    def _collect(self, network: nn.Module, feed: Feed, title: str, between: Callable[[], None]) -> np.ndarray | None:
+    def _collect(
+        self, network: nn.Module, feed: BatchSource, title: str, between: Callable[[], None]
+    ) -> np.ndarray | None:
         broadcast_buffers(network)
         return collect(network, feed, self.settings.eval_batch, self.autocast, title, between)
 
-    def image_feed(self, split: str) -> Feed:
+    def image_feed(self, split: str) -> BatchSource:
         """A split's images, also where the feeds are made of features."""
         if not self.features:
             return self.feeds[split]
