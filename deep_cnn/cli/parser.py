@@ -34,7 +34,7 @@ def parse_flags(argv: list[str], options_class: type) -> dict[str, Any]:
             parser.add_argument(f"--no_{f.name}", action="store_const", const=f.metadata["kind"]("False"), **meta)
         else:
             action = {"": "store", "words": "extend"}.get(f.metadata["many"], "append")
-            several = {"nargs": "+"} if f.metadata["many"] == "words" else {}
+            several: dict[str, Any] = {"nargs": "+"} if f.metadata["many"] == "words" else {}
             parser.add_argument(
                 f"--{f.name}", type=_typed(f.name, f.metadata["kind"]), action=action, **several, **meta
             )
@@ -66,7 +66,7 @@ def read_config_file(path: Path, options_class: type) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise wrong("config", path, "expected lines such as 'epochs: 20'")
     fields = {f.name: f for f in dataclasses.fields(options_class)}
-    given = {}
+    given: dict[str, Any] = {}
     for key, value in values.items():
         name = str(key).lstrip("-").replace("-", "_")
         if name not in fields:

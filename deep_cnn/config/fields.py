@@ -3,8 +3,8 @@
 import dataclasses
 import math
 import operator
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, overload
 
 from deep_cnn.config.registries import known_as
 from deep_cnn.runtime.errors import ConfigError, nearest
@@ -18,7 +18,7 @@ def flag(
     help: str,
     *,
     group: str,
-    kind: type | None = None,
+    kind: Callable[..., Any] | None = None,
     choices: tuple[str, ...] = (),
     low: float | None = None,
     high: float | None = None,
@@ -32,7 +32,7 @@ def flag(
     """A dataclass field that is a flag of the command line.
 
     Args:
-        kind: type of its value; by default that of `default`.
+        kind: type of its value, or a function that makes it from text; by default the type of `default`.
         choices: the values it takes, such as the names of a registry ("timm/NAME" stands for any such name).
         low, high: bounds that are allowed; above, below: bounds that are not.
         usual: shown by -h, not only by --help_all.
@@ -107,6 +107,7 @@ def problem(metadata: Mapping[str, Any], value: Any) -> str:
 
 
 def positive_integer(text: str) -> bool:
+    """Whether the text is a whole number from 1 on, in decimal digits."""
     return text.isdecimal() and int(text) > 0  # "²" is a digit, but no number
 
 
@@ -123,6 +124,10 @@ def parse_subset(text: str | None) -> int | float | None:
     return value
 
 
+@overload
+def parse_duration(name: str, text: str) -> float: ...
+@overload
+def parse_duration(name: str, text: None) -> None: ...
 def parse_duration(name: str, text: str | None) -> float | None:
     """'HH:MM:SS', 'MM:SS', '90s', '10m' or '2h' -> seconds; ConfigError, naming the flag, otherwise."""
     if text is None:

@@ -342,12 +342,13 @@ class Config:
         None, "YAML file with flags; flags on the command line override it", group="track", kind=str, identity=False
     )
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         check_ranges(self)
         check_combinations(self)
 
     @property
     def root(self) -> Path:
+        """The folder of --root_dir, with ~ expanded."""
         return Path(self.root_dir).expanduser()
 
     def identity(self) -> dict[str, Any]:
@@ -355,13 +356,16 @@ class Config:
         return {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.metadata["identity"]}
 
     def to_dict(self) -> dict[str, Any]:
+        """All flags by name."""
         return dataclasses.asdict(self)
 
     def to_json(self) -> str:
+        """The same as JSON; tuples become lists."""
         return json.dumps(self.to_dict(), indent=2)
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "Config":
         """From `to_dict`, JSON (lists become tuples) or a checkpoint; flags that no longer exist are left out."""
-        known = {f.name: f for f in dataclasses.fields(cls)}
-        return cls(**{k: tuple(v) if known[k].metadata["many"] else v for k, v in values.items() if k in known})
+        many = {f.name: f.metadata["many"] for f in dataclasses.fields(cls)}
+        known: dict[str, Any] = {k: tuple(v) if many[k] else v for k, v in values.items() if k in many}
+        return cls(**known)

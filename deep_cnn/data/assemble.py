@@ -10,6 +10,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -28,10 +29,11 @@ RUN_AHEAD = (
 )
 RESIDENT_SHARE = 0.4  # of the GPU's free memory; the rest is for the network, whose need is not known beforehand
 
-Timer = Callable[[str], contextlib.AbstractContextManager]  # takes note of the time spent on something, by name
+Timer = Callable[[str], contextlib.AbstractContextManager[Any]]  # takes note of the time spent on something, by name
 
 
-def null_timer(name: str) -> contextlib.AbstractContextManager:
+def null_timer(name: str) -> contextlib.AbstractContextManager[None]:
+    """A `Timer` that takes note of nothing."""
     return contextlib.nullcontext()
 
 
@@ -68,15 +70,17 @@ class Pending:
     """A batch that is being read: its memory, the tasks that fill it, and which samples they read (int64)."""
 
     buffer: torch.Tensor
-    tasks: list[Future]
+    tasks: list[Future[None]]
     samples: np.ndarray
 
     def wait(self) -> torch.Tensor:
+        """The filled buffer; raises what a thread raised, and Interrupted on a signal."""
         for task in self.tasks:
-            signals.result_of(task)  # raises what the thread raised: a DataError that names the file
+            signals.result_of(task)  # a DataError names the file
         return self.buffer
 
     def cancel(self) -> None:
+        """Drop the tasks that no thread has begun."""
         for task in self.tasks:
             task.cancel()
 
@@ -92,6 +96,7 @@ class HostAssembler:
         self.normalise = Normaliser(pixels.pre.mean, pixels.pre.std)
 
     def start(self, pool: ThreadPoolExecutor, samples: np.ndarray, epoch: int) -> Pending:
+        """Have the pool read the samples, int64 (B,), each augmented as in `epoch`."""
         side = self.pixels.pre.crop
         if self.augmentation is not None:
             side = self.augmentation.side(side, epoch)
@@ -100,6 +105,7 @@ class HostAssembler:
         return Pending(buffer, [pool.submit(self._fill, buffer, samples, at, epoch) for at in chunks], samples)
 
     def finish(self, pending: Pending, samples: np.ndarray, epoch: int) -> torch.Tensor:
+        """The images of a batch that `start` began: (B, 3, S, S) on the device, normalised."""
         images = self.normalise(pending.wait().permute(0, 3, 1, 2))  # (B, 3, S, S)
         return images.to(self.device, self.dtype)
 
@@ -145,9 +151,9 @@ class CopyStream:
 
     device: torch.device
     residents: Residents | None = None
-    queued: deque = field(default_factory=deque)  # an event behind each of the last steps
+    queued: deque[torch.cuda.Event] = field(default_factory=deque)  # an event behind each of the last steps
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         self.stream = torch.cuda.Stream(self.device)
 
     def upload(self, values: np.ndarray) -> torch.Tensor:
@@ -189,6 +195,7 @@ class DeviceAssembler:
         self.normalise = Normaliser(pixels.pre.mean, pixels.pre.std)
 
     def start(self, pool: ThreadPoolExecutor, samples: np.ndarray, epoch: int) -> Pending:
+        """Have the pool read the samples, int64 (B,), those that are not resident."""
         residents, side = self.copy_stream.residents, self.pixels.pre.resize
         if residents is not None:
             samples = np.unique(samples[~residents.present[samples]])  # a padded batch repeats its last one
@@ -198,6 +205,7 @@ class DeviceAssembler:
         return Pending(buffer, [pool.submit(self.pixels.fill, buffer, samples, at) for at in chunks], samples)
 
     def finish(self, pending: Pending, samples: np.ndarray, epoch: int) -> torch.Tensor:
+        """The images of a batch that `start` began: (B, 3, S, S) on the device, normalised."""
         copy_stream, pre = self.copy_stream, self.pixels.pre
         copy_stream.wait_for_steps()
         fresh = pending.wait()
@@ -205,7 +213,7 @@ class DeviceAssembler:
             with self.timer("copying"):
                 images = fresh.to(copy_stream.device, non_blocking=True)  # (n, R, R, 3)
             if copy_stream.residents is not None:
-                images = self._settle(images, pending.samples, samples)
+                images = self._settle(copy_stream.residents, images, pending.samples, samples)
             images = images.permute(0, 3, 1, 2)  # (B, 3, R, R)
             if self.augmentation is None or not self.augmentation.changes_pixels:
                 images = center_crop(images, pre.crop)
@@ -220,13 +228,13 @@ class DeviceAssembler:
             found = table.index_select(0, self.copy_stream.upload(samples))
         return self._hand_over(found)
 
-    def _settle(self, fresh: torch.Tensor, arrived: np.ndarray, samples: np.ndarray) -> torch.Tensor:
+    def _settle(self, home: Residents, fresh: torch.Tensor, arrived: np.ndarray, samples: np.ndarray) -> torch.Tensor:
         """Give the images that arrived their places; returns the batch's, gathered on the device."""
-        home, copy_stream = self.copy_stream.residents, self.copy_stream
+        upload = self.copy_stream.upload
         if len(arrived):
-            home.images.index_copy_(0, copy_stream.upload(home.slots[arrived]), fresh)
+            home.images.index_copy_(0, upload(home.slots[arrived]), fresh)
             home.present[arrived] = True
-        return home.images.index_select(0, copy_stream.upload(home.slots[samples]))  # (B, R, R, 3)
+        return home.images.index_select(0, upload(home.slots[samples]))  # (B, R, R, 3)
 
     def _hand_over(self, tensor: torch.Tensor) -> torch.Tensor:
         """To the stream that trains: it waits for the copy_stream, and the memory is not given out again before it is done."""

@@ -75,7 +75,7 @@ class RowCache:
             return None
         data = self._data[row]
         if not self._verified[row]:
-            if zlib.crc32(data) != stored & 0xFFFFFFFF:
+            if zlib.crc32(data.data) != stored & 0xFFFFFFFF:
                 return None
             self._verified[row] = True  # once per process: a sum of every read would cost 60 us an image
         return data
@@ -85,8 +85,8 @@ class RowCache:
         if not self._writable:
             return
         try:
-            self._write_at(0, row * self.row_bytes, memoryview(data).cast("B"))
-            self._write_at(1, row * 8, np.uint64(zlib.crc32(data) | PRESENT).tobytes())
+            self._write_at(0, row * self.row_bytes, data.data.cast("B"))
+            self._write_at(1, row * 8, np.uint64(zlib.crc32(data.data) | PRESENT).tobytes())
         except OSError as error:
             if self._writable:
                 self._writable = False
@@ -97,6 +97,7 @@ class RowCache:
         return int(np.count_nonzero(self._sums))
 
     def close(self) -> None:
+        """Close the files; rows are read as before, and no more are kept."""
         for file in self._files:
             os.close(file)
         self._files = []

@@ -3,10 +3,11 @@
 import dataclasses
 import hashlib
 import logging
-from collections.abc import Iterator
+from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -50,8 +51,11 @@ class Dataset:
 
     def at_most(self, count: int, strata: Strata, seed: int) -> "Dataset":
         """With so many images of each split, stratified."""
-        cut = {name: self.samples(name) for name in SPLITS}
-        cut = {name: apply_subset(strata, rows, min(count, len(rows)), seed) for name, rows in cut.items() if len(rows)}
+        cut: dict[str, Any] = {
+            name: apply_subset(strata, rows, min(count, len(rows)), seed)
+            for name in SPLITS
+            if len(rows := self.samples(name))
+        }
         return dataclasses.replace(self, splits=dataclasses.replace(self.splits, **cut))
 
     def digest(self) -> str:
@@ -75,6 +79,7 @@ def find(flag: str, given: str, config: Config, *others: Path, advice: str = "ch
 
 
 def data_dir(config: Config) -> Path:
+    """The folder of --data_dir; DataError, with what to do, where there is none."""
     advice = "give the folder of your images"
     if config.data_dir == Config.data_dir:
         advice = f"--data_dir was not given; {advice}"
@@ -225,10 +230,10 @@ def without_bad_images(index: Index, pixels: Pixels, workers: int) -> Images:
     good = np.flatnonzero(~bad)
     kept = index.take(good)
     kept_pixels = Pixels(index.root, kept.paths, pixels.pre, pixels.cache, rows=good)
-    return Images(kept, kept_pixels, tuple(index.paths[i] for i in np.flatnonzero(bad)))
+    return Images(kept, kept_pixels, tuple(index.paths[i] for i in np.flatnonzero(bad).tolist()))
 
 
-def training_images(dataset: Dataset, count: int, workers: int) -> Iterator[torch.Tensor]:
+def training_images(dataset: Dataset, count: int, workers: int) -> Generator[torch.Tensor, None, None]:
     """At most `count` training images, evenly spaced: blocks float32 (b, 3, S, S), normalised, their centres."""
     pixels, train = dataset.pixels, dataset.splits.train
     normalise = Normaliser(pixels.pre.mean, pixels.pre.std)
@@ -258,7 +263,8 @@ def open_feeds(
     """
     everything = np.concatenate([dataset.samples(split) for split in SPLITS])
     copy_stream = open_copy_stream(dataset.pixels, everything, device)
-    where = {"device": device, "dtype": dtype, "workers": workers, "copy_stream": copy_stream, "timer": timer}
+    where: dict[str, Any] = {"device": device, "dtype": dtype, "workers": workers}
+    where |= {"copy_stream": copy_stream, "timer": timer}
     feeds = {split: eval_feed(dataset, targets, split, **where) for split in SPLITS[1:] if len(dataset.samples(split))}
     feeds["train"] = Feed(
         dataset.pixels,
@@ -273,7 +279,7 @@ def open_feeds(
     return feeds
 
 
-def eval_feed(dataset: Dataset, targets: torch.Tensor, split: str, **where) -> Feed:
+def eval_feed(dataset: Dataset, targets: torch.Tensor, split: str, **where: Any) -> Feed:
     """A split as it is scored: the centre of each image, in the order of the index. where: as of `feed_of`."""
     return feed_of(dataset, targets, dataset.samples(split), **where)
 
@@ -290,5 +296,13 @@ def feed_of(
     timer: Timer = null_timer,
 ) -> Feed:
     """Any samples, by their numbers int64 (n,), as a split is scored."""
-    where = {"device": device, "dtype": dtype, "workers": workers, "copy_stream": copy_stream, "timer": timer}
-    return Feed(dataset.pixels, samples, targets, **where)
+    return Feed(
+        dataset.pixels,
+        samples,
+        targets,
+        device=device,
+        dtype=dtype,
+        workers=workers,
+        copy_stream=copy_stream,
+        timer=timer,
+    )

@@ -13,6 +13,7 @@ import io
 import time
 import warnings
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import torch
@@ -90,7 +91,7 @@ def _unreadable(path: str | Path, error: Exception | str) -> DataError:
     return DataError(f"{path}: unreadable image ({reason}). {ADVICE}")
 
 
-def _open(file: io.BufferedIOBase, path: str | Path) -> Image.Image:
+def _open(file: IO[bytes], path: str | Path) -> Image.Image:
     """Read an image's header (17 microseconds for a JPEG)."""
     try:
         return Image.open(file)

@@ -61,8 +61,9 @@ def _twins(index: Index, rows: np.ndarray) -> np.ndarray:
 
 def _files_key(index: Index) -> str:
     digest = blake2b(os.path.realpath(index.root).encode("utf-8", "surrogateescape"), digest_size=8)
-    for column in (index.paths.blob, index.paths.offsets, index.sizes, index.mtimes):
-        digest.update(column)
+    digest.update(index.paths.blob)
+    for column in (index.paths.offsets, index.sizes, index.mtimes):
+        digest.update(column.data)
     return digest.hexdigest()
 
 
@@ -88,8 +89,8 @@ def _alike(*columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return first, counts
 
 
-def _map(function: Callable[[str], tuple[int, int]], index: Index, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """function(path) -> two integers, for each row, by threads; in blocks, for a future per file is an object per file.
+def _map(function: Callable[[str], tuple[int, int]], index: Index, rows: np.ndarray) -> np.ndarray:
+    """function(path) -> two integers, for each row, int64 (2, M), by threads; in blocks, for a future per file is an object per file.
 
     Raises:
         DataError: a file that cannot be read.

@@ -11,11 +11,12 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice
+from typing import Protocol
 
 import numpy as np
 import torch
 
-from deep_cnn.data.assemble import CopyStream, DeviceAssembler, HostAssembler, Pixels, Timer, null_timer
+from deep_cnn.data.assemble import CopyStream, DeviceAssembler, HostAssembler, Pending, Pixels, Timer, null_timer
 from deep_cnn.data.augment.steps import Augmentation
 from deep_cnn.runtime.rng import draws, permutation
 
@@ -144,6 +145,23 @@ def eval_requests(samples: np.ndarray, rows: int, shard: ShardSpec) -> Iterator[
         yield BatchRequest(real, full, full)
 
 
+class BatchSource(Protocol):
+    """The batches of one split, made of images (`Feed`) or of a frozen backbone's features."""
+
+    def __len__(self) -> int: ...
+
+    def train_batches(
+        self, epoch: int, first_step: int, batch_size: int, shard: ShardSpec = WHOLE_BATCH
+    ) -> Iterator[Batch]:
+        """The batches of an epoch from `first_step` on, and of each the part that this process computes."""
+
+    def eval_batches(self, rows: int, shard: ShardSpec = WHOLE_BATCH) -> Iterator[Batch]:
+        """Every sample once, in order, in batches of exactly `rows`."""
+
+    def close(self) -> None:
+        """Let go of what it reads with."""
+
+
 class Feed:
     """The batches of one split, made of images."""
 
@@ -173,9 +191,10 @@ class Feed:
         """
         self.indices, self.seed, self.device = indices, seed, device
         self.rarity = None if rarity is None else rarity[indices]
-        weights = torch.ones(len(targets)) if weights is None else torch.from_numpy(weights)
+        of_samples = torch.ones(len(targets)) if weights is None else torch.from_numpy(weights)
         # whole, on the device: a copy of each batch's few bytes would make the host wait for the GPU at every step
-        self.targets, self.weights = targets.to(device), weights.to(device, dtype)
+        self.targets, self.weights = targets.to(device), of_samples.to(device, dtype)
+        self._assembler: DeviceAssembler | HostAssembler
         if device.type == "cuda":
             self._assembler = DeviceAssembler(
                 pixels, augmentation, seed, dtype, copy_stream or CopyStream(device), timer
@@ -210,7 +229,7 @@ class Feed:
 
     def _batches(self, requests: Iterator[BatchRequest], epoch: int) -> Iterator[Batch]:
         """Read ahead in the pool; hand over in order."""
-        ahead = deque()
+        ahead: deque[tuple[BatchRequest, Pending]] = deque()
         try:
             while True:
                 while len(ahead) < LOOKAHEAD and (batch := next(requests, None)) is not None:

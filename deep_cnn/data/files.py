@@ -24,7 +24,7 @@ KEPT_FORMAT = 2  # of the kept index; another number is scanned again. 2: .tif a
 ROWS_AT_ONCE = 1 << 16  # bounds the temporaries of Paths.take and of a scan to a few MB
 
 
-class Paths(Sequence):
+class Paths(Sequence[str]):
     """Relative POSIX paths in one block of UTF-8: workers share its pages, a list of strings they would copy.
 
     Counting references writes to each string, so a list of 1,000,000 paths costs every forked worker 100 MB.
@@ -36,7 +36,7 @@ class Paths(Sequence):
     def __len__(self) -> int:
         return len(self.offsets) - 1
 
-    def __getitem__(self, i: int) -> str:
+    def __getitem__(self, i: int) -> str:  # type: ignore[override]  # no slices: `take` has its rows in one go
         n = len(self)
         if not -n <= i < n:
             raise IndexError(f"path {i} of {n}")
@@ -50,10 +50,7 @@ class Paths(Sequence):
                 yield self.blob[left:right].decode("utf-8", "surrogateescape")
 
     def __eq__(self, other: object) -> bool:
-        same_kind = isinstance(other, Paths)
-        return same_kind and self.blob == other.blob and np.array_equal(self.offsets, other.offsets)
-
-    __hash__ = None
+        return isinstance(other, Paths) and self.blob == other.blob and np.array_equal(self.offsets, other.offsets)
 
     def take(self, indices: np.ndarray) -> "Paths":
         """The paths at `indices` (int64 (M,)), in that order."""
@@ -71,6 +68,7 @@ class Paths(Sequence):
 
     @classmethod
     def from_list(cls, paths: Sequence[str]) -> "Paths":
+        """The block of a list of paths."""
         encoded = [path.encode("utf-8", "surrogateescape") for path in paths]
         offsets = np.concatenate([[0], np.cumsum([len(path) for path in encoded])]).astype(np.int64)
         return cls(b"".join(encoded), offsets)
@@ -107,11 +105,11 @@ class _Folder:
     sizes: np.ndarray
     mtimes: np.ndarray
     subfolders: list[str]
-    ignored: Counter
+    ignored: Counter[str]
     fingerprint: bytes
 
 
-def _look(path: str) -> tuple[list[str], array, array, array]:
+def _look(path: str) -> "tuple[list[str], array[int], array[int], array[int]]":
     """Names, sizes, mtimes, modes of everything in a folder, in the order of the disk. Links are followed."""
     names, sizes, mtimes, modes = [], array("q"), array("q"), array("L")
     # relative to an open folder, the system need not walk down the whole path for each file: a tenth less time
@@ -123,17 +121,17 @@ def _look(path: str) -> tuple[list[str], array, array, array]:
         for entry in entries:
             try:
                 status = entry.stat()
+                size, mtime, mode = status.st_size, status.st_mtime_ns, status.st_mode
             except OSError:  # a link to nowhere, or deleted this instant: mode 0 is neither file nor folder
-                names.append(entry.name), sizes.append(-1), mtimes.append(-1), modes.append(0)
-                continue
+                size, mtime, mode = -1, -1, 0
             names.append(entry.name)
-            sizes.append(status.st_size)
-            mtimes.append(status.st_mtime_ns)
-            modes.append(status.st_mode)
+            sizes.append(size)
+            mtimes.append(mtime)
+            modes.append(mode)
     return names, sizes, mtimes, modes
 
 
-def _fingerprint(names: list[str], sizes: array, mtimes: array) -> bytes:
+def _fingerprint(names: list[str], sizes: "array[int]", mtimes: "array[int]") -> bytes:
     """16 bytes that change when anything in the folder is added, removed, renamed or rewritten."""
     digest = blake2b("/".join(names).encode("utf-8", "surrogateescape"), digest_size=16)
     digest.update(sizes)
@@ -144,7 +142,8 @@ def _fingerprint(names: list[str], sizes: array, mtimes: array) -> bytes:
 def _read_folder(path: str) -> _Folder:
     everything, sizes, mtimes, modes = _look(path)
     fingerprint = _fingerprint(everything, sizes, mtimes)
-    images, subfolders, ignored = [], [], Counter()
+    images, subfolders = [], []
+    ignored: Counter[str] = Counter()
     for i, name in enumerate(everything):
         is_folder = stat.S_ISDIR(modes[i])
         if name.startswith(".") or name in SYSTEM_FOLDERS:
@@ -160,15 +159,17 @@ def _read_folder(path: str) -> _Folder:
     images.sort(key=everything.__getitem__)
     order = np.array(images, dtype=np.int64)
     names = [everything[i] for i in images]
-    columns = (np.frombuffer(column, dtype=np.int64)[order] if len(order) else order for column in (sizes, mtimes))
-    return _Folder(names, *columns, sorted(subfolders), ignored, fingerprint)
+    of_images = [np.frombuffer(column, dtype=np.int64)[order] if len(order) else order for column in (sizes, mtimes)]
+    return _Folder(names, of_images[0], of_images[1], sorted(subfolders), ignored, fingerprint)
 
 
 def _walk(root: Path) -> tuple[Files, list[bytes]]:
     """Scan everything below `root`. Also returns the folders' fingerprints."""
     blob, lengths, sizes, mtimes = bytearray(), array("i"), [], []
-    folders, counts, prints, ignored = [], [], [], Counter()
-    waiting = [("", ())]  # folders to come, the next one last; with the real folders above, against loops of links
+    folders, counts, prints = [], [], []
+    ignored: Counter[str] = Counter()
+    # folders to come, the next one last; with the real folders above, against loops of links
+    waiting: list[tuple[str, tuple[tuple[int, int], ...]]] = [("", ())]
     while waiting:
         relative, above = waiting.pop()
         path = os.path.join(root, relative)
@@ -250,12 +251,11 @@ def _load_kept(root: Path, kept: Path) -> Files | None:
             prints = arrays["prints"].tobytes()
             for i, folder in enumerate(about["folders"]):
                 path = os.path.join(root, folder)
-                names, sizes, mtimes, _ = _look(path)
-                if _fingerprint(names, sizes, mtimes) != prints[16 * i : 16 * i + 16]:
+                if _fingerprint(*_look(path)[:3]) != prints[16 * i : 16 * i + 16]:
                     return None
             paths = Paths(arrays["blob"].tobytes(), arrays["offsets"])
-            columns = [arrays[name] for name in ("sizes", "mtimes", "folder_of")]
-            return Files(root, paths, *columns, tuple(about["folders"]), about["ignored"], kept=True)
+            sizes, mtimes, folder_of = (arrays[name] for name in ("sizes", "mtimes", "folder_of"))
+            return Files(root, paths, sizes, mtimes, folder_of, tuple(about["folders"]), about["ignored"], kept=True)
     except (
         OSError,
         EOFError,

@@ -223,7 +223,8 @@ def _from_folders(files: Files, task: str, table_flags: list[str], val_folder: s
         wish = "--task=regression" if task == "regression" else table_flags[0]
         raise ConfigError(f"{wish} needs a table of the images: --metadata=FILE.csv.{_tables_beside(files.root)}")
     counts = np.bincount(files.folder_of, minlength=len(files.folders))
-    tops, deeper = {}, {}
+    tops: dict[str, int] = {}
+    deeper: dict[str, int] = {}
     for folder, count in zip(files.folders, counts.tolist(), strict=True):
         if folder and count:
             top, _, rest = folder.partition("/")
@@ -232,7 +233,7 @@ def _from_folders(files: Files, task: str, table_flags: list[str], val_folder: s
     roles = _roles(tops, deeper, val_folder, test_folder)
     notes, level = files.notes(), 1 if roles else 0
     classes_in: dict[int, dict[str, int]] = {split: {} for split in (FREE, TRAIN, VALIDATION, TEST)}
-    place = []  # (split, class) of each folder, or None: its images belong to no class
+    place: list[tuple[int, str] | None] = []  # (split, class) of each folder, or None: its images belong to no class
     stray: dict[str, int] = {}
     for folder, count in zip(files.folders, counts.tolist(), strict=True):
         parts = folder.split("/") if folder else []
@@ -323,7 +324,7 @@ def _check_classes(files: Files, classes: tuple[str, ...], classes_in: dict, str
 def _image_column(table: Table, matcher: Matcher, target: tuple[str, ...]) -> str:
     """The column that names the images, judged by about 200 rows; none of those to be learnt."""
     sample = table.frame.iloc[:: max(len(table.frame) // 200, 1)]
-    found = guess_image_column({name: sample[name] for name in sample.columns if name not in target}, matcher)
+    found = guess_image_column({name: sample[name].tolist() for name in sample.columns if name not in target}, matcher)
     if found is None:
         row, example = table.frame.iloc[0], matcher.paths[0] if len(matcher.paths) else "no files"
         raise DataError(

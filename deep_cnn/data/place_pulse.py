@@ -21,13 +21,17 @@ STUDIES = {  # the questions behind the ids: "which place looks safer / livelier
 
 
 def is_place_pulse(table: Table) -> bool:
+    """Whether the table has the columns of qscores.tsv."""
     return set(table.frame.columns) >= COLUMNS
 
 
 def name_parts(path: str) -> tuple[str, str, str, str] | None:
     """ "images/42.3_-71.0_513d7e23_Boston.JPG" -> ("42.3", "-71.0", "513d7e23", "Boston"), None for other names."""
     parts = path[path.rfind("/") + 1 :].rpartition(".")[0].split("_", 3)  # at most 3: a city may hold a "_"
-    return tuple(parts) if len(parts) == 4 else None
+    if len(parts) != 4:
+        return None
+    latitude, longitude, location_id, city = parts
+    return latitude, longitude, location_id, city
 
 
 def add_places(table: Table, paths: Sequence[str]) -> tuple[Table, np.ndarray]:

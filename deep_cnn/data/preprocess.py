@@ -25,7 +25,7 @@ class Preprocessing:
     interpolation: str = "bilinear"
     fit: str = "crop"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         assert 1 <= self.crop <= self.resize, (self.crop, self.resize)
         assert self.interpolation in INTERPOLATIONS and self.fit in FITS
 
@@ -34,10 +34,12 @@ class Preprocessing:
         return dataclasses.replace(self, crop=crop, resize=max(crop, round(crop * self.resize / self.crop)))
 
     def to_dict(self) -> dict[str, Any]:
+        """As a checkpoint keeps it."""
         return dataclasses.asdict(self)
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "Preprocessing":
+        """From `to_dict`, or JSON, whose lists become tuples."""
         values = dict(values)
         values["mean"], values["std"] = tuple(values["mean"]), tuple(values["std"])
         return cls(**values)

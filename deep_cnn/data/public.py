@@ -8,6 +8,7 @@ import http.client
 import logging
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from deep_cnn.config.schema import PLACES365, Config
 from deep_cnn.runtime import download, signals
@@ -117,7 +118,7 @@ def unpack(dataset: str, folder: Path, target: Path) -> None:
             ) from error
 
 
-def _source(dataset: str) -> type:
+def _source(dataset: str) -> type[Any]:
     from torchvision import datasets
 
     return {"cifar10": datasets.CIFAR10, "cifar100": datasets.CIFAR100}[dataset]

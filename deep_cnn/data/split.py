@@ -29,6 +29,8 @@ class Strata:
 
 @dataclass(frozen=True)
 class Splits:
+    """Which samples are trained on, validated and tested; notes: lines for the log."""
+
     train: np.ndarray  # int64, ascending positions in the index
     validation: np.ndarray
     test: np.ndarray
@@ -76,7 +78,8 @@ def make_splits(
         given = "train" if (index.given_split == TRAIN).any() else "all images"
         notes.append(f"carved {' and '.join(names)} out of {given}, stratified {strata.how}{grouped}")
     duplicates = _duplicates(index, same_bytes, split)
-    return Splits(*parts, (*notes, *_warnings(index, split, parts, shares, duplicates)), duplicates)
+    train, validation, test = parts
+    return Splits(train, validation, test, (*notes, *_warnings(index, split, parts, shares, duplicates)), duplicates)
 
 
 def _warnings(index: Index, split: np.ndarray, parts: list, shares: dict, duplicates: list) -> list[str]:
@@ -257,4 +260,5 @@ def load_splits(path: Path, index: Index, target_cells: TargetCells) -> Splits:
                 f"{path}: {len(names):,} of its images {what} (e.g. {names[0]}). Bring the data back, or train a new run."
             )
     notes = (f"{len(position):,} images of the data folder are not in {path.name}: left out",) if position else ()
-    return Splits(*(np.array(sorted(parts[name]), dtype=np.int64) for name in SPLITS), notes)
+    train, validation, test = (np.array(sorted(parts[name]), dtype=np.int64) for name in SPLITS)
+    return Splits(train, validation, test, notes)

@@ -15,7 +15,7 @@ BLOCK = 64  # images per task of a thread
 
 def pixel_statistics(
     pixels: Pixels, samples: np.ndarray, workers: int
-) -> tuple[tuple[float, ...], tuple[float, ...], int]:
+) -> tuple[tuple[float, float, float], tuple[float, float, float], int]:
     """Mean and standard deviation of each channel over all pixels of the canonical images, for values in [0, 1].
 
     Args:
@@ -33,7 +33,8 @@ def pixel_statistics(
         return torch.stack((values.sum(1), (values * values).sum(1)))  # (2, 3)
 
     with ThreadPoolExecutor(max(1, workers)) as pool:
-        total, squares = sum(pool.map(sums, range(0, count, BLOCK))).double() / (count * pixels.pre.resize**2)
+        added = sum(pool.map(sums, range(0, count, BLOCK)), start=torch.zeros(2, 3, dtype=torch.int64))
+    total, squares = added.double() / (count * pixels.pre.resize**2)
     mean, spread = total / 255, (squares - total * total).clamp(min=0).sqrt() / 255
     spread = torch.where(spread > 0, spread, 1.0)  # images of one colour
     return tuple(mean.tolist()), tuple(spread.tolist()), count

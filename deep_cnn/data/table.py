@@ -23,6 +23,7 @@ NO_TEXT = (".xls", ".xlsx", ".ods", ".parquet", ".json")  # tables in formats th
 ROWS_AT_ONCE = 1 << 12  # of a frame: pandas keeps text in a third of the memory that Python's strings need
 ESCAPED = re.compile("[\udc80-\udcff]")  # a byte that is not UTF-8
 NO_NUMBER = frozenset(("", "na", "n/a", "nan", "null", "none", "-"))  # cells of a numeric column that mean "missing"
+Lines = Sequence[int] | np.ndarray | pd.Index  # of each row, its line in the file
 COMPARISONS = {
     "==": np.equal,
     "!=": np.not_equal,
@@ -130,9 +131,9 @@ def _preamble(lines: Iterator[str]) -> tuple[str | None, int, list[str]]:
         elif line.strip() and not line.startswith("#TYPE "):  # PowerShell's Export-Csv
             head = [line]
             while "".join(head).count('"') % 2 and len(head) < 100:  # a name of several lines
-                if (line := next(lines, None)) is None:
+                if (following := next(lines, None)) is None:
                     break
-                head.append(line)
+                head.append(following)
             return separator, skipped, head
     return separator, 0, []
 
@@ -163,6 +164,7 @@ def find_table(path: Path) -> Path:
 
 
 def check_is_text(path: Path, what: str) -> None:
+    """DataError, naming the way out, for a spreadsheet and other files that are no text."""
     if path.suffix.lower() in NO_TEXT:
         raise DataError(f"{what}: {path.suffix} files are not read; save the table as CSV (UTF-8)")
 
@@ -182,7 +184,8 @@ def read_table(path: Path) -> Table:
             raise DataError(f"{what}: the file is empty; expected a row of names above the data")
         if twice := [name for name, count in Counter(names).items() if count > 1]:
             raise DataError(f"{what}: two columns are named {twice[0]!r}; rename one of them")
-        lines, parts, rows = [], [], iter(reader)
+        lines: list[int] = []
+        parts, rows = [], iter(reader)
         while block := list(itertools.islice(rows, ROWS_AT_ONCE)):
             for line, row in block:
                 if len(row) != len(names):
@@ -194,7 +197,7 @@ def read_table(path: Path) -> Table:
                     row[len(names) :] = [""] * (len(names) - len(row))
             block_lines, cells = zip(*block, strict=True)
             lines += block_lines
-            columns = zip(*cells, strict=True)
+            columns: Iterable[Iterable[str]] = zip(*cells, strict=True)
             if reader.escaped:
                 columns = (map(as_text, column) for column in columns)
             parts.append(pd.DataFrame({name: list(c) for name, c in zip(names, columns, strict=True)}, dtype=str))
@@ -209,7 +212,7 @@ def read_table(path: Path) -> Table:
 # --- cells -----------------------------------------------------------------------------------------------------------
 
 
-def numbers(cells: np.ndarray, lines: Sequence[int], what: str) -> np.ndarray:
+def numbers(cells: np.ndarray, lines: Lines, what: str) -> np.ndarray:
     """Text to float64 (M,), missing cells to NaN.
 
     Raises:
@@ -326,7 +329,7 @@ class Matcher:
         return f"/{path}".endswith(f"/{wanted}") or f"/{wanted}".endswith(f"/{path}")
 
 
-def match_files(cells: Sequence[str], lines: Sequence[int], matcher: Matcher, what: str) -> np.ndarray:
+def match_files(cells: Sequence[str] | np.ndarray, lines: Lines, matcher: Matcher, what: str) -> np.ndarray:
     """The position of each row's file, int64 (M,); -1 without one.
 
     Raises:

@@ -1,14 +1,14 @@
 """All outputs of a network on a feed, under a progress bar: for validation, test and the commands that score."""
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
-from deep_cnn.data.feed import Batch, Feed, ShardSpec
+from deep_cnn.data.feed import Batch, BatchSource, ShardSpec
 from deep_cnn.data.index import Index
 from deep_cnn.runtime import console, distributed
 from deep_cnn.tasks.base import Task
@@ -17,7 +17,7 @@ from deep_cnn.tasks.intervals import held_out_result
 
 def collect(
     model: nn.Module,
-    feed: Feed,
+    feed: BatchSource,
     rows: int,
     autocast: Callable[[], contextlib.AbstractContextManager],
     title: str,
@@ -53,7 +53,7 @@ def evaluate(
     model: nn.Module,
     batches: Iterable[Batch],
     autocast: Callable[[], contextlib.AbstractContextManager] = contextlib.nullcontext,
-) -> Iterator[tuple[np.ndarray, torch.Tensor]]:
+) -> Generator[tuple[np.ndarray, torch.Tensor], None, None]:
     """Score every sample once; yields a batch's sample indices (n,) and raw outputs float32 (n, K), on the device.
 
     The last batch comes padded to full length, since the rows of another batch size differ in the last bits; its

@@ -134,7 +134,7 @@ def open_network(path: Path, device: torch.device, precision: str = "auto") -> T
         settings = replace(settings, precision="fp32")
     spec = ModelSpec.from_dict(meta["model"])
     return TrainedNetwork(
-        model=model.to(device, dtype_of(settings.precision), memory_format=CHANNELS_LAST),
+        model=model.to(device, dtype_of(settings.precision)).to(memory_format=CHANNELS_LAST),
         spec=spec,
         head=head_modules(spec.name, model)[0],
         task=task_from_dict(meta["task"]),

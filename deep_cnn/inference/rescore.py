@@ -65,7 +65,7 @@ def rescore(
     level = tta or config.tta
     outputs = outputs_of(network.model, split.capitalize())
     views = outputs_of(Averaged(network.model, level), "Views") if level != "none" else None
-    if not distributed.is_main():
+    if outputs is None:  # not rank 0
         return None
     what = (network.task, dataset.index, samples)
     result = evaluate.held_out(*what, outputs, split, config.seed)

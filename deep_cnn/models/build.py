@@ -39,10 +39,12 @@ class ModelSpec:
     image_size: int | None = None
 
     def to_dict(self) -> dict[str, Any]:
+        """As a checkpoint keeps it."""
         return dataclasses.asdict(self)
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "ModelSpec":
+        """From `to_dict`."""
         return cls(**values)
 
 
@@ -93,9 +95,9 @@ def load_weights(model: nn.Module, spec: ModelSpec, source: str, names: tuple[st
     Raises:
         CheckpointError: no file and no network, not a file of weights, truncated, or of another network.
     """
-    path = _locate(spec.name, source)
-    if path is None:
+    if source == "none":
         return ["weights: none, the network starts at random"]
+    path = _locate(spec.name, source)
     family, heads = networks.find(spec.name), head_modules(spec.name, model)
     if source == "pretrained" and not shipped(spec.name):
         state = family.published_state(spec.name, path, _size(spec))
@@ -132,7 +134,8 @@ def check_weights_present(name: str, source: str) -> None:
     Raises:
         CheckpointError: within seconds, when there is neither file nor network.
     """
-    _locate(name, source)
+    if source != "none":
+        _locate(name, source)
 
 
 def prefetch(name: str) -> Path:
@@ -204,10 +207,8 @@ def _network(spec: ModelSpec) -> nn.Module:
     return networks.find(spec.name).build(spec.name, spec.outputs, spec.dropout, _size(spec))
 
 
-def _locate(name: str, source: str) -> Path | None:
-    """The file that --weights means, downloaded if need be; None for "none"."""
-    if source == "none":
-        return None
+def _locate(name: str, source: str) -> Path:
+    """The file that --weights means ("none" has no file), downloaded if need be."""
     if source == "pretrained":
         published = networks.find(name).published(name)
         if published.path:

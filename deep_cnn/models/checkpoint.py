@@ -82,7 +82,7 @@ def _write(path: Path, state: dict[str, Any]) -> None:
     with open(path, "wb") as file:
         disk = _Disk(file)
         try:
-            torch.save(state, disk)
+            torch.save(state, disk)  # type: ignore[arg-type]  # calls only these two methods of a file
         except RuntimeError:
             if disk.error is None:
                 raise
@@ -93,7 +93,8 @@ class _Disk:
     """A file that remembers why it could not be written."""
 
     def __init__(self, file: BinaryIO):
-        self.file, self.error = file, None
+        self.file = file
+        self.error: OSError | None = None
 
     def write(self, data: bytes) -> int:
         try:
@@ -107,6 +108,7 @@ class _Disk:
 
 
 def previous(path: Path) -> Path:
+    """Where the state before last.pt (`path`) is kept."""
     return path.with_name("last.previous.pt")
 
 
@@ -141,6 +143,7 @@ def load(path: Path) -> dict[str, Any]:
 
 
 def readable(path: Path) -> bool:
+    """Whether `load` can read it: the whole file is read to see that."""
     try:
         load(path)
     except CheckpointError:

@@ -5,6 +5,7 @@ count(ModelSpec("resnet18", outputs=10, image_size=32))  # Size(parameters=11181
 
 import copy
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
@@ -69,6 +70,6 @@ def multiply_adds_of_modules(model: nn.Module, image_size: int) -> dict[str, int
 
 def shapes_of(model: nn.Module) -> nn.Module:
     """A float32 copy in eval mode whose parameters and buffers are on the meta device; the numbers are never copied."""
-    memo = {id(p): nn.Parameter(p.detach().to("meta"), p.requires_grad) for p in model.parameters()}
+    memo: dict[int, Any] = {id(p): nn.Parameter(p.detach().to("meta"), p.requires_grad) for p in model.parameters()}
     memo |= {id(buffer): buffer.detach().to("meta") for buffer in model.buffers()}
     return copy.deepcopy(model, memo).float().eval()

@@ -20,6 +20,7 @@ class SmallMapConv2d(nn.Conv2d):
     """A Conv2d like any other, also in its state, whose weights' gradient is computed here where that is faster."""
 
     largest = LARGEST
+    padding: tuple[int, int]  # none by name: see `use_matrix_products`
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """(B, C, H, W) -> (B, K, H', W')"""
@@ -98,4 +99,5 @@ def use_matrix_products(model: nn.Module, *, amx: bool) -> None:
             and not isinstance(module.padding, str)
         ):
             module.__class__ = SmallMapConv2d
+            assert isinstance(module, SmallMapConv2d)
             module.largest = LARGEST if amx or module.kernel_size == (1, 1) else LARGEST_OF_PATCHES

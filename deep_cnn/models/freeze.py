@@ -44,5 +44,5 @@ def training_mode(model: nn.Module, frozen: Iterable[str]) -> None:
     order = list(model.modules())
     last = max((position for position, module in enumerate(order) if id(module) in inside), default=-1)
     for module in order[: last + 1]:
-        if id(module) in inside or not (list(module.children()) or list(module.parameters())):
+        if id(module) in inside or not [*module.children(), *module.parameters()]:
             module.eval()

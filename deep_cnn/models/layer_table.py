@@ -38,6 +38,7 @@ class Architecture:
 
     @property
     def whole(self) -> Layer:
+        """The network itself, its first row."""
         return self.layers[0]
 
 

@@ -4,7 +4,7 @@ import argparse
 import re
 import zipfile
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,15 +32,17 @@ STATE_KEYS = (
     "module",
 )
 
+_scalar: Any = np.float64(0).__reduce__()[0]  # NumPy's function that makes one
+
 # Harmless kinds that training scripts store beside the tensors (their arguments, a best accuracy of NumPy's).
-_SAFE_KINDS = [
+_SAFE_KINDS: list[Callable[..., Any] | tuple[Callable[..., Any], str]] = [
     argparse.Namespace,
     np.dtype,
     np.dtypes.Float32DType,
     np.dtypes.Float64DType,
     np.dtypes.Int64DType,
-    np.float64(0).__reduce__()[0],
-    (np.float64(0).__reduce__()[0], "numpy.core.multiarray.scalar"),  # its name before NumPy 2
+    _scalar,
+    (_scalar, "numpy.core.multiarray.scalar"),  # its name before NumPy 2
 ]
 
 
@@ -95,7 +97,7 @@ def fit(
     state: Mapping[str, Tensor],
     heads: list[str],
     label: str,
-    adapt=lambda state, model: state,
+    adapt: Callable[[Mapping[str, Tensor], nn.Module], Mapping[str, Tensor]] = lambda state, model: state,
     others: Sequence[str] = (),
 ) -> list[str]:
     """Load a state dict into a network, in place: its backbone, and its heads where they have the same size.
@@ -117,13 +119,12 @@ def fit(
 
     own = model.state_dict()
     state = _without_prefix(state, own)
-    metadata = getattr(state, "_metadata", {})
-    state = OrderedDict(adapt(state, model))
+    versions = _versions(own) | _versions(state)
+    state = adapt(state, model)
     other_shape = [name for name, tensor in state.items() if name in own and own[name].shape != tensor.shape]
     left_out = {name for name in state if name in other_shape or (others and in_head(name))}
-    fitting = OrderedDict((name, tensor) for name, tensor in state.items() if name not in left_out)
     # torchvision reads versions from here: without one MNASNet refuses the file, with none ViT renames its old layers
-    fitting._metadata = OrderedDict({**getattr(own, "_metadata", {}), **metadata})
+    fitting = _versioned(((name, tensor) for name, tensor in state.items() if name not in left_out), versions)
     try:
         result = model.load_state_dict(fitting, strict=False)
     except RuntimeError as error:  # a renamed tensor of another shape
@@ -179,10 +180,19 @@ def _tensors(content: Any) -> Mapping[str, Tensor] | None:
     for key in STATE_KEYS:
         if (found := _tensors(content.get(key))) is not None:
             return found
-    state = OrderedDict((name, value) for name, value in content.items() if isinstance(value, Tensor))
-    if hasattr(content, "_metadata"):
-        state._metadata = content._metadata
-    return state or None
+    tensors = ((name, value) for name, value in content.items() if isinstance(value, Tensor))
+    return _versioned(tensors, _versions(content)) or None
+
+
+def _versions(state: Mapping[str, Any]) -> dict[str, Any]:
+    """The versions of its modules, by their names, that torch writes beside the tensors of a state dict."""
+    return dict(getattr(state, "_metadata", {}))
+
+
+def _versioned(tensors: Iterable[tuple[str, Tensor]], versions: Mapping[str, Any]) -> OrderedDict[str, Tensor]:
+    state = OrderedDict(tensors)
+    state._metadata = OrderedDict(versions)  # type: ignore[attr-defined]  # where load_state_dict looks for it
+    return state
 
 
 def _without_prefix(state: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
@@ -193,11 +203,10 @@ def _without_prefix(state: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> M
     prefix = max(sorted(prefixes, key=len), key=lambda prefix: sum(prefix + name in state for name in own))
     if not prefix:
         return state
-    bare = OrderedDict((name.removeprefix(prefix), value) for name, value in state.items() if name.startswith(prefix))
-    versions = getattr(state, "_metadata", {})
-    bare._metadata = OrderedDict(
-        ((name + ".").removeprefix(prefix).removesuffix("."), version)
-        for name, version in versions.items()
+    bare = ((name.removeprefix(prefix), value) for name, value in state.items() if name.startswith(prefix))
+    versions = {
+        (name + ".").removeprefix(prefix).removesuffix("."): version
+        for name, version in _versions(state).items()
         if (name + ".").startswith(prefix)
-    )
-    return bare
+    }
+    return _versioned(bare, versions)

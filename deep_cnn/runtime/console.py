@@ -141,6 +141,7 @@ class Bar:
             print(self.line(), file=sys.stderr, flush=True)
 
     def line(self) -> str:
+        """The bar as text, at most 100 characters of ASCII."""
         elapsed = time.monotonic() - self._start
         return self._format_meter(
             self.done,
@@ -155,5 +156,6 @@ class Bar:
         )
 
     def close(self) -> None:
+        """Take the bar off the terminal."""
         if self._bar is not None:
             self._bar.close()

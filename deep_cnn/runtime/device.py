@@ -10,6 +10,7 @@ import platform
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -39,7 +40,7 @@ def granted_cores() -> int:
 
 def total_memory() -> int:
     """Bytes this process may use: its share of the machine's, its control group's or its own limit; not what is free."""
-    limits = []
+    limits: list[float] = []
     if hasattr(os, "sysconf"):
         limits.append(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
     else:
@@ -141,7 +142,7 @@ def dtype_of(precision: str) -> torch.dtype:
     return torch.float64 if precision == "fp64" else torch.float32
 
 
-def autocast_for(device: torch.device, precision: str) -> Callable[[], contextlib.AbstractContextManager]:
+def autocast_for(device: torch.device, precision: str) -> Callable[[], contextlib.AbstractContextManager[Any]]:
     """Opens the reduced precision for a forward pass; does nothing for fp32 and fp64."""
     if precision in ("fp32", "fp64"):
         return contextlib.nullcontext

@@ -155,22 +155,22 @@ def main_process(function: Callable[P, T]) -> Callable[P, T]:
         done = _group.next_task()
         if not is_main():
             _await(done)
+            result: T
             result, mistake = broadcast(None)
             if mistake is not None:
                 mistake.heard = True  # rank 0 says it
                 raise mistake
             return result
-        result = mistake = None
         try:
             with _alone():
                 result = function(*args, **kwargs)
         except (DeepCNNError, Stopped) as error:
-            mistake = error
+            _store().set(done, "")
+            with contextlib.suppress(LostPeer):
+                broadcast((None, error))  # the signal that stopped this process may have ended others already
+            raise
         _store().set(done, "")
-        with contextlib.suppress(LostPeer) if mistake is not None else contextlib.nullcontext():
-            broadcast((result, mistake))  # the signal that stopped this process may have ended others already
-        if mistake is not None:
-            raise mistake
+        broadcast((result, None))
         return result
 
     return on_main

@@ -8,6 +8,7 @@ import sys
 import threading
 import urllib.request
 from pathlib import Path
+from typing import BinaryIO
 
 import torch
 
@@ -69,7 +70,7 @@ def fetch(url: str, file: str, flag: str, remedy: str) -> Path:
 
 def _open(url: str, seconds: float) -> http.client.HTTPResponse:
     """urlopen with a limit that counts the look-up of the name too, to which a socket's timeout does not apply."""
-    answers: queue.Queue = queue.Queue()
+    answers: queue.Queue[http.client.HTTPResponse | Exception] = queue.Queue()
 
     def ask() -> None:
         request = urllib.request.Request(url, headers={"User-Agent": "deep_cnn"})
@@ -88,7 +89,7 @@ def _open(url: str, seconds: float) -> http.client.HTTPResponse:
     return answer
 
 
-def _copy(answer: http.client.HTTPResponse, file, title: str) -> tuple[str, int]:
+def _copy(answer: http.client.HTTPResponse, file: BinaryIO, title: str) -> tuple[str, int]:
     """Copy an answer to a file, with a bar on a terminal; returns its SHA-256 and its length in bytes."""
     from tqdm import tqdm
 

@@ -59,6 +59,7 @@ def lost_peer(fault: BaseException) -> str | None:
 
 
 def full_disk(fault: BaseException) -> str | None:
+    """What to say when a disk or a quota is full; None for another fault."""
     if not isinstance(fault, OSError) or fault.errno not in FULL:
         return None
     where = f" at {fault.filename}" if fault.filename else ""

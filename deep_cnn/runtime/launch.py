@@ -23,6 +23,7 @@ class Rank:
 
     @property
     def is_main(self) -> bool:
+        """Whether this is the process that writes files and prints."""
         return self.rank == 0
 
 

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from deep_cnn.runtime import scheduler
 from deep_cnn.runtime.atomic import read_json
@@ -17,6 +18,8 @@ from deep_cnn.runtime.errors import MachineError
 from deep_cnn.runtime.run_files import RunFiles
 
 log = logging.getLogger(__name__)
+
+Holder = dict[str, Any]  # what is written in a lock: the holder's host, pid, started (a mark of when) and job
 
 HEARTBEAT = 30.0  # seconds between two signs of life of the process that holds a name
 DEAD_AFTER = (
@@ -27,7 +30,7 @@ DEAD_AFTER = (
 class RunLock:
     """A held name. `check` tells whether it still is: another may have taken it, with --steal_lock or after a long stall."""
 
-    def __init__(self, path: Path, me: dict):
+    def __init__(self, path: Path, me: Holder):
         self.path, self.me = path, me
 
     def check(self) -> None:
@@ -64,7 +67,7 @@ def held(files: RunFiles, *, steal: bool = False) -> Iterator[RunLock]:
             files.lock.unlink(missing_ok=True)
 
 
-def _taken(lock: Path, me: dict) -> bool:
+def _taken(lock: Path, me: Holder) -> bool:
     """Put our name on the lock if nobody's is there. Complete from its first moment on: written beside, then linked."""
     mine = lock.with_name(f"{lock.name}.{me['host']}.{me['pid']}.tmp")
     try:
@@ -88,7 +91,7 @@ def _taken(lock: Path, me: dict) -> bool:
             mine.unlink()
 
 
-def _clear_if_dead(lock: Path, me: dict, steal: bool, name: str) -> None:
+def _clear_if_dead(lock: Path, me: Holder, steal: bool, name: str) -> None:
     """Returns when the lock is gone, or another than it was; MachineError when its holder lives."""
     holder = read_json(lock)
     if not steal and not _found_dead(lock, holder, me, name):
@@ -102,7 +105,7 @@ def _clear_if_dead(lock: Path, me: dict, steal: bool, name: str) -> None:
         grave.unlink()
 
 
-def _found_dead(lock: Path, holder: dict | None, me: dict, name: str) -> bool:
+def _found_dead(lock: Path, holder: Holder | None, me: Holder, name: str) -> bool:
     """True: dead. False: the lock has changed. MachineError: alive. May watch for minutes for a sign of life."""
     if holder is None:
         time.sleep(0.2)  # being written, on a file system without hard links
@@ -143,7 +146,7 @@ def _silent_for(lock: Path) -> float:
     return now - lock.stat().st_mtime
 
 
-def _held_by(holder: dict, name: str) -> str:
+def _held_by(holder: Holder, name: str) -> str:
     job = f", job {holder['job']}" if holder.get("job") else ""
     return (
         f"--run_name={name}: held by process {holder['pid']} on {holder['host']}{job}; wait for it, choose another "
@@ -170,7 +173,7 @@ def _started(pid: int) -> str | None:
     return str(psutil.Process(pid).create_time()) if psutil.pid_exists(pid) else None
 
 
-def _beat(lock: Path, me: dict, done: threading.Event) -> None:
+def _beat(lock: Path, me: Holder, done: threading.Event) -> None:
     while not done.wait(HEARTBEAT):
         with contextlib.suppress(OSError):  # a server that is away for a moment: the next beat tells
             if read_json(lock) == me:
@@ -183,7 +186,7 @@ def vacant(files: RunFiles) -> bool:
     if holder is None:
         return not files.lock.exists() or _silent_for(files.lock) > 5
     if holder.get("host") == socket.gethostname():
-        return _started(int(holder["pid"])) != holder.get("started")
+        return bool(_started(int(holder["pid"])) != holder.get("started"))
     with contextlib.suppress(FileNotFoundError):
         return bool(holder.get("job") and scheduler.job_is_over(holder["job"])) or _silent_for(files.lock) > DEAD_AFTER
     return True

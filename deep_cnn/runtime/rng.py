@@ -8,11 +8,12 @@ pseudorandom number generators", OOPSLA 2014), applied once per word.
 import zlib
 
 import numpy as np
+from numpy.typing import NDArray
 
 GOLDEN = np.uint64(0x9E3779B97F4A7C15)  # 2**64 / golden ratio: SplitMix64's increment
 
 
-def _mix(state: np.ndarray) -> np.ndarray:
+def _mix(state: NDArray[np.uint64]) -> NDArray[np.uint64]:
     """SplitMix64's finaliser: a bijection of 64-bit integers in which each input bit flips half of the output bits."""
     with np.errstate(over="ignore"):
         state = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
@@ -20,12 +21,12 @@ def _mix(state: np.ndarray) -> np.ndarray:
         return state ^ (state >> np.uint64(31))
 
 
-def _fold(state: np.ndarray, word: np.ndarray | int) -> np.ndarray:
+def _fold(state: NDArray[np.uint64], word: np.ndarray | int) -> NDArray[np.uint64]:
     with np.errstate(over="ignore"):
         return _mix((state ^ np.asarray(word).astype(np.uint64)) + GOLDEN)
 
 
-def _key(seed: int, *words: int | str) -> np.ndarray:
+def _key(seed: int, *words: int | str) -> NDArray[np.uint64]:
     state = _fold(np.zeros(1, np.uint64), seed & 0xFFFFFFFFFFFFFFFF)
     for word in words:
         # crc32 and not hash(): Python's own string hash differs from process to process

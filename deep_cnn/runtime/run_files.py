@@ -17,38 +17,47 @@ class RunFiles:
 
     @property
     def models(self) -> Path:
+        """Checkpoints."""
         return self.outputs / "models" / self.name
 
     @property
     def results(self) -> Path:
+        """Scores, plots, the report and status.json."""
         return self.outputs / "results" / self.name
 
     @property
     def explanations(self) -> Path:
+        """Pictures of `explain`."""
         return self.results / "explain"
 
     @property
     def log(self) -> Path:
+        """What the run says, with times."""
         return self.outputs / "logger" / f"{self.name}.log"
 
     @property
     def tensorboard(self) -> Path:
+        """TensorBoard's events."""
         return self.outputs / "tensorboard" / self.name
 
     @property
     def last(self) -> Path:
+        """The newest state, to go on from."""
         return self.models / "last.pt"
 
     @property
     def best(self) -> Path:
+        """The best network so far."""
         return self.models / "best.pt"
 
     @property
     def status(self) -> Path:
+        """The state of the run, for job scripts."""
         return self.results / "status.json"
 
     @property
     def lock(self) -> Path:
+        """Who holds the run's name; beside the folders, which may be moved."""
         return self.outputs / "models" / f".{self.name}.lock"
 
     def make_folders(self) -> None:

@@ -20,6 +20,7 @@ def job_variable() -> str | None:
 
 
 def job_id() -> str | None:
+    """The number of this job at PBS or Slurm; None outside of one."""
     return os.environ.get("PBS_JOBID") or os.environ.get("SLURM_JOB_ID")
 
 

@@ -10,6 +10,7 @@ import signal
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future
+from types import FrameType
 from typing import Any
 
 
@@ -74,10 +75,10 @@ def requested() -> str | None:
 def raise_if_requested() -> None:
     """For long work of threads before the first step, which the handler cannot reach: Stopped on a signal."""
     if _requests and not _between_steps:
-        raise before_the_first_step(requested())
+        raise before_the_first_step(_requests[0][0])
 
 
-def result_of(task: Future) -> Any:
+def result_of(task: Future[Any]) -> Any:
     """What a thread returns or raises; Interrupted on a signal, however long a file server keeps the thread waiting."""
     while True:
         try:
@@ -90,17 +91,18 @@ def result_of(task: Future) -> Any:
 
 
 def before_the_first_step(reason: str) -> Stopped:
+    """Make the exception for a stop while there is nothing to save yet; reason: the signal's name."""
     return Stopped(f"stopped by {reason} before the first step: there was nothing to save, the same command begins")
 
 
-def _note(number: int, frame) -> None:
+def _note(number: int, frame: FrameType | None) -> None:
     name, now = signal.Signals(number).name, time.monotonic()
     first = next((when for earlier, when in _requests if earlier == "SIGINT"), None)
     if name == "SIGINT" and first is not None and now - first >= (SAME_KEY if under_torchrun() else 0.0):
         raise KeyboardInterrupt
     _requests.append((name, now))
     if len(_requests) == 1 and not _between_steps:  # a second SIGTERM must not break the end that the first one began
-        raise before_the_first_step(requested())
+        raise before_the_first_step(name)
 
 
 def under_torchrun() -> bool:

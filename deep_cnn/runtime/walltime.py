@@ -36,6 +36,7 @@ class Deadline:
         self._steps.setdefault(kind, deque(maxlen=RECENT)).append(seconds)
 
     def note_save(self, seconds: float) -> None:
+        """Take note of how long a save took; the longest counts."""
         self.longest_save = max(self.longest_save or 0.0, seconds)
 
     def near(self) -> bool:
@@ -73,6 +74,7 @@ class Forecast:
         return first_time
 
     def validated(self, seconds: float) -> None:
+        """Take note of how long a validation took; the next step is not measured, for it reads ahead."""
         self.validation_seconds, self._last, self._said = seconds, None, True  # each epoch says it from now on
 
     def seconds_left(self, global_step: int) -> float | None:
@@ -99,10 +101,9 @@ def time_limit(max_time: float | None) -> Deadline:
     limits = [] if max_time is None else [(max_time, "--max_time")]
     if (granted := granted_time()) is not None:
         limits.append(granted)
-    seconds, source = min(limits, default=(None, ""))
-    deadline = Deadline(seconds)
-    if seconds is not None:
-        log.info(
-            "Time limit: %s left, by %s; the run stops, saved, in time before it", duration(deadline.left()), source
-        )
-    return deadline
+    if not limits:
+        return Deadline(None)
+    seconds, source = min(limits)
+    left = seconds - since_start()
+    log.info("Time limit: %s left, by %s; the run stops, saved, in time before it", duration(left), source)
+    return Deadline(seconds)

@@ -87,7 +87,8 @@ class Task(ABC):
     @property
     def loss_function(self) -> Callable[..., Tensor]:
         """(outputs, targets, reduction="none") -> losses, of the registry LOSSES."""
-        return resolve(LOSSES[self.loss].code)
+        function: Callable[..., Tensor] = resolve(LOSSES[self.loss].code)
+        return function
 
     @abstractmethod
     def losses_and_weights(self, outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,11 +1,13 @@
 """Calibration: is a confidence of 0.8 right in 80% of cases?"""
 
+from typing import Any
+
 import numpy as np
 
 from deep_cnn.tasks.metrics import _check, _plain, _ratio
 
 
-def calibration(probabilities: np.ndarray, targets: np.ndarray, bins: int = 15) -> dict:
+def calibration(probabilities: np.ndarray, targets: np.ndarray, bins: int = 15) -> dict[str, Any]:
     """Is a confidence of 0.8 right in 80% of cases? Guo et al., "On Calibration of Modern Neural Networks", 2017.
 
     Args:

@@ -39,8 +39,9 @@ class Classification(NamedOutputs):
         return losses, torch.ones_like(losses)
 
     def decode(self, outputs: np.ndarray) -> np.ndarray:
-        shifted = np.exp(outputs.astype(np.float64) - outputs.max(1, keepdims=True))
-        return shifted / shifted.sum(1, keepdims=True)
+        shifted: np.ndarray = np.exp(outputs.astype(np.float64) - outputs.max(1, keepdims=True))
+        shifted /= shifted.sum(1, keepdims=True)
+        return shifted
 
     def activation(self) -> nn.Module:
         return nn.Softmax(1)
@@ -73,12 +74,13 @@ class Classification(NamedOutputs):
         how = f"always predicting '{self.names[int(counts.argmax())]}'"
         return Chance(float(counts.max() / counts.sum()), how, float(-(shares * np.log(shares)).sum()))
 
-    def calibration(self, decoded: np.ndarray, targets: np.ndarray) -> dict[str, Any] | None:
+    def calibration(self, decoded: np.ndarray, targets: np.ndarray) -> dict[str, Any]:
         return calibration(decoded, targets)
 
     def wrongness(self, decoded: np.ndarray, targets: np.ndarray) -> np.ndarray:
         """What was not given to the true class."""
-        return np.nan_to_num(1 - decoded[np.arange(len(targets)), targets], nan=-1.0)
+        missing: np.ndarray = np.nan_to_num(1 - decoded[np.arange(len(targets)), targets], nan=-1.0)
+        return missing
 
     def mistakes(self, decoded: np.ndarray, targets: np.ndarray, most: int) -> list[tuple[str, list[Mistake]]]:
         chosen = decoded.argmax(1)
@@ -99,11 +101,13 @@ class Classification(NamedOutputs):
 
     def entropy(self, probabilities: np.ndarray) -> np.ndarray:
         """0 to ln K."""
-        return entropy_of(probabilities).sum(1)
+        whole: np.ndarray = entropy_of(probabilities).sum(1)
+        return whole
 
     def spread(self, deviations: np.ndarray, mean: np.ndarray) -> np.ndarray:
         """That of the predicted class."""
-        return deviations[np.arange(len(mean)), mean.argmax(1)]
+        of_predicted: np.ndarray = deviations[np.arange(len(mean)), mean.argmax(1)]
+        return of_predicted
 
     def caption(self, target: Any, decoded: np.ndarray) -> str:
         best = int(decoded.argmax())

@@ -3,7 +3,8 @@
 held_out_result(ClassificationScores.of(probabilities, targets, classes), seed)  # all that test.json says
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -36,7 +37,7 @@ def bootstrap_intervals(
     resample = _sample_resampler(n) if groups is None else _group_resampler(groups)
     rows = [compute(resample(rng)) for _ in range(repeats)]
     units = n if groups is None else len(np.unique(groups))
-    intervals = {}
+    intervals: dict[str, tuple[float, float] | None] = {}
     for name in rows[0]:
         values = np.array([row[name] for row in rows if row[name] is not None])
         intervals[name] = None
@@ -57,7 +58,8 @@ def _group_resampler(groups: np.ndarray) -> Callable[[np.random.Generator], np.n
         drawn = rng.integers(len(first), size=len(first))
         ends = np.cumsum(sizes[drawn])
         within = np.arange(ends[-1]) - np.repeat(ends - sizes[drawn], sizes[drawn])  # 0, 1, ... in each drawn group
-        return members[np.repeat(first[drawn], sizes[drawn]) + within]
+        chosen: np.ndarray = members[np.repeat(first[drawn], sizes[drawn]) + within]
+        return chosen
 
     return resample
 
@@ -70,7 +72,9 @@ def _members(groups: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return members, first, sizes
 
 
-def per_group(compute: Callable[[np.ndarray], Scores], groups: np.ndarray, group_names: Sequence[str]) -> dict:
+def per_group(
+    compute: Callable[[np.ndarray], Scores], groups: np.ndarray, group_names: Sequence[str]
+) -> dict[str, Any]:
     """{name of each group that has samples: {count, its metrics}}, in the order of the codes (n,)."""
     members, first, sizes = _members(groups)
     result = {}
@@ -88,7 +92,7 @@ def held_out_result(
     group_names: Sequence[str] = (),
     repeats: int = 1000,
     level: float = 0.95,
-) -> dict:
+) -> dict[str, Any]:
     """What test.json says of a test set: `samples.metrics()`, their intervals, and the metrics of each group.
 
     Args:
@@ -113,9 +117,9 @@ def held_out_result(
     return result
 
 
-def _nested(flat: dict) -> dict:
+def _nested(flat: Mapping[str, Any]) -> dict[str, Any]:
     """{"mae": a, "price/mae": b} -> {"mae": a, "per_target": {"price": {"mae": b}}}"""
-    result: dict = {}
+    result: dict[str, Any] = {}
     for key, value in flat.items():
         name, slash, metric = key.rpartition(
             "/"

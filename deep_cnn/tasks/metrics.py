@@ -18,10 +18,14 @@ from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from deep_cnn.config.registries import METRICS, resolve
 from deep_cnn.runtime.errors import DataError, NonFiniteLoss
 
+Bools = NDArray[np.bool_]
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
 Scores = dict[str, float | None]
 Functions = Mapping[str, Callable[[Any], float | None]]
 
@@ -34,7 +38,7 @@ class SampleScores(Protocol):
     def scores(self, indices: np.ndarray | None = None) -> Scores:
         """Flat metrics of the samples with these numbers (repeats allowed; None: all of them)."""
 
-    def metrics(self) -> dict:
+    def metrics(self) -> dict[str, Any]:
         """All metrics of all samples, as plain values ready for JSON."""
 
 
@@ -52,11 +56,13 @@ def _computed(functions: Functions, selection: Any) -> Scores:
 
 @dataclass(frozen=True)
 class ClassificationScores:
+    """`SampleScores` of one class per image."""
+
     classes: tuple[str, ...]
-    targets: np.ndarray  # int64 (N,)
-    predicted: np.ndarray  # int64 (N,) the most probable class; of equals, the first
-    loss: np.ndarray  # float64 (N,) nats
-    in_top5: np.ndarray  # bool (N,)
+    targets: Ints  # (N,)
+    predicted: Ints  # (N,) the most probable class; of equals, the first
+    loss: Floats  # (N,) nats
+    in_top5: Bools  # (N,)
     functions: Functions
 
     @classmethod
@@ -99,7 +105,7 @@ class ClassificationScores:
         indices = _all_unless_given(indices, len(self))
         return {"loss": _plain(self.loss[indices].mean())} | _computed(self.functions, ClassSelection(self, indices))
 
-    def metrics(self) -> dict:
+    def metrics(self) -> dict[str, Any]:
         everything = ClassSelection(self, _all_unless_given(None, len(self)))
         return {**self.scores(), "per_class": _per_class(self.classes, *everything.counts)}
 
@@ -111,20 +117,22 @@ class ClassificationScores:
 
 @dataclass(frozen=True)
 class ClassSelection:
-    """Some of the samples, repeats allowed. indices: int64 (n,)."""
+    """Some of the samples, repeats allowed. indices: (n,)."""
 
     samples: ClassificationScores
-    indices: np.ndarray
+    indices: Ints
 
     def __len__(self) -> int:
         return len(self.indices)
 
     @cached_property
-    def targets(self) -> np.ndarray:
+    def targets(self) -> Ints:
+        """Class numbers (n,)."""
         return self.samples.targets[self.indices]
 
     @cached_property
-    def predicted(self) -> np.ndarray:
+    def predicted(self) -> Ints:
+        """Class numbers (n,)."""
         return self.samples.predicted[self.indices]
 
     @cached_property
@@ -138,19 +146,23 @@ class ClassSelection:
 
 
 def top1(s: ClassSelection) -> float:
-    return s.counts[0].sum() / len(s)
+    """Share of images whose most probable class is the true one."""
+    return float(s.counts[0].sum() / len(s))
 
 
 def top5(s: ClassSelection) -> float:
+    """Share of images whose true class is among the five most probable ones."""
     return np.count_nonzero(s.samples.in_top5[s.indices]) / len(s)
 
 
 def balanced_accuracy(s: ClassSelection) -> float | None:
+    """Mean recall of the classes that have images."""
     hits, true, _ = s.counts
     return _mean_of_defined(_ratio(hits, true))
 
 
 def macro_f1(s: "ClassSelection | LabelSelection") -> float | None:
+    """Mean F1 of the classes or labels that occur or are predicted."""
     hits, true, predicted = s.counts
     return _mean_of_defined(_ratio(2 * hits, true + predicted))
 
@@ -173,12 +185,14 @@ def quadratic_weighted_kappa(s: ClassSelection) -> float:
 
 @dataclass(frozen=True)
 class MultilabelScores:
+    """`SampleScores` of several labels per image."""
+
     classes: tuple[str, ...]
-    targets: np.ndarray  # bool (N, K)
-    predicted: np.ndarray  # bool (N, K)
-    loss: np.ndarray  # float64 (N,) nats per label
-    blocks: np.ndarray  # int64 (N, K) see _precision_blocks
-    first_block: np.ndarray  # int64 (K + 1,) label k owns the blocks first_block[k] to first_block[k + 1] - 1
+    targets: Bools  # (N, K)
+    predicted: Bools  # (N, K)
+    loss: Floats  # (N,) nats per label
+    blocks: Ints  # (N, K) see _precision_blocks
+    first_block: Ints  # (K + 1,) label k owns the blocks first_block[k] to first_block[k + 1] - 1
     functions: Functions
 
     @classmethod
@@ -221,7 +235,7 @@ class MultilabelScores:
         indices = _all_unless_given(indices, len(self))
         return {"loss": _plain(self.loss[indices].mean())} | _computed(self.functions, LabelSelection(self, indices))
 
-    def metrics(self) -> dict:
+    def metrics(self) -> dict[str, Any]:
         everything = LabelSelection(self, _all_unless_given(None, len(self)))
         per_class = _per_class(self.classes, *everything.counts)
         for name, value in zip(self.classes, everything.average_precision, strict=True):
@@ -231,10 +245,10 @@ class MultilabelScores:
 
 @dataclass(frozen=True)
 class LabelSelection:
-    """Some of the samples, repeats allowed. indices: int64 (n,)."""
+    """Some of the samples, repeats allowed. indices: (n,)."""
 
     samples: MultilabelScores
-    indices: np.ndarray
+    indices: Ints
 
     @cached_property
     def counts(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -258,10 +272,12 @@ class LabelSelection:
 
 
 def mean_average_precision(s: LabelSelection) -> float | None:
+    """Mean over the labels that occur."""
     return _mean_of_defined(s.average_precision)
 
 
 def micro_f1(s: LabelSelection) -> float:
+    """F1 of all decisions together, one for each image and label."""
     hits, true, predicted = s.counts
     return float(_ratio(2 * hits.sum(), true.sum() + predicted.sum()))
 
@@ -283,12 +299,14 @@ def _precision_blocks(scores: np.ndarray, positive: np.ndarray) -> tuple[np.ndar
 
 @dataclass(frozen=True)
 class RegressionScores:
+    """`SampleScores` of one or several numbers per image."""
+
     names: tuple[str, ...]
-    targets: np.ndarray  # float64 (T, N), NaN where missing
-    predictions: np.ndarray  # float64 (T, N)
-    target_order: np.ndarray  # int64 (T, N) place among the different values, for Spearman
-    prediction_order: np.ndarray  # int64 (T, N)
-    train_mean: np.ndarray  # float64 (T,)
+    targets: Floats  # (T, N), NaN where missing
+    predictions: Floats  # (T, N)
+    target_order: Ints  # (T, N) place among the different values, for Spearman
+    prediction_order: Ints  # (T, N)
+    train_mean: Floats  # (T,)
     functions: Functions
 
     @classmethod
@@ -324,7 +342,7 @@ class RegressionScores:
         )
 
     def __len__(self) -> int:
-        return self.targets.shape[1]
+        return len(self.targets.T)
 
     def scores(self, indices: np.ndarray | None = None) -> Scores:
         """Means over targets as "mae", "r2"...; each target's as "NAME/mae"..."""
@@ -336,7 +354,7 @@ class RegressionScores:
         }
         return {**{metric: _mean_over_targets(per_target, metric) for metric in self.functions}, **each}
 
-    def metrics(self) -> dict:
+    def metrics(self) -> dict[str, Any]:
         per_target, baselines = [], []
         for t in range(len(self.names)):
             measured = self._measured(t, None)
@@ -352,10 +370,11 @@ class RegressionScores:
             },
         }
 
-    def _measured(self, t: int, indices: np.ndarray | None) -> np.ndarray:
+    def _measured(self, t: int, indices: np.ndarray | None) -> Ints:
         """Of these samples, the ones whose target t is not missing."""
-        indices = _all_unless_given(indices, len(self))
-        return indices[~np.isnan(self.targets[t, indices])]
+        selected = _all_unless_given(indices, len(self))
+        known: Bools = ~np.isnan(self.targets[t, selected])
+        return selected[known]
 
     def _of_target(self, t: int, measured: np.ndarray) -> tuple[Scores, int]:
         """The scores of one target, and how many samples have it."""
@@ -364,51 +383,62 @@ class RegressionScores:
 
 @dataclass(frozen=True)
 class TargetSelection:
-    """One target of some of the samples, repeats allowed, all of them known. indices: int64 (n,)."""
+    """One target of some of the samples, repeats allowed, all of them known. indices: (n,)."""
 
     samples: RegressionScores
     target: int
-    indices: np.ndarray
+    indices: Ints
 
     @cached_property
-    def targets(self) -> np.ndarray:
-        return self.samples.targets[self.target, self.indices]
+    def targets(self) -> Floats:
+        """In their own units, (n,)."""
+        values: Floats = self.samples.targets[self.target, self.indices]
+        return values
 
     @cached_property
-    def predictions(self) -> np.ndarray:
-        return self.samples.predictions[self.target, self.indices]
+    def predictions(self) -> Floats:
+        """In the targets' units, (n,)."""
+        values: Floats = self.samples.predictions[self.target, self.indices]
+        return values
 
     @cached_property
-    def error(self) -> np.ndarray:
+    def error(self) -> Floats:
+        """Prediction less target, (n,)."""
         return self.predictions - self.targets
 
 
 def mae(s: TargetSelection) -> float:
+    """Mean absolute error, in the target's units."""
     return _mean(np.abs(s.error))
 
 
 def rmse(s: TargetSelection) -> float:
+    """Root of the mean squared error, in the target's units."""
     return _rms(s.error)
 
 
 def r2(s: TargetSelection) -> float:
+    """Share of the targets' variance that the predictions explain; below 0 for worse than the mean of these targets."""
     deviation = s.targets - _mean(s.targets)
     # a constant's deviation from its own mean is rounding, not spread
     return np.nan if _is_constant(s.targets) else 1 - (s.error * s.error).sum() / (deviation * deviation).sum()
 
 
 def pearson(s: TargetSelection) -> float:
+    """Correlation of predictions and targets."""
     return _correlation(s.targets, s.predictions)
 
 
 def spearman(s: TargetSelection) -> float:
+    """Correlation of their ranks."""
     orders = s.samples.target_order, s.samples.prediction_order
     return _correlation(*(_ranks(order[s.target, s.indices]) for order in orders))
 
 
 def _mean_over_targets(per_target: list[tuple[Scores, int]], metric: str) -> float | None:
     values = [scores[metric] for scores, count in per_target if count]
-    return None if not values or None in values else _plain(np.mean(values))
+    defined = [value for value in values if value is not None]
+    return _plain(float(np.mean(defined))) if defined and len(defined) == len(values) else None
 
 
 def _order(values: np.ndarray) -> np.ndarray:
@@ -416,7 +446,7 @@ def _order(values: np.ndarray) -> np.ndarray:
     return np.unique(values, return_inverse=True)[1]
 
 
-def _ranks(order: np.ndarray) -> np.ndarray:
+def _ranks(order: Ints) -> Floats:
     """Ranks from 1, equal values sharing their mean rank, of a selection of `_order`'s places."""
     count = np.bincount(order)
     return (np.cumsum(count) - (count - 1) / 2)[order]
@@ -452,11 +482,11 @@ def _check(values: np.ndarray, shape: tuple[int, ...]) -> None:
         )
 
 
-def _all_unless_given(indices: np.ndarray | None, n: int) -> np.ndarray:
+def _all_unless_given(indices: Ints | None, n: int) -> Ints:
     return np.arange(n) if indices is None else indices
 
 
-def _per_class(classes: Sequence[str], hits: np.ndarray, true: np.ndarray, predicted: np.ndarray) -> dict:
+def _per_class(classes: Sequence[str], hits: np.ndarray, true: np.ndarray, predicted: np.ndarray) -> dict[str, Any]:
     precision, recall, f1 = _ratio(hits, predicted), _ratio(hits, true), _ratio(2 * hits, true + predicted)
     return {
         name: {
@@ -484,7 +514,7 @@ def _mean(values: np.ndarray) -> float:
 
 
 def _rms(values: np.ndarray) -> float:
-    return np.sqrt(_mean(values * values))
+    return float(np.sqrt(_mean(values * values)))
 
 
 def _plain(value: float | None) -> float | None:

@@ -76,7 +76,8 @@ class MultiLabel(NamedOutputs):
 
     def wrongness(self, decoded: np.ndarray, targets: np.ndarray) -> np.ndarray:
         """Of the label that is farthest off."""
-        return np.nan_to_num(np.abs(targets - decoded).max(1), nan=-1.0)
+        farthest: np.ndarray = np.nan_to_num(np.abs(targets - decoded).max(1), nan=-1.0)
+        return farthest
 
     def mistakes(self, decoded: np.ndarray, targets: np.ndarray, most: int) -> list[tuple[str, list[Mistake]]]:
         error = np.abs(decoded - targets)
@@ -101,11 +102,13 @@ class MultiLabel(NamedOutputs):
 
     def entropy(self, probabilities: np.ndarray) -> np.ndarray:
         """The mean of the labels', 0 to ln 2."""
-        return (entropy_of(probabilities) + entropy_of(1 - probabilities)).mean(1)
+        mean: np.ndarray = (entropy_of(probabilities) + entropy_of(1 - probabilities)).mean(1)
+        return mean
 
     def spread(self, deviations: np.ndarray, mean: np.ndarray) -> np.ndarray:
         """The mean of the labels'."""
-        return deviations.mean(1)
+        of_labels: np.ndarray = deviations.mean(1)
+        return of_labels
 
     def caption(self, target: Any, decoded: np.ndarray) -> str:
         true, said = (

@@ -13,6 +13,8 @@ from deep_cnn.tasks.metrics import ClassificationScores, MultilabelScores, Sampl
 
 @dataclass(frozen=True)
 class NamedOutputs(Task):
+    """The base of the two. `decoded` are probabilities."""
+
     difference_unit = "in probability"
 
     @abstractmethod
@@ -86,4 +88,6 @@ class NamedOutputs(Task):
 
 
 def entropy_of(p: np.ndarray) -> np.ndarray:
-    return -p * np.log(np.maximum(p, 1e-300))  # 0 ln 0 is 0
+    """What each probability contributes to an entropy, in nats."""
+    parts: np.ndarray = -p * np.log(np.maximum(p, 1e-300))  # 0 ln 0 is 0
+    return parts

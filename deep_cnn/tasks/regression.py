@@ -63,7 +63,8 @@ class Regression(Task):
         return (known * weights).sum().clamp(min=1e-12)  # a batch may have no known score at all
 
     def decode(self, outputs: np.ndarray) -> np.ndarray:
-        return outputs.astype(np.float64) * np.array(self.std) + np.array(self.mean)
+        scores: np.ndarray = outputs.astype(np.float64) * np.array(self.std) + np.array(self.mean)
+        return scores
 
     def activation(self) -> nn.Module:
         return Rescaling(self.mean, self.std)
@@ -146,7 +147,8 @@ class Regression(Task):
         return self.decoded_columns
 
     def cells(self, decoded: np.ndarray, top: int | None = None) -> list[list[Any]]:
-        return decoded.tolist()
+        rows: list[list[Any]] = decoded.tolist()
+        return rows
 
     def tested_columns(self) -> list[str]:
         return [name for pair in zip(self.truth_columns, self.decoded_columns, strict=True) for name in pair]
@@ -194,4 +196,5 @@ class Rescaling(nn.Module):
         self.register_buffer("std", torch.tensor(std))
 
     def forward(self, outputs: Tensor) -> Tensor:
+        """Times the spread, plus the mean."""
         return outputs * self.std + self.mean

@@ -80,6 +80,7 @@ def about_targets(dataset: Dataset, task: Task) -> Iterator[Finding]:
 
 
 def about_scores(name: str, values: np.ndarray, index: Index) -> Iterator[Finding]:
+    """The range of a target's values, float64 (N,), NaN where unknown; all alike, and those far from the middle."""
     known = np.flatnonzero(~np.isnan(values))
     numbers = values[known]
     text = f"{name}: {len(known):,} known, from {quantity(numbers.min())} to {quantity(numbers.max())}, mean {quantity(numbers.mean())}"
@@ -103,6 +104,7 @@ def about_scores(name: str, values: np.ndarray, index: Index) -> Iterator[Findin
 
 
 def about_files(seen: Look, index: Index, on_bad_image: str, crop: int) -> Iterator[Finding]:
+    """Unreadable images, and sizes in pixels; crop: the side that the network sees."""
     for _, text in sorted(seen.errors.items()):
         yield Finding("stop" if on_bad_image == "error" else "look", "unreadable image", text)
     good = np.flatnonzero(seen.sizes.min(1) > 0)
@@ -216,6 +218,7 @@ def time_of_image(trainer: Trainer) -> tuple[float, float]:
 
 
 def about_disk(config: Config, trainer: Trainer) -> Finding:
+    """Whether the checkpoints of the run have room below --root_dir."""
     weights = 4 * sum(t.numel() for t in trainer.state.model.state_dict().values())
     # last.pt, the one before it and the one being written, each with two moments; best.pt; the rest is small
     needed = 3 * 3 * weights + weights + (3 * weights if config.ema else 0)

@@ -11,7 +11,7 @@ import pandas as pd
 from deep_cnn.config.fields import tta_level
 from deep_cnn.config.recipes import with_recipe
 from deep_cnn.config.schema import TTA, Config
-from deep_cnn.inference.load import load_model, open_networks
+from deep_cnn.inference.load import TrainedNetwork, load_model, open_networks
 from deep_cnn.inference.predict.inputs import Images, Search, images_from_list, read_images
 from deep_cnn.inference.predict.inputs import image_column as find_image_column
 from deep_cnn.inference.predict.row_maker import RowMaker
@@ -39,18 +39,22 @@ class TrainedRun:
 
     @property
     def checkpoint(self) -> Path:
+        """The best network, for `predict` and `load_model`."""
         return self.files.best
 
     @property
     def history(self) -> pd.DataFrame:
+        """metrics.csv, a row per epoch."""
         return pd.read_csv(self.files.results / "metrics.csv")
 
     @property
     def predictions(self) -> pd.DataFrame:
+        """predictions_test.csv, a row per test image."""
         return pd.read_csv(self.files.results / "predictions_test.csv")
 
     @property
     def splits(self) -> pd.DataFrame:
+        """splits.csv, a row per image."""
         return pd.read_csv(self.files.results / "splits.csv")
 
 
@@ -102,7 +106,7 @@ def predict(
     if level not in TTA:
         raise ConfigError(f"tta={tta}: unknown; choose one of {', '.join(TTA)}")
     console.console_only()
-    several = checkpoint if isinstance(checkpoint, list | tuple) else [checkpoint]
+    several = [checkpoint] if isinstance(checkpoint, str | Path) else checkpoint
     networks = open_networks([Path(c).expanduser() for c in several], device=device)
     folders = [Path(data_dir)] if data_dir else []
     if isinstance(images, str | Path):
@@ -122,10 +126,13 @@ def predict(
     return joined
 
 
-def _predicted(networks, images: Images, top: int | None, tta: str) -> tuple[pd.DataFrame, list[int]]:
+def _predicted(
+    networks: list[TrainedNetwork], images: Images, top: int | None, tta: str
+) -> tuple[pd.DataFrame, list[int]]:
     """A row per image that can be read, and the image's position in `images`."""
     maker = RowMaker(networks, top=top, tta=tta, places=images.places is not None)
-    rows, positions, failed = [], [], {}
+    rows, positions = [], []
+    failed: dict[str, str] = {}
     blocks = stream(networks, images, 0, len(images.paths), workers=granted_cores(), tta=tta)
     for block in blocks:
         made, failures = maker.rows(block, images, 0)

@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import math
 import signal
 import time
 from collections.abc import Callable
@@ -55,8 +56,9 @@ class Checkpointer:
         timer: Callable[[str], contextlib.AbstractContextManager[None]] = null_timer,
     ):
         self.files, self.source, self.deadline, self.timer = files, source, deadline, timer
-        self.every_steps = int(save_every) if positive_integer(save_every) else None
-        self.every_seconds = None if self.every_steps else parse_duration("save_every", save_every)
+        counted = positive_integer(save_every)
+        self.every_steps = int(save_every) if counted else math.inf
+        self.every_seconds = math.inf if counted else parse_duration("save_every", save_every)
         self.steps_since = 0
         self.saved_at = self.asked_at = time.monotonic()
         self.unsaved_best: dict[str, Any] | None = None  # that a full disk refused, or that waits for the next save
@@ -66,12 +68,7 @@ class Checkpointer:
         """Call after each optimizer step: saves when that is due; Stopped when the run must end."""
         self.steps_since += 1
         self.check("training")
-        due = (
-            self.steps_since >= self.every_steps
-            if self.every_steps
-            else time.monotonic() - self.saved_at >= self.every_seconds
-        )
-        if due:
+        if self.steps_since >= self.every_steps or time.monotonic() - self.saved_at >= self.every_seconds:
             self.save()
 
     def check(self, kind: str = "scoring", save: bool = True) -> None:

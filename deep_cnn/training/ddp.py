@@ -35,18 +35,24 @@ class GradientSync:
     @staticmethod
     def _wrap(network: nn.Module, example: torch.Tensor, autocast: Callable) -> nn.Module:
         before = [buffer.clone() for buffer in network.buffers()]
-        # no broadcast of buffers: BatchNorm's statistics are each rank's own until a network scores (`broadcast_buffers`)
-        settings = {"broadcast_buffers": False, "init_sync": False, "gradient_as_bucket_view": True}
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)  # newer versions of torch have another name for the first
-            wrapped = DistributedDataParallel(network, **settings, find_unused_parameters=False)
+            wrapped = DistributedDataParallel(
+                network,
+                # no broadcast of buffers: BatchNorm's statistics are each rank's own until a network scores (`broadcast_buffers`)
+                broadcast_buffers=False,
+                init_sync=False,
+                gradient_as_bucket_view=True,
+                find_unused_parameters=False,
+            )
         wrapped.register_comm_hook(None, _sum)  # its own would divide: the loss is divided by the whole batch's weight
         # After its first backward pass it sorts gradients into buckets anew, by when they are ready, and the order of a
         # sum over more than two ranks depends on the place in a bucket: done here, so that a run that goes on at any
         # step adds in the order of one that was never stopped
         with autocast():
             main, auxiliary = main_and_auxiliary(wrapped(example))
-        sum(part.float().sum() for part in (main, *(part for _, part in auxiliary))).backward()
+        parts = (part.float().sum() for part in (main, *(part for _, part in auxiliary)))
+        sum(parts, start=torch.zeros(())).backward()
         network.zero_grad(set_to_none=True)
         with torch.no_grad():
             for buffer, value in zip(network.buffers(), before, strict=True):

@@ -267,12 +267,14 @@ class FeatureFeed:
     def train_batches(
         self, epoch: int, first_step: int, batch_size: int, shard: ShardSpec = WHOLE_BATCH
     ) -> Iterator[Batch]:
+        """As `Feed.train_batches`: `images` of a batch are features (B, D)."""
         source = self.source
         positions = train_rows(np.arange(len(self)), source.seed, epoch, first_step, batch_size, source.rarity)
         wanted = (shard.of(rows, step) for step, rows in enumerate(positions, first_step))
         return self._batches(wanted, self.features.view_of(self.split, epoch))
 
     def eval_batches(self, rows: int, shard: ShardSpec = WHOLE_BATCH) -> Iterator[Batch]:
+        """As `Feed.eval_batches`: `images` of a batch are features (B, D)."""
         return self._batches(eval_requests(np.arange(len(self)), rows, shard), CENTRE)
 
     def _batches(self, wanted: Iterator[BatchRequest], view: int) -> Iterator[Batch]:
@@ -287,4 +289,5 @@ class FeatureFeed:
             yield Batch(features, targets, weights, self.indices[batch.real], batch.shard)
 
     def close(self) -> None:
+        """Close the feed of the images."""
         self.source.close()

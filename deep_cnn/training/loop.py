@@ -1,7 +1,7 @@
 """The loop that trains and the loop that scores. Opens no files, knows of no clock, no signal and no checkpoint."""
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -53,7 +53,7 @@ class Step:
 
 def train_one_epoch(
     model: nn.Module, batches: Iterable[Batch], task: Task, state: TrainingState, settings: StepSettings
-) -> Iterator[Step]:
+) -> Generator[Step, None, None]:
     """Train on each batch in turn; yields after each optimizer step, so that the caller may save, show or stop there.
 
     Args:

@@ -22,6 +22,7 @@ class Mixer:
 
     @property
     def is_on(self) -> bool:
+        """Whether anything is blended."""
         return bool(self.mixup or self.cutmix)
 
     def __call__(
@@ -35,8 +36,8 @@ class Mixer:
         if not self.is_on:
             return images, targets
         generator, cut, share, partner = self._drawn(len(targets), seed, step)
-        partner = torch.from_numpy(partner).to(images.device)
-        others = images[len(images) // 2 :] if shared else images[partner]
+        rows = torch.from_numpy(partner).to(images.device)
+        others = images[len(images) // 2 :] if shared else images[rows]
         images = images[: len(others)]
         if cut:
             top, bottom, left, right = cut_box(share, images.shape[-1], generator)
@@ -47,7 +48,7 @@ class Mixer:
             images = images * share + others * (1 - share)
         soft = task.soft(targets)
         # a score that is missing in either of the two stays missing: NaN spreads through the sum
-        return images, soft * share + soft[partner] * (1 - share)
+        return images, soft * share + soft[rows] * (1 - share)
 
     def partners(self, size: int, seed: int, step: int) -> np.ndarray:
         """Which row of a batch of `size` each row is blended with, int64 (size,)."""

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -60,7 +60,7 @@ def _features(trainer: "Trainer", samples: np.ndarray, between: Callable[[], Non
     """
     network = load.open_network(trainer.run.files.best, trainer.device)
     targets = encoded(trainer.task, trainer.dataset.index, trainer.dtype)
-    where = {"device": trainer.device, "dtype": trainer.dtype, "workers": trainer.run.workers}
+    where: dict[str, Any] = {"device": trainer.device, "dtype": trainer.dtype, "workers": trainer.run.workers}
     feed = feed_of(trainer.dataset, targets, samples, **where)
     try:
         batches = _with_checks(feed, trainer.settings.eval_batch, between)

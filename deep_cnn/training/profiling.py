@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from deep_cnn.data.feed import Batch
 from deep_cnn.runtime.atomic import write_json
 
 log = logging.getLogger(__name__)
@@ -35,18 +36,20 @@ class Silent:
     """The same interface where nobody asked: costs nothing."""
 
     def timer(self, name: str) -> contextlib.AbstractContextManager[None]:
+        """A phase, by its name in PHASES, for as long as it is open."""
         return contextlib.nullcontext()
 
     cuda_timer = timer
 
-    def batches(self, batches: Iterable) -> Iterable:
+    def batches(self, batches: Iterable[Batch]) -> Iterable[Batch]:
+        """The same batches."""
         return batches
 
     def epoch(self) -> None:
-        pass
+        """Call at the end of each epoch."""
 
     def report(self, facts: "Facts", path: Path) -> None:
-        pass
+        """Call at the end: where the time went, to the console and into a file."""
 
 
 class Profile(Silent):
@@ -70,6 +73,7 @@ class Profile(Silent):
 
     @contextlib.contextmanager
     def timer(self, name: str) -> Iterator[None]:
+        """A phase; the time that it takes out of another one is that one's no more."""
         self._turn()
         self._open[0] = "rest"  # what is outside of any phase, once the first has begun
         self._open.append(name)
@@ -90,7 +94,7 @@ class Profile(Silent):
         end = torch.cuda.current_stream(self.device).record_event(torch.cuda.Event(enable_timing=True))
         self._pairs[name].append((begin, end))
 
-    def batches(self, batches: Iterable) -> Iterator:
+    def batches(self, batches: Iterable[Batch]) -> Iterator[Batch]:
         """The same batches; the time that each is waited for is taken note of."""
         iterator = iter(batches)
         while True:
@@ -192,7 +196,7 @@ def advice(seconds: dict[str, float], epochs: list[Epoch], facts: Facts) -> str:
     late_waiting = sum(e.waiting for e in later) / max(1e-9, sum(e.waiting + e.step for e in later))
     if seconds["waiting"] > 0.1 * train and seconds["waiting"] > 0.1 * sum(seconds.values()):
         return _about_data(late_waiting, len(epochs), facts)
-    limit = max(parts, key=parts.get)
+    limit = max(parts, key=parts.__getitem__)
     if limit == "features":
         return "Limited by computing the features, once: further epochs cost next to nothing (--epochs)."
     if limit == "validation":

@@ -27,7 +27,7 @@ from deep_cnn.data.dataset import (
     split_images,
     training_images,
 )
-from deep_cnn.data.feed import steps_per_epoch
+from deep_cnn.data.feed import Feed, steps_per_epoch
 from deep_cnn.data.preprocess import Preprocessing
 from deep_cnn.data.public import with_dataset
 from deep_cnn.models import fast_conv
@@ -59,7 +59,7 @@ from deep_cnn.runtime.run_files import RunFiles
 from deep_cnn.runtime.signals import Stopped
 from deep_cnn.runtime.status import Status
 from deep_cnn.tasks.base import Task, make_task
-from deep_cnn.training.frozen_features import LARGEST_SHARE, Features, features_key, find_cut
+from deep_cnn.training.frozen_features import LARGEST_SHARE, Cut, Features, features_key, find_cut
 from deep_cnn.training.optim import optimizers
 from deep_cnn.training.optim.average import MovingAverage
 from deep_cnn.training.state import TrainingState
@@ -308,7 +308,7 @@ def build_network(
         config.batch_size,
         f" in {settings.pieces} pieces" if settings.pieces > 1 else "",
     )
-    model = model.to(run.device, dtype_of(settings.precision), memory_format=CHANNELS_LAST)
+    model = model.to(run.device, dtype_of(settings.precision)).to(memory_format=CHANNELS_LAST)
     if settings.precision == "bf16" and run.device.type == "cpu" and not settings.compile:
         fast_conv.use_matrix_products(model, amx=has_amx())
     return model, settings
@@ -370,43 +370,47 @@ def build_state(
     return state
 
 
-def parameter_groups(config: Config, model: nn.Module, head: list[str]) -> list[dict]:
-    lr = 1.0 if config.lr == "auto" else config.lr  # 1: until `settle_rate`
+def parameter_groups(config: Config, model: nn.Module, head: list[str]) -> list[dict[str, Any]]:
+    """The groups of the optimizer, with each one's rate and weight decay; see `optimizers.parameter_groups`."""
+    lr = 1.0 if isinstance(config.lr, str) else config.lr  # 1: until `settle_rate`
     backbone_lr, muon = config.backbone_lr, optimizers.optimizer_row(config.optimizer).orthogonal
     if backbone_lr is None:
         scratch = MUON_TURN if muon else lr
         backbone_lr = scratch if config.weights == "none" else scratch / 10
-    rates = {"lr": lr, "backbone_lr": backbone_lr, "weight_decay": config.weight_decay, "muon": muon}
+    rates: dict[str, Any] = {"lr": lr, "backbone_lr": backbone_lr, "weight_decay": config.weight_decay, "muon": muon}
     if isinstance(model, OwnTraining):
         rates["pace"] = model.pace
     return optimizers.parameter_groups(model, head, **rates)
 
 
-def open_features(trainer: "Trainer") -> Features | None:
-    """With a frozen backbone: its features, computed once. None, with the reason in the log, where each epoch needs it whole."""
+def open_features(trainer: "Trainer", feeds: dict[str, Feed]) -> Features | None:
+    """With a frozen backbone: its features, computed once. None, with the reason in the log, where each epoch needs it whole.
+
+    Args:
+        feeds: of the images that the features are made from, a feed for each split.
+    """
     config, settings, model, pre = trainer.config, trainer.settings, trainer.state.model, trainer.pre
     if config.freeze != "backbone" or config.unfreeze_epoch is not None:
         return None
     augmented = parse_augment(config.augment).changes_pixels
     frozen = [name for _, names in trainer.stages for name in names]
+    cut: Cut | str  # or why there is none
     if augmented and not config.views:
-        reason = f"--augment={config.augment} changes the images; --augment=none, or --views=10, would allow it"
+        cut = f"--augment={config.augment} changes the images; --augment=none, or --views=10, would allow it"
     elif config.mixup or config.cutmix:
-        reason = "--mixup and --cutmix blend images, not features"
+        cut = "--mixup and --cutmix blend images, not features"
     elif settings.precision == "fp64":
-        reason = "they are kept in float32, and --precision=fp64 asks for more"
+        cut = "they are kept in float32, and --precision=fp64 asks for more"
     else:
         cut = find_cut(model, trainer.head, frozen, pre.crop, trainer.autocast)
-        reason = f"of {config.model}: {cut}" if isinstance(cut, str) else None
-    if reason is None:
-        size, memory = (
-            4 * cut.width * sum(len(feed) for feed in trainer.feeds.values()),
-            memory_for_training(trainer.device),
-        )
-        if size > LARGEST_SHARE * memory:
-            reason = f"{readable(size)} of them are more than a quarter of the memory"
-    if reason is not None:
-        log.info("The frozen backbone runs in every epoch, its features cannot be kept: %s", reason)
+        if isinstance(cut, str):
+            cut = f"of {config.model}: {cut}"
+        elif (size := 4 * cut.width * sum(map(len, feeds.values()))) > LARGEST_SHARE * memory_for_training(
+            trainer.device
+        ):
+            cut = f"{readable(size)} of them are more than a quarter of the memory"
+    if isinstance(cut, str):
+        log.info("The frozen backbone runs in every epoch, its features cannot be kept: %s", cut)
         return None
     pixels, views = trainer.dataset.pixels, config.views if augmented else 0
     facts = {name: str(value) for name, value in asdict(settings).items() if name not in ("compile", "pieces")}
@@ -417,7 +421,7 @@ def open_features(trainer: "Trainer") -> Features | None:
     features = Features(
         model,
         cut,
-        trainer.feeds,
+        feeds,
         eval_batch=settings.eval_batch,
         autocast=trainer.autocast,
         views=views,

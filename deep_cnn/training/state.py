@@ -44,6 +44,7 @@ class Progress:
         return better
 
     def next_epoch(self, epochs: int, patience: int) -> None:
+        """Go on to the next epoch, or be finished: after --epochs, or after --patience epochs without a better one."""
         self.finished = self.epoch + 1 >= epochs or (0 < patience <= self.epochs_without_better)
         self.epoch, self.step, self.train_seconds, self.told = self.epoch + 1, 0, 0.0, (0.0, 0.0)
 

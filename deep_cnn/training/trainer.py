@@ -4,8 +4,9 @@ import contextlib
 import logging
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from deep_cnn.config.identity import command_line, run_identity, versions
 from deep_cnn.config.schema import Config
 from deep_cnn.data.augment.steps import parse_augment
 from deep_cnn.data.dataset import Dataset, eval_feed, open_feeds
-from deep_cnn.data.feed import Batch, Feed, ShardSpec, steps_per_epoch
+from deep_cnn.data.feed import Batch, BatchSource, ShardSpec, steps_per_epoch
 from deep_cnn.data.split import save_splits
 from deep_cnn.inference.evaluate import collect, flat_scores, held_out, with_views
 from deep_cnn.inference.tta import Averaged
@@ -137,21 +138,21 @@ class Trainer:
         self.state = setup.build_state(run, model, self.head, self.settings, saved.state)
         self.profile = profiling.Profile(self.device, run.began) if self.config.profile else profiling.SILENT
         targets = encoded(task, dataset.index, self.dtype)
-        where = {"device": self.device, "dtype": self.dtype, "workers": run.workers, "timer": self.profile.cuda_timer}
+        where: dict[str, Any] = {"device": self.device, "dtype": self.dtype, "workers": run.workers}
+        where["timer"] = self.profile.cuda_timer
         rarity = None
         if self.config.oversample or self.config.class_weights:
             rarity = task.rarity(dataset.index.targets, dataset.splits.train)
-        self.feeds = open_feeds(self.config, dataset, targets, rarity, **where)
-        self.features = setup.open_features(self)
-        if self.features:
-            self.feeds = self.features.feeds
-        elif self.settings.compile:
+        feeds = open_feeds(self.config, dataset, targets, rarity, **where)
+        self.features = setup.open_features(self, feeds)
+        self.feeds: Mapping[str, BatchSource] = self.features.feeds if self.features else feeds
+        if self.settings.compile and not self.features:
             model.compile(dynamic=False)  # the last batch gets its own kernels; one set for any size is slower for all
         self.schedule = make_schedule(self.config.schedule, self.steps * self.config.epochs, self.config.warmup)
         self.gradients = GradientSync()
         self.losses = LossWatch(dataset.index.paths, self.device)
         self.mixer = Mixer(self.config.mixup, self.config.cutmix)
-        self.opened_feeds: list[Feed] = list(self.feeds.values())
+        self.opened_feeds: list[BatchSource] = list(self.feeds.values())
         self.checkpoints: Checkpointer
         self.log: EpochLog
 
@@ -170,7 +171,7 @@ class Trainer:
             except Interrupted:
                 self.checkpoints.check()
                 raise
-            self.log.epoch(self.state, row, lambda outputs=outputs: self.examples("validation", outputs))
+            self.log.epoch(self.state, row, partial(self.examples, "validation", outputs))
             if self.hooks.after_epoch is not None:
                 self.after_epoch(row)
             self.checkpoints.after_epoch(short=self.features is not None and not progress.finished)
@@ -244,10 +245,12 @@ class Trainer:
         self.close(result)
         return result
 
-    def end_without_test(self) -> None:
+    def end_without_test(self) -> Result | None:
+        """End the run where there is no test set: None, in place of a result."""
         with self.ending():
             pass
         self.close(None)
+        return None
 
     @contextlib.contextmanager
     def ending(self) -> Iterator[None]:
@@ -261,11 +264,12 @@ class Trainer:
             raise
 
     @main_process
-    def write_test(self, outputs: np.ndarray, views: np.ndarray | None, best_epoch: int) -> Result:
+    def write_test(self, outputs: np.ndarray | None, views: np.ndarray | None, best_epoch: int) -> Result:
         """test.json, predictions_test.csv, the figures and the console's lines, from raw outputs float32 (n, K).
 
         views: the outputs with --tta, or None. best_epoch: whose weights were tested.
         """
+        assert outputs is not None, "rank 0 has them"
         files, config, progress = self.run.files, self.config, self.state.progress
         split = (self.task, self.dataset.index, self.dataset.splits.test)
         result = held_out(*split, outputs, "test", config.seed) | {"best_epoch": best_epoch}
@@ -435,11 +439,13 @@ class Trainer:
             return None
         return self._collect(Averaged(self.state.selected, self.config.tta), self.image_feed(split), "Views", between)
 
-    def _collect(self, network: nn.Module, feed: Feed, title: str, between: Callable[[], None]) -> np.ndarray | None:
+    def _collect(
+        self, network: nn.Module, feed: BatchSource, title: str, between: Callable[[], None]
+    ) -> np.ndarray | None:
         broadcast_buffers(network)
         return collect(network, feed, self.settings.eval_batch, self.autocast, title, between)
 
-    def image_feed(self, split: str) -> Feed:
+    def image_feed(self, split: str) -> BatchSource:
         """A split's images, also where the feeds are made of features."""
         if not self.features:
             return self.feeds[split]

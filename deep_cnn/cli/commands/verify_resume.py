@@ -1,6 +1,7 @@
 """python -m deep_cnn verify_resume [train flags]: is a killed run's result that of an unbroken one, on this machine?"""
 
 from dataclasses import dataclass
+from typing import Any
 
 from deep_cnn.config.fields import flag
 from deep_cnn.config.schema import Config
@@ -25,7 +26,7 @@ def main(options: Options) -> int:
 
     console.console_only()
     here = this_rank()
-    if here.count > here.local_count:
+    if here.world_size > here.local_world_size:
         raise ConfigError("verify_resume: works on one machine; start it with torchrun --standalone")
     with distributed.process_group():  # the first of them starts as many anew, again and again
         return distributed.main_process(verified)(options, here.world_size)
@@ -45,7 +46,7 @@ def verified(options: Options, count: int) -> int:
         print("Adding --deterministic: on a GPU only this gives bit-identical results")
         config = replace(config, deterministic=True)
     folder = dataset.data_dir(config)
-    places = {"data_dir": str(folder.resolve())}
+    places: dict[str, Any] = {"data_dir": str(folder.resolve())}
     for name in ("metadata", "weights"):
         value = getattr(config, name)
         if value and value not in ("pretrained", "none") and "://" not in value:

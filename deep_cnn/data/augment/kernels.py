@@ -12,7 +12,7 @@ from torch.nn.functional import grid_sample, pad
 LUMA = (0.2989, 0.587, 0.114)  # ITU-R 601, as torchvision's rgb_to_grayscale
 
 
-def per_sample(values: np.ndarray, images: torch.Tensor, dtype=torch.float32) -> torch.Tensor:
+def per_sample(values: np.ndarray, images: torch.Tensor, dtype: torch.dtype = torch.float32) -> torch.Tensor:
     """(B,) numbers -> (B, 1, 1, 1) on the device of the images."""
     return torch.as_tensor(values).to(dtype).to(images.device, non_blocking=True).view(-1, 1, 1, 1)
 
@@ -23,6 +23,7 @@ def to_uint8(values: torch.Tensor) -> torch.Tensor:
 
 
 def flip(images: torch.Tensor, chosen: np.ndarray, dim: int) -> torch.Tensor:
+    """Mirror the chosen images, bool (B,). dim: -1 left-right, -2 upside down."""
     return torch.where(per_sample(chosen, images, torch.bool), images.flip(dim), images)
 
 
@@ -60,7 +61,9 @@ def _keys_cubic(x: torch.Tensor, a: float = -0.5) -> torch.Tensor:
     return torch.where(x < 1, near, torch.where(x < 2, far, torch.zeros_like(x)))
 
 
-def _resampling(start: np.ndarray, length: np.ndarray, source: int, target: int, interpolation: str, device):
+def _resampling(
+    start: np.ndarray, length: np.ndarray, source: int, target: int, interpolation: str, device: torch.device
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Antialiased resampling of [start, start + length) to `target` pixels, as matrices of integers.
 
     torch resizes uint8 images with 16-bit fixed-point weights, one dimension at a time. The same integers are used here,
@@ -93,7 +96,13 @@ def _resampling(start: np.ndarray, length: np.ndarray, source: int, target: int,
 
 
 def resized_crop(
-    images: torch.Tensor, top, left, height, width, side: int, interpolation: str = "bilinear"
+    images: torch.Tensor,
+    top: np.ndarray,
+    left: np.ndarray,
+    height: np.ndarray,
+    width: np.ndarray,
+    side: int,
+    interpolation: str = "bilinear",
 ) -> torch.Tensor:
     """Cut (height, width) at (top, left) from each image and resize it to (side, side), antialiased.
 
@@ -141,7 +150,12 @@ def rotation(degrees: np.ndarray) -> np.ndarray:
     return np.stack([np.cos(t), -np.sin(t), zero, np.sin(t), np.cos(t), zero], axis=-1).reshape(-1, 2, 3)
 
 
-def shear_and_shift(shear_x=0.0, shear_y=0.0, shift_x=0.0, shift_y=0.0) -> np.ndarray:
+def shear_and_shift(
+    shear_x: np.ndarray | float = 0.0,
+    shear_y: np.ndarray | float = 0.0,
+    shift_x: np.ndarray | float = 0.0,
+    shift_y: np.ndarray | float = 0.0,
+) -> np.ndarray:
     """Matrices (B, 2, 3) for `affine`; shears are tangents, shifts are pixels."""
     parts = np.broadcast_arrays(1.0, np.asarray(shear_x), -np.asarray(shift_x), shear_y, 1.0, -np.asarray(shift_y))
     return np.stack(parts, axis=-1).astype(np.float64).reshape(-1, 2, 3)
@@ -162,14 +176,17 @@ def _blend(images: torch.Tensor, other: torch.Tensor, factor: np.ndarray) -> tor
 
 
 def adjust_brightness(images: torch.Tensor, factor: np.ndarray) -> torch.Tensor:
+    """Multiply by a factor (B,): 0 is black, 1 the image."""
     return to_uint8(images * per_sample(factor, images))
 
 
 def adjust_contrast(images: torch.Tensor, factor: np.ndarray) -> torch.Tensor:
+    """Blend with the image's mean brightness by a factor (B,): 0 is even grey, 1 the image."""
     return _blend(images, grey(images).mean((1, 2, 3), keepdim=True), factor)
 
 
 def adjust_saturation(images: torch.Tensor, factor: np.ndarray) -> torch.Tensor:
+    """Blend with the image in grey by a factor (B,): 0 is grey, 1 the image."""
     return _blend(images, grey(images), factor)
 
 
@@ -196,11 +213,18 @@ def solarize(images: torch.Tensor, threshold: np.ndarray) -> torch.Tensor:
     return torch.where(images >= per_sample(threshold, images), 255 - images, images)
 
 
-def erase(images: torch.Tensor, top, left, height, width, colour: tuple[int, int, int]) -> torch.Tensor:
-    """Fill a box of each image with one colour; a box of height 0 changes nothing."""
+def erase(
+    images: torch.Tensor,
+    top: np.ndarray,
+    left: np.ndarray,
+    height: np.ndarray,
+    width: np.ndarray,
+    colour: tuple[int, ...],
+) -> torch.Tensor:
+    """Fill a box of each image, (B,) each, with one colour; a box of height 0 changes nothing."""
     rows = torch.arange(images.shape[-2], device=images.device)[:, None]
     columns = torch.arange(images.shape[-1], device=images.device)
-    top, left, height, width = (per_sample(v, images, torch.int64) for v in (top, left, height, width))
-    inside = (rows >= top) & (rows < top + height) & (columns >= left) & (columns < left + width)  # (B, 1, H, W)
+    y, x, h, w = (per_sample(v, images, torch.int64) for v in (top, left, height, width))
+    inside = (rows >= y) & (rows < y + h) & (columns >= x) & (columns < x + w)  # (B, 1, H, W)
     fill = torch.tensor(colour, dtype=torch.uint8).to(images.device, non_blocking=True).view(3, 1, 1)
     return torch.where(inside, fill, images)

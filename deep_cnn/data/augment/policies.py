@@ -5,14 +5,18 @@ strength) pairs; an operation has two forms, one image by torchvision's own func
 """
 
 import math
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as F
 
-from deep_cnn.data.augment import kernels as kernels
+from deep_cnn.data.augment import kernels
+
+Ranges = dict[str, tuple[float, float]]  # of strength, by operation
 
 
 def affine_mode(interpolation: str) -> InterpolationMode:
@@ -20,24 +24,34 @@ def affine_mode(interpolation: str) -> InterpolationMode:
     return InterpolationMode.NEAREST if interpolation == "nearest" else InterpolationMode.BILINEAR
 
 
-def _affine(image, interpolation, shear=(0.0, 0.0), shift=(0, 0), center=None):
+def _affine(
+    image: torch.Tensor,
+    interpolation: str,
+    shear: tuple[float, float] = (0.0, 0.0),
+    shift: tuple[int, int] = (0, 0),
+    center: list[float] | None = None,
+) -> torch.Tensor:
     degrees = [math.degrees(math.atan(s)) for s in shear]
     return F.affine(image, 0.0, list(shift), 1.0, degrees, interpolation=affine_mode(interpolation), center=center)
 
 
-def _shear(images, interpolation, x=0.0, y=0.0):
+def _shear(
+    images: torch.Tensor, interpolation: str, x: np.ndarray | float = 0.0, y: np.ndarray | float = 0.0
+) -> torch.Tensor:
     """About the upper left corner, as in the papers' code."""
     half_height, half_width = images.shape[-2] / 2, images.shape[-1] / 2
     matrices = kernels.shear_and_shift(x, y, -x * half_height, -y * half_width)
     return kernels.affine(images, matrices, interpolation)
 
 
-def _shift(images, interpolation, x=0.0, y=0.0):
+def _shift(
+    images: torch.Tensor, interpolation: str, x: np.ndarray | float = 0.0, y: np.ndarray | float = 0.0
+) -> torch.Tensor:
     return kernels.affine(images, kernels.shear_and_shift(shift_x=np.trunc(x), shift_y=np.trunc(y)), interpolation)
 
 
 # name: (one image, strength m: float, mode) -> image  |  (images (B, ...), strengths m: (B,), mode) -> images
-OPERATIONS = {
+OPERATIONS: dict[str, tuple[Callable[..., torch.Tensor], Callable[..., torch.Tensor]]] = {
     "Identity": (lambda image, m, mode: image, lambda images, m, mode: images),
     "ShearX": (
         lambda image, m, mode: _affine(image, mode, shear=(m, 0.0), center=[0, 0]),
@@ -91,7 +105,7 @@ NAMES = tuple(OPERATIONS)
 SIGNED = {"ShearX", "ShearY", "TranslateX", "TranslateY", "Rotate", "Brightness", "Color", "Contrast", "Sharpness"}
 
 # strength at the lowest and the highest setting; translations of the second in shares of the side
-WIDE = {  # TrivialAugment, Müller and Hutter 2021, "wide"
+WIDE: Ranges = {  # TrivialAugment, Müller and Hutter 2021, "wide"
     "Identity": (0, 0),
     "ShearX": (0, 0.99),
     "ShearY": (0, 0.99),
@@ -107,7 +121,7 @@ WIDE = {  # TrivialAugment, Müller and Hutter 2021, "wide"
     "AutoContrast": (0, 0),
     "Equalize": (0, 0),
 }
-NARROW = {  # AutoAugment, Cubuk et al. 2018, and RandAugment, Cubuk et al. 2019
+NARROW: Ranges = {  # AutoAugment, Cubuk et al. 2018, and RandAugment, Cubuk et al. 2019
     "Identity": (0, 0),
     "ShearX": (0, 0.3),
     "ShearY": (0, 0.3),
@@ -146,7 +160,7 @@ AUTO_PAIRS = [
 ]
 
 
-def strength(name: str, setting: np.ndarray, bins: int, ranges: dict, side: int) -> np.ndarray:
+def strength(name: str, setting: np.ndarray, bins: int, ranges: Ranges, side: int) -> np.ndarray:
     """Strength of an operation at one of `bins` settings, without its sign."""
     low, high = ranges[name]
     value = low + (high - low) * np.asarray(setting) / (bins - 1)
@@ -158,17 +172,19 @@ def strength(name: str, setting: np.ndarray, bins: int, ranges: dict, side: int)
 
 @dataclass(frozen=True)
 class Policy:
-    """`count` operations in a row. Parameters of a sample: (operation, strength) for each of them."""
+    """`slots` operations in a row, a `Step` otherwise. Parameters of a sample: (operation, strength) for each of them."""
 
     name: str  # "trivialaugment", "randaugment", "autoaugment"
     crops = False
 
     @property
     def slots(self) -> int:
+        """How many operations change a sample."""
         return 1 if self.name == "trivialaugment" else 2
 
     @property
     def draws(self) -> int:
+        """Uniform numbers that a sample needs: which pair, and for each slot which operation, its sign and its strength."""
         return 1 + 3 * self.slots
 
     def parameters(self, u: np.ndarray, side: int, crop: int) -> np.ndarray:
@@ -188,13 +204,15 @@ class Policy:
                 columns += [codes, _signed(codes, setting, sign, 31, ranges, side)]
         return np.stack(columns, axis=1).astype(np.float64)
 
-    def one(self, image: torch.Tensor, row: list[float], crop: int, interpolation: str) -> torch.Tensor:
+    def one(self, image: torch.Tensor, row: list[Any], crop: int, interpolation: str) -> torch.Tensor:
+        """Change an image, uint8 (3, R, R); row: its parameters."""
         image = image.contiguous()  # planar: AutoContrast takes 0.15 ms instead of 1.1, no operation takes longer
         for code, m in zip(row[0::2], row[1::2], strict=True):
             image = OPERATIONS[NAMES[int(code)]][0](image, m, interpolation)
         return image
 
     def batch(self, images: torch.Tensor, rows: np.ndarray, crop: int, interpolation: str) -> torch.Tensor:
+        """Change a batch on its own device, uint8 (B, 3, R, R); rows: the parameters (B, 2 * slots)."""
         images = images.clone()
         for slot in range(self.slots):
             codes, m = rows[:, 2 * slot].astype(int), rows[:, 2 * slot + 1]
@@ -205,11 +223,13 @@ class Policy:
         return images
 
 
-def _codes(names) -> np.ndarray:
+def _codes(names: Iterable[str]) -> np.ndarray:
     return np.array([NAMES.index(name) for name in names])
 
 
-def _signed(codes, setting, sign, bins, ranges, side) -> np.ndarray:
+def _signed(
+    codes: np.ndarray, setting: np.ndarray, sign: np.ndarray, bins: int, ranges: Ranges, side: int
+) -> np.ndarray:
     result = np.zeros(len(codes))
     for code in np.unique(codes):
         name, members = NAMES[code], codes == code

@@ -2,11 +2,12 @@
 
 An augmentation is a chain of steps. Each step turns a sample's own uniform draws into parameters and has two forms:
 `one` changes an image by torchvision's uint8 functions (fastest on a CPU: 8,000 random resized crops a second on a core),
-`batch` changes a batch by the kernels of augment_kernels.py (for a GPU). Same parameters, same pixels within rounding.
+`batch` changes a batch by the kernels of kernels.py (for a GPU). Same parameters, same pixels within rounding.
 No generator is drawn from, so the result depends neither on a sample's neighbours nor on the thread that makes it.
 """
 
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -15,8 +16,8 @@ from torchvision.transforms.v2 import functional as F
 
 from deep_cnn.config.fields import wrong
 from deep_cnn.config.registries import AUGMENTATION_PRESETS, AUGMENTATIONS, resolve
-from deep_cnn.data.augment import kernels as kernels
-from deep_cnn.data.augment.policies import affine_mode
+from deep_cnn.data.augment import kernels
+from deep_cnn.data.augment.policies import Policy, affine_mode
 from deep_cnn.data.preprocess import IMAGENET_MEAN
 from deep_cnn.runtime.errors import nearest
 from deep_cnn.runtime.rng import draws
@@ -45,31 +46,51 @@ def _boxes(u: np.ndarray, side: int, area: tuple[float, float], ratio: tuple[flo
     return np.concatenate([corner, size], 1).astype(np.int64)
 
 
+class Step:
+    """One random change. draws: uniform numbers that a sample needs; crops: whether the side becomes the crop size."""
+
+    draws: ClassVar[int]
+    crops: ClassVar[bool]
+
+    def parameters(self, u: np.ndarray, side: int, crop: int) -> np.ndarray:
+        """The parameters (B, k) of a batch, from its draws (B, draws), for images of a side R and a crop size S in pixels."""
+        raise NotImplementedError
+
+    def one(self, image: torch.Tensor, row: list[Any], crop: int, interpolation: str) -> torch.Tensor:
+        """Change an image, uint8 (3, R, R) -> (3, R, R) or (3, S, S); row: its parameters."""
+        raise NotImplementedError
+
+    def batch(self, images: torch.Tensor, rows: np.ndarray, crop: int, interpolation: str) -> torch.Tensor:
+        """Change a batch on its own device, uint8 (B, 3, R, R) -> (B, 3, R, R) or (B, 3, S, S); rows: the parameters."""
+        raise NotImplementedError
+
+
 @dataclass(frozen=True)
-class ResizedCrop:
+class ResizedCrop(Step):
     """A random part of the image, resized to the crop size. area: range in shares of the image."""
 
     area: tuple[float, float]
     draws = 2 * TRIES + 2
     crops = True
 
-    def parameters(self, u, side, crop):
+    def parameters(self, u: np.ndarray, side: int, crop: int) -> np.ndarray:
         boxes = _boxes(u, side, self.area, (3 / 4, 4 / 3))
         boxes[boxes[:, 2] == 0] = (0, 0, side, side)
         return boxes
 
-    def one(self, image, row, crop, interpolation):
+    def one(self, image: torch.Tensor, row: list[Any], crop: int, interpolation: str) -> torch.Tensor:
         top, left, height, width = row
         # copied to (h, w, 3) memory first: 88 microseconds for 180 x 190 to 224, against 146 for the view
         part = image[:, top : top + height, left : left + width].permute(1, 2, 0).contiguous().permute(2, 0, 1)
         return F.resize(part, [crop, crop], interpolation=InterpolationMode(interpolation), antialias=True)
 
-    def batch(self, images, rows, crop, interpolation):
-        return kernels.resized_crop(images, *rows.T, crop, interpolation)
+    def batch(self, images: torch.Tensor, rows: np.ndarray, crop: int, interpolation: str) -> torch.Tensor:
+        top, left, height, width = rows.T
+        return kernels.resized_crop(images, top, left, height, width, crop, interpolation)
 
 
 @dataclass(frozen=True)
-class ShiftedCrop:
+class ShiftedCrop(Step):
     """Pad all sides, cut at a random place. share: of the crop size, 1/share is padded; mode: what with."""
 
     share: int
@@ -77,31 +98,32 @@ class ShiftedCrop:
     draws = 2
     crops = True
 
-    def parameters(self, u, side, crop):
+    def parameters(self, u: np.ndarray, side: int, crop: int) -> np.ndarray:
         return np.floor(u * (side + 2 * (crop // self.share) - crop + 1)).astype(np.int64)
 
-    def one(self, image, row, crop, interpolation):
+    def one(self, image: torch.Tensor, row: list[Any], crop: int, interpolation: str) -> torch.Tensor:
         return F.crop(F.pad(image, [crop // self.share] * 4, padding_mode=self.mode), *row, crop, crop)
 
-    def batch(self, images, rows, crop, interpolation):
-        return kernels.shifted_crop(images, *rows.T, crop, crop // self.share, self.mode)
+    def batch(self, images: torch.Tensor, rows: np.ndarray, crop: int, interpolation: str) -> torch.Tensor:
+        top, left = rows.T
+        return kernels.shifted_crop(images, top, left, crop, crop // self.share, self.mode)
 
 
 @dataclass(frozen=True)
-class Flip:
+class Flip(Step):
     """Mirror half of the samples. dim: -1 left-right, -2 upside down."""
 
     dim: int
     draws = 1
     crops = False
 
-    def parameters(self, u, side, crop):
+    def parameters(self, u: np.ndarray, side: int, crop: int) -> np.ndarray:
         return u < 0.5
 
-    def one(self, image, row, crop, interpolation):
+    def one(self, image: torch.Tensor, row: list[Any], crop: int, interpolation: str) -> torch.Tensor:
         return image.flip(self.dim) if row[0] else image
 
-    def batch(self, images, rows, crop, interpolation):
+    def batch(self, images: torch.Tensor, rows: np.ndarray, crop: int, interpolation: str) -> torch.Tensor:
         return kernels.flip(images, rows[:, 0], self.dim)
 
 
@@ -114,65 +136,67 @@ class AlternatingFlip(Flip):
 
     draws = 0  # that change from epoch to epoch
 
-    def plan(self, seed, epoch, indices):
+    def plan(self, seed: int, epoch: int, indices: np.ndarray) -> np.ndarray:
+        """Whether each sample, by its number (B,), is mirrored in an epoch: bool (B, 1)."""
         first = draws(seed, "alternating flip", 0, indices, 1) < 0.5
         return first ^ (epoch % 2 == 1)
 
 
 @dataclass(frozen=True)
-class Rotation:
+class Rotation(Step):
     """Turn by up to `degrees` either way; black corners unless a crop follows."""
 
     degrees: float
     draws = 1
     crops = False
 
-    def parameters(self, u, side, crop):
+    def parameters(self, u: np.ndarray, side: int, crop: int) -> np.ndarray:
         return (2 * u - 1) * self.degrees
 
-    def one(self, image, row, crop, interpolation):
+    def one(self, image: torch.Tensor, row: list[Any], crop: int, interpolation: str) -> torch.Tensor:
         return F.rotate(image, row[0], interpolation=affine_mode(interpolation))
 
-    def batch(self, images, rows, crop, interpolation):
+    def batch(self, images: torch.Tensor, rows: np.ndarray, crop: int, interpolation: str) -> torch.Tensor:
         return kernels.affine(images, kernels.rotation(rows[:, 0]), interpolation)
 
 
 @dataclass(frozen=True)
-class Colour:
+class Colour(Step):
     """Brightness, contrast and saturation, each by a factor between 1 - amount and 1 + amount."""
 
     amount: float
     draws = 3
     crops = False
 
-    def parameters(self, u, side, crop):
+    def parameters(self, u: np.ndarray, side: int, crop: int) -> np.ndarray:
         return 1 + (2 * u - 1) * self.amount
 
-    def one(self, image, row, crop, interpolation):
+    def one(self, image: torch.Tensor, row: list[Any], crop: int, interpolation: str) -> torch.Tensor:
         brightness, contrast, saturation = row
         image = F.adjust_brightness(image.contiguous(), brightness)  # planar: a sixth faster, the copy included
         return F.adjust_saturation(F.adjust_contrast(image, contrast), saturation)
 
-    def batch(self, images, rows, crop, interpolation):
+    def batch(self, images: torch.Tensor, rows: np.ndarray, crop: int, interpolation: str) -> torch.Tensor:
         images = kernels.adjust_contrast(kernels.adjust_brightness(images, rows[:, 0]), rows[:, 1])
         return kernels.adjust_saturation(images, rows[:, 2])
 
 
 @dataclass(frozen=True)
-class _Erase:
+class _Erase(Step):
     """Grey boxes. Parameters: top, left, height, width; height 0 for none."""
 
     crops = False
 
-    def one(self, image, row, crop, interpolation):
+    def one(self, image: torch.Tensor, row: list[Any], crop: int, interpolation: str) -> torch.Tensor:
         top, left, height, width = row
         if height == 0:
             return image
         fill = torch.tensor(GREY, dtype=torch.uint8).view(3, 1, 1)
         return F.erase(image, top, left, height, width, fill)
 
-    def batch(self, images, rows, crop, interpolation):
-        return kernels.erase(images, *rows.T, GREY)
+    def batch(self, images: torch.Tensor, rows: np.ndarray, crop: int, interpolation: str) -> torch.Tensor:
+        top, left, height, width = rows.T
+        return kernels.erase(images, top, left, height, width, GREY)
 
 
 @dataclass(frozen=True)
@@ -182,7 +206,7 @@ class Erasing(_Erase):
     chance: float
     draws = 2 * TRIES + 3
 
-    def parameters(self, u, side, crop):
+    def parameters(self, u: np.ndarray, side: int, crop: int) -> np.ndarray:
         boxes = _boxes(u[:, 1:], side, (0.02, 0.33), (0.3, 3.3))
         boxes[u[:, 0] >= self.chance] = 0
         return boxes
@@ -194,14 +218,14 @@ class Cutout(_Erase):
 
     draws = 2
 
-    def parameters(self, u, side, crop):
+    def parameters(self, u: np.ndarray, side: int, crop: int) -> np.ndarray:
         start = np.floor(u * side).astype(np.int64) - side // 4
         stop = np.minimum(start + side // 2, side)
         start = np.maximum(start, 0)
         return np.concatenate([start, stop - start], 1)
 
 
-STEPS = {name: resolve(row.code)(*row.arguments) for name, row in AUGMENTATIONS.items()}
+STEPS: dict[str, Step | Policy] = {name: resolve(row.code)(*row.arguments) for name, row in AUGMENTATIONS.items()}
 
 
 def augment_names() -> list[str]:
@@ -241,7 +265,7 @@ class Augmentation:
     """A chain of steps from the canonical image (R, R) to the network's input (S, S); a centre crop where none crops."""
 
     spec: str
-    steps: tuple
+    steps: tuple[Step | Policy, ...]
     small_epochs: int = 0
 
     @property
@@ -295,13 +319,21 @@ class Augmentation:
             out[b].copy_(_shrunk(center_crop(image, crop), side))
         return out
 
-    def one(self, image: torch.Tensor, crop: int, seed: int, epoch: int, index: int, interpolation: str = "bilinear"):
+    def one(
+        self, image: torch.Tensor, crop: int, seed: int, epoch: int, index: int, interpolation: str = "bilinear"
+    ) -> torch.Tensor:
         """One image, uint8 (3, R, R) -> (3, S, S): `each` for a single sample."""
         return self.each(image[None], crop, seed, epoch, np.array([index]), interpolation)[0]
 
     @torch.no_grad()
     def batch(
-        self, images: torch.Tensor, crop: int, seed: int, epoch: int, indices: np.ndarray, interpolation="bilinear"
+        self,
+        images: torch.Tensor,
+        crop: int,
+        seed: int,
+        epoch: int,
+        indices: np.ndarray,
+        interpolation: str = "bilinear",
     ) -> torch.Tensor:
         """Augment a batch at once on its own device: uint8 (B, 3, R, R) -> (B, 3, S, S), as `each` within rounding."""
         for step, rows in zip(self.steps, self.plan(images.shape[-1], crop, seed, epoch, indices), strict=True):

@@ -13,7 +13,7 @@ from deep_cnn.data.augment.steps import center_crop
 from deep_cnn.data.decode import decode
 from deep_cnn.data.normalise import Normaliser
 from deep_cnn.inference.explain import sanity, sheet
-from deep_cnn.inference.explain.maps import find_layer, signed_maps
+from deep_cnn.inference.explain.maps import Layer, find_layer, signed_maps
 from deep_cnn.inference.explain.sheet import Explained
 from deep_cnn.inference.load import FinishedRun, TrainedNetwork
 from deep_cnn.inference.predict.inputs import images_from_list
@@ -80,10 +80,11 @@ def explain(
     sets = {name: [task.names.index(name)] * len(images) for name in (wanted or (task.names if both else ()))}
     if not sets:
         sets = {"predicted": chosen.decoded.argmax(1).tolist()}
-    pictures, first_maps = [], None
+    pictures: list[dict[str, str]] = []
     for name, outputs in sets.items():
         maps = in_micro_batches(network, layer, images, outputs)
-        first_maps = (outputs, maps) if first_maps is None else first_maps
+        if not pictures:
+            first_outputs, first_maps = outputs, maps
         found = [
             Explained(
                 file,
@@ -103,9 +104,8 @@ def explain(
         path = folder / (f"contact_sheet_{_plain(name)}.png" if len(sets) > 1 else "contact_sheet.png")
         sheet.contact_sheet(found, path, f"{title}: what raises {'and lowers ' if both else ''}{_words(name)}")
         pictures.append({"file": path.name, "caption": f"Grad-CAM, {title}: {_words(name)}"})
-    outputs, maps = first_maps
     some = slice(0, 16)  # enough for a mean; the network is made random stage by stage
-    checked, _ = sanity.cascade(network.model, network.spec, layer, images[some], outputs[some], maps[some])
+    checked, _ = sanity.cascade(network.model, network.spec, layer, images[some], first_outputs[some], first_maps[some])
     sheet.sanity_figure(checked.stages, checked.correlations, folder / "sanity.png")
     log.info(checked.line())
     pictures.append({"file": "sanity.png", "caption": checked.line()})
@@ -121,7 +121,7 @@ def explain(
 
 
 def in_micro_batches(
-    network: TrainedNetwork, layer, images: torch.Tensor, outputs: list[int], rows: int = 16
+    network: TrainedNetwork, layer: Layer, images: torch.Tensor, outputs: list[int], rows: int = 16
 ) -> torch.Tensor:
     """`signed_maps` of any number of images: the gradients of 16 at a time fit in memory."""
     starts = range(0, len(images), rows)
@@ -129,6 +129,7 @@ def in_micro_batches(
 
 
 def caption(said: str, truth: str) -> str:
+    """What the network says of an image, and what is true, if known."""
     return said + (f" (true: {truth})" if truth else "")
 
 

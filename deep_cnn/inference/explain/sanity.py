@@ -26,9 +26,11 @@ class Sanity:
 
     @property
     def passed(self) -> bool:
+        """Whether the maps of the wholly random network are others."""
         return self.correlations[-1] < ALIKE
 
     def line(self) -> str:
+        """The result in a sentence."""
         verdict = "the maps do depend on the weights" if self.passed else "do NOT trust these maps"
         return (
             f"Sanity check (Adebayo et al.): maps of the network with random weights correlate by "

@@ -45,6 +45,7 @@ def overlays(one: Explained) -> dict[str, np.ndarray]:
 
 
 def save_image(pixels: np.ndarray, path: Path) -> None:
+    """Write uint8 (H, W, 3) as a PNG file."""
     with atomic_path(path) as temporary:
         Image.fromarray(pixels).save(temporary, format="png")
 

@@ -32,6 +32,7 @@ class Format:
 
 
 def write_onnx(model: nn.Module, example: Tensor, path: Path) -> None:
+    """Write ONNX with a batch of any size: input "images", output "outputs"."""
     quiet = logging.getLogger("torch.onnx")
     level = quiet.level
     quiet.setLevel(logging.ERROR)
@@ -48,10 +49,12 @@ def write_onnx(model: nn.Module, example: Tensor, path: Path) -> None:
             )
     finally:
         quiet.setLevel(level)
+    assert program is not None  # it is for dynamo=True
     program.save(path, external_data=False)  # one file, up to 2 GB
 
 
 def read_onnx(path: Path, model: nn.Module) -> Answer:
+    """Run it by ONNX Runtime, on the CPU."""
     import onnxruntime
 
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
@@ -60,16 +63,19 @@ def read_onnx(path: Path, model: nn.Module) -> Answer:
 
 
 def write_torchscript(model: nn.Module, example: Tensor, path: Path) -> None:
+    """Write what a trace of the example gives."""
     with warnings.catch_warnings(action="ignore"):  # that TorchScript is no longer developed: said in the help
         torch.jit.save(torch.jit.trace(model, example), path)
 
 
 def read_torchscript(path: Path, model: nn.Module) -> Answer:
+    """Run it by torch.jit."""
     with warnings.catch_warnings(action="ignore"):
         return torch.jit.load(path)
 
 
 def write_pt2(model: nn.Module, example: Tensor, path: Path) -> None:
+    """Write torch.export's program with a batch of any size."""
     with warnings.catch_warnings(action="ignore"):
         program = torch.export.export(model, (example,), dynamic_shapes=({0: torch.export.Dim("batch")},))
         with open(path, "wb") as file:  # by name, torch insists on the ending .pt2, which the temporary file lacks
@@ -77,10 +83,12 @@ def write_pt2(model: nn.Module, example: Tensor, path: Path) -> None:
 
 
 def read_pt2(path: Path, model: nn.Module) -> Answer:
+    """Run it by torch.export."""
     return torch.export.load(path).module()
 
 
 def write_safetensors(model: nn.Module, example: Tensor, path: Path) -> None:
+    """Write the weights alone, under the network's own names."""
     from safetensors.torch import save
 
     # save_file would give the file to its owner alone (mode 600), whatever the umask
@@ -122,5 +130,6 @@ def check_format(name: str, preprocessing: bool, output: str | None) -> Format:
 
 
 def write(chosen: Format, model: nn.Module, example: Tensor, path: Path) -> None:
+    """Write the network, atomically; example: inputs of more than one row."""
     with atomic_path(path) as temporary:
         chosen.write(model, example, temporary)

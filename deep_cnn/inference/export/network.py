@@ -13,6 +13,9 @@ from deep_cnn.tasks.base import Task
 class WithPreprocessing(nn.Module):
     """uint8 RGB (B, 3, R, R), canonical images -> probabilities, or scores in their units, float32 (B, K)."""
 
+    scale: Tensor  # buffers: `register_buffer` tells no type
+    shift: Tensor
+
     def __init__(self, trained: TrainedNetwork):
         super().__init__()
         self.model, self.activation = trained.model, trained.task.activation()
@@ -24,6 +27,7 @@ class WithPreprocessing(nn.Module):
         self.register_buffer("shift", scaling.shift.view(1, 3, 1, 1))
 
     def forward(self, images: Tensor) -> Tensor:
+        """Crop, normalise, compute, decode."""
         cropped = images[:, :, self.start : self.stop, self.start : self.stop]  # (B, 3, S, S)
         return self.activation(self.model(cropped.float() * self.scale + self.shift))  # (B, K)
 

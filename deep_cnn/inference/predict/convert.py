@@ -90,8 +90,8 @@ def _place(row: dict[str, str]) -> tuple[float, float] | None:
     parts = name_parts(row["file"])
     for latitude, longitude in ((row.get("latitude"), row.get("longitude")), parts[:2] if parts else (None, None)):
         try:
-            place = float(latitude), float(longitude)
-        except (TypeError, ValueError):
+            place = float(latitude or "nan"), float(longitude or "nan")
+        except ValueError:
             continue
         if math.isfinite(place[0]) and math.isfinite(place[1]):
             return place

@@ -16,6 +16,7 @@ import numpy as np
 from deep_cnn.config.registries import IMAGE_ENDINGS
 from deep_cnn.data.files import Paths, scan
 from deep_cnn.data.table import (
+    Lines,
     Matcher,
     TableReader,
     as_text,
@@ -66,12 +67,13 @@ class Search:
         )  # reads a folder when it is asked for
 
     def image_column(self, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str | None:
+        """The column whose cells in these rows name files of a folder, or None."""
         cells = dict(zip(columns, itertools.zip_longest(*rows, fillvalue=""), strict=False))
         texts = {name: [as_text(cell) for cell in column] for name, column in cells.items()}
         guesses = (guess_image_column(texts, self.matcher(folder)) for folder in self.folders)
         return next((column for column in guesses if column is not None), None)
 
-    def find(self, cells: Sequence[str], lines: Sequence[int], what: str) -> tuple[Path, list[str]] | None:
+    def find(self, cells: Sequence[str], lines: Lines, what: str) -> tuple[Path, list[str]] | None:
         """The first folder that has files of these names, and each cell's file there (the cell itself without one)."""
         for folder in self.folders:
             matcher = self.matcher(folder)
@@ -188,8 +190,8 @@ def image_column(
 
 def _number(row: list[str], column: int | None) -> float:
     try:
-        return float(row[column])
-    except (TypeError, IndexError, ValueError):
+        return math.nan if column is None else float(row[column])
+    except (IndexError, ValueError):
         return math.nan
 
 
@@ -243,7 +245,8 @@ def _collect(rows: Iterable[Row]) -> tuple[Paths, np.ndarray, np.ndarray, np.nda
 def _first_of_equals(paths: Paths, hashes: np.ndarray) -> np.ndarray:
     """The position of the first path that equals each one, int64 (M,)."""
     values, counts = np.unique(hashes, return_counts=True)
-    first, seen = np.arange(len(paths)), {}
+    first = np.arange(len(paths))
+    seen: dict[str, int] = {}
     for i in np.flatnonzero(np.isin(hashes, values[counts > 1])).tolist():  # these alone are compared letter by letter
         first[i] = seen.setdefault(paths[i], i)
     return first

@@ -2,7 +2,7 @@
 
 import logging
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from deep_cnn.config.fields import parse_duration
 from deep_cnn.inference.load import TrainedNetwork, given_folders, image_folders, open_networks
@@ -21,29 +21,13 @@ from deep_cnn.runtime.walltime import Deadline, time_limit
 log = logging.getLogger(__name__)
 
 
-class Asked(Protocol):
-    """What a table is made of: the flags of `cli/commands/predict.py`."""
-
-    run_name: str
-    checkpoint: tuple[str, ...]
-    images: str
-    image_column: str | None
-    top: str
-    tta: str
-    shard: str | None
-    root_dir: str
-    data_dir: str | None
-    device: str
-    precision: str
-    workers: str
-    max_time: str | None
-
-
-def run(asked: Asked, output: Path) -> dict[str, Any]:
+def run(asked: Any, output: Path) -> dict[str, Any]:
     """Predict the images of this shard into `output` (or its shard's file), from where an earlier start came to.
 
     Several processes each predict a part of the shard; of the whole list, the first one puts the parts together.
 
+    Args:
+        asked: the flags of `cli/commands/predict.py`; `images` is given.
     Returns:
         what the table's .json says: rows, failed, shard...
     Raises:

@@ -25,6 +25,7 @@ class RowMaker:
         self.places = places
 
     def columns(self) -> list[str]:
+        """Names of the columns, in the order of the cells of `rows`."""
         ood = ["distance", "unlike_training"] if self.has_ood else []
         where = ["latitude", "longitude"] if self.places else []
         return ["file", *self.task.columns(self.top), *self.task.uncertainty_columns(self.several), *ood, *where]
@@ -39,9 +40,11 @@ class RowMaker:
         unsure = self.task.uncertainty_cells(decoded).tolist()
         made = [[images.paths[p], *s, *u] for p, s, u in zip(positions.tolist(), said, unsure, strict=True)]
         if self.has_ood:
+            assert block.distances is not None
             for row, distance in zip(made, block.distances[keep].tolist(), strict=True):
                 row += [distance, distance > 1]
         if self.places:
+            assert images.places is not None
             for row, place in zip(made, images.places[positions].tolist(), strict=True):
                 row += [None if np.isnan(v) else v for v in place]
         return made, failures

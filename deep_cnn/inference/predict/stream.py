@@ -1,7 +1,7 @@
 """Images in, predictions out, block by block: memory does not grow with the number of images."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 
@@ -10,6 +10,7 @@ import torch
 
 from deep_cnn.data.decode import ADVICE
 from deep_cnn.data.feed import Feed, Pixels
+from deep_cnn.data.preprocess import Preprocessing
 from deep_cnn.inference.load import TrainedNetwork
 from deep_cnn.inference.predict.inputs import Images
 from deep_cnn.inference.tta import COUNTS, views
@@ -36,7 +37,7 @@ class Predicted:
 class TolerantPixels(Pixels):
     """An unreadable image becomes a black one, and its reason is noted; its row is never shown to anyone."""
 
-    def __init__(self, images: Images, pre):
+    def __init__(self, images: Images, pre: Preprocessing):
         super().__init__(images.root, images.paths, pre, cache=None)
         self.failures: dict[int, str] = {}
 
@@ -64,7 +65,7 @@ class _SameBatches:
         unused = torch.zeros(len(images.paths), dtype=torch.uint8)
         self.feed = Feed(self.pixels, positions, unused, device=first.device, dtype=weight.dtype, workers=workers)
 
-    def results(self) -> Iterator[tuple[np.ndarray, list[np.ndarray], list[np.ndarray]]]:
+    def results(self) -> Generator[tuple[np.ndarray, list[np.ndarray], list[np.ndarray]], None, None]:
         """Of each batch: positions (n,), decoded (n, K) of each network and view, distances (n,) of each network."""
         for batch in self.feed.eval_batches(self.rows):
             decoded, distances = [], []

@@ -21,7 +21,8 @@ class Dense(nn.Module):
         self.bn1, self.conv1 = nn.BatchNorm2d(inputs), conv(inputs, 4 * growth, 1)
         self.bn2, self.conv2 = nn.BatchNorm2d(4 * growth), conv(4 * growth, growth, 3)
 
-    def forward(self, x: Tensor) -> Tensor:  # (B, C, H, W) -> (B, growth + C, H, W)
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, growth + C, H, W)."""
         y = self.conv1(F.relu(self.bn1(x)))
         return torch.cat((self.conv2(F.relu(self.bn2(y))), x), 1)
 
@@ -34,7 +35,7 @@ class DenseNet(nn.Module):
         channels = 2 * growth
         self.conv1, self.body = conv(3, channels, 3), nn.Sequential()
         for number, depth in enumerate(depths):
-            layers = [Dense(channels + k * growth, growth) for k in range(depth)]
+            layers: list[nn.Module] = [Dense(channels + k * growth, growth) for k in range(depth)]
             channels += depth * growth
             if number + 1 < len(depths):  # a transition
                 layers += [nn.BatchNorm2d(channels), nn.ReLU(), conv(channels, channels // 2, 1), nn.AvgPool2d(2)]
@@ -45,6 +46,7 @@ class DenseNet(nn.Module):
         he_initialise(self)
 
     def forward(self, images: Tensor) -> Tensor:
+        """(B, 3, S, S) -> (B, outputs)."""
         x = F.relu(self.norm(self.body(self.conv1(images))))  # (B, C, S/8, S/8)
         return self.classifier(x.mean((2, 3)))
 

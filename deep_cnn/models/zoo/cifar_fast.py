@@ -28,12 +28,13 @@ class FastNorm(nn.BatchNorm2d):
         self.register_parameter("weight", None)
 
     def reset_parameters(self) -> None:
+        """Start at mean 0, variance 1 and bias 0."""
         self.reset_running_stats()
         nn.init.zeros_(self.bias)
 
 
 class Group(nn.Module):
-    """(B, inputs, S, S) -> (B, width, S // 2, S // 2): two 3x3 convolutions, the pooling straight behind the first."""
+    """Two 3x3 convolutions, the pooling straight behind the first."""
 
     def __init__(self, inputs: int, width: int):
         super().__init__()
@@ -43,6 +44,7 @@ class Group(nn.Module):
             nn.init.dirac_(layer.weight.data[: layer.in_channels])
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, inputs, S, S) -> (B, width, S // 2, S // 2)."""
         x = F.gelu(self.norm1(F.max_pool2d(self.conv1(x), 2)))
         return F.gelu(self.norm2(self.conv2(x)))
 
@@ -63,20 +65,25 @@ class CifarFast(OwnTraining):
         self.fc = nn.Linear(channels, outputs, bias=False)
 
     def forward(self, images: Tensor) -> Tensor:
+        """(B, 3, S, S) -> (B, outputs)."""
         x = self.body(F.gelu(self.whiten(images)))  # 32 pixels -> 31 -> 15 -> 7 -> 3
         x = F.max_pool2d(x, x.shape[-2:]).flatten(1)
         return self.fc(x / 9)  # outputs that begin small: with smoothed labels the loss has its least at small ones
 
     def start_from(self, images: Iterable[Tensor]) -> None:
+        """Make the first layer's filters, each with its negative, from blocks of training images."""
         filters = whitening_filters(images)
         with torch.no_grad():
             self.whiten.weight.copy_(torch.cat([filters, -filters]))
+            assert self.whiten.bias is not None
             self.whiten.bias.zero_()
 
     def still(self, epoch: int) -> list[str]:
+        """The filters of the first layer, and its bias from the epoch `whitening_epochs` on."""
         return ["whiten.weight"] if epoch < self.whitening_epochs else ["whiten.weight", "whiten.bias"]
 
     def pace(self, parameter: str) -> float:
+        """64 for the biases of the norms, 1 for all others."""
         return 64.0 if ".norm" in parameter else 1.0
 
 

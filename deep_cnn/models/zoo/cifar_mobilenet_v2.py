@@ -35,6 +35,7 @@ class Inverted(nn.Module):
             self.shortcut = nn.Identity() if inputs == outputs else projection
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, inputs, H, W) -> (B, outputs, H/stride, W/stride)."""
         y = F.relu(self.bn1(self.conv1(x)))
         y = F.relu(self.bn2(self.conv2(y)))
         y = self.bn3(self.conv3(y))
@@ -42,6 +43,8 @@ class Inverted(nn.Module):
 
 
 class MobileNetV2(nn.Module):
+    """MobileNetV2 with 3x3 kernels and strides for 32x32 images."""
+
     def __init__(self, outputs: int = 10):
         super().__init__()
         channels = 32
@@ -58,6 +61,7 @@ class MobileNetV2(nn.Module):
         he_initialise(self)
 
     def forward(self, images: Tensor) -> Tensor:
+        """(B, 3, S, S) -> (B, outputs)."""
         x = F.relu(self.bn1(self.conv1(images)))  # (B, 32, S, S)
         x = F.relu(self.bn2(self.conv2(self.body(x))))  # (B, 1280, S/8, S/8)
         return self.classifier(x.mean((2, 3)))

@@ -24,6 +24,7 @@ class PreActBasic(nn.Module):
         self.shortcut = conv(inputs, width, 1, stride) if stride != 1 or inputs != width else None
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, inputs, H, W) -> (B, width, H/stride, W/stride)."""
         y = F.relu(self.bn1(x))
         skip = x if self.shortcut is None else self.shortcut(y)
         return self.conv2(F.relu(self.bn2(self.conv1(y)))) + skip
@@ -42,6 +43,7 @@ class PreActBottleneck(nn.Module):
         self.shortcut = conv(inputs, 4 * width, 1, stride) if stride != 1 or inputs != 4 * width else None
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, inputs, H, W) -> (B, 4 * width, H/stride, W/stride)."""
         y = F.relu(self.bn1(x))
         skip = x if self.shortcut is None else self.shortcut(y)
         y = self.conv2(F.relu(self.bn2(self.conv1(y))))
@@ -51,7 +53,14 @@ class PreActBottleneck(nn.Module):
 class PreActResNet(nn.Module):
     """widths: channels of the stem, then of each layer; last_norm: a norm and ReLU behind the last block, as in the papers."""
 
-    def __init__(self, block, depths: tuple[int, ...], widths: tuple[int, ...], last_norm: bool, outputs: int = 10):
+    def __init__(
+        self,
+        block: type[PreActBasic] | type[PreActBottleneck],
+        depths: tuple[int, ...],
+        widths: tuple[int, ...],
+        last_norm: bool,
+        outputs: int = 10,
+    ):
         super().__init__()
         channels, *wide = widths
         self.conv1, self.body = conv(3, channels, 3), nn.Sequential()
@@ -66,6 +75,7 @@ class PreActResNet(nn.Module):
         he_initialise(self)
 
     def forward(self, images: Tensor) -> Tensor:
+        """(B, 3, S, S) -> (B, outputs)."""
         x = self.norm(self.body(self.conv1(images)))  # (B, C, S/8, S/8), S/4 with three layers
         return self.fc(x.mean((2, 3)))
 

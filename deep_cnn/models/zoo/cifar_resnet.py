@@ -6,6 +6,7 @@ He, Zhang, Ren and Sun, "Deep residual learning for image recognition", CVPR 201
 - ResNet20 to ResNet110: the paper's own for CIFAR-10 (section 4.2), with shortcuts that have no parameters (option A).
 """
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -31,6 +32,7 @@ class Basic(nn.Module):
         self.shortcut = shortcut
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, inputs, H, W) -> (B, width, H/stride, W/stride)."""
         y = F.relu(self.bn1(self.conv1(x)))
         return F.relu(self.bn2(self.conv2(y)) + self.shortcut(x))
 
@@ -48,6 +50,7 @@ class Bottleneck(nn.Module):
         self.shortcut = shortcut
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, inputs, H, W) -> (B, 4 * width, H/stride, W/stride)."""
         y = F.relu(self.bn1(self.conv1(x)))
         y = F.relu(self.bn2(self.conv2(y)))
         return F.relu(self.bn3(self.conv3(y)) + self.shortcut(x))
@@ -60,7 +63,8 @@ class Subsample(nn.Module):
         super().__init__()
         self.new, self.stride = outputs - inputs, stride
 
-    def forward(self, x: Tensor) -> Tensor:  # (B, C, H, W) -> (B, C + new, H/stride, W/stride)
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, C + new, H/stride, W/stride)."""
         return F.pad(x[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, 0, self.new))
 
 
@@ -70,9 +74,17 @@ def projection(inputs: int, outputs: int, stride: int) -> nn.Module:
 
 
 class ResNet(nn.Module):
-    """depths: blocks of each layer; width: channels of the first, doubled with each halving of the map."""
+    """depths: blocks of each layer; width: channels of the first, doubled with each halving of the map; shortcut: of a
+    block that changes the shape, by its channels before and after, and its stride."""
 
-    def __init__(self, block, depths: tuple[int, ...], width: int, shortcut, outputs: int = 10):
+    def __init__(
+        self,
+        block: type[Basic] | type[Bottleneck],
+        depths: tuple[int, ...],
+        width: int,
+        shortcut: Callable[[int, int, int], nn.Module],
+        outputs: int = 10,
+    ):
         super().__init__()
         self.conv1, self.bn1 = conv(3, width, 3), nn.BatchNorm2d(width)
         self.body, channels = nn.Sequential(), width
@@ -90,6 +102,7 @@ class ResNet(nn.Module):
         he_initialise(self)
 
     def forward(self, images: Tensor) -> Tensor:
+        """(B, 3, S, S) -> (B, outputs)."""
         x = F.relu(self.bn1(self.conv1(images)))  # (B, width, S, S)
         return self.fc(self.body(x).mean((2, 3)))
 

@@ -20,6 +20,8 @@ DEPTHS = {  # convolutions in each of the five blocks
 
 
 class VGG(nn.Module):
+    """depths: convolutions in each of the five blocks."""
+
     def __init__(self, depths: tuple[int, ...], outputs: int = 10):
         super().__init__()
         layers, inputs = [], 3
@@ -34,6 +36,7 @@ class VGG(nn.Module):
         he_initialise(self)
 
     def forward(self, images: Tensor) -> Tensor:
+        """(B, 3, S, S) -> (B, outputs)."""
         return self.classifier(self.features(images).mean((2, 3)))  # (B, 512, S/32, S/32) -> (B, K)
 
 

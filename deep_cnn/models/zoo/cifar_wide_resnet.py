@@ -10,7 +10,7 @@ from deep_cnn.models.zoo.cifar_preact_resnet import STAGES, PreActBasic, PreActR
 from deep_cnn.models.zoo.small import SmallFamily
 
 
-def _wide_resnet(depth: int, k: int) -> partial:
+def _wide_resnet(depth: int, k: int) -> partial[PreActResNet]:
     blocks = (
         depth - 4
     ) // 6  # of two convolutions, in each of three layers; 4: the stem and three shortcuts' convolutions

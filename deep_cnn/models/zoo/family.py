@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -42,10 +43,12 @@ class DropoutLinear(nn.Linear):
         super().__init__(in_features, out_features, bias)
         self.dropout = dropout
 
-    def forward(self, features: Tensor) -> Tensor:  # (..., in_features) -> (..., out_features)
+    def forward(self, features: Tensor) -> Tensor:
+        """(..., in_features) -> (..., out_features)."""
         return super().forward(F.dropout(features, self.dropout, self.training))
 
     def extra_repr(self) -> str:
+        """What print(model) shows of the layer."""
         return f"{super().extra_repr()}, dropout={self.dropout}"
 
 
@@ -79,33 +82,39 @@ class Family:
     after_head: str = ""
     smallest: int = 1
     multiple: int = 1
-    options: Callable[[int], dict] = lambda size: {}
+    options: Callable[[int], dict[str, Any]] = lambda size: {}
     adapt: Callable[[Mapping[str, Tensor], nn.Module], Mapping[str, Tensor]] = lambda state, model: state
 
     def names(self) -> list[str]:
+        """Names for --model."""
         return list(self.networks)
 
     def knows(self, name: str) -> bool:
+        """Whether `build` can build it."""
         return name in self.networks
 
     def build(self, name: str, outputs: int, dropout: float, size: int) -> nn.Module:
         """The network with heads of `outputs` numbers, its weights random from torch's global generator."""
         model = self.networks[name](**self.options(size))
-        own_outputs = _outputs(model.get_submodule(self.head))
+        own_outputs = _outputs(_head_layer(model, self.head))
         for head in self.heads(name, model):
             layer_dropout = dropout if head == self.head and not self.dropout else 0.0
-            _replace(model, head, _new_head(model.get_submodule(head), outputs, layer_dropout))
+            _replace(model, head, _new_head(_head_layer(model, head), outputs, layer_dropout))
         if self.dropout and dropout:
-            model.get_submodule(self.dropout).p = dropout
+            layer = model.get_submodule(self.dropout)
+            assert isinstance(layer, nn.Dropout)
+            layer.p = dropout
         if self.after_head and outputs != own_outputs:
             _replace(model, self.after_head, nn.Identity())
         return model
 
     def heads(self, name: str, model: nn.Module) -> list[str]:
+        """Module names of the heads: the main one, then the auxiliary ones that the network has."""
         modules = dict(model.named_modules())
         return [head for head in (self.head, *self.auxiliary) if head in modules]
 
     def stages_of(self, name: str, model: nn.Module) -> Stages:
+        """The stages from the input on; every parameter outside the heads is in one."""
         blocks = _pooled_blocks(model, self.pooled) if self.pooled else {}
 
         def stage(parameter: str) -> str:
@@ -148,8 +157,8 @@ def group_parameters(model: nn.Module, heads: list[str], stage: Callable[[str], 
     def cover(module: nn.Module, prefix: str) -> None:
         inside = [prefix + name for name, _ in module.named_parameters(remove_duplicate=False)]
         titles = {stage_of.get(name) for name in inside}
-        if len(titles) == 1 and None not in titles and prefix:
-            grouped[titles.pop()].append(prefix[:-1])
+        if prefix and len(titles) == 1 and (title := titles.pop()) is not None:
+            grouped[title].append(prefix[:-1])
             return
         for name, _ in module.named_parameters(recurse=False):
             if title := stage_of.get(prefix + name):
@@ -161,14 +170,20 @@ def group_parameters(model: nn.Module, heads: list[str], stage: Callable[[str], 
     return list(grouped.items())
 
 
-def _outputs(head: nn.Module) -> int:
+def _head_layer(model: nn.Module, name: str) -> nn.Linear | nn.Conv2d:
+    layer = model.get_submodule(name)
+    assert isinstance(layer, nn.Linear | nn.Conv2d), f"{name} is neither linear nor a convolution"
+    return layer
+
+
+def _outputs(head: nn.Linear | nn.Conv2d) -> int:
     return head.out_channels if isinstance(head, nn.Conv2d) else head.out_features
 
 
-def _new_head(old: nn.Module, outputs: int, dropout: float) -> nn.Module:
+def _new_head(old: nn.Linear | nn.Conv2d, outputs: int, dropout: float) -> nn.Module:
     bias = old.bias is not None  # MaxViT's head has none
     if isinstance(old, nn.Conv2d):
-        return nn.Conv2d(old.in_channels, outputs, old.kernel_size, bias=bias)
+        return nn.Conv2d(old.in_channels, outputs, 1, bias=bias)
     if dropout:
         return DropoutLinear(old.in_features, outputs, bias, dropout)
     return nn.Linear(old.in_features, outputs, bias)

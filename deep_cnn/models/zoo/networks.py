@@ -34,6 +34,7 @@ NETWORKS: tuple[Family | TimmModels, ...] = (
 
 
 def names() -> list[str]:
+    """All names for --model, sorted, apart from timm/NAME."""
     return sorted(name for source in NETWORKS for name in source.names())
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -19,25 +20,28 @@ class TimmModels:
     """timm's more than 1,300 networks; its names are too many to list, `knows` answers by the prefix."""
 
     def names(self) -> list[str]:
+        """None: see `knows`."""
         return []
 
     def knows(self, name: str) -> bool:
+        """Whether it begins with "timm/"."""
         return name.startswith(PREFIX)
 
     def build(self, name: str, outputs: int, dropout: float, size: int) -> nn.Module:
+        """The network with heads of `outputs` numbers, its weights random from torch's global generator."""
         import timm
 
-        options = {"drop_rate": dropout} if dropout else {}
-        options |= self._size_options(name, size)
+        options = ({"drop_rate": dropout} if dropout else {}) | self._size_options(name, size)
         return timm.create_model(_known(name), num_classes=outputs, **options)
 
-    def heads(self, name: str, model: nn.Module) -> list[str]:
+    def heads(self, name: str, model: Any) -> list[str]:  # any of timm's: they share methods, not a class
         """One name, or two where a network was distilled (DeiT's head and head_dist)."""
         classifier = model.get_classifier()
         found = classifier if isinstance(classifier, (tuple, list, nn.ModuleList)) else [classifier]
         return [module for module, value in model.named_modules() if any(value is head for head in found)]
 
-    def stages_of(self, name: str, model: nn.Module) -> Stages:
+    def stages_of(self, name: str, model: Any) -> Stages:
+        """The groups of timm's own `group_matcher`, from the input on; one stage where a network has none."""
         from timm.models import group_parameters as timm_groups
 
         if not hasattr(model, "group_matcher"):
@@ -47,6 +51,7 @@ class TimmModels:
         return sorted(stages, key=lambda stage: int(stage[0].removeprefix("stage")))
 
     def published(self, name: str) -> Published:
+        """The weights that timm itself would load, and the preprocessing of their evaluation."""
         from timm.data import resolve_data_config
 
         entry = _entry(name)
@@ -87,6 +92,7 @@ class TimmModels:
                 raise ConfigError(f"--image_size {size}: {name} cannot take it ({reason}); its own is {own}") from error
 
     def adapt(self, state: Mapping[str, Tensor], model: nn.Module) -> Mapping[str, Tensor]:
+        """As they are: `published_state` has converted them."""
         return state
 
     def published_state(self, name: str, file: Path, size: int) -> Mapping[str, Tensor]:
@@ -103,7 +109,7 @@ class TimmModels:
             raise CheckpointError(weights.unreadable(file, error)) from error
         return model.state_dict()
 
-    def _size_options(self, name: str, size: int) -> dict:
+    def _size_options(self, name: str, size: int) -> dict[str, Any]:
         """Networks with a fixed size are built for the wanted one; the others take any."""
         entry = _entry(name)
         return {"img_size": size} if entry.fixed_input_size and size != entry.input_size[-1] else {}

@@ -5,8 +5,9 @@ Head and stages are found by name and the network's own `forward` stays whole: c
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
+from typing import Any
 
 from torch import Tensor, nn
 from torchvision import models
@@ -17,7 +18,7 @@ from deep_cnn.models.zoo.family import Family, Published, resized_positions
 INCEPTION_SIDE = 299  # below it, the auxiliary branch's 5x5 convolution gets a map smaller than its kernel
 
 
-def _networks(pattern: str) -> dict[str, partial]:
+def _networks(pattern: str) -> dict[str, Callable[..., nn.Module]]:
     """The networks of torchvision whose whole name matches."""
     names = [name for name in models.list_models(module=models) if re.fullmatch(pattern, name)]
     return {name: partial(models.get_model, name, weights=None) for name in names}
@@ -42,7 +43,7 @@ def _densenet_names(state: Mapping[str, Tensor], model: nn.Module) -> dict[str, 
     return {re.sub(r"(denselayer\d+\.(?:norm|conv))\.([12]\.)", r"\1\2", name): t for name, t in state.items()}
 
 
-def _vit_positions(state: Mapping[str, Tensor], model: nn.Module) -> Mapping[str, Tensor]:
+def _vit_positions(state: Mapping[str, Tensor], model: models.VisionTransformer) -> Mapping[str, Tensor]:
     positions = state.get("encoder.pos_embedding")
     if positions is None or positions.shape == model.encoder.pos_embedding.shape:
         return state
@@ -50,7 +51,7 @@ def _vit_positions(state: Mapping[str, Tensor], model: nn.Module) -> Mapping[str
     return {**state, "encoder.pos_embedding": resized_positions(positions, side)}
 
 
-def _inception_options(size: int) -> dict:
+def _inception_options(size: int) -> dict[str, Any]:
     return {"aux_logits": size >= INCEPTION_SIDE, **_IN_TENSORFLOW_UNITS}
 
 

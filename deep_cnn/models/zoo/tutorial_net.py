@@ -10,6 +10,8 @@ from deep_cnn.models.zoo.small import SmallFamily
 
 
 class Net(nn.Module):
+    """Two convolutions and three linear layers; side: of the images, in pixels."""
+
     def __init__(self, side: int = 32, outputs: int = 10):
         super().__init__()
         self.conv1 = nn.Conv2d(3, 6, 5)
@@ -20,6 +22,7 @@ class Net(nn.Module):
         self.fc3 = nn.Linear(84, outputs)
 
     def forward(self, images: Tensor) -> Tensor:
+        """(B, 3, S, S) -> (B, outputs)."""
         x = F.max_pool2d(F.relu(self.conv1(images)), 2)  # (B, 6, 14, 14)
         x = F.max_pool2d(F.relu(self.conv2(x)), 2)  # (B, 16, 5, 5)
         x = F.relu(self.fc2(F.relu(self.fc1(x.flatten(1)))))  # (B, 84)

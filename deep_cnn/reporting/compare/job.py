@@ -128,7 +128,7 @@ def sections_of(rows: Sequence[Row], metric: str | None, notes: list[str]) -> li
             )
             continue
         sections.append(sorted_section(Section(title, group, chosen), notes))
-    if not sections:
+    if metric is not None and not sections:
         known = list(dict.fromkeys(name for row in rows for name in row.first.metrics()))
         raise ConfigError(
             f"--metric={metric}: no run has it; choose one of {', '.join(known)}.{nearest(metric, known)}"
@@ -139,14 +139,13 @@ def sections_of(rows: Sequence[Row], metric: str | None, notes: list[str]) -> li
 def sorted_section(section: Section, notes: list[str]) -> Section:
     """The best row first, those without a value last and told."""
     sign = 1 if section.lower_is_better else -1
-    values = {row.name: value(row, section.split, section.metric) for row in section.rows}
+    found = {row.name: value(row, section.split, section.metric) for row in section.rows}
+    means = {name: measured.mean for name, measured in found.items() if measured is not None}
     label = metric_label(section.metric)
-    for row in section.rows:
-        if values[row.name] is None:
-            notes.append(f"{row.name} has no {section.split} {label} and is not in the figure")
-    known = [row for row in section.rows if values[row.name] is not None]
-    missing = [row for row in section.rows if values[row.name] is None]
-    known.sort(key=lambda row: sign * values[row.name].mean)
+    missing = [row for row in section.rows if row.name not in means]
+    for row in missing:
+        notes.append(f"{row.name} has no {section.split} {label} and is not in the figure")
+    known = sorted((row for row in section.rows if row.name in means), key=lambda row: sign * means[row.name])
     return Section(section.title, known + missing, section.metric)
 
 
@@ -167,7 +166,7 @@ def section_lines(section: Section, baseline: Row | None, found: dict[str, Diffe
             "  Not all runs were tested on the same images (the same letter: the same images), for example because the seed also "
             "chooses the test set; part of the differences comes from the split"
         )
-    if found:
+    if baseline is not None and found:
         lines.append(
             f"  difference: to {baseline.name}, on the same 1,000 resamples of the test images (percentile bootstrap, fixed networks). "
             "If the interval excludes 0, the difference is unlikely to be due to the choice of test images"

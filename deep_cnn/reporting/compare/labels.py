@@ -2,10 +2,12 @@
 
 from collections.abc import Sequence
 from itertools import product
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 from matplotlib.text import Annotation
 
 DIRECTIONS = [
@@ -33,15 +35,17 @@ def place_labels(
     Returns:
         the N annotations, in the order of the names. Where there is no free place left, the one that covers least.
     """
-    renderer = FigureCanvasAgg(ax.figure).get_renderer()
-    scale = ax.figure.dpi / 72  # pixels per point
-    inside = ax.get_window_extent(renderer).extents
+    figure = ax.figure
+    assert isinstance(figure, Figure)
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    scale = figure.dpi / 72  # pixels per point
+    inside = np.asarray(ax.get_window_extent(renderer).extents)
     pixels = ax.transData.transform(points)  # (N, 2)
     taken = [np.asarray(obstacles, float).reshape(-1, 4)]
     found: dict[int, Annotation] = {}
     for i in np.lexsort((pixels[:, 0], -pixels[:, 1])):  # from the top: names of a crowd then spread downwards
-        text = {"fontsize": fontsize, "color": colours[i], "ha": "center", "va": "center"}
-        trial = ax.text(*points[i], names[i], **text)
+        text: dict[str, Any] = {"fontsize": fontsize, "color": colours[i], "ha": "center", "va": "center"}
+        trial = ax.text(points[i, 0], points[i, 1], names[i], **text)
         extent = trial.get_window_extent(renderer)
         trial.remove()
         half = np.array([extent.width, extent.height]) / 2 + MARGIN
@@ -67,7 +71,8 @@ def _place(
     Args:
         point: (2,); half: width and height of the name, halved (2,); taken: (M, 4); inside: (4,), where names may be.
     """
-    best, least = None, np.inf
+    best: tuple[np.ndarray, np.ndarray] | None = None
+    least = np.inf
     for distance, angle in product(DISTANCES, DIRECTIONS):
         towards = np.array([np.cos(angle), np.sin(angle)])
         # its edge, not its centre, is at this distance; a slanted name stands more above than beside its point
@@ -80,6 +85,7 @@ def _place(
             best, least = (box, leader), covered
         if covered == 0:
             break
+    assert best is not None
     return best
 
 

@@ -27,7 +27,8 @@ def difference_of_rows(ours: Row, theirs: Row, metric: str, seed: int) -> Differ
     """
     if not ours.test_set or ours.test_set != theirs.test_set:
         return "not tested on the same images"
-    if "groups" in {run.record.test["bootstrap"]["resampled"] for row in (ours, theirs) for run in row.runs}:
+    tests = [run.record.test for row in (ours, theirs) for run in row.runs]
+    if any(test is not None and test["bootstrap"]["resampled"] == "groups" for test in tests):
         # images of one city are no independent witnesses, and no file of a run says which image is of which city
         return "tested with --group, which has no paired comparison"
     known = ours.first.samples.scores()
@@ -59,9 +60,10 @@ def paired_difference(
         means = []
         for side in (ours, theirs):
             values = [samples.scores(indices)[metric] for samples in side]
-            if None in values:
+            defined = [value for value in values if value is not None]
+            if len(defined) < len(values):
                 return {"difference": None}
-            means.append(np.mean(values))
+            means.append(np.mean(defined))
         return {"difference": float(means[0] - means[1])}
 
     value = compute(None)["difference"]

@@ -47,7 +47,7 @@ def against_parameters(
     figure = Figure(figsize=(8, 5.4), dpi=DPI, layout="constrained")
     ax = figure.add_subplot()
     sizes, values = (np.array([getattr(p, name) for p in points], float) for name in ("parameters", "value"))
-    front = pareto_front(sizes, values, lower_is_better)
+    front = pareto_front(sizes.tolist(), values.tolist(), lower_is_better)
     if len(front) > 1:
         ax.plot(
             sizes[front],
@@ -133,7 +133,9 @@ def _obstacles(ax: Axes, shown: Sequence[Point], front: Sequence[Point]) -> np.n
         return left - margin, low - margin, right + margin, high + margin
 
     boxes = [box(p.parameters, p.value, p.parameters, p.value, 6) for p in shown]
-    boxes += [box(p.parameters, p.low, p.parameters, p.high, 5) for p in shown if p.low is not None]
+    boxes += [
+        box(p.parameters, p.low, p.parameters, p.high, 5) for p in shown if p.low is not None and p.high is not None
+    ]
     for here, following in pairwise(front):
         boxes.append(box(here.parameters, here.value, following.parameters, here.value, 1))
         boxes.append(box(following.parameters, here.value, following.parameters, following.value, 1))

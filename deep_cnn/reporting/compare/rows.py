@@ -95,9 +95,9 @@ def csv_rows(
                     cells[f"test_{name}_low"], cells[f"test_{name}_high"] = interval or (None, None)
         if differences:
             against = differences[row.name]
-            known = isinstance(against, Difference)
-            cells[f"difference_{metric}"] = against.value if known else None
-            low, high = against.interval or (None, None) if known else (None, None)
+            known = against if isinstance(against, Difference) else None
+            cells[f"difference_{metric}"] = known.value if known else None
+            low, high = (known and known.interval) or (None, None)
             cells |= {f"difference_{metric}_low": low, f"difference_{metric}_high": high}
         found.append(cells)
     return found

@@ -29,10 +29,12 @@ class Run:
 
     @property
     def name(self) -> str:
+        """Of --run_name."""
         return self.record.files.name
 
     @property
     def model(self) -> str:
+        """Of --model."""
         return self.record.config["model"]["name"]
 
     @property
@@ -42,10 +44,11 @@ class Run:
 
     @property
     def seed(self) -> int:
+        """Of --seed."""
         return self.flags["seed"]
 
     @property
-    def data(self) -> tuple:
+    def data(self) -> tuple[str, str, tuple[str, ...]]:
         """Equal where two runs saw the same images, with the same truths; their splits may differ all the same."""
         task = self.record.task
         return self.record.config["identity"]["data"], task.name, task.names
@@ -57,6 +60,7 @@ class Run:
 
     @property
     def machine(self) -> str:
+        """The device of its first process, 'cpu, 8 threads'."""
         decisions = self.record.config["decisions"]
         return decisions["device"] + (f", {decisions['threads']} threads" if decisions["device"] == "cpu" else "")
 
@@ -84,7 +88,7 @@ class Run:
     def _tested_as(self, metric: str) -> tuple[dict[str, Any] | None, str]:
         """The result in which a metric is found, and its name there."""
         test, (prefix, _, name) = self.record.test, metric.partition("/")
-        return (test["tta"], name) if prefix == "tta" and "tta" in (test or {}) else (test, metric)
+        return (test["tta"], name) if test is not None and prefix == "tta" and "tta" in test else (test, metric)
 
     def metrics(self) -> list[str]:
         """The names of all its metrics, of the test or the validation, in the order of its files."""
@@ -121,6 +125,7 @@ class Run:
     def samples(self) -> SampleScores:
         """Its predictions, ready to be scored in any selection, in the order of the sorted test rows."""
         order = sorted(range(len(self.tested_rows)), key=self.tested_rows.__getitem__)
+        assert self.record.tested is not None, "only runs with a test_set are paired"
         said, true = self.record.tested
         return self.record.task.scored_decoded(said[order], true[order])
 
@@ -142,6 +147,7 @@ class Row:
 
     @property
     def first(self) -> Run:
+        """The run of the lowest seed."""
         return self.runs[0]
 
     @property
@@ -201,7 +207,8 @@ def read_runs(outputs: Path, patterns: Sequence[str]) -> tuple[list[Record], lis
 
 def unfinished(status: dict[str, Any] | None) -> str | None:
     """Why a run is not to be compared, by its status.json; None where it is finished."""
-    state = (status or {}).get("state")
+    status = status or {}
+    state = status.get("state")
     if state == "finished":
         return None
     if state is None:
@@ -220,7 +227,9 @@ def rows_of(runs: Sequence[Run]) -> tuple[list[Row], list[str]]:
     A run that is there twice under two names is counted once. Another state of the program may train otherwise under the same
     flags, so its runs are rows of their own.
     """
-    groups: dict[tuple, dict[str, dict[int, Run]]] = {}  # (data, flags) -> digest of the program -> seed -> run
+    groups: dict[
+        tuple[Any, ...], dict[str, dict[int, Run]]
+    ] = {}  # (data, flags) -> digest of the program -> seed -> run
     notes = []
     for run in runs:
         others = tuple(sorted((name, repr(flag)) for name, flag in run.flags.items() if name != "seed"))

@@ -10,13 +10,13 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from deep_cnn.reporting.plots.style import save, short_label
-from deep_cnn.tasks.base import Task
+from deep_cnn.tasks.classification import Classification
 
 MAX_NUMBERED_CLASSES = 15  # more, and the numbers no longer fit into the cells
 MAX_LABELLED_CLASSES = 50  # more, and the names of neighbouring rows overlap
 
 
-def draw(task: Task, decoded: np.ndarray, targets: np.ndarray, path: Path) -> None:
+def draw(task: Classification, decoded: np.ndarray, targets: np.ndarray, path: Path) -> None:
     """The figure of a tested run; see the registry FIGURES."""
     confusion_matrix(task.scored_decoded(decoded, targets).confusion(), task.names, path)
 
@@ -43,7 +43,7 @@ def confusion_matrix(matrix: np.ndarray, classes: Sequence[str], path: str | Pat
     image = ax.imshow(np.ma.masked_invalid(shares), cmap=colours, norm=norm)
     figure.colorbar(image, ax=ax, shrink=0.8, label="share of the true class", format=PercentFormatter(1.0))
     shown = np.arange(0, size, -(-size // MAX_LABELLED_CLASSES))
-    labels = [short_label(classes[k], 24) for k in shown]
+    labels = [short_label(classes[k], 24) for k in shown.tolist()]
     fontsize = 9 if size <= 20 else 7
     # the upper end of a slanted name lies at its tick
     slant = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"} if size <= 20 else {"rotation": 90}

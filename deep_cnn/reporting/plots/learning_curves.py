@@ -72,8 +72,8 @@ def _curves(ax: Axes, epochs: np.ndarray, curves: dict[str, np.ndarray], best_ep
     for label, values in curves.items():
         colour, line, marker = styles.get(label) or next(others)
         # a line needs two points: without markers a run of one epoch would look empty
-        marker = marker if np.isfinite(values).sum() <= 12 else None
-        ax.plot(epochs, values, color=colour, linestyle=line, marker=marker, markersize=4, label=short_label(label, 20))
+        shown = marker if np.isfinite(values).sum() <= 12 else None
+        ax.plot(epochs, values, color=colour, linestyle=line, marker=shown, markersize=4, label=short_label(label, 20))
     finite = np.concatenate([v[np.isfinite(v)] for v in curves.values()])
     if len(finite) and finite.min() > 0 and finite.max() > 100 * finite.min() and "validation" in curves:
         ax.set_yscale("log")  # one diverging epoch would press all others onto the axis

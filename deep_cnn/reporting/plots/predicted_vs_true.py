@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -56,7 +57,12 @@ def _scatter(ax: Axes, true: np.ndarray, predicted: np.ndarray) -> None:
         extent = (low, high, low, high)
         drawn = ax.hexbin(true, predicted, gridsize=60, bins="log", mincnt=1, cmap="cividis_r", extent=extent)
         ax.figure.colorbar(drawn, ax=ax, shrink=0.8, label="images per cell")
-    line = {"color": ORANGE, "linewidth": 1, "linestyle": "--", "zorder": 2 if few else 3}  # over cells, under points
+    line: dict[str, Any] = {
+        "color": ORANGE,
+        "linewidth": 1,
+        "linestyle": "--",
+        "zorder": 2 if few else 3,
+    }  # over cells, under points
     ax.plot([low, high], [low, high], label="predicted = true", **line)
     ax.set(xlim=(low, high), ylim=(low, high), aspect="equal")
     plain_numbers(ax)

@@ -2,19 +2,20 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from deep_cnn.reporting.plots.style import BLUE, GREY, ORANGE, grid, plain_numbers, save
-from deep_cnn.tasks.base import Task
+from deep_cnn.tasks.classification import Classification
 
 
-def draw(task: Task, decoded: np.ndarray, targets: np.ndarray, path: Path) -> None:
+def draw(task: Classification, decoded: np.ndarray, targets: np.ndarray, path: Path) -> None:
     """The figure of a tested run; see the registry FIGURES."""
     reliability(task.calibration(decoded, targets)["bins"], path)
 
 
-def reliability(bins: Sequence[dict], path: str | Path) -> None:
+def reliability(bins: Sequence[dict[str, Any]], path: str | Path) -> None:
     """Accuracy against confidence, and how many images have which confidence.
 
     Args:

@@ -28,6 +28,7 @@ class Record:
 
     @cached_property
     def task(self) -> Task:
+        """As config.json describes it."""
         return task_from_dict(dict(self.config["task"]))
 
     @cached_property
@@ -38,7 +39,7 @@ class Record:
     def targets(self, split: str) -> np.ndarray:
         """Those of a split, in the order of `splits`, as the index has them."""
         cells = self.splits[self.splits["split"] == split].iloc[:, 1:-1]
-        return self.task.parse_targets(cells.to_numpy())
+        return self.task.parse_targets(cells.to_numpy().tolist())
 
     @cached_property
     def predictions(self) -> pd.DataFrame | None:
@@ -54,17 +55,19 @@ class Record:
         if table is None:
             return None
         decoded = table[task.decoded_columns].apply(pd.to_numeric).to_numpy(np.float64)
-        return decoded, task.parse_targets(table[task.truth_columns].to_numpy())
+        return decoded, task.parse_targets(table[task.truth_columns].to_numpy().tolist())
 
     @cached_property
     def best_epoch(self) -> int | None:
+        """The epoch whose weights were kept; None where nothing was validated or tested."""
         if self.test is not None and self.test.get("best_epoch") is not None:
             return int(self.test["best_epoch"])
-        values = [(row.get(f"val_{self.task.select}"), row["epoch"]) for row in self.history]
-        known = [pair for pair in values if pair[0] is not None]
+        name = f"val_{self.task.select}"
+        known = [row for row in self.history if row.get(name) is not None]
         if not known:
             return None
-        return int(max(known, key=lambda pair: pair[0] if self.task.higher_is_better else -pair[0])[1])
+        best = (max if self.task.higher_is_better else min)(known, key=lambda row: row[name])
+        return int(best["epoch"])
 
     def advice(self) -> list[str]:
         """What its learning curves say."""
@@ -104,4 +107,4 @@ def _rows(path: Path) -> list[dict[str, Any]]:
         return []
     table = pd.read_csv(path)
     rows = table.astype(object).where(table.notna(), None).to_dict("records")
-    return [row | {"epoch": int(row["epoch"])} for row in rows]
+    return [{str(name): value for name, value in row.items()} | {"epoch": int(row["epoch"])} for row in rows]

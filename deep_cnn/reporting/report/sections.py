@@ -27,7 +27,7 @@ MAX_CLASSES = 60  # more, and a table is longer than anybody reads
 EXAMPLE_CLASSES, EXAMPLES_EACH = 24, 4
 EXAMPLE_SCORES = 4
 GALLERY = 12
-STATISTICS = {
+STATISTICS: dict[str, Callable[[np.ndarray], float]] = {
     "mean": np.mean,
     "spread": lambda values: np.std(values, ddof=1) if len(values) > 1 else np.nan,
     "lowest": np.min,
@@ -174,8 +174,8 @@ def example_rows(record: Record, photographs: Photographs) -> list[tuple[str, li
         chosen = _evenly(known[np.argsort(values[known], kind="stable")], 10)
         title = f"{name}, from the lowest to the highest"
         rows.append((title, [photographs(files[i], quantity(values[i])) for i in chosen]))
-    rows = [(title, [image for image in images if image is not None]) for title, images in rows]
-    return [row for row in rows if row[1]]
+    found = [(title, [image for image in images if image is not None]) for title, images in rows]
+    return [row for row in found if row[1]]
 
 
 def _evenly(rows: np.ndarray, count: int) -> list[int]:
@@ -185,7 +185,7 @@ def _evenly(rows: np.ndarray, count: int) -> list[int]:
 
 def galleries(record: Record, photographs: Photographs) -> list[tuple[str, list[Shown]]]:
     """The most confident mistakes, or each score's largest errors, the worst first."""
-    if record.tested is None:
+    if record.tested is None or record.predictions is None:
         return []
     files = record.predictions["file"].tolist()
     found = []

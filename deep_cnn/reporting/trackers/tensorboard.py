@@ -41,7 +41,7 @@ class TensorBoardTracker:
             metrics = {f"hparam/{name}": value for name, value in (self.last | tested).items()}
             flags = {k: v if isinstance(v, (bool, int, float, str)) else str(v) for k, v in self.config.items()}
             for part in hparams(flags, metrics):  # not add_hparams: it would make a second run beside this one
-                self.writer.file_writer.add_summary(part)
+                self.writer._get_file_writer().add_summary(part)
             for name, value in metrics.items():
                 self.writer.add_scalar(name, value, 0)
         self.writer.close()

@@ -4,6 +4,8 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
+from optuna.distributions import IntDistribution
+
 from deep_cnn.config import identity
 from deep_cnn.config.fields import parse_duration
 from deep_cnn.config.recipes import with_recipe
@@ -54,7 +56,8 @@ def search(options: Any) -> None:
         "data": same["data"],
         "flags": {k: v for k, v in sorted(same["flags"].items()) if k not in space},
     }
-    epochs = space["epochs"].high if "epochs" in space and hasattr(space["epochs"], "high") else options.epochs
+    longest = space.get("epochs")
+    epochs = longest.high if isinstance(longest, IntDistribution) else options.epochs
     study = Study(
         options.run_name,
         folder,
@@ -76,7 +79,7 @@ def search(options: Any) -> None:
             options.processes_per_trial, study.name, str(folder), options.storage, options.pruner, epochs, metric
         )
     try:
-        work(study, fixed, metric, before_each_trial(seconds), together and together.train)
+        work(study, fixed, metric, before_each_trial(seconds), together.train if together else None)
     except Stopped:
         summarise(study, fixed, metric, about)
         if signals.requested() or not by_budget:
@@ -97,6 +100,7 @@ def how_many(options: Any, space: Space) -> int:
 
 
 def choose_metric(wanted: str | None, task: Task) -> str:
+    """The metric of --metric, by default the one that the task selects epochs by; ConfigError for one that it lacks."""
     known = task.metric_names()
     if wanted is not None and wanted not in known:
         raise ConfigError(f"--metric={wanted}: unknown; choose one of {', '.join(known)}.{nearest(wanted, known)}")

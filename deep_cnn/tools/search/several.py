@@ -61,8 +61,8 @@ class Launch:
         write_json(settings, values)
         launch_and_wait(self.processes, ["deep_cnn.tools.search.several", str(settings)])
         found = read_json(outcome)
-        if found is None and signals.requested():
-            raise signals.before_the_first_step(signals.requested())
+        if found is None and (reason := signals.requested()):
+            raise signals.before_the_first_step(reason)
         if found is None:
             raise MachineError(f"the processes of trial {claim.trial.number} died; what they said stands above")
         raise_again(**found)
@@ -99,6 +99,7 @@ def raise_again(outcome: str, said: str) -> None:
 
 
 def main(settings: str) -> int:
+    """Train as one of a trial's processes, by the file that `Launch.train` wrote; returns the exit code."""
     signals.catch_signals()
     values = json.loads(Path(settings).read_text(encoding="utf-8"))
     launch, config = Launch(**values["launch"]), Config.from_dict(values["config"])
@@ -136,6 +137,7 @@ def _never(row: dict[str, Any]) -> None:
 
 
 def open_trial(launch: Launch, trial: int) -> optuna.Trial:
+    """The trial in the study, by Optuna's id, to report to."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.load_study(
         study_name=launch.study,

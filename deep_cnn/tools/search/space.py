@@ -7,19 +7,22 @@ GridSampler; a point that depends on the trial's number alone can do neither.
 import dataclasses
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.samplers import BaseSampler
+from optuna.study import Study
+from optuna.trial import FrozenTrial
 
 from deep_cnn.config.fields import problem
 from deep_cnn.config.schema import Config
 from deep_cnn.runtime.errors import ConfigError, nearest
 from deep_cnn.runtime.rng import draws, permutation
 
-Space = dict[str, BaseDistribution]
+Distribution = CategoricalDistribution | FloatDistribution | IntDistribution
+Space = dict[str, Distribution]
 
 LARGEST_GRID = 100_000
 OURS = (
@@ -64,11 +67,11 @@ def parse_space(words: Sequence[str]) -> Space:
     return space
 
 
-def _range(word: str, field: dataclasses.Field, values: str) -> BaseDistribution:
+def _range(word: str, field: dataclasses.Field[Any], values: str) -> FloatDistribution | IntDistribution:
     bounds, colon, scale = values.partition(":")
-    kind = int if field.metadata["kind"] is int else float
+    whole = field.metadata["kind"] is int
     try:
-        low, high = (kind(text) if kind is float else int(float(text)) for text in bounds.split(".."))
+        low, high = (int(float(text)) if whole else float(text) for text in bounds.split(".."))
     except (ValueError, OverflowError):
         raise ConfigError(f"--space {word}: expected two numbers, e.g. {field.name}=1e-5..1e-1:log") from None
     if colon and scale != "log":
@@ -77,15 +80,17 @@ def _range(word: str, field: dataclasses.Field, values: str) -> BaseDistribution
         raise ConfigError(f"--space {word}: the lower end must be below the higher one{', and above 0' * bool(colon)}")
     for value in (low, high):
         _valid(word, field, value)
-    return (IntDistribution if kind is int else FloatDistribution)(low, high, log=bool(colon))
+    if whole:
+        return IntDistribution(int(low), int(high), log=bool(colon))
+    return FloatDistribution(low, high, log=bool(colon))
 
 
-def _choices(word: str, field: dataclasses.Field, values: str) -> CategoricalDistribution:
+def _choices(word: str, field: dataclasses.Field[Any], values: str) -> CategoricalDistribution:
     texts = [text.strip() for text in values.split(";" if ";" in values else ",")]
     return CategoricalDistribution([_valid(word, field, text) for text in dict.fromkeys(texts)])
 
 
-def _valid(word: str, field: dataclasses.Field, text: Any) -> Any:
+def _valid(word: str, field: dataclasses.Field[Any], text: Any) -> Any:
     """The value as its flag takes it; ConfigError where the flag itself would refuse it."""
     kind = field.metadata["kind"]
     if text == "none" and field.default is None:
@@ -126,7 +131,7 @@ def random_point(space: Space, seed: int, trial: int) -> dict[str, Any]:
     return {name: _at(distribution, float(u)) for (name, distribution), u in zip(space.items(), uniform, strict=True)}
 
 
-def _at(distribution: BaseDistribution, u: float) -> Any:
+def _at(distribution: Distribution, u: float) -> Any:
     if isinstance(distribution, CategoricalDistribution):
         return distribution.choices[int(u * len(distribution.choices))]
     low, high = distribution.low, distribution.high
@@ -138,16 +143,23 @@ def _at(distribution: BaseDistribution, u: float) -> Any:
 
 
 class PointSampler(BaseSampler):
-    """Gives each trial the point that belongs to its number."""
+    """Gives each trial the point that belongs to its number. point: number -> flag -> value."""
 
-    def __init__(self, space: Space, point):
+    def __init__(self, space: Space, point: Callable[[int], dict[str, Any]]):
         self.space, self.point = space, point
 
-    def infer_relative_search_space(self, study, trial):
+    def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
+        """Optuna asks; no flag depends on another."""
         return {}
 
-    def sample_relative(self, study, trial, search_space):
+    def sample_relative(
+        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        """Optuna asks; no flag depends on another."""
         return {}
 
-    def sample_independent(self, study, trial, param_name, param_distribution):
+    def sample_independent(
+        self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
+    ) -> Any:
+        """The flag's value at the trial's point."""
         return self.point(trial.number)[param_name]

@@ -67,19 +67,22 @@ class Study:
             yield
 
     def files(self, trial: int) -> RunFiles:
+        """A trial's own files, below the study's folder."""
         return RunFiles(self.folder, f"trial_{trial:04}")
 
     def trials(self) -> list[FrozenTrial]:
+        """All that any process has begun, by their numbers."""
         return self.study.get_trials(deepcopy=False)
 
     def finished(self) -> list[FrozenTrial]:
+        """Those that need no more training: complete, pruned or failed."""
         return [trial for trial in self.trials() if trial.state in FINISHED]
 
     def best(self) -> FrozenTrial | None:
         """The best that was trained to its end."""
-        done = [trial for trial in self.trials() if trial.state == TrialState.COMPLETE and trial.value is not None]
-        higher = self.study.direction == optuna.study.StudyDirection.MAXIMIZE
-        return max(done, key=lambda t: t.value if higher else -t.value, default=None)
+        done = [(t.value, t) for t in self.trials() if t.state == TrialState.COMPLETE and t.value is not None]
+        better = max if self.study.direction == optuna.study.StudyDirection.MAXIMIZE else min
+        return better(done, key=lambda found: found[0], default=(None, None))[1]
 
     def claim(self, stack: contextlib.ExitStack) -> Claim | None:
         """A trial to train: first one that a dead process left, at its own step; then a new one; None when all are taken.
@@ -104,9 +107,9 @@ class Study:
             self._point_at(len(trials))
             files = self.files(len(trials))
             claimed = self._hold(files, stack)
-            trial = self.study.ask(self.space)
-            assert trial.number == len(trials), "a trial was made outside the study's lock"
-            return Claim(trial, files, claimed, reopened=False)
+            fresh = self.study.ask(dict(self.space))
+            assert fresh.number == len(trials), "a trial was made outside the study's lock"
+            return Claim(fresh, files, claimed, reopened=False)
 
     def _hold(self, files: RunFiles, stack: contextlib.ExitStack) -> RunLock:
         files.make_folders()
@@ -162,6 +165,7 @@ def open_study(
 
 
 def storage_of(folder: Path, storage: str | None) -> optuna.storages.BaseStorage:
+    """The storage of --storage; None: a journal in the study's folder."""
     return journal(folder / "journal.log") if storage is None else get_storage(storage)
 
 
@@ -182,6 +186,7 @@ def journal(path: Path) -> JournalStorage:
 
 
 def make_pruner(name: str, epochs: int) -> optuna.pruners.BasePruner:
+    """The pruner of --pruner; epochs: of the longest trial."""
     if name == "median":  # 5 trials to compare with, and a fifth of the epochs: first epochs say little
         return optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=max(1, epochs // 5))
     if name == "hyperband":

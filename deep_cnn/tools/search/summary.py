@@ -72,7 +72,7 @@ def summarise(study: Study, fixed: dict[str, Any], metric: str, about: dict[str,
     for row in rows[:SHOWN]:
         values = ", ".join(f"{name}={cell(row[name])}" for name in study.space)
         log.info("  trial %-4d %-9s %-9s %s", row["trial"], row["state"], cell(row[metric_column(metric)]), values)
-    if command:
+    if best is not None:
         log.info(
             "Best: trial %d, validation %s %.5g. To train and test it:\n  %s", best.number, metric, best.value, command
         )
@@ -81,6 +81,7 @@ def summarise(study: Study, fixed: dict[str, Any], metric: str, about: dict[str,
 
 
 def metric_column(metric: str) -> str:
+    """The column of trials.csv that has the metric."""
     return f"val_{metric}"
 
 
@@ -118,6 +119,7 @@ def _value(trial: FrozenTrial, lower: bool) -> float | None:
 
 
 def counts(study: Study) -> dict[str, int]:
+    """How many trials are in each state, as named in STATES."""
     found: dict[str, int] = {}
     for trial in study.trials():
         found[STATES[trial.state]] = found.get(STATES[trial.state], 0) + 1
@@ -126,22 +128,23 @@ def counts(study: Study) -> dict[str, int]:
 
 def _draw(study: Study, metric: str, lower: bool) -> list[Path]:
     """The pictures there are enough trials for."""
-    shown = [t for t in study.trials() if _value(t, lower) is not None]
-    done = [t for t in shown if t.state == TrialState.COMPLETE]
+    shown = [(t, value) for t in study.trials() if (value := _value(t, lower)) is not None]
+    done = [(t, value) for t, value in shown if t.state == TrialState.COMPLETE]
     found = []
     if shown:
         found.append(study.folder / "history.png")
         pictures.history(
-            [t.number for t in shown],
-            [_value(t, lower) for t in shown],
-            [t.state != TrialState.COMPLETE for t in shown],
+            [t.number for t, _ in shown],
+            [value for _, value in shown],
+            [t.state != TrialState.COMPLETE for t, _ in shown],
             lower,
             metric,
             found[-1],
         )
     if len(done) >= 2:
         found.append(study.folder / "parallel.png")
-        pictures.parallel(study.space, [t.params for t in done], [t.value for t in done], lower, metric, found[-1])
+        params, values = [t.params for t, _ in done], [value for _, value in done]
+        pictures.parallel(study.space, params, values, lower, metric, found[-1])
         if shares := importances(study):
             found.append(study.folder / "importance.png")
             pictures.importance(shares, found[-1])

@@ -6,6 +6,8 @@ learnt as fast as the others. Here a step is measured by the weights that it cha
 norm it has no meaning, and a learning rate is then the share by which a layer turns.
 """
 
+from typing import Any
+
 import torch
 
 STEPS = 3  # of the iteration: singular values from 0.1 to 1 come to between 0.5 and 1.3, close enough (as for CIFAR-10 there)
@@ -28,12 +30,12 @@ class Muon(torch.optim.SGD):
         for group in self.param_groups:
             for parameter in group["params"] if group["orthogonal"] else ():
                 if parameter.grad is not None:
-                    self._turn(parameter, group)
+                    self._turn(parameter, parameter.grad, group)
                     parameter.grad = None  # so that SGD passes it by
         return super().step(closure)
 
-    def _turn(self, parameter: torch.Tensor, group: dict) -> None:
-        gradient, state, momentum = parameter.grad, self.state[parameter], group["momentum"]
+    def _turn(self, parameter: torch.Tensor, gradient: torch.Tensor, group: dict[str, Any]) -> None:
+        state, momentum = self.state[parameter], group["momentum"]
         if "momentum_buffer" not in state:
             state["momentum_buffer"] = torch.zeros_like(parameter)
         average = state["momentum_buffer"].mul_(momentum).add_(gradient)

@@ -54,8 +54,8 @@ def range_test(trainer: "Trainer", between: Callable[[], None]) -> RangeTest:
         state.model.load_state_dict(before[0])
         state.optimizer.load_state_dict(before[1])
         state.scaler.load_state_dict(before[2])
-    losses = smoothed(np.array(losses))
-    return RangeTest(rates[: len(losses)], losses, suggest(rates[: len(losses)], losses))
+    smooth, rates = smoothed(np.array(losses)), rates[: len(losses)]
+    return RangeTest(rates, smooth, suggest(rates, smooth))
 
 
 def _losses(trainer: "Trainer", rates: np.ndarray, between: Callable[[], None]) -> list[float]:

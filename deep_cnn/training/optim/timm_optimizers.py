@@ -27,7 +27,7 @@ def create(name: str, groups: list[dict], *, momentum: float) -> torch.optim.Opt
     try:
         takes = inspect.signature(get_optimizer_class(short.removeprefix(LOOKAHEAD), bind_defaults=False)).parameters
         # Kron draws random numbers: from a generator of its own, which is saved with its state
-        options = {"deterministic": True} if "deterministic" in takes else {}
+        options: dict[str, Any] = {"deterministic": True} if "deterministic" in takes else {}
         # the groups' own rate and decay win; these two only fill in what a group lacks
         return create_optimizer_v2(groups, short, lr=1.0, weight_decay=0.0, momentum=momentum, **options)
     except (ImportError, AssertionError, TypeError, ValueError) as error:  # those of apex and bitsandbytes, for example
@@ -46,7 +46,7 @@ def check_name(name: str) -> None:
     try:
         info: Any = get_optimizer_info(own)
     except ValueError:
-        hint = nearest(own, list_optimizers()).replace("mean ", f"mean {PREFIX}")
+        hint = nearest(own, map(str, list_optimizers())).replace("mean ", f"mean {PREFIX}")
         raise wrong("optimizer", name, f"timm {timm.__version__} has no such optimizer.{hint}") from None
     if info.second_order:
         raise wrong("optimizer", name, "needs second derivatives, which the training loop does not compute")

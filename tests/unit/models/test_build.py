@@ -6,6 +6,7 @@ import hashlib
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -29,8 +30,6 @@ from deep_cnn.models.complexity import multiply_adds
 from deep_cnn.models.freeze import parts
 from deep_cnn.models.zoo.networks import NETWORKS, find
 from deep_cnn.runtime.errors import CheckpointError, ConfigError
-
-FOLDER = HERE
 
 # Trainable parameters with ten classes, as published: kuangliu/pytorch-cifar; He et al. 2016 (ResNet20 to ResNet110, with
 # shortcuts that have none); Zagoruyko and Komodakis 2016 (36.5 and 2.7 million); Jordan 2024 (1.97 million);
@@ -183,10 +182,10 @@ def test_weights_are_a_pure_function_of_the_seed(name):
 
 def test_weights_are_the_same_in_another_process():
     program = (
-        "import test_models as t; from deep_cnn.models.build import ModelSpec, build_model;"
+        "import test_build as t; from deep_cnn.models.build import ModelSpec, build_model;"
         "print(t.digest(build_model(ModelSpec('resnet18', 3), seed=1)))"
     )
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join((str(FOLDER.parent), str(FOLDER)))}
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(map(str, (HERE.parent, HERE, Path(__file__).parent)))}
     command = [sys.executable, "-c", program]
     other = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
     assert other.stdout.strip() == digest(build_model(ModelSpec("resnet18", 3), seed=1))

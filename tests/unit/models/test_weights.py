@@ -6,6 +6,7 @@ import hashlib
 import http.server
 import threading
 import time
+from collections import OrderedDict
 
 import numpy as np
 import pytest
@@ -361,6 +362,23 @@ def test_weights_of_another_network_are_refused(other, tmp_path):
     ours = {"format": "deep_cnn", "weights": network(other).state_dict(), "model": ModelSpec(other, 3).to_dict()}
     torch.save(ours, tmp_path / "best.pt")
     refused(tmp_path / "best.pt", f"weights of {other}, but --model is resnet18")
+
+
+@pytest.mark.parametrize("missing", range(5))
+def test_a_file_may_lack_at_most_half_of_the_backbones_tensors(missing):
+    """Of four tensors: with two of them the file is of this network, with one it is more likely of another."""
+    layers = OrderedDict(first=nn.Linear(2, 2), second=nn.Linear(2, 2), head=nn.Linear(2, 3))
+    model = nn.Sequential(layers)
+    names = ["first.weight", "first.bias", "second.weight", "second.bias"]
+    state = {name: torch.full_like(model.state_dict()[name], 7.0) for name in names[missing:]}
+    if missing > 2:
+        with pytest.raises(CheckpointError, match=f"w.pth: of another network than --model: {4 - missing} of its 4 "):
+            weights.fit(model, state, ["head"], "w.pth")
+        return
+    text = "\n".join(weights.fit(model, state, ["head"], "w.pth"))
+    assert f"{4 - missing} of 4 tensors" in text
+    assert (f"left random: {missing} ({', '.join(names[:missing])})" in text) == (missing > 0)
+    assert all((model.state_dict()[name] == 7).all() for name in names[missing:])
 
 
 def test_our_checkpoint_brings_its_preprocessing(tmp_path):

@@ -16,11 +16,11 @@ class Batch:
 
 def test_phases_add_up_and_a_phase_within_another_is_taken_out_of_it():
     profile = Profile(torch.device("cpu"))
-    with profile.phase("step"):
+    with profile.timer("step"):
         time.sleep(0.02)
-        with profile.phase("saving"):
+        with profile.timer("saving"):
             time.sleep(0.05)
-    with profile.phase("validation"):
+    with profile.timer("validation"):
         time.sleep(0.01)
     profile.epoch()
     seconds = profile.seconds
@@ -34,7 +34,7 @@ def test_waiting_is_the_time_until_a_batch_comes():
             yield Batch()
 
     profile = Profile(torch.device("cpu"))
-    with profile.phase("step"):
+    with profile.timer("step"):
         for _ in profile.batches(slow()):
             time.sleep(0.005)
     profile.epoch()
@@ -45,7 +45,7 @@ def test_waiting_is_the_time_until_a_batch_comes():
 
 def test_the_table_and_its_numbers(tmp_path, caplog):
     profile = Profile(torch.device("cpu"), time.monotonic() - 5)
-    with profile.phase("step"):
+    with profile.timer("step"):
         pass
     profile.epoch()
     with caplog.at_level(logging.INFO, "deep_cnn"):
@@ -58,7 +58,7 @@ def test_without_the_flag_nothing_is_measured():
     batches = [1, 2]
     silent = Silent()
     assert silent.batches(batches) is batches
-    with silent.phase("step"), silent.beside("copying"):
+    with silent.timer("step"), silent.cuda_timer("copying"):
         pass
 
 
