@@ -7,7 +7,7 @@ from typing import Any, Protocol
 from deep_cnn.config.fields import parse_duration
 from deep_cnn.inference.load import TrainedNetwork, given_folders, image_folders, open_networks
 from deep_cnn.inference.predict.inputs import Images, check_there, read_images
-from deep_cnn.inference.predict.output_table import Table, TableFiles, known_of
+from deep_cnn.inference.predict.output_table import OutputTable, TableFiles, known_of
 from deep_cnn.inference.predict.row_maker import RowMaker
 from deep_cnn.inference.predict.shards import merge, parse_shard, part_of, remove, shard_bounds, shard_file
 from deep_cnn.inference.predict.stream import block_size, stream
@@ -21,7 +21,7 @@ from deep_cnn.runtime.walltime import Deadline, time_limit
 log = logging.getLogger(__name__)
 
 
-class Asked(Protocol):
+class PredictFlags(Protocol):
     """What a table is made of: the flags of `cli/commands/predict.py`."""
 
     run_name: str
@@ -39,7 +39,7 @@ class Asked(Protocol):
     max_time: str | None
 
 
-def run(asked: Asked, output: Path) -> dict[str, Any]:
+def run(asked: PredictFlags, output: Path) -> dict[str, Any]:
     """Predict the images of this shard into `output` (or its shard's file), from where an earlier start came to.
 
     Several processes each predict a part of the shard; of the whole list, the first one puts the parts together.
@@ -85,7 +85,7 @@ def run(asked: Asked, output: Path) -> dict[str, Any]:
     }
 
     def predict_shard() -> dict[str, Any]:
-        with distributed.stopped_together(), Table(files, maker.columns(), about) as table:
+        with distributed.stopped_together(), OutputTable(files, maker.columns(), about) as table:
             if (known := table.finished()) is not None:
                 log.info("The table is already complete")
                 return known
@@ -116,7 +116,7 @@ def put_together(output: Path, count: int) -> dict[str, Any]:
 
 
 def append(
-    table: Table,
+    table: OutputTable,
     maker: RowMaker,
     networks: list[TrainedNetwork],
     images: Images,
