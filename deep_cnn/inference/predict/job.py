@@ -7,7 +7,7 @@ from typing import Any
 from deep_cnn.config.fields import parse_duration
 from deep_cnn.inference.load import TrainedNetwork, given_folders, image_folders, open_networks
 from deep_cnn.inference.predict.inputs import Images, check_there, read_images
-from deep_cnn.inference.predict.output_table import Table, TableFiles, known_of
+from deep_cnn.inference.predict.output_table import OutputTable, TableFiles, known_of
 from deep_cnn.inference.predict.row_maker import RowMaker
 from deep_cnn.inference.predict.shards import merge, parse_shard, part_of, remove, shard_bounds, shard_file
 from deep_cnn.inference.predict.stream import block_size, stream
@@ -69,7 +69,7 @@ def run(asked: Any, output: Path) -> dict[str, Any]:
     }
 
     def predict_shard() -> dict[str, Any]:
-        with distributed.stopped_together(), Table(files, maker.columns(), about) as table:
+        with distributed.stopped_together(), OutputTable(files, maker.columns(), about) as table:
             if (known := table.finished()) is not None:
                 log.info("The table is already complete")
                 return known
@@ -100,7 +100,7 @@ def put_together(output: Path, count: int) -> dict[str, Any]:
 
 
 def append(
-    table: Table,
+    table: OutputTable,
     maker: RowMaker,
     networks: list[TrainedNetwork],
     images: Images,

@@ -58,7 +58,7 @@ def known_of(files: TableFiles, about: dict[str, Any]) -> dict[str, Any] | None:
     return known
 
 
-class Table:
+class OutputTable:
     """A table that is being written. A context manager; one process at a time.
 
     about: what makes the rows what they are. Raises ConfigError when a table of another making has this name.
@@ -71,7 +71,7 @@ class Table:
         self._flushed = time.monotonic()
         self.failed = 0
 
-    def __enter__(self) -> "Table":
+    def __enter__(self) -> "OutputTable":
         if known_of(self.files, self.about) is None:
             write_json(self.files.about, self.about | {"complete": False})
         self._rows, self._failed = _opened(self.files.rows), _opened(self.files.failed)

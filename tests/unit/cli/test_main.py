@@ -8,7 +8,6 @@ import sys
 
 import pytest
 
-from deep_cnn.cli.command_table import COMMANDS
 from deep_cnn.cli.help import help_text
 from deep_cnn.cli.main import main
 from deep_cnn.cli.parser import parse_flags
@@ -53,7 +52,7 @@ def test_booleans(words, value):
     ],
 )
 def test_tta_means_the_same_in_every_command(command, words, level):
-    options = importlib.import_module(COMMANDS[command].module).Options
+    options = importlib.import_module(f"deep_cnn.cli.commands.{command}").Options
     given = {"images": "-"} if command == "predict" else {}
     assert options(**given, **parse_flags(list(words), options)).tta == level
     with pytest.raises(ConfigError, match="--tta=twice: unknown; choose one of none, flip, shift"):
