@@ -177,7 +177,7 @@ def test_other_test_images_of_the_same_data_are_told(made, compared):
     made("one", files="image")
     made("two", files="picture", test_split=0.3)
     _, said, _ = compared(baseline="one")
-    assert "Not all were tested on the same images" in said and "test images" in said
+    assert "Not all runs were tested on the same images" in said and "test images" in said
     assert re.search(r"^two .*not tested on the same images", said, re.MULTILINE)
 
 
@@ -186,7 +186,7 @@ def test_a_changed_truth_is_another_test_set(made, compared, tmp_path):
     made("two", lr=0.1)
     table = tmp_path / "outputs/results/two/predictions_test.csv"
     table.write_text(table.read_text().replace("image7.jpg,cat", "image7.jpg,dog"))
-    assert "Not all were tested on the same images" in compared()[1]
+    assert "Not all runs were tested on the same images" in compared()[1]
 
 
 @pytest.mark.parametrize("state", ["running", "stopped", "failed", "mistake"])
@@ -202,7 +202,7 @@ def test_an_unfinished_run_is_left_out_and_named(made, compared, state):
 
 def test_no_run_one_run_and_a_misspelt_one(made, compared):
     code, said, _ = compared()
-    assert code == 2 and said.count("\n") == 1 and "train some first" in said
+    assert code == 2 and said.count("\n") == 1 and "train one first" in said
     made("forest")
     code, said, _ = compared()
     assert code == 0 and "Only one row" in said
@@ -215,10 +215,10 @@ def test_no_run_one_run_and_a_misspelt_one(made, compared):
 def test_a_metric_that_runs_lack(made, compared, tmp_path):
     made("one")
     code, said, _ = compared(metric="macro_f2")
-    assert code == 2 and "none of these runs has it" in said and "Did you mean macro_f1?" in said
+    assert code == 2 and "no run has it" in said and "Did you mean macro_f1?" in said
     made("untested", lr=0.1, tested=False)
     code, said, rows = compared(metric="macro_f1")
-    assert code == 0 and "untested: has no test macro F1 and is not in the figure" in said
+    assert code == 0 and "untested has no test macro F1 and is not in the figure" in said
     assert [row["test_macro_f1"] == "" for row in rows] == [False, True]
     code, said, _ = compared(runs="untested")  # nothing tested: the validation is drawn, and the axis says so
     assert code == 0 and "-" in said
@@ -269,7 +269,7 @@ def test_scores_are_compared_by_r2_or_any_metric_of_a_target(run_cli, compared):
     assert found == pytest.approx(float(other["test_safety/mae"]) - float(base["test_safety/mae"]))
     assert float(other["difference_safety/mae_low"]) <= found <= float(other["difference_safety/mae_high"])
     code, said, _ = compared(metric="loss", baseline="squeezenet1_1")  # the loss is not in the predictions' own units
-    assert code == 2 and "a paired comparison has mae" in said
+    assert code == 2 and "--baseline cannot compare it; choose one of mae" in said
 
 
 # -- paired bootstrap -------------------------------------------------------------------------------------------------
