@@ -16,7 +16,7 @@ import torch
 from benchmarks import photographs, timing
 from deep_cnn.data.assemble import Pixels
 from deep_cnn.data.cache import open_cache
-from deep_cnn.data.feed import Feed
+from deep_cnn.data.feed import Feed, FeedSettings
 from deep_cnn.data.index import build_index
 from deep_cnn.inference import evaluate
 from deep_cnn.models.build import ModelSpec, build_model, weights_preprocessing
@@ -37,7 +37,7 @@ def main() -> None:
         index = build_index(photographs.generate(Path(temporary) / "images", options.images, 500, 375))
         pre = weights_preprocessing("resnet18", "none")
         pixels = Pixels(index.root, index.paths, pre, open_cache(Path(temporary) / "cache", index, pre))
-        feed = Feed(pixels, np.arange(len(index)), torch.from_numpy(index.targets), device=device, workers=2)
+        feed = Feed(pixels, np.arange(len(index)), torch.from_numpy(index.targets), FeedSettings(device, workers=2))
         model = build_model(ModelSpec("resnet18", 5), 0).to(memory_format=torch.channels_last)
 
         def ours() -> float:

@@ -41,7 +41,7 @@ def evaluate(data: Path) -> float:
     import torch
 
     from deep_cnn.data.assemble import Pixels
-    from deep_cnn.data.feed import Feed
+    from deep_cnn.data.feed import Feed, FeedSettings
     from deep_cnn.data.index import build_index
     from deep_cnn.inference.evaluate import evaluate as evaluated
     from deep_cnn.models.build import ModelSpec, build_model, weights_preprocessing
@@ -54,7 +54,7 @@ def evaluate(data: Path) -> float:
     model = build_model(ModelSpec("resnet18", 5), 0).to(memory_format=torch.channels_last)
     pixels = Pixels(index.root, index.paths, pre, None)
     targets = torch.from_numpy(index.targets)
-    feed = Feed(pixels, np.arange(len(index)), targets, device=device, workers=granted_cores())
+    feed = Feed(pixels, np.arange(len(index)), targets, FeedSettings(device, workers=granted_cores()))
     autocast = autocast_for(device, pick_precision("auto", device))
     begun = time.perf_counter()
     for _ in evaluated(model, feed.eval_batches(32), autocast):

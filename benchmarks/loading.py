@@ -21,7 +21,7 @@ from benchmarks import photographs, timing
 from deep_cnn.data.assemble import Pixels
 from deep_cnn.data.augment.steps import parse_augment
 from deep_cnn.data.cache import open_cache
-from deep_cnn.data.feed import Feed
+from deep_cnn.data.feed import Feed, FeedSettings, Sampling
 from deep_cnn.data.index import build_index
 from deep_cnn.data.preprocess import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
 
@@ -81,7 +81,9 @@ def compare(data: Path, training: bool, rounds: int) -> dict[str, list[float]]:
         pixels = Pixels(index.root, index.paths, pre, open_cache(Path(folder), index, pre))
         augmentation = parse_augment("zoom,flip" if training else "none")
         targets = torch.from_numpy(index.targets)
-        feed = Feed(pixels, samples, targets, device=torch.device("cpu"), workers=WORKERS, augmentation=augmentation)
+        feed = Feed(
+            pixels, samples, targets, FeedSettings(torch.device("cpu"), workers=WORKERS), Sampling(augmentation)
+        )
         epoch = iter(range(10**6))
         ours = (lambda: feed.train_batches(next(epoch), 0, BATCH)) if training else (lambda: feed.eval_batches(BATCH))
         files = [data / index.paths[i] for i in range(len(index))]

@@ -14,11 +14,11 @@ import torch
 
 from deep_cnn.config.fields import parse_subset
 from deep_cnn.config.schema import Config
-from deep_cnn.data.assemble import CopyStream, Pixels, Timer, null_timer, open_copy_stream
+from deep_cnn.data.assemble import Pixels, open_copy_stream
 from deep_cnn.data.augment.steps import center_crop, parse_augment
 from deep_cnn.data.cache import cache_folder, open_cache
-from deep_cnn.data.feed import Feed
-from deep_cnn.data.index import VALIDATION, Index, build_index
+from deep_cnn.data.feed import Feed, FeedSettings, Sampling
+from deep_cnn.data.index import VALIDATION, Index, IndexOptions, build_index
 from deep_cnn.data.normalise import Normaliser
 from deep_cnn.data.preprocess import Preprocessing
 from deep_cnn.data.split import Splits, Strata, make_splits
@@ -124,8 +124,7 @@ def find_images(config: Config, pre: Preprocessing, workers: int) -> Images:
     """Index the images, and leave out what cannot be read where that was asked for; each finding goes to the log."""
     folder = data_dir(config)
     kept = cache_folder(config.cache, config.root)  # beside the decoded images: what is known of their files
-    index = build_index(
-        folder,
+    options = IndexOptions(
         task=config.task,
         metadata=find("metadata", config.metadata, config, folder) if config.metadata else None,
         image_column=config.image_column,
@@ -136,8 +135,8 @@ def find_images(config: Config, pre: Preprocessing, workers: int) -> Images:
         study_id=config.study_id,
         val_folder=config.val_folder,
         test_folder=config.test_folder,
-        cache_dir=kept,
     )
+    index = build_index(folder, options, kept)
     for note in index.notes:
         log.info(note)
     log.info("Task: %s", index.reason)
@@ -250,59 +249,27 @@ def open_feeds(
     config: Config,
     dataset: Dataset,
     targets: torch.Tensor,
+    settings: FeedSettings,
     rarity: np.ndarray | None = None,
-    *,
-    device: torch.device,
-    dtype: torch.dtype,
-    workers: int,
-    timer: Timer = null_timer,
 ) -> dict[str, Feed]:
     """A feed for each split that has images: training augments, validation and test cut the centre.
 
     rarity: weight of each sample, float64 (N,), for --oversample and --class_weights.
     """
     everything = np.concatenate([dataset.samples(split) for split in SPLITS])
-    copy_stream = open_copy_stream(dataset.pixels, everything, device)
-    where: dict[str, Any] = {"device": device, "dtype": dtype, "workers": workers}
-    where |= {"copy_stream": copy_stream, "timer": timer}
-    feeds = {split: eval_feed(dataset, targets, split, **where) for split in SPLITS[1:] if len(dataset.samples(split))}
-    feeds["train"] = Feed(
-        dataset.pixels,
-        dataset.splits.train,
-        targets,
+    copy_stream = open_copy_stream(dataset.pixels, everything, settings.device)
+    settings = dataclasses.replace(settings, copy_stream=copy_stream)
+    feeds = {split: eval_feed(dataset, targets, split, settings) for split in SPLITS[1:] if len(dataset.samples(split))}
+    sampling = Sampling(
         augmentation=parse_augment(config.augment, config.small_epochs),
         seed=config.seed,
         weights=rarity if config.class_weights else None,
         rarity=rarity if config.oversample else None,
-        **where,
     )
+    feeds["train"] = Feed(dataset.pixels, dataset.splits.train, targets, settings, sampling)
     return feeds
 
 
-def eval_feed(dataset: Dataset, targets: torch.Tensor, split: str, **where: Any) -> Feed:
-    """A split as it is scored: the centre of each image, in the order of the index. where: as of `feed_of`."""
-    return feed_of(dataset, targets, dataset.samples(split), **where)
-
-
-def feed_of(
-    dataset: Dataset,
-    targets: torch.Tensor,
-    samples: np.ndarray,
-    *,
-    device: torch.device,
-    dtype: torch.dtype,
-    workers: int,
-    copy_stream: CopyStream | None = None,
-    timer: Timer = null_timer,
-) -> Feed:
-    """Any samples, by their numbers int64 (n,), as a split is scored."""
-    return Feed(
-        dataset.pixels,
-        samples,
-        targets,
-        device=device,
-        dtype=dtype,
-        workers=workers,
-        copy_stream=copy_stream,
-        timer=timer,
-    )
+def eval_feed(dataset: Dataset, targets: torch.Tensor, split: str, settings: FeedSettings) -> Feed:
+    """A split as it is scored: the centre of each image, in the order of the index."""
+    return Feed(dataset.pixels, dataset.samples(split), targets, settings)

@@ -162,6 +162,35 @@ class BatchSource(Protocol):
         """Let go of what it reads with."""
 
 
+@dataclass(frozen=True)
+class FeedSettings:
+    """Where and with what batches are made.
+
+    workers: threads that read; copy_stream: on a GPU, the one that the run's feeds share; timer: takes note of the time spent
+    on "copying".
+    """
+
+    device: torch.device
+    dtype: torch.dtype = torch.float32
+    workers: int = 1
+    copy_stream: CopyStream | None = None
+    timer: Timer = null_timer
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How a training set is drawn from. Without: each sample's centre crop, all weights 1.
+
+    augmentation: None, or "none": the centre crop. weights: float32 per sample of the index, for the loss; rarity: likewise,
+    for --oversample.
+    """
+
+    augmentation: Augmentation | None = None
+    seed: int = 0
+    weights: np.ndarray | None = None
+    rarity: np.ndarray | None = None
+
+
 class Feed:
     """The batches of one split, made of images."""
 
@@ -170,25 +199,17 @@ class Feed:
         pixels: Pixels,
         indices: np.ndarray,
         targets: torch.Tensor,
-        *,
-        device: torch.device,
-        dtype: torch.dtype = torch.float32,
-        workers: int = 1,
-        augmentation: Augmentation | None = None,
-        seed: int = 0,
-        weights: np.ndarray | None = None,
-        rarity: np.ndarray | None = None,
-        copy_stream: CopyStream | None = None,
-        timer: Timer = null_timer,
+        settings: FeedSettings,
+        sampling: Sampling = Sampling(),
     ):
-        """
+        """Start the threads that read; `close` lets them go.
+
         Args:
             indices: int64 (n,), the samples of the split.
             targets: encoded, a row per sample of the *index*.
-            augmentation: None, or "none": the centre crop.
-            weights: float32 per sample of the index, for the loss; rarity: likewise, for --oversample.
-            copy_stream: on a GPU, the one that the run's feeds share; timer: takes note of the time spent on "copying".
         """
+        device, dtype, seed = settings.device, settings.dtype, sampling.seed
+        augmentation, weights, rarity = sampling.augmentation, sampling.weights, sampling.rarity
         self.indices, self.seed, self.device = indices, seed, device
         self.rarity = None if rarity is None else rarity[indices]
         of_samples = torch.ones(len(targets)) if weights is None else torch.from_numpy(weights)
@@ -196,13 +217,12 @@ class Feed:
         self.targets, self.weights = targets.to(device), of_samples.to(device, dtype)
         self._assembler: DeviceAssembler | HostAssembler
         if device.type == "cuda":
-            self._assembler = DeviceAssembler(
-                pixels, augmentation, seed, dtype, copy_stream or CopyStream(device), timer
-            )
+            copy_stream = settings.copy_stream or CopyStream(device)
+            self._assembler = DeviceAssembler(pixels, augmentation, seed, dtype, copy_stream, settings.timer)
         else:
             self._assembler = HostAssembler(pixels, augmentation, seed, device, dtype)
         torch.get_num_threads()  # marks this thread as set up, so that the pool's set_num_threads(1) does not reach it
-        self._pool = ThreadPoolExecutor(max(1, workers), "read", _one_thread_each)
+        self._pool = ThreadPoolExecutor(max(1, settings.workers), "read", _one_thread_each)
 
     def __len__(self) -> int:
         return len(self.indices)

@@ -75,32 +75,38 @@ class Index:
         )
 
 
-def build_index(
-    data_dir: Path,
-    *,
-    task: str = "auto",
-    metadata: Path | None = None,
-    image_column: str | None = None,
-    target: tuple[str, ...] = (),
-    where: tuple[str, ...] = (),
-    group: str | None = None,
-    split_column: str | None = None,
-    study_id: str | None = None,
-    val_folder: str = "val",
-    test_folder: str = "test",
-    cache_dir: Path | None = None,
-) -> Index:
+@dataclass(frozen=True)
+class IndexOptions:
+    """What the flags say about images and targets.
+
+    task: auto, classification, multilabel or regression.
+    metadata: a table, or the folder of one; without it the classes are the names of folders.
+    target: columns to learn. where: conditions like "votes>=5", all of which must hold.
+    val_folder, test_folder: names beside train/; val, valid, validation, dev, test, testing are known too.
+    """
+
+    task: str = "auto"
+    metadata: Path | None = None
+    image_column: str | None = None
+    target: tuple[str, ...] = ()
+    where: tuple[str, ...] = ()
+    group: str | None = None
+    split_column: str | None = None
+    study_id: str | None = None
+    val_folder: str = "val"
+    test_folder: str = "test"
+
+
+def build_index(data_dir: Path, options: IndexOptions = IndexOptions(), cache_dir: Path | None = None) -> Index:
     """Find the images and what is to be learnt of each.
 
     Args:
-        task: auto, classification, multilabel or regression.
-        metadata: a table, or the folder of one; without it the classes are the names of folders.
-        target: columns to learn. where: conditions like "votes>=5", all of which must hold.
-        val_folder, test_folder: names beside train/; val, valid, validation, dev, test, testing are known too.
         cache_dir: where the list of files is kept from one start to the next (files.scan).
     Raises:
         DataError: nothing to train on as asked; ConfigError: flags that contradict each other. One line each.
     """
+    task, target, where = options.task, options.target, options.where
+    val_folder, test_folder = options.val_folder, options.test_folder
     if val_folder == test_folder:
         raise ConfigError(
             f"--val_folder={val_folder} and --test_folder are the same folder; selecting on test data is no test."
@@ -109,26 +115,20 @@ def build_index(
     if not len(files.paths):
         found = files.notes() or ["it is empty"]
         raise DataError(f"--data_dir: {data_dir} holds no images (.jpg .png .webp .bmp .gif); {found[0]}.")
-    if metadata is None:
-        return _from_folders(
-            files,
-            task,
-            _table_flags(target, where, group, split_column, study_id, image_column),
-            val_folder,
-            test_folder,
-        )
-    table = read_table(Path(metadata))
+    if options.metadata is None:
+        return _from_folders(files, task, _table_flags(options), val_folder, test_folder)
+    table = read_table(Path(options.metadata))
     selection = {
         "target": target,
         "where": where,
-        "group": group,
-        "split": split_column,
-        "study": study_id,
-        "image": image_column,
+        "group": options.group,
+        "split": options.split_column,
+        "study": options.study_id,
+        "image": options.image_column,
     }
     digest = hashlib.sha256((table.digest + json.dumps(selection)).encode()).hexdigest()
-    notes = [*_without(files, Path(metadata)).notes(), *table.notes]
-    pulse = study_id is not None or (image_column is None and place_pulse.is_place_pulse(table))
+    notes = [*_without(files, Path(options.metadata)).notes(), *table.notes]
+    pulse = options.study_id is not None or (options.image_column is None and place_pulse.is_place_pulse(table))
     if pulse and len(target) > 1:
         raise ConfigError(
             f"--target={','.join(target)}: one score of Place Pulse; several targets are several studies, --study_id=A,B."
@@ -141,7 +141,7 @@ def build_index(
             f"--where: {rows.sum():,} of {len(rows):,} rows of {table.name} are taken; the others' images count as without a row"
         )
     if pulse:
-        studies = place_pulse.choose_studies(table, study_id)
+        studies = place_pulse.choose_studies(table, options.study_id)
         table, positions, target = place_pulse.widen(
             table, positions[rows], studies, target[0] if target else place_pulse.SCORE
         )
@@ -149,14 +149,14 @@ def build_index(
         if not target:
             columns = ", ".join(map(str, table.frame.columns[:12]))
             raise ConfigError(
-                f"--metadata={metadata} needs --target, the column to learn: one or several of {columns}."
+                f"--metadata={options.metadata} needs --target, the column to learn: one or several of {columns}."
             )
         matcher = Matcher(files.paths)
-        column = image_column or _image_column(table, matcher, target)
+        column = options.image_column or _image_column(table, matcher, target)
         cells = table.column(column, "--image_column")
         positions = match_files(cells, table.frame.index, matcher, f"--image_column={column}")
-        notes += [] if image_column else [f"image column: {column}"]
-    return _join(files, table, positions, target, task, group, split_column, digest, notes, val_folder, test_folder)
+        notes += [] if options.image_column else [f"image column: {column}"]
+    return _join(files, table, positions, replace(options, target=target), digest, notes)
 
 
 def _without(files: Files, metadata: Path) -> Files:
@@ -167,16 +167,10 @@ def _without(files: Files, metadata: Path) -> Files:
     return replace(files, ignored={kind: count for kind, count in left.items() if count})
 
 
-def _table_flags(target, where, group, split_column, study_id, image_column) -> list[str]:
-    flags = {
-        "--target": target,
-        "--where": where,
-        "--group": group,
-        "--split_column": split_column,
-        "--study_id": study_id,
-        "--image_column": image_column,
-    }
-    return [name for name, value in flags.items() if value]
+def _table_flags(options: IndexOptions) -> list[str]:
+    """The flags that were given and need a table."""
+    names = ("target", "where", "group", "split_column", "study_id", "image_column")
+    return [f"--{name}" for name in names if getattr(options, name)]
 
 
 def _where(table: Table, conditions: tuple[str, ...]) -> tuple[Table, np.ndarray]:
@@ -339,20 +333,10 @@ def _some(names: list[str], count: int) -> str:
 
 
 def _join(
-    files: Files,
-    table: Table,
-    positions: np.ndarray,
-    target: tuple[str, ...],
-    task: str,
-    group: str | None,
-    split_column: str | None,
-    digest: str,
-    notes: list[str],
-    val_folder: str,
-    test_folder: str,
+    files: Files, table: Table, positions: np.ndarray, options: IndexOptions, digest: str, notes: list[str]
 ) -> Index:
     """Rows and files together, in the order of the files."""
-    found = positions >= 0
+    found, target = positions >= 0, options.target
     if not found.any():
         first = ", ".join(str(cell) for cell in table.frame.iloc[0][:4])
         raise DataError(
@@ -373,17 +357,17 @@ def _join(
             f"{len(rowless):,} images have no row: {_some([files.paths[int(i)] for i in rowless[:3]], len(rowless))}"
         )
 
-    chosen = choose(candidates(table, target), task, target)
+    chosen = choose(candidates(table, target), options.task, target)
     targets = chosen.read(table, target)
     if unlabelled := int((~targets.rows).sum()):
         notes.append(f"{unlabelled:,} images have no target: left out")
     table, positions = table.take(targets.rows), positions[targets.rows]
-    groups, group_names = _groups(table, group)
+    groups, group_names = _groups(table, options.group)
     paths = files.paths.take(positions)
-    if split_column:
-        given = _given_split(table, split_column)
+    if options.split_column:
+        given = _given_split(table, options.split_column)
     else:
-        given = _split_of_folders(paths, val_folder, test_folder)
+        given = _split_of_folders(paths, options.val_folder, options.test_folder)
     return Index(
         root=files.root,
         paths=paths,

@@ -85,8 +85,6 @@ def held_out(
     return about | result | {"loss": task.validation_loss(outputs, targets)}
 
 
-def with_views(
-    result: dict[str, Any], level: str, task: Task, index: Index, samples: np.ndarray, outputs: np.ndarray, seed: int
-) -> dict[str, Any]:
-    """`held_out`'s result and, under "tta", that of outputs (n, K) which are means over views of each image (--tta=level)."""
-    return result | {"tta": {"views": level} | held_out(task, index, samples, outputs, result["split"], seed)}
+def with_views(result: dict[str, Any], level: str, of_views: dict[str, Any]) -> dict[str, Any]:
+    """`held_out`'s result and, under "tta", that of outputs which are means over views of each image (--tta=level)."""
+    return result | {"tta": {"views": level} | of_views}

@@ -8,6 +8,7 @@ from torch import nn
 
 from deep_cnn.config.schema import Config
 from deep_cnn.data.dataset import Dataset, eval_feed, find_images
+from deep_cnn.data.feed import FeedSettings
 from deep_cnn.data.split import load_splits
 from deep_cnn.inference import evaluate
 from deep_cnn.inference.load import FinishedRun
@@ -56,7 +57,7 @@ def rescore(
         raise DataError(f"--split={split}: run {files.name} has no such images")
     dtype = dtype_of(network.settings.precision)
     targets = encoded(network.task, dataset.index, dtype)
-    feed = eval_feed(dataset, targets, split, device=network.device, dtype=dtype, workers=workers)
+    feed = eval_feed(dataset, targets, split, FeedSettings(network.device, dtype, workers))
 
     def outputs_of(model: nn.Module, title: str) -> np.ndarray | None:
         rows = network.settings.eval_batch
@@ -69,4 +70,8 @@ def rescore(
         return None
     what = (network.task, dataset.index, samples)
     result = evaluate.held_out(*what, outputs, split, config.seed)
-    return result if views is None else evaluate.with_views(result, level, *what, views, config.seed)
+    return (
+        result
+        if views is None
+        else evaluate.with_views(result, level, evaluate.held_out(*what, views, split, config.seed))
+    )

@@ -125,6 +125,22 @@ def features_key(
     return digest.hexdigest()[:16]
 
 
+@dataclass(frozen=True)
+class FeatureSettings:
+    """How features are computed, and where they are kept.
+
+    views: of an augmented training set, 0 where it is not augmented. folder: of the cache, or None; key: its name; rows: how
+    many it has, one per sample of the index.
+    """
+
+    eval_batch: int
+    autocast: Autocast
+    views: int
+    folder: Path | None
+    key: str
+    rows: int
+
+
 class Features:
     """The features of a run's splits, by view: computed when first asked for, kept in memory and in the cache folder.
 
@@ -136,22 +152,12 @@ class Features:
         model: nn.Module,
         cut: Cut,
         feeds: dict[str, Feed],
-        *,
-        eval_batch: int,
-        autocast: Autocast,
-        views: int = 0,
-        folder: Path | None = None,
-        key: str = "",
-        rows: int = 0,
+        settings: FeatureSettings,
     ):
-        """
-        Args:
-            feeds: of images; views: of an augmented training set, 0 where it is not augmented.
-            folder: of the cache, or None; rows: how many it has, one per sample of the index.
-        """
+        """Nothing is computed yet. feeds: of images."""
         self.model, self.cut, self.images = model, cut, feeds
-        self.eval_batch, self.autocast, self.views = eval_batch, autocast, views
-        self.folder, self.key, self.rows = folder, key, rows
+        self.eval_batch, self.autocast, self.views = settings.eval_batch, settings.autocast, settings.views
+        self.folder, self.key, self.rows = settings.folder, settings.key, settings.rows
         self._tables: dict[str, tuple[int, torch.Tensor]] = {}  # split -> its view and the features (n, D)
         self.feeds = {split: FeatureFeed(self, split, feed) for split, feed in feeds.items()}
 

@@ -2,14 +2,13 @@
 
 import logging
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from deep_cnn.data.dataset import feed_of
-from deep_cnn.data.feed import Batch, Feed
+from deep_cnn.data.feed import Batch, Feed, FeedSettings
 from deep_cnn.inference import load, ood
 from deep_cnn.models import checkpoint
 from deep_cnn.runtime.distributed import main_process
@@ -60,8 +59,8 @@ def _features(trainer: "Trainer", samples: np.ndarray, between: Callable[[], Non
     """
     network = load.open_network(trainer.run.files.best, trainer.device)
     targets = encoded(trainer.task, trainer.dataset.index, trainer.dtype)
-    where: dict[str, Any] = {"device": trainer.device, "dtype": trainer.dtype, "workers": trainer.run.workers}
-    feed = feed_of(trainer.dataset, targets, samples, **where)
+    settings = FeedSettings(trainer.device, trainer.dtype, trainer.run.workers)
+    feed = Feed(trainer.dataset.pixels, samples, targets, settings)
     try:
         batches = _with_checks(feed, trainer.settings.eval_batch, between)
         return torch.cat(list(ood.features_of(network.model, network.head, batches, network.autocast)))

@@ -59,7 +59,7 @@ from deep_cnn.runtime.run_files import RunFiles
 from deep_cnn.runtime.signals import Stopped
 from deep_cnn.runtime.status import Status
 from deep_cnn.tasks.base import Task, make_task
-from deep_cnn.training.frozen_features import LARGEST_SHARE, Cut, Features, features_key, find_cut
+from deep_cnn.training.frozen_features import LARGEST_SHARE, Cut, Features, FeatureSettings, features_key, find_cut
 from deep_cnn.training.optim import optimizers
 from deep_cnn.training.optim.average import MovingAverage
 from deep_cnn.training.state import TrainingState
@@ -418,17 +418,8 @@ def open_features(trainer: "Trainer", feeds: dict[str, Feed]) -> Features | None
     folder = pixels.cache.path.parent if pixels.cache else None
     index = trainer.dataset.index
     key = features_key(index, pre, model, cut, f"{config.augment} {config.seed}" if views else "", facts)
-    features = Features(
-        model,
-        cut,
-        feeds,
-        eval_batch=settings.eval_batch,
-        autocast=trainer.autocast,
-        views=views,
-        folder=folder,
-        key=key,
-        rows=len(index),
-    )
+    kept = FeatureSettings(settings.eval_batch, trainer.autocast, views, folder, key, len(index))
+    features = Features(model, cut, feeds, kept)
     log.info("%s", features.describe())
     return features
 

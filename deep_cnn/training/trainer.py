@@ -19,7 +19,7 @@ from deep_cnn.config.identity import command_line, run_identity, versions
 from deep_cnn.config.schema import Config
 from deep_cnn.data.augment.steps import parse_augment
 from deep_cnn.data.dataset import Dataset, eval_feed, open_feeds
-from deep_cnn.data.feed import Batch, BatchSource, ShardSpec, steps_per_epoch
+from deep_cnn.data.feed import Batch, BatchSource, FeedSettings, ShardSpec, steps_per_epoch
 from deep_cnn.data.split import save_splits
 from deep_cnn.inference.evaluate import collect, flat_scores, held_out, with_views
 from deep_cnn.inference.tta import Averaged
@@ -138,12 +138,11 @@ class Trainer:
         self.state = setup.build_state(run, model, self.head, self.settings, saved.state)
         self.profile = profiling.Profile(self.device, run.began) if self.config.profile else profiling.SILENT
         targets = encoded(task, dataset.index, self.dtype)
-        where: dict[str, Any] = {"device": self.device, "dtype": self.dtype, "workers": run.workers}
-        where["timer"] = self.profile.cuda_timer
+        feed_settings = FeedSettings(self.device, self.dtype, run.workers, timer=self.profile.cuda_timer)
         rarity = None
         if self.config.oversample or self.config.class_weights:
             rarity = task.rarity(dataset.index.targets, dataset.splits.train)
-        feeds = open_feeds(self.config, dataset, targets, rarity, **where)
+        feeds = open_feeds(self.config, dataset, targets, feed_settings, rarity)
         self.features = setup.open_features(self, feeds)
         self.feeds: Mapping[str, BatchSource] = self.features.feeds if self.features else feeds
         if self.settings.compile and not self.features:
@@ -274,7 +273,7 @@ class Trainer:
         split = (self.task, self.dataset.index, self.dataset.splits.test)
         result = held_out(*split, outputs, "test", config.seed) | {"best_epoch": best_epoch}
         if views is not None:
-            result = with_views(result, config.tta, *split, views, config.seed)
+            result = with_views(result, config.tta, held_out(*split, views, "test", config.seed))
         self.check_without_saving()
         best = progress.best_epoch if progress.best_epoch >= 0 else None
         run_outputs.write_plots(files, *split[:2], self.state.history, best, (split[2], outputs))
@@ -450,8 +449,8 @@ class Trainer:
         if not self.features:
             return self.feeds[split]
         targets = encoded(self.task, self.dataset.index, self.dtype)
-        where = {"device": self.device, "dtype": self.dtype, "workers": self.run.workers}
-        self.opened_feeds.append(eval_feed(self.dataset, targets, split, **where))
+        settings = FeedSettings(self.device, self.dtype, self.run.workers)
+        self.opened_feeds.append(eval_feed(self.dataset, targets, split, settings))
         return self.opened_feeds[-1]
 
     def scores(self, split: str, outputs: np.ndarray) -> dict[str, float | None]:

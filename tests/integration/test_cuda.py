@@ -12,7 +12,7 @@ from conftest import PLACES, ROOT
 from deep_cnn.data import assemble
 from deep_cnn.data.assemble import CopyStream, Pixels, open_copy_stream
 from deep_cnn.data.augment.steps import parse_augment
-from deep_cnn.data.feed import Feed
+from deep_cnn.data.feed import Feed, FeedSettings, Sampling
 from deep_cnn.data.index import build_index
 from deep_cnn.data.preprocess import Preprocessing
 from deep_cnn.models import checkpoint
@@ -41,19 +41,17 @@ def index():
     return build_index(PLACES)
 
 
-def make_feed(index, device, augment="none", lane=None):
+def make_feed(index, device, augment="none", copy_stream=None):
     samples = np.arange(len(index))
     pixels = Pixels(index.root, index.paths, PRE, None)
-    augmentation = parse_augment(augment)
-    return Feed(
-        pixels, samples, torch.from_numpy(index.targets), device=device, workers=2, augmentation=augmentation, lane=lane
-    )
+    settings = FeedSettings(device, workers=2, copy_stream=copy_stream)
+    return Feed(pixels, samples, torch.from_numpy(index.targets), settings, Sampling(parse_augment(augment)))
 
 
-def resident_lane(index):
-    lane = open_copy_stream(Pixels(index.root, index.paths, PRE, None), np.arange(len(index)), GPU)
-    assert lane.residents is not None
-    return lane
+def resident_copy_stream(index):
+    copy_stream = open_copy_stream(Pixels(index.root, index.paths, PRE, None), np.arange(len(index)), GPU)
+    assert copy_stream.residents is not None
+    return copy_stream
 
 
 def grey_levels(a, b):
@@ -67,7 +65,7 @@ def grey_levels(a, b):
 )
 def test_device_feed_equals_host_feed(index, augment, mean, most, resident):
     host = make_feed(index, CPU, augment)
-    device = make_feed(index, GPU, augment, resident_lane(index) if resident else None)
+    device = make_feed(index, GPU, augment, resident_copy_stream(index) if resident else None)
     for epoch in (0, 1):
         pairs = list(zip(host.train_batches(epoch, 0, 16), device.train_batches(epoch, 0, 16), strict=True))
         assert len(pairs) == -(-len(index) // 16)
@@ -79,7 +77,7 @@ def test_device_feed_equals_host_feed(index, augment, mean, most, resident):
 
 
 def test_evaluation_pads_and_counts_each_sample_once(index):
-    feed = make_feed(index, GPU, lane=resident_lane(index))
+    feed = make_feed(index, GPU, copy_stream=resident_copy_stream(index))
     batches = list(feed.eval_batches(16))
     assert np.array_equal(np.concatenate([b.indices for b in batches]), np.arange(len(index)))
     assert all(len(b.images) == 16 for b in batches)
@@ -87,7 +85,7 @@ def test_evaluation_pads_and_counts_each_sample_once(index):
 
 
 def test_resident_images_are_read_once_and_are_the_same(index, monkeypatch):
-    copied, resident = make_feed(index, GPU, "basic"), make_feed(index, GPU, "basic", resident_lane(index))
+    copied, resident = make_feed(index, GPU, "basic"), make_feed(index, GPU, "basic", resident_copy_stream(index))
     list(resident.train_batches(0, 0, 16))
     expected = [batch.images for batch in copied.train_batches(1, 0, 16)]
 
@@ -101,8 +99,8 @@ def test_resident_images_are_read_once_and_are_the_same(index, monkeypatch):
 
 def test_a_set_that_does_not_fit_is_copied_batch_by_batch(index, monkeypatch):
     monkeypatch.setattr(assemble, "RESIDENT_SHARE", 0.0)
-    lane = open_copy_stream(Pixels(index.root, index.paths, PRE, None), np.arange(len(index)), GPU)
-    assert isinstance(lane, CopyStream) and lane.residents is None
+    copy_stream = open_copy_stream(Pixels(index.root, index.paths, PRE, None), np.arange(len(index)), GPU)
+    assert isinstance(copy_stream, CopyStream) and copy_stream.residents is None
     assert open_copy_stream(Pixels(index.root, index.paths, PRE, None), np.arange(len(index)), CPU) is None
 
 
@@ -125,7 +123,7 @@ def test_no_step_waits_for_the_gpu(index):
     model = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 3, 4), torch.nn.Flatten(), torch.nn.LazyLinear(task.outputs)).to(
         GPU
     )
-    feed = make_feed(index, GPU, "basic", resident_lane(index))
+    feed = make_feed(index, GPU, "basic", resident_copy_stream(index))
     with torch.no_grad():
         for batch in feed.train_batches(0, 0, 16):  # fills the device's memory, builds the lazy layer
             model(batch.images)

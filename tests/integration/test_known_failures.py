@@ -14,7 +14,7 @@ import pytest
 import torch
 from conftest import PLACES
 
-from deep_cnn.data.feed import Feed, Pixels
+from deep_cnn.data.feed import Feed, FeedSettings, Pixels
 from deep_cnn.data.index import Paths
 from deep_cnn.data.preprocess import Preprocessing
 from deep_cnn.models import memory
@@ -38,7 +38,7 @@ def test_every_sample_is_scored_once_when_batches_do_not_come_out_even():
     pixels = Pixels(
         PLACES, Paths.from_list([f.relative_to(PLACES).as_posix() for f in files]), Preprocessing(32, 32), None
     )
-    feed = Feed(pixels, np.arange(23), torch.zeros(23), device=torch.device("cpu"))
+    feed = Feed(pixels, np.arange(23), torch.zeros(23), FeedSettings(torch.device("cpu")))
     batches = list(feed.eval_batches(8))
     assert [len(batch.images) for batch in batches] == [8, 8, 8]  # padded: other sizes differ in the last bits
     assert np.concatenate([batch.indices for batch in batches]).tolist() == list(range(23))

@@ -1,6 +1,7 @@
 """One table of predictions from start to end: load, look where an earlier start came to, predict, append."""
 
 import logging
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from deep_cnn.inference.predict.inputs import Images, check_there, read_images
 from deep_cnn.inference.predict.output_table import OutputTable, TableFiles, known_of
 from deep_cnn.inference.predict.row_maker import RowMaker
 from deep_cnn.inference.predict.shards import merge, parse_shard, part_of, remove, shard_bounds, shard_file
-from deep_cnn.inference.predict.stream import block_size, stream
+from deep_cnn.inference.predict.stream import Predicted, block_size, stream
 from deep_cnn.runtime import console, distributed, signals
 from deep_cnn.runtime.device import granted_cores
 from deep_cnn.runtime.errors import ConfigError
@@ -79,7 +80,10 @@ def run(asked: Any, output: Path) -> dict[str, Any]:
             workers = granted_cores() if asked.workers == "auto" else max(1, int(asked.workers))
             deadline = time_limit(parse_duration("max_time", asked.max_time))
             with signals.between_steps():
-                append(table, maker, networks, images, position, last, block, workers, deadline)
+                # from the start of the block, so that each image is in the same batch as without a stop
+                start = position // block * block
+                blocks = stream(networks, images, start, last, workers=workers, tta=maker.tta)
+                append(table, maker, images, range(position, last), blocks, deadline)
             return table.finish(last - first)
 
     if distributed.world_size() == 1 or whole != (1, 1):
@@ -102,22 +106,16 @@ def put_together(output: Path, count: int) -> dict[str, Any]:
 def append(
     table: OutputTable,
     maker: RowMaker,
-    networks: list[TrainedNetwork],
     images: Images,
-    position: int,
-    last: int,
-    block: int,
-    workers: int,
+    wanted: range,
+    blocks: Iterable[Predicted],
     deadline: Deadline,
 ) -> None:
-    """Predict images position ... last - 1 and append their rows.
-
-    It begins at the start of the block, so that each image is in the same batch as without a stop.
-    """
-    start = position // block * block
-    bar = console.Bar("Predict", last - start, position - start, unit="image")
+    """Append the rows of the wanted images, by their positions in the list; the first block may begin before them."""
+    position = wanted.start
+    bar = console.Bar("Predict", len(wanted), unit="image")
     try:
-        for predicted in stream(networks, images, start, last, workers=workers, tta=maker.tta):
+        for predicted in blocks:
             table.add(*maker.rows(predicted, images, position))
             bar.step(count=len(predicted.positions) - max(0, position - int(predicted.positions[0])))
             position = int(predicted.positions[-1]) + 1

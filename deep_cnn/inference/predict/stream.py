@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from deep_cnn.data.decode import ADVICE
-from deep_cnn.data.feed import Feed, Pixels
+from deep_cnn.data.feed import Feed, FeedSettings, Pixels
 from deep_cnn.data.preprocess import Preprocessing
 from deep_cnn.inference.load import TrainedNetwork
 from deep_cnn.inference.predict.inputs import Images
@@ -63,7 +63,7 @@ class _SameBatches:
         self.pixels = TolerantPixels(images, first.pre)
         weight = next(first.model.parameters())
         unused = torch.zeros(len(images.paths), dtype=torch.uint8)
-        self.feed = Feed(self.pixels, positions, unused, device=first.device, dtype=weight.dtype, workers=workers)
+        self.feed = Feed(self.pixels, positions, unused, FeedSettings(first.device, weight.dtype, workers))
 
     def results(self) -> Generator[tuple[np.ndarray, list[np.ndarray], list[np.ndarray]], None, None]:
         """Of each batch: positions (n,), decoded (n, K) of each network and view, distances (n,) of each network."""

@@ -12,7 +12,7 @@ from conftest import PLACES
 from deep_cnn.data.assemble import Pixels
 from deep_cnn.data.augment.steps import parse_augment
 from deep_cnn.data.decode import decode
-from deep_cnn.data.feed import Feed, batch_bounds, epoch_order, steps_per_epoch
+from deep_cnn.data.feed import Feed, FeedSettings, Sampling, batch_bounds, epoch_order, steps_per_epoch
 from deep_cnn.data.index import build_index
 from deep_cnn.data.preprocess import Preprocessing
 from deep_cnn.runtime.errors import DataError
@@ -35,7 +35,7 @@ def make(index):
         pixels = pixels or Pixels(index.root, index.paths, PRE, None)
         targets = torch.arange(len(index)) * 10
         feed = Feed(
-            pixels, samples, targets, device=CPU, workers=workers, augmentation=parse_augment(augment), **options
+            pixels, samples, targets, FeedSettings(CPU, workers=workers), Sampling(parse_augment(augment), **options)
         )
         feeds.append(feed)
         return feed
@@ -117,7 +117,7 @@ def test_an_unreadable_file_is_named_when_its_batch_comes(index, tmp_path):
     for i, path in enumerate(paths):
         (tmp_path / "a" / f"{i}.jpg").write_bytes(path.read_bytes()[: 300 if i == 4 else None])
     names = type(index.paths).from_list([f"a/{i}.jpg" for i in range(6)])
-    feed = Feed(Pixels(tmp_path, names, PRE, None), np.arange(6), torch.zeros(6), device=CPU, workers=2)
+    feed = Feed(Pixels(tmp_path, names, PRE, None), np.arange(6), torch.zeros(6), FeedSettings(CPU, workers=2))
     batches = feed.eval_batches(2)
     assert len(next(batches).indices) == len(next(batches).indices) == 2
     with pytest.raises(DataError, match=r"4\.jpg"):

@@ -9,7 +9,7 @@ import pytest
 from conftest import HERE
 
 from deep_cnn.data.files import Paths, scan
-from deep_cnn.data.index import FREE, TEST, TRAIN, VALIDATION, build_index
+from deep_cnn.data.index import FREE, TEST, TRAIN, VALIDATION, IndexOptions, build_index
 from deep_cnn.runtime.errors import ConfigError, DataError
 
 
@@ -102,14 +102,14 @@ def test_split_folders_and_their_other_names(tmp_path, names):
 
 def test_the_named_folder_wins_over_the_usual_one(tmp_path):
     touch(tmp_path, *(f"{split}/{c}/1.jpg" for split in ("train", "val", "held_out") for c in "ab"))
-    index = build_index(tmp_path, val_folder="held_out")
+    index = build_index(tmp_path, IndexOptions(val_folder="held_out"))
     assert sorted(set(index.given_split.tolist())) == [TRAIN, VALIDATION]
     assert {p.split("/")[0] for p in index.paths} == {"train", "held_out"}
     assert "2 images in val lie in no class folder: left out" in notes_of(index)
     with pytest.raises(DataError, match=r"--val_folder=held_uot: .*Did you mean held_out\?"):
-        build_index(tmp_path, val_folder="held_uot")
+        build_index(tmp_path, IndexOptions(val_folder="held_uot"))
     with pytest.raises(ConfigError, match="same folder"):
-        build_index(tmp_path, val_folder="val", test_folder="val")
+        build_index(tmp_path, IndexOptions(val_folder="val", test_folder="val"))
 
 
 def test_a_class_may_be_called_train(tmp_path):
@@ -136,7 +136,7 @@ def test_what_is_refused_in_one_line(tmp_path):
         folder = tmp_path / str(len(list(tmp_path.iterdir())))
         folder.mkdir()
         with pytest.raises((DataError, ConfigError), match=match) as problem:
-            build_index(touch(folder, *names), **flags)
+            build_index(touch(folder, *names), IndexOptions(**flags))
         assert "\n" not in str(problem.value)
 
     refused("holds no images")

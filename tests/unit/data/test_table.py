@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from conftest import HERE
 
-from deep_cnn.data.index import FREE, TEST, TRAIN, VALIDATION, build_index
+from deep_cnn.data.index import FREE, TEST, TRAIN, VALIDATION, IndexOptions, build_index
 from deep_cnn.data.table import parse_where, read_table
 from deep_cnn.runtime.errors import ConfigError, DataError
 
@@ -26,7 +26,7 @@ def folder(tmp_path):
 def index_of(folder: Path, text: str | bytes, name: str = "t.csv", **flags):
     data = text if isinstance(text, bytes) else text.encode()
     (folder / name).write_bytes(data)
-    return build_index(folder, metadata=folder / name, **flags)
+    return build_index(folder, IndexOptions(metadata=folder / name, **flags))
 
 
 def refused(folder: Path, text: str | bytes, match: str, **flags) -> None:
@@ -90,7 +90,7 @@ def test_messages_name_the_line_of_the_file(folder):
 def test_metadata_may_be_a_folder(folder):
     (folder / "meta").mkdir()
     (folder / "meta" / "only.csv").write_text(SCORES)
-    assert len(build_index(folder, metadata=folder / "meta", target=("score",))) == 6
+    assert len(build_index(folder, IndexOptions(metadata=folder / "meta", target=("score",)))) == 6
     (folder / "meta" / "second.csv").write_text(SCORES)
     with pytest.raises(DataError, match=r"2 tables \(only.csv, second.csv\)"):
         read_table(folder / "meta")
@@ -339,7 +339,7 @@ def test_split_folders_hold_for_tables_too(tmp_path):
 
 
 def pulse(**flags):
-    return build_index(PULSE, metadata=PULSE / "meta", **flags)
+    return build_index(PULSE, IndexOptions(metadata=PULSE / "meta", **flags))
 
 
 def test_place_pulse_agrees_with_pandas():

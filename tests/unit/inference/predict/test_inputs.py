@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from deep_cnn.data.index import build_index
+from deep_cnn.data.index import IndexOptions, build_index
 from deep_cnn.data.table import read_table
 from deep_cnn.inference.predict.inputs import images_from_list, read_images
 from deep_cnn.runtime.errors import DataError
@@ -58,7 +58,7 @@ def test_tables_that_training_reads(photos, data):
     images = found(photos, "t.csv", data)
     assert list(images.paths) == FILES and images.root == photos and images.rows.tolist() == [0, 1, 2, 3, 4]
     (score,) = set(read_table(photos.parent / "t.csv").frame.columns) - {"photo"}
-    assert list(build_index(photos, metadata=photos.parent / "t.csv", target=(score,)).paths) == FILES
+    assert list(build_index(photos, IndexOptions(metadata=photos.parent / "t.csv", target=(score,))).paths) == FILES
 
 
 @pytest.mark.parametrize("ending", ["txt", "tsv", "dat"])
