@@ -30,8 +30,8 @@ class Options:
     )
     tta: str = flag(
         "none",
-        "test-time augmentation: the mean prediction, and its spread, over flip = an image and its mirror image; "
-        "shift = also both moved by a pixel",
+        "test-time augmentation: flip gives the mean and the spread of the predictions for an image and its mirror image; "
+        "shift also moves both by one pixel",
         group="command",
         kind=tta_level,
         choices=TTA,
