@@ -98,6 +98,7 @@ def build_index(
         target: columns to learn. where: conditions like "votes>=5", all of which must hold.
         val_folder, test_folder: names beside train/; val, valid, validation, dev, test, testing are known too.
         cache_dir: where the list of files is kept from one start to the next (files.scan).
+
     Raises:
         DataError: nothing to train on as asked; ConfigError: flags that contradict each other. One line each.
     """

@@ -52,6 +52,7 @@ def find_cut(model: nn.Module, head: list[str], frozen: list[str], size: int, au
 
     Args:
         head, frozen: names, as of model_builder.head_modules and stages. size: side of the images, pixels.
+
     Returns:
         The cut, or why there is none. The model is left as it is.
     """
@@ -144,7 +145,8 @@ class Features:
         key: str = "",
         rows: int = 0,
     ):
-        """
+        """Nothing is computed yet.
+
         Args:
             feeds: of images; views: of an augmented training set, 0 where it is not augmented.
             folder: of the cache, or None; rows: how many it has, one per sample of the index.
