@@ -291,10 +291,12 @@ TRACKERS = _by_name(
 
 
 def any_names(names: Sequence[str]) -> bool:
+    """True: the metric is one of any classes or targets."""
     return True
 
 
 def more_than_five(names: Sequence[str]) -> bool:
+    """Whether there are more than five classes."""
     return len(names) > 5
 
 

@@ -51,6 +51,7 @@ def decode(path: str | Path, pre: Preprocessing) -> torch.Tensor:
 
     Returns:
         uint8 (3, R, R), RGB, R = pre.resize; a view of (R, R, 3) memory, so `.permute(1, 2, 0)` is contiguous.
+
     Raises:
         DataError: the file is missing, empty, truncated, no image, or above Pillow's limit of 179 megapixels.
     """

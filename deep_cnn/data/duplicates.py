@@ -28,6 +28,7 @@ def duplicate_groups(index: Index, cache_dir: Path | None = None) -> np.ndarray:
 
     Args:
         cache_dir: where the answer is kept for the next start, under the files' names, sizes and times of change.
+
     Raises:
         DataError: a file that is gone or may not be read, by name.
     """

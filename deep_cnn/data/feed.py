@@ -26,7 +26,8 @@ LOOKAHEAD = 3  # batches being read while one is trained on: enough to ride over
 @dataclass(frozen=True)
 class BatchShard:
     """How several processes share a batch. local_rows: the rows of this one; parts: in how many the batch is divided; copies: how many
-    processes compute the same rows."""
+    processes compute the same rows.
+    """
 
     local_rows: slice = field(default_factory=lambda: slice(None))
     parts: int = 1

@@ -102,6 +102,7 @@ def build_index(data_dir: Path, options: IndexOptions = IndexOptions(), cache_di
 
     Args:
         cache_dir: where the list of files is kept from one start to the next (files.scan).
+
     Raises:
         DataError: nothing to train on as asked; ConfigError: flags that contradict each other. One line each.
     """

@@ -19,10 +19,12 @@ class Normaliser:
         self.shift = (-mean64 / std64).float()  # (3,)
 
     def __call__(self, images: torch.Tensor, out: torch.Tensor | None = None) -> torch.Tensor:
-        """
+        """Normalise a batch.
+
         Args:
             images: uint8 (B, 3, H, W) on any device, fastest in channels_last memory.
             out: float32 (B, 3, H, W) in channels_last memory, to be overwritten; a new one by default.
+
         Returns:
             float32 (B, 3, H, W) in channels_last memory: out.
         """

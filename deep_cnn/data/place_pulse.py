@@ -92,6 +92,7 @@ def widen(
 
     Returns:
         the table; its rows' positions among the files; the names of the new columns.
+
     Raises:
         DataError: two different scores of one study for one location.
     """

@@ -49,6 +49,7 @@ def make_splits(
     Args:
         val_split, test_split: shares of what they are carved from; 0 for none.
         cache_dir: where it is kept which files hold the same bytes (`duplicate_groups`).
+
     Raises:
         ConfigError: shares that leave nothing to train on. DataError: nothing in train; a file deleted meanwhile.
     """

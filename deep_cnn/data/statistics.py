@@ -20,6 +20,7 @@ def pixel_statistics(
 
     Args:
         samples: int64 (n,), of the training set; evenly spaced ones of them where all would be more than PIXELS.
+
     Returns:
         Means (3,), standard deviations (3,), and of how many images. Sums of integers: the same whatever the threads.
     """

@@ -58,6 +58,7 @@ def lab_subset(index: Index, pool: np.ndarray, subset: float | int | None) -> np
 
     Args:
         pool: int64 (n,), the whole training set, before anything was carved out of it.
+
     Returns:
         int64 ascending positions in the index.
     """

@@ -48,13 +48,16 @@ class Reference:
         return ((along / self.variances).sum(1) + beside / self.rest).sqrt() / self.threshold
 
     def to(self, device: torch.device) -> "Reference":
+        """The same on a device."""
         return replace(self, **{name: getattr(self, name).to(device) for name in ("centre", "directions", "variances")})
 
     def to_dict(self) -> dict[str, Any]:
+        """As a checkpoint keeps it."""
         return {f.name: getattr(self, f.name) for f in fields(self)}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "Reference":
+        """From `to_dict`."""
         return cls(**values)
 
 

@@ -20,6 +20,7 @@ class SplitImages:
     targets: np.ndarray
 
     def take(self, positions: np.ndarray) -> "SplitImages":
+        """Those at some positions, int64 (n,), in that order."""
         return SplitImages(Images(self.images.root, self.images.paths.take(positions)), self.targets[positions])
 
 

@@ -38,7 +38,8 @@ class Averaged(nn.Module):
         super().__init__()
         self.network, self.level = network, level
 
-    def forward(self, images: Tensor) -> Tensor:  # (B, 3, S, S) -> (B, K)
+    def forward(self, images: Tensor) -> Tensor:
+        """(B, 3, S, S) -> (B, K)."""
         outputs = [self.network(view).float() for view in views(images, self.level)]
         both_sides = [(left + right) / 2 for left, right in zip(outputs[::2], outputs[1::2], strict=True)]
         return both_sides[0] if len(both_sides) == 1 else both_sides[0] / 2 + sum(both_sides[1:]) / 4

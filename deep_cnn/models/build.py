@@ -61,6 +61,7 @@ def build_model(spec: ModelSpec, seed: int) -> nn.Module:
     Returns:
         float32 images (B, 3, S, S) -> outputs (B, outputs); in training Inception and GoogLeNet give a named tuple,
         see `main_and_auxiliary`.
+
     Raises:
         ConfigError: unknown name, or an image size that the network cannot take.
     """
@@ -90,8 +91,10 @@ def load_weights(model: nn.Module, spec: ModelSpec, source: str, names: tuple[st
     Args:
         source: "none", "pretrained", a file or a URL, as --weights.
         names: the run's classes or targets; a checkpoint of ours that was trained for others keeps its head to itself.
+
     Returns:
         Lines for the log; heads that were left out are named.
+
     Raises:
         CheckpointError: no file and no network, not a file of weights, truncated, or of another network.
     """

@@ -28,6 +28,7 @@ def count(spec: ModelSpec) -> Size:
 
     Args:
         spec: name as --model; outputs: classes, labels or targets; image_size in pixels, None for what its weights expect.
+
     Raises:
         ConfigError: unknown name, or an image size that the network cannot take.
     """

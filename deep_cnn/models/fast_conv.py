@@ -23,7 +23,7 @@ class SmallMapConv2d(nn.Conv2d):
     padding: tuple[int, int]  # none by name: see `use_matrix_products`
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """(B, C, H, W) -> (B, K, H', W')"""
+        """(B, C, H, W) -> (B, K, H', W')."""
         if (
             images.dtype != torch.bfloat16
             or not (torch.is_grad_enabled() and self.weight.requires_grad)

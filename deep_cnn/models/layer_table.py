@@ -47,6 +47,7 @@ def look_at(spec: ModelSpec, batch_size: int, depth: int) -> Architecture:
 
     Args:
         depth: modules within modules so far down are rows of their own.
+
     Raises:
         ConfigError: unknown name, or an image size that the network cannot take.
     """

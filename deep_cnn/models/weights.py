@@ -49,7 +49,8 @@ _SAFE_KINDS: list[Callable[..., Any] | tuple[Callable[..., Any], str]] = [
 @dataclass(frozen=True)
 class WeightsFile:
     """state: the tensors, under the file's own names; info: a checkpoint of ours also tells its "model",
-    "task" and "preprocessing"; {} for others'."""
+    "task" and "preprocessing"; {} for others'.
+    """
 
     state: Mapping[str, Tensor]
     info: Mapping[str, Any]
@@ -108,8 +109,10 @@ def fit(
         label: what to call the file.
         adapt: (state under the network's names, model) -> state, for older names and other input sizes.
         others: what the file's heads tell apart, where that is something else than the network shall: they are left out.
+
     Returns:
         Lines for the log: how much was loaded, what was left out.
+
     Raises:
         CheckpointError: the tensors are of another network.
     """

@@ -15,11 +15,20 @@ COUNT = 12  # fills two rows of a tracker's page
 
 @dataclass(frozen=True)
 class Example:
+    """An image, and what is true and what the network says of it."""
+
     image: np.ndarray  # uint8 (S, S, 3), as the network sees it before normalisation
     caption: str
 
 
-def examples(task: Task, pixels: Pixels, paths, samples: np.ndarray, targets: np.ndarray, outputs: np.ndarray):
+def examples(
+    task: Task,
+    pixels: Pixels,
+    paths: Sequence[str],
+    samples: np.ndarray,
+    targets: np.ndarray,
+    outputs: np.ndarray,
+) -> list[Example]:
     """The same few images of a split at every call, evenly spread over it, with truth and prediction.
 
     Args:

@@ -41,6 +41,7 @@ def draws(seed: int, purpose: str, epoch: int, index: np.ndarray, count: int) ->
         purpose: what they are for, e.g. "augment"; other purposes give unrelated numbers.
         index: sample numbers, integers (B,).
         count: how many numbers each sample needs.
+
     Returns:
         float64 (B, count). Row b depends on (seed, purpose, epoch, index[b]) alone.
     """

@@ -118,6 +118,7 @@ class Task(ABC):
 
         Args:
             train: the training samples, int64 (n,).
+
         Returns:
             float64 (N,), inverse to how many training samples share its class, labels or score.
         """

@@ -13,6 +13,7 @@ def calibration(probabilities: np.ndarray, targets: np.ndarray, bins: int = 15) 
     Args:
         probabilities: (N, K), rows that sum to 1. targets: integers (N,).
         bins: number of equally wide bins of the largest probability.
+
     Returns:
         ece: mean of |accuracy - confidence| over the bins, weighted by their images;
         bins: [{low, high, count, confidence, accuracy}], the last two None in an empty bin. A bin holds (low, high].

@@ -29,6 +29,7 @@ def bootstrap_intervals(
         groups: codes (n,): whole groups are drawn instead of samples, since the images of one place are no independent
             witnesses.
         level: share of the repeats within the interval.
+
     Returns:
         {metric: (low, high)}, over the repeats in which it is defined; None where it is undefined in more than half of
         them, and for a single sample or group, whose interval of width 0 would claim certainty.
@@ -97,6 +98,7 @@ def held_out_result(
 
     Args:
         groups: codes (n,) into group_names, of these samples; None without --group.
+
     Returns:
         count, all of samples.metrics(), intervals {metric: (low, high) or None} with {per_target: {name: ...}} for
         regression, bootstrap {level, repeats, resampled: "images" | "groups"}; with groups also number_of_groups and
@@ -118,7 +120,7 @@ def held_out_result(
 
 
 def _nested(flat: Mapping[str, Any]) -> dict[str, Any]:
-    """{"mae": a, "price/mae": b} -> {"mae": a, "per_target": {"price": {"mae": b}}}"""
+    """{"mae": a, "price/mae": b} -> {"mae": a, "per_target": {"price": {"mae": b}}}."""
     result: dict[str, Any] = {}
     for key, value in flat.items():
         name, slash, metric = key.rpartition(

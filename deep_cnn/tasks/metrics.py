@@ -79,6 +79,7 @@ class ClassificationScores:
             macro_f1 (mean over the classes that have images or predictions, as in scikit-learn), and of classes that are
             whole numbers quadratic_weighted_kappa;
             per_class: {name: {precision, recall, f1, count}}.
+
         Raises:
             DataError: no images. NonFiniteLoss: a probability is NaN or infinite.
         """
@@ -102,10 +103,12 @@ class ClassificationScores:
         return len(self.targets)
 
     def scores(self, indices: np.ndarray | None = None) -> Scores:
+        """See `SampleScores.scores`."""
         indices = _all_unless_given(indices, len(self))
         return {"loss": _plain(self.loss[indices].mean())} | _computed(self.functions, ClassSelection(self, indices))
 
     def metrics(self) -> dict[str, Any]:
+        """See `SampleScores.metrics`."""
         everything = ClassSelection(self, _all_unless_given(None, len(self)))
         return {**self.scores(), "per_class": _per_class(self.classes, *everything.counts)}
 
@@ -207,6 +210,7 @@ class MultilabelScores:
             loss in nats per label; map, the mean average precision of the labels that occur; macro_f1 and micro_f1 of
             probabilities >= 0.5 (macro: mean over the labels that occur or are predicted);
             per_class: {name: {precision, recall, f1, count, average_precision}}.
+
         Raises:
             DataError: no images. NonFiniteLoss: a probability is NaN or infinite.
         """
@@ -232,10 +236,12 @@ class MultilabelScores:
         return len(self.targets)
 
     def scores(self, indices: np.ndarray | None = None) -> Scores:
+        """See `SampleScores.scores`."""
         indices = _all_unless_given(indices, len(self))
         return {"loss": _plain(self.loss[indices].mean())} | _computed(self.functions, LabelSelection(self, indices))
 
     def metrics(self) -> dict[str, Any]:
+        """See `SampleScores.metrics`."""
         everything = LabelSelection(self, _all_unless_given(None, len(self)))
         per_class = _per_class(self.classes, *everything.counts)
         for name, value in zip(self.classes, everything.average_precision, strict=True):
@@ -322,6 +328,7 @@ class RegressionScores:
             mae, rmse, r2, pearson, spearman: means over the targets that have values; None when undefined for one of
             these, e.g. the correlation of constant predictions, so that a collapsed target cannot hide in an average;
             mean_predictor: {mae, rmse}; per_target: {name: {the five, count, mean_predictor: {mae, rmse}}}.
+
         Raises:
             DataError: no images. NonFiniteLoss: a prediction is NaN or infinite.
         """
@@ -355,6 +362,7 @@ class RegressionScores:
         return {**{metric: _mean_over_targets(per_target, metric) for metric in self.functions}, **each}
 
     def metrics(self) -> dict[str, Any]:
+        """See `SampleScores.metrics`."""
         per_target, baselines = [], []
         for t in range(len(self.names)):
             measured = self._measured(t, None)

@@ -60,8 +60,10 @@ def verify(config: Config, kills: int, seed: int | None, say: Callable[[str], No
     Args:
         config: the short version; its root's outputs are made and, where all is identical, removed.
         processes: that train together; one of them is killed, and the others have to end by themselves.
+
     Returns:
         What differs, in words; nothing when all is identical.
+
     Raises:
         DeepCNNError: the training ended by itself in another way than it should.
     """

@@ -64,6 +64,7 @@ def train(data_dir: str | Path, table: pd.DataFrame | None = None, **flags: Any)
     Args:
         data_dir: folder of images. table: scores or labels, a row per image (--metadata takes a file).
         flags: as on the command line, `epochs=5, target="safety"`.
+
     Raises:
         ConfigError, DataError: a mistake, told in one line. MachineError: what the machine cannot do.
     """

@@ -52,6 +52,7 @@ def find_cut(model: nn.Module, head: list[str], frozen: list[str], size: int, au
 
     Args:
         head, frozen: names, as of model_builder.head_modules and stages. size: side of the images, pixels.
+
     Returns:
         The cut, or why there is none. The model is left as it is.
     """

@@ -38,6 +38,7 @@ def find_checkpoint(run: Run, identity: dict[str, Any], tested: bool) -> SavedRu
 
     Args:
         tested: whether the run ends with a test.
+
     Raises:
         CheckpointError: --resume=must and there is nothing of the same run; or no state can be read.
     """

@@ -94,8 +94,10 @@ def train(
     Args:
         config: the flags of the run; what it leaves behind is below ROOT_DIR/outputs.
         place: where a trial of a search leaves its files, under a name that is held already.
+
     Returns:
         The held-out result, as in test.json, or None where there is no test set.
+
     Raises:
         Stopped: by a signal or the time limit, with everything saved.
         DeepCNNError: a mistake of the user.
@@ -308,6 +310,7 @@ class Trainer:
         self.run.status.say("running")
 
     def note_progress(self) -> None:
+        """Have status.json say from now on how far the state is."""
         self.run.status.note_progress(asdict(self.state.progress), self.steps * self.config.epochs)
 
     def check_without_saving(self) -> None:
@@ -340,10 +343,12 @@ class Trainer:
 
     @property
     def dtype(self) -> torch.dtype:
+        """The type of weights and images."""
         return dtype_of(self.settings.precision)
 
     @property
     def autocast(self) -> Callable[[], contextlib.AbstractContextManager[Any]]:
+        """Open the reduced precision for a forward pass."""
         return autocast_for(self.device, self.settings.precision)
 
     def side(self, epoch: int) -> int:

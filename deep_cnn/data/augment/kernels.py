@@ -68,6 +68,7 @@ def _resampling(
 
     torch resizes uint8 images with 16-bit fixed-point weights, one dimension at a time. The same integers are used here,
     so both agree to the last bit (while target >= source / 2; beyond, float32 sums are no longer exact).
+
     Returns:
         high, low: float32 (B, target, source) with weight = 256 * high + low, -128 <= high <= 127, 0 <= low <= 255: both
             are exact in the 10 bits that TF32 keeps of a matrix's numbers.

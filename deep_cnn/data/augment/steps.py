@@ -32,6 +32,7 @@ def _boxes(u: np.ndarray, side: int, area: tuple[float, float], ratio: tuple[flo
 
     Args:
         u: uniform draws (B, 2 * TRIES + 2); area: range in shares of the image; ratio: range, drawn on a log scale.
+
     Returns:
         int64 (B, 4): top, left, height, width; height 0 where none fits.
     """
@@ -238,6 +239,7 @@ def parse_augment(spec: str, small_epochs: int = 0) -> "Augmentation":
 
     Args:
         small_epochs: see `Augmentation.side`.
+
     Raises:
         ConfigError: an unknown name.
     """

@@ -59,6 +59,7 @@ def explain(
 
     Args:
         wanted: classes or scores; by default the predicted class of each image, or every score.
+
     Returns:
         what explain.json says.
     """

@@ -35,6 +35,7 @@ def find_layer(name: str, model: nn.Module, size: int, wanted: str | None = None
 
     Args:
         name: of the network, as --model. size: side of its input in pixels.
+
     Raises:
         ConfigError: no such layer, or none that has a map.
     """
@@ -59,6 +60,7 @@ def signed_maps(model: nn.Module, layer: Layer, images: Tensor, outputs: list[in
 
     Args:
         images: normalised float (B, 3, S, S).
+
     Returns:
         float32 (B, S, S) on the CPU, as wide as the images.
     """

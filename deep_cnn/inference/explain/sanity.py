@@ -45,6 +45,7 @@ def cascade(
 
     Args:
         images, outputs: as for `signed_maps`; maps: theirs, (B, S, S).
+
     Returns:
         the correlations, and the maps of the wholly random network (B, S, S).
     """

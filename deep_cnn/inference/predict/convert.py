@@ -14,6 +14,7 @@ from deep_cnn.runtime.extras import require_extra
 
 
 def to_parquet(table: Path, target: Path) -> None:
+    """Make a Parquet file of a CSV: columns of names as text, all others as the numbers that they are."""
     import pyarrow as pa
     import pyarrow.csv
     import pyarrow.parquet

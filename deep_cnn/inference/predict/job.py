@@ -29,8 +29,10 @@ def run(asked: Any, output: Path) -> dict[str, Any]:
 
     Args:
         asked: the flags of `cli/commands/predict.py`; `images` is given.
+
     Returns:
         what the table's .json says: rows, failed, shard...
+
     Raises:
         Stopped: by a signal or the time limit, with every row so far on the disk.
     """
@@ -98,6 +100,7 @@ def run(asked: Any, output: Path) -> dict[str, Any]:
 
 @distributed.main_process
 def put_together(output: Path, count: int) -> dict[str, Any]:
+    """Merge the tables of the processes, and remove them; returns what the table's .json says."""
     about = merge(output, count)
     remove(output, count)
     return about
@@ -135,6 +138,7 @@ def append(
 def say_what_comes(
     networks: list[TrainedNetwork], maker: RowMaker, count: int, shard: tuple[int, int], files: TableFiles
 ) -> None:
+    """Log how many images are predicted by what, and whether an earlier start is continued."""
     first = networks[0]
     log.info(
         "Predicting %d images%s with %s on %s in %s",

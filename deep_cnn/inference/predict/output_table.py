@@ -30,10 +30,12 @@ class TableFiles:
 
     @property
     def failed(self) -> Path:
+        """The images that could not be read, and why: FILE.failed.csv."""
         return self.rows.with_name(f"{self.rows.stem}.failed.csv")
 
     @property
     def about(self) -> Path:
+        """How the table is made, and how far it is: FILE.csv.json."""
         return self.rows.with_name(f"{self.rows.name}.json")
 
 

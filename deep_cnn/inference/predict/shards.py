@@ -44,6 +44,7 @@ def merge(output: Path, count: int | None = None) -> dict:
 
     Args:
         count: how many there are; by default as many as their names say.
+
     Raises:
         DataError: no shards, one missing or unfinished, or of different networks or images; names it.
     """

@@ -92,6 +92,7 @@ def whitening_filters(images: Iterable[Tensor]) -> Tensor:
 
     Args:
         images: blocks (b, 3, S, S).
+
     Returns:
         (12, 3, 2, 2), float32: filters whose answers to these images are uncorrelated and of about unit size.
     """

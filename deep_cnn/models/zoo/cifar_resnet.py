@@ -75,7 +75,8 @@ def projection(inputs: int, outputs: int, stride: int) -> nn.Module:
 
 class ResNet(nn.Module):
     """depths: blocks of each layer; width: channels of the first, doubled with each halving of the map; shortcut: of a
-    block that changes the shape, by its channels before and after, and its stride."""
+    block that changes the shape, by its channels before and after, and its stride.
+    """
 
     def __init__(
         self,

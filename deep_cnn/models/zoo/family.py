@@ -207,6 +207,7 @@ def resized_positions(positions: Tensor, side: int) -> Tensor:
 
     Args:
         positions: (1, 1 + g * g, C).
+
     Returns:
         (1, 1 + side * side, C); the class token's row unchanged.
     """

@@ -43,6 +43,7 @@ class Section:
 
     @property
     def lower_is_better(self) -> bool:
+        """Of the metric."""
         return not metric_row(self.metric).higher_is_better
 
     @property
@@ -56,6 +57,7 @@ def compare(outputs: Path, folder: Path, asked: Asked) -> list[Section]:
 
     Args:
         outputs: ROOT_DIR/outputs.
+
     Raises:
         DataError: no such run, or none that is finished.
         ConfigError: a metric that no run has, a baseline that is not among the runs, a reference that does not fit.
@@ -203,6 +205,7 @@ def find_baseline(rows: Sequence[Row], name: str | None) -> Row | None:
 
 
 def references(section: Section) -> tuple[published.Published, ...]:
+    """Published values of the same metric on the same classes."""
     return published.published_for(section.rows[0].first.record.task.names, section.metric)
 
 
@@ -249,6 +252,7 @@ def points_of(section: Section) -> list[Point]:
 
 
 def figure_name(section: Section, number: int | None) -> str:
+    """The PNG of a section; number: where there are several of the same metric."""
     metric = re.sub(r"[^\w.-]", "_", section.metric)
     return f"{metric}_by_parameters{'' if number is None else f'_{number}'}.png"
 

@@ -32,6 +32,7 @@ def place_labels(
     Args:
         points: (N, 2) in data coordinates; the axes' limits and layout are final.
         obstacles: (M, 4) boxes x0, y0, x1, y1 in pixels that no name may cover, such as the points themselves.
+
     Returns:
         the N annotations, in the order of the names. Where there is no free place left, the one that covers least.
     """

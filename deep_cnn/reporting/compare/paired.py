@@ -50,6 +50,7 @@ def paired_difference(
     Args:
         ours, theirs: the predictions of one network (seed) each, of the same N images in the same order.
         metric: one of `SampleScores.scores`. repeats: number of resamples.
+
     Returns:
         None where the metric is undefined for one of the networks.
     """

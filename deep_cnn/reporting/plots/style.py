@@ -45,6 +45,7 @@ class PlainNumbers(ScalarFormatter):
         self.set_scientific(False)
 
     def __call__(self, x: float, pos: int | None = None) -> str:
+        """The label of a tick at x."""
         return f"{x:,.0f}" if abs(x) >= 10_000 else super().__call__(x, pos)
 
 

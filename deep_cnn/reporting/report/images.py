@@ -31,6 +31,7 @@ class Photographs:
         self.pre = dataclasses.replace(pre, resize=SIDE, crop=SIDE)
 
     def __call__(self, file: str, caption: str, note: str = "") -> Shown | None:
+        """The photograph of a file below the folder, small enough for the page; None, counted, where it is gone or broken."""
         if self.folder is None:
             return None
         try:
@@ -47,4 +48,5 @@ def jpeg(image: torch.Tensor) -> str:
 
 
 def png(path: Path) -> str:
+    """A PNG file -> a data: address."""
     return "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode()

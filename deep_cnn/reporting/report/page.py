@@ -23,6 +23,7 @@ def write_report(files: RunFiles, data: Path | None, state: str | None = None) -
     Args:
         data: the folder with the images of splits.csv; without it, or if it is gone, the page has no photographs.
         state: of the run, if status.json does not have it yet.
+
     Raises:
         DataError: no such run, or no finished epoch.
     """
@@ -71,6 +72,7 @@ def render(template: str, **values: Any) -> str:
 
 
 def write_page(path: Path, page: str) -> None:
+    """Write a page of HTML, atomically."""
     # a file name that is no UTF-8 is shown with question marks
     write_text(path, page, errors="replace")
 

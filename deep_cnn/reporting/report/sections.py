@@ -247,6 +247,7 @@ def class_table(record: Record) -> dict[str, Any] | None:
 
 
 def group_table(record: Record) -> dict[str, Any] | None:
+    """The test's metrics of each group (--group), {columns, rows}; None without groups."""
     per_group = (record.test or {}).get("per_group")
     if not per_group:
         return None

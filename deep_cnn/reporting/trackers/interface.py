@@ -18,7 +18,8 @@ class Epoch:
 
 class Tracker(Protocol):
     """Its class is called with the flags of the run, its RunFiles, the network in words, and the first epoch to come; see the
-    registry TRACKERS."""
+    registry TRACKERS.
+    """
 
     def log(self, epoch: Epoch) -> None:
         """An epoch is validated."""

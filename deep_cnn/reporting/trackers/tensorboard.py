@@ -13,6 +13,8 @@ FOLDERS = {"train": "train", "val": "validation"}  # train_loss -> train/loss
 
 
 class TensorBoardTracker:
+    """See `Tracker`."""
+
     def __init__(self, config: dict[str, Any], files: RunFiles, summary: str, epoch: int):
         """epoch: what an earlier process wrote from it on is hidden, since this one writes it again."""
         self.config = config
@@ -23,6 +25,7 @@ class TensorBoardTracker:
         self.writer.add_text("config", f"| flag | value |\n|---|---|\n{rows}", epoch)
 
     def log(self, epoch: Epoch) -> None:
+        """Its numbers, and its examples where there are some."""
         number = epoch.row["epoch"]
         for name, value in epoch.row.items():
             if name != "epoch" and value is not None:
@@ -36,6 +39,7 @@ class TensorBoardTracker:
         self.writer.flush()
 
     def close(self, state: str, result: dict[str, Any] | None) -> None:
+        """The numbers of the test, and the end of the run."""
         if state == "finished":
             tested = {f"test/{name}": float(value) for name, value in flat_numbers(result or {}).items()}
             metrics = {f"hparam/{name}": value for name, value in (self.last | tested).items()}

@@ -21,9 +21,11 @@ class Trackers:
         self.trackers = trackers
 
     def log(self, epoch: Epoch) -> None:
+        """Log an epoch by all of them."""
         self._each("log", epoch)
 
     def close(self, state: str, result: dict[str, Any] | None = None) -> None:
+        """End them all. state: as in status.json; result: as in test.json."""
         self._each("close", state, result)
         self.trackers = []
 

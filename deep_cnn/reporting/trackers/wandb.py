@@ -30,6 +30,8 @@ CLOSE = 60.0  # seconds for the last numbers to be sent
 
 
 class WandbTracker:
+    """See `Tracker`."""
+
     def __init__(self, config: dict[str, Any], files: RunFiles, summary: str = "", epoch: int = 0):
         """summary and epoch, which other trackers need, are not used: the server has the config, and each row its epoch."""
         self.config, self.files = config, files
@@ -40,10 +42,12 @@ class WandbTracker:
         self._thread.start()
 
     def log(self, epoch: Epoch) -> None:
+        """Its numbers, and its examples where there are some."""
         shown = epoch.examples()
         self._queue.put(("epoch", epoch.row, epoch.speed, contact_sheet(shown) if shown else None))
 
     def close(self, state: str, result: dict[str, Any] | None) -> None:
+        """The numbers of the test, and the end of the run."""
         self._queue.put(("close", state, result))
         self._thread.join(CLOSE)
         if self._thread.is_alive():

@@ -137,6 +137,7 @@ def open_study(
     Args:
         storage: None: a journal in the folder; or any URL that Optuna knows.
         about: what the study is; one of this name that is about something else is not joined.
+
     Raises:
         ConfigError: there is such another study, or the storage cannot be opened.
     """

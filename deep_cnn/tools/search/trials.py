@@ -54,6 +54,7 @@ def work(
         train: trains one elsewhere (several.py) and reports its epochs; by default it is trained in this process.
         fixed: flags of every trial. metric: column of metrics.csv without val_. max_time: when a trial must stop, as
             --max_time has it; called before each. Raises Stopped when there is no time left for another.
+
     Raises:
         Stopped: by a signal or by time, with everything saved: its trial is open, and goes on with the next process.
         DeepCNNError: a mistake that meets the very first trial would meet every other.

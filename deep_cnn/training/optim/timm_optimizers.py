@@ -17,6 +17,7 @@ def create(name: str, groups: list[dict], *, momentum: float) -> torch.optim.Opt
     Args:
         name: "timm/NAME", also "timm/lookahead_NAME"; see timm.optim.list_optimizers().
         momentum: for those that have one.
+
     Raises:
         ConfigError: no such optimizer, or one that this program cannot run.
     """
