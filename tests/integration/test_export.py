@@ -90,4 +90,4 @@ def test_mistakes(run_cli, places_run, capsys):
     assert run_cli("export", root_dir=root, format="pt2", output="network.bin")[0] == 2
     assert run_cli("export", root_dir=root, format="onxx")[0] == 2
     said = capsys.readouterr().err.splitlines()
-    assert "weights alone" in said[0] and "ends in .pt2" in said[1] and "Did you mean onnx?" in said[2]
+    assert "only weights" in said[0] and "ends in .pt2" in said[1] and "Did you mean onnx?" in said[2]
