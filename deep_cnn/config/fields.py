@@ -78,7 +78,7 @@ def check_ranges(options: Any) -> None:
     """Raise ConfigError for the first flag of a dataclass of flags whose value is out of its range or choices."""
     for f in dataclasses.fields(options):
         value = getattr(options, f.name)
-        if value is None or (value == f.default and not f.metadata["choices"]):
+        if value is None or value == f.default:
             continue
         for word in value if f.metadata["many"] else (value,):
             if reason := problem(f.metadata, word):

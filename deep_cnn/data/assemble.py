@@ -50,19 +50,25 @@ class Pixels:
 
     def __getitem__(self, index: int) -> torch.Tensor:
         """uint8 (3, R, R), a view of (R, R, 3) memory. DataError names a file that cannot be read."""
-        row = index if self.rows is None else int(self.rows[index])
-        stored = self.cache.read(row) if self.cache else None
-        if stored is not None:
-            return torch.from_numpy(stored).permute(2, 0, 1)
-        image = decode(self.root / self.paths[index], self.pre)
-        if self.cache:
-            self.cache.write(row, image.permute(1, 2, 0).contiguous().numpy())
-        return image
+        return self.read(np.array([index]))[0]
+
+    def read(self, samples: np.ndarray) -> list[torch.Tensor]:
+        """Several images, by their sample numbers int64 (n,)."""
+        images, rows = [], samples if self.rows is None else self.rows[samples]
+        for path, row in zip(list(self.paths.take(samples)), rows.tolist(), strict=True):
+            stored = self.cache.read(row) if self.cache else None
+            if stored is not None:
+                images.append(torch.from_numpy(stored).permute(2, 0, 1))
+                continue
+            images.append(decode(self.root / path, self.pre))
+            if self.cache:
+                self.cache.write(row, images[-1].permute(1, 2, 0).contiguous().numpy())
+        return images
 
     def fill(self, buffer: torch.Tensor, samples: np.ndarray, start: int) -> None:
         """Read samples[start : start + CHUNK] into the same rows of a buffer, uint8 (B, R, R, 3)."""
-        for position in range(start, min(start + CHUNK, len(samples))):
-            buffer[position] = self[int(samples[position])].permute(1, 2, 0)
+        for position, image in enumerate(self.read(samples[start : start + CHUNK]), start):
+            buffer[position] = image.permute(1, 2, 0)
 
 
 @dataclass
@@ -118,8 +124,8 @@ class HostAssembler:
         chunk, pre = samples[start : start + CHUNK], self.pixels.pre
         target = buffer[start : start + CHUNK].permute(0, 3, 1, 2)  # (b, 3, S, S)
         if self.augmentation is None or not self.augmentation.changes_pixels:
-            for row, sample in zip(target, chunk.tolist(), strict=True):
-                row.copy_(center_crop(self.pixels[sample], pre.crop))
+            for row, image in zip(target, self.pixels.read(chunk), strict=True):
+                row.copy_(center_crop(image, pre.crop))
             return
         canonical = torch.empty((len(chunk), pre.resize, pre.resize, 3), dtype=torch.uint8)
         self.pixels.fill(canonical, chunk, 0)

@@ -1,9 +1,9 @@
 """Train, validation and test: given ones kept, missing ones held out from train; saved, and read again by every command."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -211,32 +211,36 @@ def _duplicates(index: Index, same_bytes: np.ndarray, split: np.ndarray) -> list
 
 # --- the file --------------------------------------------------------------------------------------------------------
 
-TargetCells = Callable[[Any], list[str]]  # a row of Index.targets -> its cells in splits.csv, as the task writes them
+# rows of Index.targets -> their cells in splits.csv, as the task writes them
+TargetRows = Callable[[np.ndarray], list[list[str]]]
+ROWS_AT_ONCE = 1 << 16  # bounds the memory that a million samples take
 
 
-def save_splits(path: Path, index: Index, splits: Splits, target_cells: TargetCells) -> None:
+def save_splits(path: Path, index: Index, splits: Splits, target_rows: TargetRows) -> None:
     """Write splits.csv: file, target columns, split; in the index's order, atomically."""
     parts = (splits.train, splits.validation, splits.test)
-    rows = np.concatenate(parts)
-    names = np.repeat(np.arange(3), [len(part) for part in parts])
-    order = np.argsort(rows, kind="stable")
-    write_csv(
-        path,
-        ["file", *index.target_names, "split"],
-        (
-            [index.paths[i], *target_cells(index.targets[i]), SPLITS[k]]
-            for i, k in zip(rows[order].tolist(), names[order].tolist(), strict=True)
-        ),
-    )
+    samples = np.concatenate(parts)
+    order = np.argsort(samples, kind="stable")
+    split_of, samples = np.repeat(np.arange(3), [len(part) for part in parts])[order], samples[order]
+
+    def blocks() -> Iterator[list[list[str]]]:
+        for start in range(0, len(samples), ROWS_AT_ONCE):
+            some = samples[start : start + ROWS_AT_ONCE]
+            paths, cells = list(index.paths.take(some)), target_rows(index.targets[some])
+            names = [SPLITS[k] for k in split_of[start : start + ROWS_AT_ONCE].tolist()]
+            yield [[path, *row, name] for path, row, name in zip(paths, cells, names, strict=True)]
+
+    write_csv(path, ["file", *index.target_names, "split"], chain.from_iterable(blocks()))
 
 
-def load_splits(path: Path, index: Index, target_cells: TargetCells) -> Splits:
+def load_splits(path: Path, index: Index, target_rows: TargetRows) -> Splits:
     """Read splits.csv for the same data, wherever it lies now.
 
     Raises:
         DataError: no such file or not one of ours; images or targets that are no longer what they were.
     """
     position = {name: i for i, name in enumerate(index.paths)}
+    targets = target_rows(index.targets)
     parts: dict[str, list[int]] = {name: [] for name in SPLITS}
     gone, changed = [], []
     try:
@@ -249,7 +253,7 @@ def load_splits(path: Path, index: Index, target_cells: TargetCells) -> Splits:
             i = position.pop(name, -1)
             if i < 0:
                 gone.append(name)
-            elif cells != target_cells(index.targets[i]):
+            elif cells != targets[i]:
                 changed.append(name)
             else:
                 parts[split].append(i)

@@ -29,7 +29,7 @@ def pixel_statistics(
 
     def sums(start: int) -> torch.Tensor:
         signals.raise_if_requested()
-        block = torch.stack([pixels[int(sample)] for sample in seen[start : start + BLOCK]]).transpose(0, 1).flatten(1)
+        block = torch.stack(pixels.read(seen[start : start + BLOCK])).transpose(0, 1).flatten(1)
         values = block.to(torch.int64)  # (3, b * R * R)
         return torch.stack((values.sum(1), (values * values).sum(1)))  # (2, 3)
 

@@ -50,7 +50,7 @@ def rescore(
             f"--run_name={files.name}: the network predicts {', '.join(network.task.names)}, but the images have "
             f"{', '.join(names)}; give the folder that it was trained on as --data_dir"
         )
-    splits = load_splits(files.results / "splits.csv", images.index, network.task.target_cells)
+    splits = load_splits(files.results / "splits.csv", images.index, network.task.target_rows)
     dataset = Dataset(images.index, splits, images.pixels, images.bad_files)
     samples = dataset.samples(split)
     if not len(samples):

@@ -132,12 +132,12 @@ class Task(ABC):
         return iter(())
 
     @abstractmethod
-    def target_cells(self, target: Any) -> list[str]:
-        """One sample's target as text, as splits.csv has it: its class, its labels joined by ';', or its scores."""
+    def target_rows(self, targets: np.ndarray) -> list[list[str]]:
+        """Each sample's target as text, as splits.csv has it: its class, its labels joined by ';', or its scores."""
 
     @abstractmethod
     def parse_targets(self, cells: Sequence[Sequence[str]]) -> np.ndarray:
-        """The inverse of `target_cells`, for a row of cells per sample."""
+        """The inverse of `target_rows`."""
 
     # --- scores ------------------------------------------------------------------------------------------------------
 
@@ -202,7 +202,7 @@ class Task(ABC):
     @property
     @abstractmethod
     def truth_columns(self) -> list[str]:
-        """Names of the columns of predictions_test.csv that hold `target_cells`."""
+        """Names of the columns of predictions_test.csv that hold `target_rows`."""
 
     @abstractmethod
     def columns(self, top: int | None = None) -> list[str]:
@@ -222,7 +222,7 @@ class Task(ABC):
 
     def tested_cells(self, decoded: np.ndarray, targets: np.ndarray) -> list[list[Any]]:
         """A row per image: the truth, and `cells`."""
-        return [[*self.target_cells(target), *said] for target, said in zip(targets, self.cells(decoded), strict=True)]
+        return [[*true, *said] for true, said in zip(self.target_rows(targets), self.cells(decoded), strict=True)]
 
     @abstractmethod
     def uncertainty_columns(self, several: bool) -> list[str]:
@@ -246,7 +246,7 @@ class Task(ABC):
 
     def truth_text(self, target: Any) -> str:
         """The target of one sample, short enough for a caption."""
-        return " ".join(self.target_cells(target))
+        return " ".join(self.target_rows(np.asarray(target)[None])[0])
 
     def describe(self) -> str:
         """What is learnt: '10 classes'."""

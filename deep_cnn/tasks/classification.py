@@ -55,8 +55,8 @@ class Classification(NamedOutputs):
     def members(self, targets: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
         return ((name, targets == k) for k, name in enumerate(self.names))
 
-    def target_name(self, target: Any) -> str:
-        return self.names[int(target)]
+    def target_rows(self, targets: np.ndarray) -> list[list[str]]:
+        return [[self.names[target]] for target in targets.tolist()]
 
     def parse_targets(self, cells: Sequence[Sequence[str]]) -> np.ndarray:
         number = {name: k for k, name in enumerate(self.names)}

@@ -54,8 +54,10 @@ class MultiLabel(NamedOutputs):
     def members(self, targets: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
         return ((name, targets[:, k] > 0.5) for k, name in enumerate(self.names))
 
-    def target_name(self, target: Any) -> str:
-        return ";".join(name for name, flag in zip(self.names, target, strict=True) if flag > 0.5)
+    def target_rows(self, targets: np.ndarray) -> list[list[str]]:
+        return [
+            [";".join(n for n, flag in zip(self.names, row, strict=True) if flag > 0.5)] for row in targets.tolist()
+        ]
 
     def parse_targets(self, cells: Sequence[Sequence[str]]) -> np.ndarray:
         number = {name: k for k, name in enumerate(self.names)}

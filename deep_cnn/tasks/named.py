@@ -79,13 +79,6 @@ class NamedOutputs(Task):
     def output_text(self, output: int, value: float) -> str:
         return f"{self.names[output]} {100 * value:.0f}%"
 
-    def target_cells(self, target: Any) -> list[str]:
-        return [self.target_name(target)]
-
-    @abstractmethod
-    def target_name(self, target: Any) -> str:
-        """The class of a sample, or its labels with ';' between them."""
-
 
 def entropy_of(p: np.ndarray) -> np.ndarray:
     """What each probability contributes to an entropy, in nats."""

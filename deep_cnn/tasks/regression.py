@@ -93,8 +93,8 @@ class Regression(Task):
     def measured(self, targets: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
         return zip(self.names, targets.T, strict=True)
 
-    def target_cells(self, target: Any) -> list[str]:
-        return ["" if np.isnan(value) else repr(float(value)) for value in target]
+    def target_rows(self, targets: np.ndarray) -> list[list[str]]:
+        return [["" if np.isnan(value) else repr(value) for value in row] for row in targets.tolist()]
 
     def parse_targets(self, cells: Sequence[Sequence[str]]) -> np.ndarray:
         values = [[float(cell or "nan") for cell in row] for row in cells]
@@ -154,11 +154,8 @@ class Regression(Task):
         return [name for pair in zip(self.truth_columns, self.decoded_columns, strict=True) for name in pair]
 
     def tested_cells(self, decoded: np.ndarray, targets: np.ndarray) -> list[list[Any]]:
-        rows = zip(targets, self.cells(decoded), strict=True)
-        return [
-            [cell for pair in zip(self.target_cells(target), said, strict=True) for cell in pair]
-            for target, said in rows
-        ]
+        rows = zip(self.target_rows(targets), self.cells(decoded), strict=True)
+        return [[cell for pair in zip(true, said, strict=True) for cell in pair] for true, said in rows]
 
     def uncertainty_columns(self, several: bool) -> list[str]:
         return [f"uncertainty_{name}" for name in self.names] if several else []

@@ -555,7 +555,7 @@ def write_records(trainer: Trainer) -> None:
     dataset, results = trainer.dataset, trainer.run.files.results
     record = trainer.describe() | {"command": command_line(trainer.config), "left_out": list(dataset.bad_files)}
     write_json(results / "config.json", record)
-    save_splits(results / "splits.csv", dataset.index, dataset.splits, trainer.task.target_cells)
+    save_splits(results / "splits.csv", dataset.index, dataset.splits, trainer.task.target_rows)
 
 
 @main_process

@@ -92,7 +92,7 @@ def test_resident_images_are_read_once_and_are_the_same(index, monkeypatch):
     def fail(self, sample):
         raise AssertionError(f"sample {sample} was read again")
 
-    monkeypatch.setattr(Pixels, "__getitem__", fail)
+    monkeypatch.setattr(Pixels, "read", fail)
     found = [batch.images for batch in resident.train_batches(1, 0, 16)]
     assert all(torch.equal(a, b) for a, b in zip(expected, found, strict=True))
 

@@ -41,9 +41,13 @@ class TolerantPixels(Pixels):
         super().__init__(images.root, images.paths, pre, cache=None)
         self.failures: dict[int, str] = {}
 
-    def __getitem__(self, index: int) -> torch.Tensor:
+    def read(self, samples: np.ndarray) -> list[torch.Tensor]:
+        """As `Pixels.read`, without DataError."""
+        return [self._read_or_note(index) for index in samples.tolist()]
+
+    def _read_or_note(self, index: int) -> torch.Tensor:
         try:
-            return super().__getitem__(index)
+            return super().read(np.array([index]))[0]
         except DataError as error:
             path = self.root / self.paths[index]
             self.failures[index] = str(error).removeprefix(f"{path}: ").removesuffix(ADVICE).rstrip(" .")

@@ -126,13 +126,13 @@ def test_an_unreadable_file_is_named_when_its_batch_comes(index, tmp_path):
 
 
 class SlowPixels(Pixels):
-    def __getitem__(self, index):
+    def read(self, samples):
         self.running = getattr(self, "running", 0) + 1
         self.most = max(getattr(self, "most", 0), self.running)
         self.threads = getattr(self, "threads", set()) | {torch.get_num_threads()}
         time.sleep(0.002)
         self.running -= 1
-        return super().__getitem__(index)
+        return super().read(samples)
 
 
 def test_reading_threads_take_no_more_than_their_number(make, index):

@@ -283,7 +283,7 @@ def test_a_file_deleted_meanwhile_is_named(tmp_path):
 def test_splits_are_saved_and_read_again(tmp_path, targets, header, cell):
     index = index_of(targets)
     splits = Splits(np.array([0, 4]), np.array([1]), np.array([3]))  # 2 is in none: left out by --subset
-    save_splits(tmp_path / "splits.csv", index, splits, task_of(index).target_cells)
+    save_splits(tmp_path / "splits.csv", index, splits, task_of(index).target_rows)
     lines = (tmp_path / "splits.csv").read_text(encoding="utf-8").splitlines()
     assert lines[0] == header and lines[1] == f"f000000.jpg,{cell},train"
     assert [line.split(",")[0] for line in lines[1:]] == ["f000000.jpg", "f000001.jpg", "f000003.jpg", "f000004.jpg"]

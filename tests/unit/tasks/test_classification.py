@@ -73,7 +73,7 @@ def test_what_is_written_and_read_again():
     assert TASK.tested_cells(decoded, targets) == [["c", "b", 0.2, 0.5, 0.3], ["a", "a", 0.6, 0.4, 0.0]]
     assert TASK.columns(top=2) == ["class_1", "p_1", "class_2", "p_2"] and len(TASK.columns(top=9)) == 6
     assert TASK.cells(decoded, top=2)[0] == ["b", 0.5, "c", 0.3]
-    assert TASK.parse_targets([TASK.target_cells(t) for t in targets]).tolist() == [2, 0]
+    assert TASK.parse_targets(TASK.target_rows(targets)).tolist() == [2, 0]
     assert TASK.caption(2, decoded[0]) == "c, predicted b (50%)" and TASK.output_text(1, 0.871) == "b 87%"
 
 

@@ -37,7 +37,7 @@ def test_what_is_written_and_read_again():
     task = new_task("multilabel", ("sky", "tree"))
     targets, decoded = np.array([[1, 1], [0, 0]], np.float32), np.array([[0.9, 0.2], [0.5, 0.1]])
     assert task.tested_cells(decoded, targets) == [["sky;tree", "sky", 0.9, 0.2], ["", "sky", 0.5, 0.1]]
-    again = task.parse_targets([task.target_cells(t) for t in targets])
+    again = task.parse_targets(task.target_rows(targets))
     assert again.dtype == np.float32 and np.array_equal(again, targets)
     assert task.caption(targets[1], decoded[1]) == "nothing, predicted sky"
     ((_, mistakes),) = task.mistakes(decoded, targets, most=5)

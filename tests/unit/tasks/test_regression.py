@@ -61,7 +61,7 @@ def test_what_is_written_and_read_again():
     targets, decoded = np.array([[1e-7, np.nan], [250_000.0, 3.0]]), np.array([[1.5, 2.5], [231_000.0, 1.0]])
     assert task.tested_columns() == ["target_price", "predicted_price", "target_area", "predicted_area"]
     assert task.tested_cells(decoded, targets)[0] == ["1e-07", 1.5, "", 2.5]
-    np.testing.assert_array_equal(task.parse_targets([task.target_cells(t) for t in targets]), targets)
+    np.testing.assert_array_equal(task.parse_targets(task.target_rows(targets)), targets)
     assert task.caption(targets[0], decoded[0]) == "price 1e-07, predicted 1.5; area unknown, predicted 2.5"
     assert task.columns(top=3) == task.decoded_columns  # a score is no rank
     assert task.wrongness(decoded, targets) == pytest.approx([0.75, (9500 + 2) / 2])
