@@ -287,7 +287,7 @@ def test_splits_are_saved_and_read_again(tmp_path, targets, header, cell):
     lines = (tmp_path / "splits.csv").read_text(encoding="utf-8").splitlines()
     assert lines[0] == header and lines[1] == f"f000000.jpg,{cell},train"
     assert [line.split(",")[0] for line in lines[1:]] == ["f000000.jpg", "f000001.jpg", "f000003.jpg", "f000004.jpg"]
-    again = load_splits(tmp_path / "splits.csv", index, task_of(index).target_cells)
+    again = load_splits(tmp_path / "splits.csv", index, task_of(index).target_rows)
     assert all(np.array_equal(a, b) for a, b in zip(parts_of(splits), parts_of(again), strict=True))
     assert "1 images of the data folder are not in splits.csv" in again.notes[0]
     assert [path.name for path in tmp_path.iterdir()] == ["splits.csv"]
@@ -296,7 +296,7 @@ def test_splits_are_saved_and_read_again(tmp_path, targets, header, cell):
 def test_splits_of_other_data_are_refused(tmp_path):
     file = tmp_path / "splits.csv"
     index = index_of([0, 1, 1, 0])
-    cells = task_of(index).target_cells
+    cells = task_of(index).target_rows
     save_splits(file, index, Splits(np.array([0, 1]), np.array([2]), np.array([3])), cells)
     with pytest.raises(DataError, match=r"1 of its images are no longer in the data folder \(e.g. f000003.jpg\)"):
         load_splits(file, index.take(np.arange(3)), cells)
