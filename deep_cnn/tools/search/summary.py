@@ -76,7 +76,7 @@ def summarise(study: Study, fixed: dict[str, Any], metric: str, about: dict[str,
         log.info(
             "Best: trial %d, validation %s %.5g. To train and test it:\n  %s", best.number, metric, best.value, command
         )
-    log.info("Everything is in %s", study.folder)
+    log.info("Results: %s", study.folder)
     return command
 
 
@@ -159,5 +159,5 @@ def importances(study: Study) -> dict[str, float]:
             evaluator = optuna.importance.FanovaImportanceEvaluator(seed=study.seed % 2**32)
             return optuna.importance.get_param_importances(study.study, evaluator=evaluator)
     except (ValueError, RuntimeError) as error:
-        log.info("No importances yet: %s", error)
+        log.info("Cannot compute importances yet: %s", error)
         return {}
