@@ -147,10 +147,12 @@ def fit(
         )
     if unused:
         lines.append(f"Weights: {len(unused)} tensors of the file are not used{_some(unused)}")
-    kind = "classifier" if nouns == "classes" else "head"
+    kind, unit = (
+        ("classifier", "classes") if nouns == "classes" else ("head", "outputs")
+    )  # ImageNet's head has no targets
     for head in heads:
         name = f"{kind} {head}" if len(heads) > 1 else kind
-        lines.append(_about_head(name, nouns, _weight_of(head, own, state), bool(others)))
+        lines.append(_about_head(name, unit, _weight_of(head, own, state), bool(others)))
     return lines
 
 
@@ -160,13 +162,13 @@ def _weight_of(head: str, own: Mapping[str, Tensor], state: Mapping[str, Tensor]
     return own[weight], state.get(weight)
 
 
-def _about_head(name: str, nouns: str, weights: tuple[Tensor, Tensor | None], foreign: bool) -> str:
+def _about_head(name: str, unit: str, weights: tuple[Tensor, Tensor | None], foreign: bool) -> str:
     own, theirs = weights
-    new = f"{own.shape[0]} {nouns}"
+    new = f"{own.shape[0]} {unit}"
     if theirs is None:
         return f"Weights: the file has no {name}; added a new one ({new})"
     if foreign or theirs.shape != own.shape:
-        return f"Replaced the {name} ({theirs.shape[0]} {nouns}) by a new one ({new})"
+        return f"Replaced the {name} ({theirs.shape[0]} {unit}) by a new one ({new})"
     return f"Weights: loaded the {name} ({new})"
 
 

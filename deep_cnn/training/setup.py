@@ -283,9 +283,7 @@ def build_network(
     model = build_model(spec, config.seed)
     if saved is None:
         with distributed.main_process_first():
-            lines = load_weights(
-                model, spec, config.weights, task.names, task.nouns if task.nouns == "classes" else "outputs"
-            )
+            lines = load_weights(model, spec, config.weights, task.names, task.nouns)
         for line in lines:
             log.info(line)
     check_small_images(config, model, crop)

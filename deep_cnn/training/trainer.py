@@ -282,7 +282,7 @@ class Trainer:
         result_text.show_result(result)
         for line in tutorial_console.result_lines(result) if config.console == "tutorial" else ():
             log.info(line)
-        log.info("Results: %s", files.results)
+        log.info("Everything is in %s", files.results)
         return result
 
     def close(self, result: Result | None) -> None:
@@ -567,7 +567,7 @@ def show_again(run: Run, dataset: Dataset, saved: SavedRun, hooks: Hooks) -> Res
         if level not in ("none", result.get("tta", {}).get("views")):
             again = f"python -m deep_cnn evaluate --run_name={run.files.name} --tta={level}"
             log.info("It was tested without --tta=%s; to test with it, run: %s", level, again)
-        log.info("Results: %s", run.files.results)
+        log.info("Everything is in %s", run.files.results)
     if hooks.after_epoch is None and not (run.files.results / "report.html").exists():
         write_report_of(run.files, dataset.index.root)  # the process before this one died while it wrote it
     return result

@@ -76,7 +76,7 @@ def summarise(study: Study, fixed: dict[str, Any], metric: str, about: dict[str,
         log.info(
             "Best: trial %d, validation %s %.5g. To train and test it:\n  %s", best.number, metric, best.value, command
         )
-    log.info("Results: %s", study.folder)
+    log.info("Everything is in %s", study.folder)
     return command
 
 

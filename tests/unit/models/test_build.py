@@ -313,7 +313,7 @@ def test_a_pattern_that_misses_a_layer_is_noticed():
 
 @pytest.mark.parametrize(("name", "hint"), [("resnet110", "resnet101"), ("timm/resnet181", "timm/resnet18")])
 def test_an_unknown_name_names_the_nearest(name, hint):
-    with pytest.raises(ConfigError, match=f"--model {name}: .*Did you mean {hint}"):
+    with pytest.raises(ConfigError, match=f"--model={name}: .*Did you mean {hint}"):
         build_model(ModelSpec(name, 2), 0)
 
 

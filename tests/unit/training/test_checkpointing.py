@@ -114,7 +114,7 @@ def test_nothing_saved_is_no_mistake(tmp_path):
 
 def test_what_is_no_checkpoint_of_ours_is_refused_by_name(tmp_path):
     torch.save({"weights": {}}, tmp_path / "foreign.pt")
-    with pytest.raises(CheckpointError, match=r"foreign\.pt: is not a checkpoint of deep_cnn"):
+    with pytest.raises(CheckpointError, match=r"foreign\.pt: not a deep_cnn checkpoint"):
         checkpoint.load(tmp_path / "foreign.pt")
     with pytest.raises(CheckpointError, match="no such checkpoint"):
         checkpoint.load(tmp_path / "none.pt")

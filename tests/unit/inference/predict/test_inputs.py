@@ -121,7 +121,7 @@ def test_places_and_repeated_rows(photos):
 
 
 def test_files_that_are_no_tables(photos):
-    with pytest.raises(DataError, match=r"t.xlsx: .xlsx files are not read; save the table as CSV"):
+    with pytest.raises(DataError, match=r"t.xlsx: .xlsx files are not supported; save the table as CSV"):
         found(photos, "t.xlsx", "PK")
     with pytest.raises(DataError, match=r"--images=.*: no images are listed"):
         found(photos, "t.csv", "file,score\n")
