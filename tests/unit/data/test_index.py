@@ -97,7 +97,7 @@ def test_split_folders_and_their_other_names(tmp_path, names):
     index = build_index(tmp_path)
     of_split = {path.split("/")[0]: given for path, given in zip(index.paths, index.given_split, strict=True)}
     assert of_split == dict(zip(names, (TRAIN, VALIDATION, TEST), strict=True)) and index.classes == ("a", "b")
-    assert ("valid/ is the validation set" in notes_of(index)) == (names[1] == "valid")
+    assert ("valid/ is used as the validation set" in notes_of(index)) == (names[1] == "valid")
 
 
 def test_the_named_folder_wins_over_the_usual_one(tmp_path):
@@ -120,7 +120,7 @@ def test_a_class_may_be_called_train(tmp_path):
 def test_unlabelled_test_images_are_left_out(tmp_path):
     touch(tmp_path, "train/a/1.jpg", "train/b/2.jpg", "test/3.jpg", "test/4.jpg")
     index = build_index(tmp_path)
-    assert len(index) == 2 and "2 images in test lie in no class folder" in notes_of(index)
+    assert len(index) == 2 and "2 images in test are not in a class folder" in notes_of(index)
 
 
 def test_class_missing_in_train_is_named(tmp_path):
@@ -147,8 +147,8 @@ def test_what_is_refused_in_one_line(tmp_path):
     refused(r"only one class \(images\).*--metadata=houses.csv\?", "images/1.jpg", "houses.csv")
     refused(r"Did you mean --data_dir=.*places\?", "places/train/a/1.jpg", "places/train/b/2.jpg")
     refused("no train folder", "val/a/1.jpg", "test/a/2.jpg")
-    refused("--task=regression needs a table", "a/1.jpg", "b/1.jpg", task="regression")
-    refused("--target needs a table.*x.csv", "a/1.jpg", "b/1.jpg", "x.csv", target=("price",))
+    refused("--task=regression: needs a table", "a/1.jpg", "b/1.jpg", task="regression")
+    refused("--target: needs a table.*x.csv", "a/1.jpg", "b/1.jpg", "x.csv", target=("price",))
     with pytest.raises(DataError, match="does not exist"):
         build_index(tmp_path / "nowhere")
 

@@ -141,9 +141,9 @@ def test_a_run_on_it_and_its_evaluation(pickles, run_cli, capsys):
     }
     code, files = run_cli(**flags, epochs=1, cache="off")
     said = capsys.readouterr().out
-    assert code == 0 and "30 of 48 training images, in the labs' order" in said
+    assert code == 0 and "using 30 of 48 training images in the labs' order" in said
     assert "Recipe: tutorial (--model=net" in said and "overridden: --epochs=1" in said
-    assert "no validation set: the last weights are kept" in said
+    assert "no validation set (the last weights are kept" in said
     trained = [row.split(",")[0] for row in (files.results / "splits.csv").read_text().splitlines() if ",train" in row]
     indices = list(range(48))
     np.random.RandomState(2147483647).shuffle(indices)

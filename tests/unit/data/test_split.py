@@ -87,7 +87,7 @@ def test_small_classes_train_first_then_test_then_validate():
     assert [c[:3] for c in counts] == [[1, 1, 1], [0, 0, 1], [0, 1, 1]]
     only_validation = make_splits(index_of(targets), val_split=0.15, test_split=0, seed=0)
     assert np.bincount(targets[only_validation.validation], minlength=4)[:3].tolist() == [0, 1, 1]
-    assert "the test set is empty (--test_split=0)" in " ".join(only_validation.notes)
+    assert "The test set is empty (--test_split=0)" in " ".join(only_validation.notes)
 
 
 def test_scores_keep_their_deciles():
@@ -191,7 +191,7 @@ def test_few_groups_fill_train_then_test_then_validation(sizes):
     targets = np.random.default_rng(0).integers(0, 2, len(groups))
     splits = make_splits(index_of(targets, groups=groups), val_split=0.15, test_split=0.15, seed=0)
     assert torn(groups, splits) == 0 and len(splits.train) == sizes[0] and len(splits.test) > 0
-    assert ("the validation set is empty (too few images or groups" in " ".join(splits.notes)) == (len(sizes) == 2)
+    assert ("The validation set is empty (too few images or groups" in " ".join(splits.notes)) == (len(sizes) == 2)
     assert (len(splits.validation) > 0) == (len(sizes) > 2)
 
 
@@ -202,7 +202,7 @@ def test_groups_over_given_splits_are_told():
         test_split=0.1,
         seed=0,
     )
-    assert "1 groups are in more than one of the given splits" in splits.notes
+    assert "1 groups are in more than one of the given splits" in " ".join(splits.notes)
 
 
 # --- duplicates ------------------------------------------------------------------------------------------------------
@@ -243,7 +243,7 @@ def test_duplicates_across_given_splits_are_named(tmp_path):
     names["test/b/0.jpg"] = names["train/a/2.jpg"]
     splits = make_splits(build_index(images(tmp_path, names)), val_split=0.1, test_split=0.1, seed=0)
     assert splits.duplicates == [("train/a/2.jpg", "train", "test/b/0.jpg", "test")]
-    assert "the same image in train and test: train/a/2.jpg and test/b/0.jpg" in splits.notes
+    assert "Duplicate image in train and test: train/a/2.jpg and test/b/0.jpg" in splits.notes
 
 
 def test_a_carved_split_keeps_duplicates_on_one_side(tmp_path):

@@ -131,7 +131,7 @@ def test_one_name_in_two_folders(folder):
     refused(
         folder,
         "image,y\n1.JPG,1.5\n2.JPG,2.5\n",
-        r"'1.JPG' in line 2 fits 2 files \(b/1.JPG, images/1.JPG\)",
+        r"'1.JPG' in line 2 matches 2 files \(b/1.JPG, images/1.JPG\)",
         target=("y",),
     )
     index = index_of(folder, "image,y\nb/1.JPG,1.5\nimages/1.JPG,2.5\n2,3.5\n", target=("y",))
@@ -151,7 +151,7 @@ def test_repeated_rows(folder):
     refused(
         folder,
         SCORES + "1.JPG,1.6\n",
-        r"images/1.JPG has two rows that differ in score \(lines 3 and 8\)",
+        r"images/1.JPG has two rows with different values of score \(lines 3 and 8\)",
         target=("score",),
     )
 
@@ -245,7 +245,7 @@ def test_targets_that_are_refused(folder):
     refused(
         folder,
         SCORES,
-        r"--target=scroe: t.csv has no such column. Did you mean score\? Its columns: image, score",
+        r"--target=scroe: t.csv has no such column. Did you mean score\? Columns: image, score",
         target=("scroe",),
     )
     refused(folder, SCORES, "--target, the column to predict")
@@ -327,7 +327,7 @@ def test_group_and_split_columns(folder):
     refused(
         folder,
         text.replace("VAL", "hold"),
-        "--split_column=part: hold; expected train",
+        "--split_column=part: unknown values hold; expected train",
         target=("y",),
         split_column="part",
     )
@@ -363,7 +363,7 @@ def test_place_pulse_agrees_with_pandas():
             np.testing.assert_equal(both.targets[i, t], known)
     assert np.isnan(both.targets[:, 1]).sum() == 10 and not np.isnan(one.targets).any()
     assert np.array_equal(pulse(study_id="all").targets, both.targets, equal_nan=True)
-    assert "1 rows of qscores.tsv have no file" in "\n".join(one.notes)
+    assert "1 rows of qscores.tsv have no image file" in "\n".join(one.notes)
 
 
 def test_place_pulse_groups_and_conditions():
@@ -397,7 +397,7 @@ def test_place_pulse_refusals(folder):
         (folder / name).write_bytes(name.encode())
     rows = "x\ts\t1.5\ny\ts\t2.5\n"
     assert index_of(folder, header + rows, "q.tsv", study_id="s").targets.tolist() == [[1.5], [2.5]]
-    for more, match in (("x\ts\t9\n", "two scores of one study for x"), ("x\tt\thigh\n", "'high' in line")):
+    for more, match in (("x\ts\t9\n", "two scores of the same study for x"), ("x\tt\thigh\n", "'high' in line")):
         with pytest.raises(DataError, match=match):
             index_of(folder, header + rows + more, "q.tsv", study_id="all")
     (folder / "again_2_x_A.JPG").write_bytes(b"again")

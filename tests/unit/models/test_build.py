@@ -254,7 +254,7 @@ def test_inception_has_its_auxiliary_head_from_299_pixels_on_and_in_training_onl
         ("inception_v3", 74, "at least 75"),
         ("inception_v3", 75, None),
         ("resnet18", 32, None),
-        ("timm/test_vit", 161, "its own is 160"),
+        ("timm/test_vit", 161, "its default is 160"),
         ("timm/test_vit", 128, None),
     ],
 )

@@ -345,7 +345,7 @@ def test_files_that_are_no_weights_are_refused(tmp_path):
     (tmp_path / "empty.pth").touch()
     (tmp_path / "cut.safetensors").write_bytes(b"\x90" * 100)
     for file in ("cut.pth", "text.pth", "empty.pth", "cut.safetensors"):
-        refused(tmp_path / file, f"{file}: not a file of weights, or truncated")
+        refused(tmp_path / file, f"{file}: not a weights file, or truncated")
     torch.save(network(), tmp_path / "pickled.pth")  # the module itself: loading it would run its code
     refused(tmp_path / "pickled.pth", r"contains Python objects \(torchvision.*save\(model.state_dict\(\)")
     torch.save({"epoch": 3, "lr": [0.1]}, tmp_path / "log.pth")

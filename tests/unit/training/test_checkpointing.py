@@ -121,7 +121,7 @@ def test_what_is_no_checkpoint_of_ours_is_refused_by_name(tmp_path):
     for run in ("streets", "ants"):
         (tmp_path / run).mkdir()
         (tmp_path / run / "best.pt").touch()
-    with pytest.raises(CheckpointError, match="no such checkpoint; beside it there are ants, streets; train first"):
+    with pytest.raises(CheckpointError, match="no such checkpoint \(found: ants, streets\); train first"):
         checkpoint.load(tmp_path / "ant" / "best.pt")
 
 
@@ -205,7 +205,7 @@ def test_last_pt_never_gets_ahead_of_best_pt(tmp_path, monkeypatch):
     source.step = 3
     assert not checkpoints.save()
     assert step_of(checkpoint.load(files.last)) == 1 and not files.best.exists()
-    with pytest.raises(MachineError, match=r"best\.pt could not be written .* free some space"):
+    with pytest.raises(MachineError, match=r"best\.pt could not be written .* free some disk space"):
         checkpoints.flush_best()
     disk.full = False
     assert checkpoints.save()
