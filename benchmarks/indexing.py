@@ -73,7 +73,7 @@ def stages(root: Path, kept: Path) -> dict[str, float]:
         lambda: make_splits(index, task.strata(index.targets), val_split=0.1, test_split=0.1, seed=0, cache_dir=kept),
     )
     timed("order of an epoch", lambda: epoch_order(len(splits.train), 0, 0))
-    timed("splits.csv", lambda: save_splits(kept / "splits.csv", index, splits, task.target_cells))
+    timed("splits.csv", lambda: save_splits(kept / "splits.csv", index, splits, task.target_rows))
     found["MB"] = peak()
     return found
 

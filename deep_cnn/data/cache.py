@@ -90,7 +90,11 @@ class RowCache:
         except OSError as error:
             if self._writable:
                 self._writable = False
-                log.warning("The cache %s cannot grow (%s): the run goes on without", self.path, error.strerror)
+                log.warning(
+                    "Cannot write to the cache %s (%s); training continues without caching more images",
+                    self.path,
+                    error.strerror,
+                )
 
     def filled(self) -> int:
         """How many rows are there."""
@@ -125,7 +129,7 @@ def open_cache(folder: Path | None, index: Index, pre: Preprocessing) -> RowCach
         log.warning("No cache of decoded images in %s (%s needed): %s", folder, readable(size), error.strerror or error)
         return None
     log.info(
-        "Cache of decoded images: %s, %s when full, %d of %d images in it",
+        "Cache of decoded images: %s, %s when full, %d of %d images cached",
         cache.path,
         readable(size),
         cache.filled(),
@@ -138,7 +142,7 @@ def _check_space(path: Path, size: int) -> None:
     allocated = path.stat().st_blocks * 512 if path.exists() and hasattr(os.stat_result, "st_blocks") else 0
     free = shutil.disk_usage(path.parent).free
     if size - allocated > free * LARGEST_SHARE:
-        raise OSError(0, f"more than a third of the {readable(free)} free there")
+        raise OSError(0, f"that is more than a third of the {readable(free)} free")
 
 
 def _open_sized(path: Path, size: int) -> int:

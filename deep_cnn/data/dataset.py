@@ -75,7 +75,7 @@ def find(flag: str, given: str, config: Config, *others: Path, advice: str = "ch
         if place.exists():
             return place
     looked = ", ".join(dict.fromkeys(str(place.absolute()) for place in places))
-    raise DataError(f"--{flag}={given}: no such file or folder; looked for {looked}: {advice}")
+    raise DataError(f"--{flag}={given}: no such file or folder (looked for {looked}); {advice}")
 
 
 def data_dir(config: Config) -> Path:
@@ -87,10 +87,10 @@ def data_dir(config: Config) -> Path:
         small = (
             config.recipe in ("tutorial", "cifar_fast") or config.model == "net" or config.model.startswith("cifar_")
         )
-        advice += ", or --dataset=cifar10" if small else ", or fetch Places365 by `sh data_download.sh`"
+        advice += ", or --dataset=cifar10" if small else ", or download Places365 with `sh data_download.sh`"
     folder = find("data_dir", config.data_dir, config, advice=advice)
     if not folder.is_dir():
-        raise DataError(f"--data_dir={config.data_dir}: is a file; give the folder that holds the images")
+        raise DataError(f"--data_dir={config.data_dir}: this is a file; give the folder that contains the images")
     return folder
 
 
@@ -98,7 +98,7 @@ def own_normalisation(dataset: Dataset, workers: int) -> Preprocessing:
     """The geometry of the data's preprocessing with mean and spread of its own training images."""
     mean, std, count = pixel_statistics(dataset.pixels, dataset.splits.train, workers)
     log.info(
-        "Normalising by mean %s and standard deviation %s of %d training images",
+        "Normalising with mean %s and standard deviation %s of %d training images",
         *(", ".join(f"{value:.4f}" for value in values) for values in (mean, std)),
         count,
     )
@@ -168,7 +168,9 @@ def part_of(splits: Splits, index: Index, strata: Strata, config: Config) -> Spl
     if config.subset_order == "stratified":
         train = apply_subset(strata, splits.train, subset, config.seed)
         if len(train) < len(splits.train):
-            log.info("--subset=%s: %d of %d training images, stratified", config.subset, len(train), len(splits.train))
+            log.info(
+                "--subset=%s: using %d of %d training images, stratified", config.subset, len(train), len(splits.train)
+            )
             _warn_of_empty_classes(strata, train)
         return dataclasses.replace(splits, train=train)
     given = validation[
@@ -180,11 +182,11 @@ def part_of(splits: Splits, index: Index, strata: Strata, config: Config) -> Spl
     left = np.setdiff1d(validation, train, assume_unique=True)
     if len(validation) and not len(left):
         raise ConfigError(
-            f"--subset={config.subset} --subset_order=lab: takes all {len(pool):,} training images, so that none is left for "
-            "validation; expected a smaller number, or --val_split=0 for a run without validation"
+            f"--subset={config.subset} --subset_order=lab: uses all {len(pool):,} training images and leaves none for "
+            "validation; choose a smaller number, or --val_split=0 to train without validation"
         )
     log.info(
-        "--subset=%s: %d of %d training images, in the labs' order; validation on %d others",
+        "--subset=%s: using %d of %d training images in the labs' order; validating on %d others",
         config.subset,
         len(train),
         len(pool),
@@ -199,7 +201,7 @@ def _warn_of_empty_classes(strata: Strata, train: np.ndarray) -> None:
     if not there.all():
         names = [name for name, found in zip(strata.classes, there, strict=True) if not found]
         log.warning(
-            "--subset leaves no training image of %d of the %d classes (%s), which cannot be learnt",
+            "--subset: %d of the %d classes (%s) have no training images left, so the network cannot learn them",
             len(names),
             len(there),
             ", ".join(names[:5]) + (", ..." if len(names) > 5 else ""),
@@ -217,15 +219,15 @@ def without_bad_images(index: Index, pixels: Pixels, workers: int) -> Images:
             return str(error)
         return None
 
-    log.info("--on_bad_image=skip: reading all %d images once", len(index.paths))
+    log.info("--on_bad_image=skip: reading all %d images once to find unreadable ones", len(index.paths))
     with ThreadPoolExecutor(max(1, workers)) as pool:
         problems = list(pool.map(problem, range(len(index.paths)), chunksize=64))
     bad = np.array([problem is not None for problem in problems], dtype=bool)
     if not bad.any():
         return Images(index, pixels)
     for text in filter(None, problems):
-        log.warning("Left out: %s", text)
-    log.warning("%d of %d images cannot be read and are left out", int(bad.sum()), len(bad))
+        log.warning("Skipped: %s", text)
+    log.warning("Skipped %d of %d images because they cannot be read", int(bad.sum()), len(bad))
     good = np.flatnonzero(~bad)
     kept = index.take(good)
     kept_pixels = Pixels(index.root, kept.paths, pixels.pre, pixels.cache, rows=good)

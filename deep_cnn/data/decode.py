@@ -41,7 +41,7 @@ TRANSIENT = (
 )  # what a network file system says while its server restarts
 PAUSES = (0.5, 2.0, 5.0)  # seconds before the second, third and fourth try
 ADVICE = (
-    "Replace or remove the file, or leave such files out with --on_bad_image=skip; "
+    "Replace or remove the file, or skip unreadable files with --on_bad_image=skip; "
     "`python -m deep_cnn check` lists all of them."
 )
 
@@ -97,7 +97,7 @@ def _open(file: IO[bytes], path: str | Path) -> Image.Image:
     try:
         return Image.open(file)
     except UnidentifiedImageError as error:
-        raise _unreadable(path, f"its content is none of {', '.join(IMAGE_FORMATS)}") from error
+        raise _unreadable(path, f"the format is none of {', '.join(IMAGE_FORMATS)}") from error
     except Exception as error:  # damaged headers raise whatever the parser stumbles over: SyntaxError, struct.error...
         raise _unreadable(path, error) from error
 
@@ -126,7 +126,7 @@ READERS = [(row.magic, resolve(row.code)) for row in IMAGE_FORMATS.values()]
 
 def _to_rgb(image: Image.Image) -> Image.Image:
     if image.mode == "F":
-        raise ValueError("floating-point pixels have no defined white")
+        raise ValueError("floating-point pixels have no defined white level")
     if image.mode.startswith("I"):  # 16-bit grey; Pillow's own conversion would clip everything above 255 to white
         high_byte = np.clip(np.asarray(image), 0, 65535).astype(np.uint16) >> 8
         return Image.fromarray(high_byte.astype(np.uint8)).convert("RGB")

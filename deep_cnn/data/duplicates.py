@@ -108,7 +108,9 @@ def _map(function: Callable[[str], tuple[int, int]], index: Index, rows: np.ndar
                 found[k] = function(path)
             except OSError as problem:
                 why = f"cannot be read ({problem.strerror})"
-                raise DataError(f"{path}: {why}. Was it removed or renamed meanwhile? Start again.") from problem
+                raise DataError(
+                    f"{path}: {why}. It may have been removed or renamed; run the command again"
+                ) from problem
         return found
 
     with ThreadPoolExecutor(READERS) as pool:

@@ -94,7 +94,7 @@ class Files:
         parts = ", ".join(
             f"{count:,} {kind}" for kind, count in sorted(self.ignored.items(), key=lambda row: -row[1])[:6]
         )
-        return [f"ignored {sum(self.ignored.values()):,} entries that are not images: {parts}"]
+        return [f"Ignored {sum(self.ignored.values()):,} entries that are not images: {parts}"]
 
 
 @dataclass
@@ -177,7 +177,7 @@ def _walk(root: Path) -> tuple[Files, list[bytes]]:
             seen = _read_folder(path)
             status = os.stat(path)
         except OSError as problem:
-            raise DataError(f"{path}: cannot be read ({problem.strerror}). Check its permissions.") from problem
+            raise DataError(f"{path}: cannot be read ({problem.strerror}); check its permissions") from problem
         here = (status.st_dev, status.st_ino)
         prefix = f"{relative}/" if relative else ""
         for start in range(0, len(seen.names), ROWS_AT_ONCE):
@@ -191,7 +191,7 @@ def _walk(root: Path) -> tuple[Files, list[bytes]]:
         prints.append(seen.fingerprint)
         ignored += seen.ignored
         if here[1] and here in above:  # inode 0: a file system that has none
-            raise DataError(f"{path}: a link back to a folder above it. Remove the link.")
+            raise DataError(f"{path}: this link points back to a parent folder; remove the link")
         waiting += [(prefix + name, (*above, here)) for name in reversed(seen.subfolders)]
     offsets = np.concatenate([[0], np.cumsum(np.frombuffer(lengths, dtype=np.int32), dtype=np.int64)])
     folder_of = np.repeat(np.arange(len(folders), dtype=np.int32), counts)
@@ -213,8 +213,8 @@ def scan(root: Path, cache_dir: Path | None = None) -> Files:
     """
     root = Path(root)
     if not root.is_dir():
-        there = "is a file" if root.exists() else "does not exist"
-        raise DataError(f"--data_dir: {root} {there}; expected a folder of images.")
+        there = "this is a file" if root.exists() else "does not exist"
+        raise DataError(f"--data_dir={root}: {there}; expected a folder of images")
     if cache_dir is None:
         return _walk(root)[0]
     name = blake2b(os.path.realpath(root).encode("utf-8", "surrogateescape"), digest_size=8).hexdigest()

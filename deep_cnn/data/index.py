@@ -110,12 +110,12 @@ def build_index(data_dir: Path, options: IndexOptions = IndexOptions(), cache_di
     val_folder, test_folder = options.val_folder, options.test_folder
     if val_folder == test_folder:
         raise ConfigError(
-            f"--val_folder={val_folder} and --test_folder are the same folder; selecting on test data is no test."
+            f"--val_folder={val_folder}: the same folder as --test_folder; use separate images for validation and test"
         )
     files = scan(Path(data_dir), cache_dir)
     if not len(files.paths):
-        found = files.notes() or ["it is empty"]
-        raise DataError(f"--data_dir: {data_dir} holds no images (.jpg .png .webp .bmp .gif); {found[0]}.")
+        found = files.notes() or ["The folder is empty"]
+        raise DataError(f"--data_dir={data_dir}: no images found (.jpg .png .webp .bmp .gif). {found[0]}")
     if options.metadata is None:
         return _from_folders(files, task, _table_flags(options), val_folder, test_folder)
     table = read_table(Path(options.metadata))
@@ -132,14 +132,14 @@ def build_index(data_dir: Path, options: IndexOptions = IndexOptions(), cache_di
     pulse = options.study_id is not None or (options.image_column is None and place_pulse.is_place_pulse(table))
     if pulse and len(target) > 1:
         raise ConfigError(
-            f"--target={','.join(target)}: one score of Place Pulse; several targets are several studies, --study_id=A,B."
+            f"--target={','.join(target)}: a Place Pulse table has one score column; give several studies as --study_id=A,B"
         )
     if pulse:
         table, positions = place_pulse.add_places(table, files.paths)
     table, rows = _where(table, where)
     if where:
         notes.append(
-            f"--where: {rows.sum():,} of {len(rows):,} rows of {table.name} are taken; the others' images count as without a row"
+            f"--where: {rows.sum():,} of {len(rows):,} rows of {table.name} match; images of the other rows are not used"
         )
     if pulse:
         studies = place_pulse.choose_studies(table, options.study_id)
@@ -150,13 +150,13 @@ def build_index(data_dir: Path, options: IndexOptions = IndexOptions(), cache_di
         if not target:
             columns = ", ".join(map(str, table.frame.columns[:12]))
             raise ConfigError(
-                f"--metadata={options.metadata} needs --target, the column to learn: one or several of {columns}."
+                f"--metadata={options.metadata}: needs --target, the column to predict; choose one or several of {columns}"
             )
         matcher = Matcher(files.paths)
         column = options.image_column or _image_column(table, matcher, target)
         cells = table.column(column, "--image_column")
         positions = match_files(cells, table.frame.index, matcher, f"--image_column={column}")
-        notes += [] if options.image_column else [f"image column: {column}"]
+        notes += [] if options.image_column else [f"Image column: {column}"]
     return _join(files, table, positions, replace(options, target=target), digest, notes)
 
 
@@ -181,7 +181,7 @@ def _where(table: Table, conditions: tuple[str, ...]) -> tuple[Table, np.ndarray
         rows &= where_mask(table, condition)
         if not rows.any():
             raise DataError(
-                f"--where={condition}: no row of {table.name} is left ({len(rows):,} before); check the value."
+                f"--where={condition}: none of the {len(rows):,} rows of {table.name} match; check the value"
             )
     return table.take(rows), rows
 
@@ -205,7 +205,7 @@ def _roles(tops: dict[str, int], deeper: dict[str, int], val_folder: str, test_f
             roles.update({name: split for name in others[:1] if name not in (val_folder, test_folder)})
         elif has_train:
             flag = "--val_folder" if split == VALIDATION else "--test_folder"
-            raise DataError(f"{flag}={asked}: no such folder with images in --data_dir.{nearest(asked, tops)}")
+            raise DataError(f"{flag}={asked}: --data_dir has no such folder with images.{nearest(asked, tops)}")
     if TRAIN not in roles.values():
         return {}
     train = next(name for name, split in roles.items() if split == TRAIN)
@@ -216,7 +216,9 @@ def _roles(tops: dict[str, int], deeper: dict[str, int], val_folder: str, test_f
 def _from_folders(files: Files, task: str, table_flags: list[str], val_folder: str, test_folder: str) -> Index:
     if task == "regression" or table_flags:
         wish = "--task=regression" if task == "regression" else table_flags[0]
-        raise ConfigError(f"{wish} needs a table of the images: --metadata=FILE.csv.{_tables_beside(files.root)}")
+        raise ConfigError(
+            f"{wish}: needs a table with the images; add --metadata=FILE.csv.{_tables_beside(files.root)}"
+        )
     counts = np.bincount(files.folder_of, minlength=len(files.folders))
     tops: dict[str, int] = {}
     deeper: dict[str, int] = {}
@@ -236,7 +238,7 @@ def _from_folders(files: Files, task: str, table_flags: list[str], val_folder: s
         if split is None or len(parts) <= level or (roles and not parts):
             place.append(None)
             if count:
-                where = parts[0] if parts else "the folder itself"
+                where = parts[0] if parts else "the top folder"
                 stray[where] = stray.get(where, 0) + count
             continue
         place.append((split, parts[level]))
@@ -244,19 +246,21 @@ def _from_folders(files: Files, task: str, table_flags: list[str], val_folder: s
     source = classes_in[TRAIN if roles else FREE]
     classes = tuple(sorted(name for name, count in source.items() if count))
     _check_classes(files, classes, classes_in, stray, roles)
-    notes += [f"{count:,} images in {where} lie in no class folder: left out" for where, count in stray.items()]
+    notes += [
+        f"{count:,} images in {where} are not in a class folder; they are not used" for where, count in stray.items()
+    ]
     if not roles:
         notes += [
-            f"{folder.partition('/')[0]}/ counts as a class but has a {folder.rpartition('/')[2]} folder; did you mean "
+            f"{folder.partition('/')[0]}/ is treated as a class, but contains a {folder.rpartition('/')[2]} folder; did you mean "
             f"--data_dir={files.root / folder.partition('/')[0]}?"
             for folder in files.folders
             if folder.count("/") == 1 and ALIASES.get(folder.rpartition("/")[2].lower()) == TRAIN
         ][:3]
     empty = sorted({name for known in classes_in.values() for name, count in known.items() if not count})
     if empty:
-        notes.append(f"{len(empty)} class folders without images: {', '.join(empty[:5])}")
+        notes.append(f"{len(empty)} class folders have no images: {', '.join(empty[:5])}")
     notes += [
-        f"{name}/ is the {SPLITS[split]} set"
+        f"{name}/ is used as the {SPLITS[split]} set"
         for name, split in roles.items()
         if name != ("train", "val", "test")[split]
     ]
@@ -286,7 +290,7 @@ def _from_folders(files: Files, task: str, table_flags: list[str], val_folder: s
 
 def _tables_beside(root: Path) -> str:
     tables = sorted(p.name for p in root.iterdir() if p.suffix.lower() in TABLE_ENDINGS[:2])
-    return f" There is {tables[0]} in it: --metadata={tables[0]}?" if tables else ""
+    return f" The folder contains {tables[0]}; did you mean --metadata={tables[0]}?" if tables else ""
 
 
 def _check_classes(files: Files, classes: tuple[str, ...], classes_in: dict, stray: dict, roles: dict) -> None:
@@ -298,18 +302,18 @@ def _check_classes(files: Files, classes: tuple[str, ...], classes_in: dict, str
             if below
             else _tables_beside(files.root)
         )
-        found = f"one class only ({classes[0]})" if classes else f"{sum(stray.values()):,} images but no class folders"
+        found = f"only one class ({classes[0]})" if classes else f"{sum(stray.values()):,} images but no class folders"
         raise DataError(
-            f"--data_dir: {files.root} holds {found}; expected a folder of images per class, or --metadata.{hint}"
+            f"--data_dir={files.root}: {found}; expected one folder of images per class, or --metadata.{hint}"
         )
     if not roles and {ALIASES.get(name.lower()) for name in classes} <= {VALIDATION, TEST}:
-        raise DataError(f"--data_dir: {files.root} holds {' and '.join(classes)} but no train folder beside them.")
+        raise DataError(f"--data_dir={files.root}: has {' and '.join(classes)}, but no train folder; add one")
     for split in (VALIDATION, TEST):
         for name, count in classes_in[split].items():
             if count and name not in classes:
                 raise DataError(
-                    f"class {name!r} has {count:,} images in the {SPLITS[split]} folder and none in train/, so it cannot be "
-                    f"learnt.{nearest(name, classes)} Add images of it to train/ or remove it."
+                    f"class {name!r} has {count:,} images in the {SPLITS[split]} folder and none in train/, so the "
+                    f"network cannot learn it.{nearest(name, classes)} Add images to train/{name}/, or remove the class"
                 )
 
 
@@ -323,8 +327,8 @@ def _image_column(table: Table, matcher: Matcher, target: tuple[str, ...]) -> st
     if found is None:
         row, example = table.frame.iloc[0], matcher.paths[0] if len(matcher.paths) else "no files"
         raise DataError(
-            f"--metadata={table.name}: no column names files of the data folder (its first row: "
-            f"{', '.join(str(cell) for cell in row[:4])}; a file: {example}); give --image_column, or another --data_dir"
+            f"--metadata={table.name}: no column contains names of image files (first row: "
+            f"{', '.join(str(cell) for cell in row[:4])}; an image file: {example}); give --image_column, or another --data_dir"
         )
     return found
 
@@ -341,12 +345,12 @@ def _join(
     if not found.any():
         first = ", ".join(str(cell) for cell in table.frame.iloc[0][:4])
         raise DataError(
-            f"--metadata: no row of {table.name} has a file below {files.root} (a row: {first}; a file: {files.paths[0]})."
+            f"--metadata={table.name}: no row matches an image in {files.root} (a row: {first}; an image: {files.paths[0]})"
         )
     if missing := int((~found).sum()):
         names = [", ".join(str(c) for c in row[:2]) for row in table.frame[~found].head(3).itertuples(index=False)]
         notes.append(
-            f"{missing:,} rows of {table.name} have no file: {'; '.join(names)}{'; ...' if missing > 3 else ''}"
+            f"{missing:,} rows of {table.name} have no image file: {'; '.join(names)}{'; ...' if missing > 3 else ''}"
         )
     table, positions = table.take(found), positions[found]
     table, positions = _one_row_per_file(table, positions, target, files, notes)
@@ -355,13 +359,13 @@ def _join(
     rowless = np.setdiff1d(np.arange(len(files.paths)), positions, assume_unique=True)
     if len(rowless):
         notes.append(
-            f"{len(rowless):,} images have no row: {_some([files.paths[int(i)] for i in rowless[:3]], len(rowless))}"
+            f"{len(rowless):,} images have no row in the table: {_some([files.paths[int(i)] for i in rowless[:3]], len(rowless))}"
         )
 
     chosen = choose(candidates(table, target), options.task, target)
     targets = chosen.read(table, target)
     if unlabelled := int((~targets.rows).sum()):
-        notes.append(f"{unlabelled:,} images have no target: left out")
+        notes.append(f"{unlabelled:,} images have no target; they are not used")
     table, positions = table.take(targets.rows), positions[targets.rows]
     groups, group_names = _groups(table, options.group)
     paths = files.paths.take(positions)
@@ -399,10 +403,10 @@ def _one_row_per_file(table: Table, positions: np.ndarray, target: tuple[str, ..
         if len(differing):
             row, lines = differing[0], table.frame.index
             raise DataError(
-                f"{table.name}: {files.paths[int(positions[row])]} has two rows that differ in {name} "
-                f"(lines {lines[first[inverse[row]]]} and {lines[row]}); keep one of them, e.g. with --where."
+                f"{table.name}: {files.paths[int(positions[row])]} has two rows with different values of {name} "
+                f"(lines {lines[first[inverse[row]]]} and {lines[row]}); keep one of them, e.g. with --where"
             )
-    notes.append(f"{len(again):,} rows of {table.name} repeat an image with the same target: counted once")
+    notes.append(f"{len(again):,} rows of {table.name} repeat an image with the same target; each image is used once")
     keep = np.sort(first)
     return table.take(keep), positions[keep]
 
@@ -413,11 +417,13 @@ def _groups(table: Table, group: str | None) -> tuple[np.ndarray | None, tuple[s
     cells = table.column(group, "--group").astype(str)
     if empty := int((cells == "").sum()):
         raise DataError(
-            f'--group={group}: {empty:,} images have no group; fill the cells, or leave them out with --where="{group}!=".'
+            f'--group={group}: {empty:,} images have no group; fill the cells, or exclude these rows with --where="{group}!="'
         )
     names, codes = np.unique(cells, return_inverse=True)
     if len(names) < 2:
-        raise DataError(f"--group={group}: every image is in the group {str(names[0])!r}; it cannot be split.")
+        raise DataError(
+            f"--group={group}: all images are in the group {str(names[0])!r}, which cannot be split; choose another column"
+        )
     return codes.astype(np.int64), tuple(map(str, names))
 
 
@@ -427,11 +433,11 @@ def _given_split(table: Table, column: str) -> np.ndarray:
     wrong = sorted({cell for cell in cells if cell.lower() not in known})
     if wrong:
         raise DataError(
-            f"--split_column={column}: {_some(wrong[:3], len(wrong))}; expected train, val or test, or an empty cell."
+            f"--split_column={column}: unknown values {_some(wrong[:3], len(wrong))}; expected train, val, test or an empty cell"
         )
     given = np.array([known[cell.lower()] for cell in cells], dtype=np.int8)
     if not np.isin(given, (FREE, TRAIN)).any():
-        raise DataError(f"--split_column={column}: no image is in train.")
+        raise DataError(f"--split_column={column}: no image is in train; mark some rows as train")
     return given
 
 

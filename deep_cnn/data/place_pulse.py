@@ -47,13 +47,15 @@ def add_places(table: Table, paths: Sequence[str]) -> tuple[Table, np.ndarray]:
         places.append(parts)
         if parts[2] in where:
             raise DataError(
-                f"{paths[where[parts[2]]]} and {path} have one location_id, {parts[2]}; remove one of them."
+                f"{paths[where[parts[2]]]} and {path} have the same location_id, {parts[2]}; remove one of them"
             )
         if parts[2]:
             where[parts[2]] = i
     if not where:
-        example = f"; found {paths[0]}" if len(paths) else ""
-        raise DataError(f"--study_id: no image is named LAT_LON_ID_CITY.JPG as in Place Pulse{example}.")
+        example = f" (found {paths[0]})" if len(paths) else ""
+        raise DataError(
+            f"--study_id: no image is named LAT_LON_ID_CITY.JPG as in Place Pulse{example}; check --data_dir"
+        )
     positions = np.array([where.get(cell, -1) for cell in table.column("location_id", "--metadata")], dtype=np.int64)
     frame = table.frame.copy()
     for name, field in (("latitude", 0), ("longitude", 1), ("city", 3)):
@@ -72,11 +74,11 @@ def choose_studies(table: Table, study_id: str | None) -> list[str]:
     for word in chosen:
         if word not in known:
             raise DataError(
-                f"--study_id={word}: not in {table.name}.{nearest(word, known)} Its studies: {_list(known)}."
+                f"--study_id={word}: not in {table.name}.{nearest(word, known)} Available studies: {_list(known)}"
             )
     if not chosen:
         raise DataError(
-            f"--study_id: {table.name} holds a score per study; choose one, several (A,B) or all of: {_list(known)}."
+            f"--study_id: {table.name} has one score per study; choose one, several (A,B) or all of: {_list(known)}"
         )
     return list(dict.fromkeys(chosen))
 
@@ -103,7 +105,7 @@ def widen(
     )
     if twice.any():
         raise DataError(
-            f"{table.name}: two scores of one study for {frame[twice].iloc[0]['location_id']} (line {frame.index[twice][0]})."
+            f"{table.name}: two scores of the same study for {frame[twice].iloc[0]['location_id']} (line {frame.index[twice][0]}); keep one"
         )
     wide = frame.drop_duplicates("location_id")
     names = tuple(STUDIES.get(study, study) for study in studies)

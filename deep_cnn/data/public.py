@@ -54,8 +54,8 @@ def fetch(dataset: str, folder: Path, download: bool = True) -> None:
     damaged = [name for name, md5 in present if not check_integrity(str(place / name), md5)]
     if damaged:
         raise DataError(
-            f"--dataset={dataset}: {place / damaged[0]} is damaged (its MD5 sum is not the published one); delete {place} "
-            "and fetch it again"
+            f"--dataset={dataset}: {place / damaged[0]} is damaged (MD5 checksum mismatch); delete {place} "
+            "and download it again"
         )
     if len(present) == len(files):
         return
@@ -66,31 +66,31 @@ def fetch(dataset: str, folder: Path, download: bool = True) -> None:
         str(archive), source.tgz_md5
     ):  # torchvision would fetch another one, also where that is forbidden
         raise DataError(
-            f"--dataset={dataset}: {archive} is damaged (its MD5 sum is not the published one); delete it and fetch it again"
+            f"--dataset={dataset}: {archive} is damaged (MD5 checksum mismatch); delete it and download it again"
         )
     log.info("Unpacking %s", archive)
     try:
         source(str(folder), download=True)  # the archive is there and whole: torchvision unpacks it
     except Exception as error:  # of tarfile, zlib or the disk
         raise DataError(
-            f"--dataset={dataset}: {archive} cannot be unpacked ({error}); free some space, or fetch it again"
+            f"--dataset={dataset}: {archive} cannot be unpacked ({error}); free disk space, or download it again"
         ) from error
 
 
 def _download(dataset: str, url: str, archive: Path, allowed: bool) -> None:
-    place = f"--dataset={dataset}: not in {archive.parent}"
+    place = f"--dataset={dataset}: not found in {archive.parent}"
     remedy = (
-        f"On a computer with internet: python -m deep_cnn prefetch --dataset={dataset} --data_dir={archive.parent}; or put "
+        f"Run on a computer with internet access: python -m deep_cnn prefetch --dataset={dataset} --data_dir={archive.parent}; or put "
         f"{archive.name} there"
     )
     if not allowed:
-        raise DataError(f"{place}, and --no_download forbids to fetch it. {remedy}")
+        raise DataError(f"{place}, and --no_download is set. {remedy}")
     log.info("Downloading %s to %s", url, archive.parent)
     try:
         download.download(url, archive)
     except (OSError, ValueError, http.client.HTTPException) as error:
         reason = " ".join(str(getattr(error, "reason", error)).split())
-        raise DataError(f"{place}, and cannot be downloaded ({reason}). {remedy}") from error
+        raise DataError(f"{place}, and the download failed ({reason}). {remedy}") from error
 
 
 def unpack(dataset: str, folder: Path, target: Path) -> None:
@@ -98,7 +98,7 @@ def unpack(dataset: str, folder: Path, target: Path) -> None:
     from PIL import Image
 
     source = _source(dataset)
-    log.info("Unpacking %s into class folders in %s, once", dataset, target)
+    log.info("Unpacking %s into class folders in %s (only once)", dataset, target)
     try:
         with atomic_path(target) as part:
             for split in ("train", "test"):
@@ -113,8 +113,8 @@ def unpack(dataset: str, folder: Path, target: Path) -> None:
     except OSError as error:
         if not target.is_dir():  # else another process was first
             raise DataError(
-                f"--dataset={dataset}: {target} cannot be written ({error.strerror}); free some space, or copy "
-                f"{folder / source.base_folder} to a folder of yours and give that as --data_dir"
+                f"--dataset={dataset}: {target} cannot be written ({error.strerror}); free disk space, or copy "
+                f"{folder / source.base_folder} to another folder and give that folder as --data_dir"
             ) from error
 
 

@@ -55,29 +55,31 @@ def make_splits(
     """
     shares = {VALIDATION: val_split, TEST: test_split}
     split = index.given_split.copy()
-    carved = [k for k in (VALIDATION, TEST) if not (split == k).any()]
+    held_out = [k for k in (VALIDATION, TEST) if not (split == k).any()]
     for k, flag in ((VALIDATION, "--val_split"), (TEST, "--test_split")):
         if not 0 <= shares[k] < 1:
-            raise ConfigError(f"{flag}={shares[k]}: expected a share from 0 to below 1, e.g. 0.15.")
-    if sum(shares[k] for k in carved) >= 1:
+            raise ConfigError(f"{flag}={shares[k]}: expected a fraction from 0 to below 1, e.g. 0.15")
+    if sum(shares[k] for k in held_out) >= 1:
         raise ConfigError(
-            f"--val_split={val_split} and --test_split={test_split} leave nothing to train on; together below 1."
+            f"--val_split={val_split} --test_split={test_split}: no images left for training; the sum must be below 1"
         )
     pool = np.flatnonzero((split == FREE) | (split == TRAIN))
     same_bytes = duplicate_groups(index, cache_dir)
     split[pool] = TRAIN
-    wanted = {k: shares[k] for k in carved if shares[k] > 0}
+    wanted = {k: shares[k] for k in held_out if shares[k] > 0}
     if wanted and len(pool):
         units = _units(same_bytes[pool], None if index.groups is None else index.groups[pool])
         split[pool] = _carve(strata.codes[pool], units, wanted, seed)
     parts = [np.flatnonzero(split == k).astype(np.int64) for k in (TRAIN, VALIDATION, TEST)]
     if not len(parts[TRAIN]):
-        raise DataError("no image is left to train on: train is empty. Add images to it.")
-    notes = ["split: " + ", ".join(f"{name} {len(part):,}" for name, part in zip(SPLITS, parts, strict=True))]
-    if names := [SPLITS[k] for k in carved if len(parts[k])]:
-        grouped = "" if index.groups is None else ", groups kept whole"
-        given = "train" if (index.given_split == TRAIN).any() else "all images"
-        notes.append(f"carved {' and '.join(names)} out of {given}, stratified {strata.how}{grouped}")
+        raise DataError("the training set is empty; add images to train")
+    notes = ["Split: " + ", ".join(f"{name} {len(part):,}" for name, part in zip(SPLITS, parts, strict=True))]
+    if held := [k for k in held_out if len(parts[k])]:
+        grouped = "" if index.groups is None else "; each group stays in one split"
+        images = "training images" if (index.given_split == TRAIN).any() else "images"
+        uses = {VALIDATION: "for validation", TEST: "for the test"}
+        counts = [f"{len(parts[k]):,}{f' {images}' if k == held[0] else ''} {uses[k]}" for k in held]
+        notes.append(f"Held out {' and '.join(counts)}, stratified {strata.how}{grouped}")
     duplicates = _duplicates(index, same_bytes, split)
     train, validation, test = parts
     return Splits(train, validation, test, (*notes, *_warnings(index, split, parts, shares, duplicates)), duplicates)
@@ -88,14 +90,14 @@ def _warnings(index: Index, split: np.ndarray, parts: list, shares: dict, duplic
     for k in (VALIDATION, TEST):
         if not len(parts[k]):
             flag = ("--val_split", "--test_split")[k - 1]
-            why = f"{flag}=0" if not shares[k] else "too few images or groups for it"
-            notes.append(f"the {SPLITS[k]} set is empty ({why}): left out")
+            why = f"{flag}=0" if not shares[k] else "too few images or groups"
+            notes.append(f"The {SPLITS[k]} set is empty ({why}); {SPLITS[k]} is skipped")
     for path, first, other, second in duplicates[:5]:
-        notes.append(f"the same image in {first} and {second}: {path} and {other}")
+        notes.append(f"Duplicate image in {first} and {second}: {path} and {other}")
     if len(duplicates) > 5:
-        notes.append(f"... {len(duplicates):,} images in all are in two splits: a score on them is not a held-out one")
+        notes.append(f"{len(duplicates):,} images in total are in two splits; scores on them are too optimistic")
     if index.groups is not None and (torn := _torn(index.groups, split)):
-        notes.append(f"{torn:,} groups are in more than one of the given splits")
+        notes.append(f"{torn:,} groups are in more than one of the given splits; scores may be too optimistic")
     return notes
 
 
@@ -247,7 +249,7 @@ def load_splits(path: Path, index: Index, target_rows: TargetRows) -> Splits:
         rows = read_csv(path)
         if next(rows, None) != ["file", *index.target_names, "split"]:
             raise DataError(
-                f"{path}: not the splits of this data; expected columns file, {', '.join(index.target_names)}, split."
+                f"{path}: these splits do not belong to this data; expected columns file, {', '.join(index.target_names)}, split"
             )
         for name, *cells, split in rows:
             i = position.pop(name, -1)
@@ -258,12 +260,14 @@ def load_splits(path: Path, index: Index, target_rows: TargetRows) -> Splits:
             else:
                 parts[split].append(i)
     except (OSError, KeyError, ValueError) as problem:
-        raise DataError(f"{path}: cannot be read as splits ({problem}). Train the run again.") from problem
-    for names, what in ((gone, "are no longer in the data folder"), (changed, "have another target now")):
+        raise DataError(f"{path}: cannot be read as splits ({problem}); train the run again") from problem
+    for names, what in ((gone, "are no longer in the data folder"), (changed, "have a different target now")):
         if names:
             raise DataError(
-                f"{path}: {len(names):,} of its images {what} (e.g. {names[0]}). Bring the data back, or train a new run."
+                f"{path}: {len(names):,} of its images {what} (e.g. {names[0]}); restore the data, or train a new run"
             )
-    notes = (f"{len(position):,} images of the data folder are not in {path.name}: left out",) if position else ()
+    notes = (
+        (f"{len(position):,} images of the data folder are not in {path.name}; they are not used",) if position else ()
+    )
     train, validation, test = (np.array(sorted(parts[name]), dtype=np.int64) for name in SPLITS)
     return Splits(train, validation, test, notes)

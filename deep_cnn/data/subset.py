@@ -19,7 +19,7 @@ def subset_size(total: int, subset: float | int | None) -> int:
     count = round(subset * total) if isinstance(subset, float) and subset <= 1 else int(subset)
     if count < 1:
         raise ConfigError(
-            f"--subset={subset}: leaves no image of {total:,}; expected a number of images, or a share up to 1."
+            f"--subset={subset}: selects none of {total:,} images; expected a number of images, or a fraction up to 1"
         )
     return min(count, total)
 

@@ -50,7 +50,7 @@ class Table:
             more = ", ..." if len(columns) > 12 else ""
             raise DataError(
                 f"{flag}={name}: {self.name} has no such column.{nearest(name, columns)} "
-                f"Its columns: {', '.join(columns[:12])}{more}"
+                f"Columns: {', '.join(columns[:12])}{more}"
             )
         return self.frame[name].str.strip().to_numpy(dtype=object)
 
@@ -109,7 +109,7 @@ class TableReader:
         for row in self._rows:
             if self._ended:  # it asked for more lines than there are
                 raise DataError(
-                    f"{self.what}: the quotes that open in line {before + 1 + self._skipped} are not closed"
+                    f"{self.what}: the quote opened in line {before + 1 + self._skipped} is never closed; add the closing quote"
                 )
             if len(row) > 1 or (row and row[0].strip()):
                 yield before + 1 + self._skipped, row
@@ -154,7 +154,7 @@ def find_table(path: Path) -> Path:
         scores = [p for p in tables if p.name == "qscores.tsv"]
         if len(scores or tables) != 1:
             names = ", ".join(p.name for p in tables[:6]) or "none"
-            raise DataError(f"--metadata={path}: the folder has {len(tables)} tables ({names}); name one of them")
+            raise DataError(f"--metadata={path}: the folder contains {len(tables)} tables ({names}); give one of them")
         return (scores or tables)[0]
     if not path.is_file():
         beside = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
@@ -166,7 +166,7 @@ def find_table(path: Path) -> Path:
 def check_is_text(path: Path, what: str) -> None:
     """DataError, naming the way out, for a spreadsheet and other files that are no text."""
     if path.suffix.lower() in NO_TEXT:
-        raise DataError(f"{what}: {path.suffix} files are not read; save the table as CSV (UTF-8)")
+        raise DataError(f"{what}: {path.suffix} files are not supported; save the table as CSV (UTF-8)")
 
 
 def read_table(path: Path) -> Table:
@@ -181,7 +181,7 @@ def read_table(path: Path) -> Table:
         reader = TableReader(file, path.suffix.lower(), what)
         names = reader.columns
         if not names:
-            raise DataError(f"{what}: the file is empty; expected a row of names above the data")
+            raise DataError(f"{what}: the file is empty; expected a header row and data")
         if twice := [name for name, count in Counter(names).items() if count > 1]:
             raise DataError(f"{what}: two columns are named {twice[0]!r}; rename one of them")
         lines: list[int] = []
@@ -191,8 +191,8 @@ def read_table(path: Path) -> Table:
                 if len(row) != len(names):
                     if any(row[len(names) :]):
                         raise DataError(
-                            f"{what}: line {line} has {len(row)} cells, the row of names has {len(names)}; "
-                            "put quotes around cells that hold the separator"
+                            f"{what}: line {line} has {len(row)} cells, but the header has {len(names)}; "
+                            "put quotes around cells that contain the separator"
                         )
                     row[len(names) :] = [""] * (len(names) - len(row))
             block_lines, cells = zip(*block, strict=True)
@@ -202,9 +202,9 @@ def read_table(path: Path) -> Table:
                 columns = (map(as_text, column) for column in columns)
             parts.append(pd.DataFrame({name: list(c) for name, c in zip(names, columns, strict=True)}, dtype=str))
     if not parts:
-        raise DataError(f"{what}: no rows below the row of names")
+        raise DataError(f"{what}: no rows below the header")
     frame = pd.concat(parts, ignore_index=True).set_axis(lines)
-    notes = (f"{path.name} is not UTF-8; read as Windows-1252.",) if reader.escaped else ()
+    notes = (f"{path.name} is not UTF-8; reading it as Windows-1252",) if reader.escaped else ()
     with open(path, "rb") as file:
         return Table(path.name, frame, hashlib.file_digest(file, "sha256").hexdigest(), notes)
 
@@ -223,13 +223,13 @@ def numbers(cells: np.ndarray, lines: Lines, what: str) -> np.ndarray:
     if len(wrong):
         raise DataError(
             f"{what}: {cells[wrong[0]]!r} in line {lines[wrong[0]]} is not a number ({len(wrong):,} such cells); "
-            f"correct them, or use --task=classification for a column of classes."
+            f"correct them, or use --task=classification for a column of classes"
         )
     endless = np.flatnonzero(np.isinf(values))
     if len(endless):
         raise DataError(
             f"{what}: infinite value in line {lines[endless[0]]} ({len(endless):,} such cells); "
-            f"correct them, or leave the cells empty to mask them"
+            f"correct them, or leave the cells empty to ignore them"
         )
     return values
 
@@ -271,7 +271,7 @@ def where_mask(table: Table, condition: str) -> np.ndarray:
     if sign in ("==", "!="):
         return COMPARISONS[sign](cells, value).astype(bool)
     raise DataError(
-        f"--where={condition}: {sign} needs numbers, but column {column!r} of {table.name} or the value holds text"
+        f"--where={condition}: {sign} needs numbers, but column {column!r} of {table.name} or the value is text"
     )
 
 
@@ -344,8 +344,8 @@ def match_files(cells: Sequence[str] | np.ndarray, lines: Lines, matcher: Matche
             continue
         if len(found) > 1:
             raise DataError(
-                f"{what}: {cell!r} in line {lines[row]} fits {len(found)} files ({matcher.paths[found[0]]}, "
-                f"{matcher.paths[found[1]]}); write the path below the data folder in the table"
+                f"{what}: {cell!r} in line {lines[row]} matches {len(found)} files ({matcher.paths[found[0]]}, "
+                f"{matcher.paths[found[1]]}); write paths relative to the data folder in the table"
             )
         if found:
             positions[row] = found[0]

@@ -55,22 +55,22 @@ def choose(found: list[Candidate], task: str, columns: tuple[str, ...]) -> Candi
     for candidate in found:
         if candidate.task == task:
             return replace(candidate, reason=f"--task={task}: column {names}")
-    raise ConfigError(f"--task={task} takes one --target, not {names}; several columns are regression.")
+    raise ConfigError(f"--task={task}: needs exactly one --target, not {names}; several columns need --task=regression")
 
 
 def _likely(cells: np.ndarray, name: str) -> Candidate:
     if any(";" in cell for cell in cells):
-        return replace(LABELS, reason=f"column {name} holds labels separated by ';' -> multi-label classification")
+        return replace(LABELS, reason=f"column {name} contains labels separated by ';' -> multi-label classification")
     present = cells[[cell.lower() not in NO_CLASS for cell in cells]]
     distinct = len(set(present))
     # half of the cells being numbers makes the others mistakes in a column of numbers, to be told, not a class each
     if numeric_share(cells) < 0.5:
-        return replace(CLASSES, reason=f"column {name}: {distinct} distinct texts -> classification")
+        return replace(CLASSES, reason=f"column {name}: {distinct} distinct text values -> classification")
     values = parse(np.array(sorted(set(present)), dtype=object))[1]
     values = values[~np.isnan(values)]
     whole = bool(np.all(values == np.round(values)))
     if whole and distinct <= FEW and 2 * distinct <= len(present):
-        reason = f"column {name}: {distinct} distinct whole numbers -> classification (else --task=regression)"
+        reason = f"column {name}: {distinct} distinct whole numbers -> classification (to change: --task=regression)"
         return replace(CLASSES, reason=reason)
     return replace(NUMBERS, reason=f"column {name}: {distinct} distinct numbers -> regression")
 
@@ -91,12 +91,12 @@ def _classes(table: Table, columns: tuple[str, ...]) -> Targets:
         order = np.argsort(names.astype(np.float64), kind="stable")
         classes, values = names[order].tolist(), np.argsort(order)[values]
     if len(classes) < 2:
-        only = f"only {classes[0]!r}" if len(classes) else "no value at all"
-        raise DataError(f"--target={name}: the rows with an image hold {only}; classification needs two classes.")
+        only = f"only {classes[0]!r}" if len(classes) else "no value"
+        raise DataError(f"--target={name}: rows with an image have {only}; classification needs at least two classes")
     if len(classes) > FEW and 2 * len(classes) > len(values):
         raise DataError(
-            f"--target={name}: {len(classes):,} different values in {len(values):,} rows are not classes "
-            f"(e.g. {classes[0]!r}, {classes[1]!r}); choose a column whose values repeat, or one of numbers."
+            f"--target={name}: {len(classes):,} different values in {len(values):,} rows are too many for classes "
+            f"(e.g. {classes[0]!r}, {classes[1]!r}); choose a column with repeated values, or a numeric column"
         )
     return Targets(tuple(classes), (name,), values.astype(np.int64), rows)
 
@@ -108,9 +108,9 @@ def _numbers(table: Table, columns: tuple[str, ...]) -> Targets:
     for name, column in zip(columns, values.T, strict=True):
         present = column[~np.isnan(column)]
         if len(present) == 0:
-            raise DataError(f"--target={name}: no row with an image has a number in it.")
+            raise DataError(f"--target={name}: no row with an image has a number in this column")
         if np.all(present == present[0]):
-            raise DataError(f"--target={name}: every value is {present[0]:g}; a constant cannot be learnt.")
+            raise DataError(f"--target={name}: every value is {present[0]:g}; choose a column that varies")
     rows = ~np.isnan(values).all(axis=1)
     return Targets((), columns, values[rows], rows)
 
@@ -122,7 +122,7 @@ def _labels(table: Table, columns: tuple[str, ...]) -> Targets:
     classes = tuple(sorted(set().union(*sets)))
     if len(classes) < 2:
         raise DataError(
-            f"--target={name}: {len(classes)} label; multi-label classification needs two, separated by ';'."
+            f"--target={name}: only {len(classes)} label; multi-label classification needs at least two, separated by ';'"
         )
     code = {label: k for k, label in enumerate(classes)}
     values = np.zeros((len(sets), len(classes)), dtype=np.float32)

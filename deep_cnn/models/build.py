@@ -85,12 +85,15 @@ def empty_model(spec: ModelSpec) -> nn.Module:
         return _network(spec)
 
 
-def load_weights(model: nn.Module, spec: ModelSpec, source: str, names: tuple[str, ...] | None = None) -> list[str]:
+def load_weights(
+    model: nn.Module, spec: ModelSpec, source: str, names: tuple[str, ...] | None = None, nouns: str = "outputs"
+) -> list[str]:
     """Load weights into a network in place: the backbone, and the heads where they have the same size.
 
     Args:
         source: "none", "pretrained", a file or a URL, as --weights.
         names: the run's classes or targets; a checkpoint of ours that was trained for others keeps its head to itself.
+        nouns: see `weights.fit`.
 
     Returns:
         Lines for the log; heads that were left out are named.
@@ -99,20 +102,20 @@ def load_weights(model: nn.Module, spec: ModelSpec, source: str, names: tuple[st
         CheckpointError: no file and no network, not a file of weights, truncated, or of another network.
     """
     if source == "none":
-        return ["weights: none, the network starts at random"]
+        return ["Weights: none (random initialization)"]
     path = _locate(spec.name, source)
     family, heads = networks.find(spec.name), head_modules(spec.name, model)
     if source == "pretrained" and not shipped(spec.name):
         state = family.published_state(spec.name, path, _size(spec))
-        return weights.fit(model, state, heads, path.name, family.adapt)
+        return weights.fit(model, state, heads, path.name, family.adapt, nouns=nouns)
     file = weights.read(path)
     theirs = file.info.get("model", {}).get("name", spec.name)
     if theirs != spec.name:
-        raise CheckpointError(f"--weights {source}: weights of {theirs}, but --model is {spec.name}")
+        raise CheckpointError(f"--weights={source}: these weights are for {theirs}, but --model={spec.name}")
     trained_for = tuple(file.info.get("task", {}).get("names", ()))
     others = trained_for if names and trained_for != tuple(names) else ()
-    label = f"{path.name}, which comes with the program" if source == "pretrained" else path.name
-    return weights.fit(model, file.state, heads, label, family.adapt, others)
+    label = f"{path.name} (included with deep_cnn)" if source == "pretrained" else path.name
+    return weights.fit(model, file.state, heads, label, family.adapt, others, nouns)
 
 
 def weights_preprocessing(name: str, source: str) -> Preprocessing:
@@ -218,22 +221,25 @@ def _locate(name: str, source: str) -> Path:
             return published.path
         if not published.file:
             raise CheckpointError(
-                f"--weights pretrained: {name} has no published weights; train it from scratch with --recipe=scratch "
-                "(or --weights=none and any other flags), or give a file of weights"
+                f"--weights=pretrained: {name} has no published weights; train it from scratch with --recipe=scratch "
+                "(or with --weights=none), or give a weights file"
             )
         remedy = (
-            f"On a computer with internet: python -m deep_cnn prefetch --model={name}; "
+            f"Run on a computer with internet access: python -m deep_cnn prefetch --model={name}; "
             "or start from random weights with --weights=none"
         )
-        return download.fetch(published.url, published.file, f"--weights pretrained, --model {name}", remedy)
+        return download.fetch(published.url, published.file, f"--weights=pretrained --model={name}", remedy)
     if "://" in source:
         return download.fetch(
-            source, download.file_name(source), f"--weights {source}", "Fetch it elsewhere and give the file"
+            source,
+            download.file_name(source),
+            f"--weights={source}",
+            "Download it on another computer and give the file",
         )
     path = Path(source).expanduser()
     if not path.is_file():
         hint = nearest(source, ["pretrained", "none"])
-        raise CheckpointError(f"--weights {source}: no such file; expected pretrained, none, a file or a URL.{hint}")
+        raise CheckpointError(f"--weights={source}: no such file; expected pretrained, none, a file or a URL.{hint}")
     return path
 
 

@@ -65,15 +65,17 @@ def load_last(path: Path) -> dict[str, Any] | None:
         try:
             state = load(file)
         except CheckpointError as error:
-            log.warning("%s; trying the state before it", error)
+            log.warning("%s; trying the previous checkpoint", error)
             continue
         if file == _fresh(path):  # a process died between two renames
             _put_in_place(path)
         elif file != path:
-            log.warning("Going on with the state before it, %s", file)
+            log.warning("Resuming from the previous checkpoint, %s", file)
         return state
     if found:
-        raise CheckpointError(f"{path}: neither it nor the state before it can be read; --resume=never starts afresh")
+        raise CheckpointError(
+            f"{path}: neither this checkpoint nor the previous one can be read; use --resume=never to start over"
+        )
     return None
 
 
@@ -122,23 +124,21 @@ def load(path: Path) -> dict[str, Any]:
     try:
         with zipfile.ZipFile(path) as archive:  # torch itself loads a file with flipped bits without a word
             if (part := archive.testzip()) is not None:
-                raise ValueError(f"the checksum of {part} is wrong")
+                raise ValueError(f"wrong checksum of {part}")
         state = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         runs = sorted(other.parent.name for other in path.parent.parent.glob(f"*/{path.name}"))
-        there = f"; beside it there are {', '.join(runs)}" if runs else ""
+        there = f" (found: {', '.join(runs)})" if runs else ""
         raise CheckpointError(
             f"{path}: no such checkpoint{there}; train first, or check --run_name and --root_dir"
         ) from None
     except Exception as error:  # a damaged file raises whatever the unpickler stumbles over
         reason = str(error).strip().splitlines()[0][:120] if str(error).strip() else type(error).__name__
         raise CheckpointError(
-            f"{path}: cannot be read as a checkpoint ({reason}); it is damaged or no checkpoint"
+            f"{path}: cannot be read as a checkpoint ({reason}); it is damaged or not a checkpoint"
         ) from None
     if not isinstance(state, dict) or state.get("format") != FORMAT:
-        raise CheckpointError(
-            f"{path}: is not a checkpoint of deep_cnn; foreign weights are loaded with --weights=FILE"
-        )
+        raise CheckpointError(f"{path}: not a deep_cnn checkpoint; load weights of other programs with --weights=FILE")
     return state
 
 
@@ -159,6 +159,6 @@ def check_finite(state: dict[str, Any]) -> None:
             bad = next(name for name, t in state[part].items() if not torch.isfinite(t.float()).all())
             step = state.get("progress", {}).get("global_step")
             raise NonFiniteLoss(
-                f"{bad} holds NaN or infinite values{f' after step {step - 1}' if step else ''}: the state before it is "
+                f"{bad} contains NaN or infinite values{f' after step {step - 1}' if step else ''}; the previous checkpoint is "
                 "kept; try a smaller --lr, --clip=1, or --precision=fp32"
             )

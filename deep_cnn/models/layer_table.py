@@ -94,6 +94,6 @@ def lines(architecture: Architecture) -> Iterator[str]:
     yield f"multiply-adds  {whole.multiply_adds:,} for one image"
     yield (
         f"memory         {readable(total)} for a batch of {architecture.batch_size} in float32: images "
-        f"{readable(architecture.input_bytes)}, weights {readable(architecture.weight_bytes)}, layers forward and backward "
+        f"{readable(architecture.input_bytes)}, weights {readable(architecture.weight_bytes)}, activations and gradients "
         f"{readable(architecture.layer_bytes)}"
     )

@@ -63,7 +63,7 @@ def read(path: Path) -> WeightsFile:
         CheckpointError: missing, truncated, of another kind, or without tensors.
     """
     if not path.is_file():
-        raise CheckpointError(f"--weights {path}: no such file")
+        raise CheckpointError(f"--weights={path}: no such file")
     try:
         content = _load(path)
     except Exception as error:  # torch.load raises whatever the broken byte happens to break
@@ -74,7 +74,7 @@ def read(path: Path) -> WeightsFile:
     state = _tensors(content)
     if state is None:
         raise CheckpointError(
-            f"--weights {path}: holds no network's weights; expected what torch.save(model.state_dict()) writes"
+            f"--weights={path}: contains no weights; expected a file written by torch.save(model.state_dict(), FILE)"
         )
     return WeightsFile(state, {})
 
@@ -83,13 +83,13 @@ def unreadable(path: Path, error: Exception) -> str:
     """One line on why a file could not be read as weights."""
     if foreign := re.search(r"GLOBAL ([\w.]+)", str(error)):
         return (
-            f"--weights {path}: holds Python objects ({foreign[1]}), which could run code; "
-            "save the tensors alone with torch.save(model.state_dict(), FILE)"
+            f"--weights={path}: contains Python objects ({foreign[1]}), which could run code; "
+            "save only the tensors with torch.save(model.state_dict(), FILE)"
         )
     reason = (str(error).strip() or type(error).__name__).splitlines()[0][:120]
     return (
-        f"--weights {path}: not a file of weights, or truncated ({path.stat().st_size} bytes; {reason}). "
-        "Delete it and fetch or save it again"
+        f"--weights={path}: not a weights file, or truncated ({path.stat().st_size} bytes; {reason}); "
+        "delete it and download or save it again"
     )
 
 
@@ -100,6 +100,7 @@ def fit(
     label: str,
     adapt: Callable[[Mapping[str, Tensor], nn.Module], Mapping[str, Tensor]] = lambda state, model: state,
     others: Sequence[str] = (),
+    nouns: str = "outputs",
 ) -> list[str]:
     """Load a state dict into a network, in place: its backbone, and its heads where they have the same size.
 
@@ -109,6 +110,7 @@ def fit(
         label: what to call the file.
         adapt: (state under the network's names, model) -> state, for older names and other input sizes.
         others: what the file's heads tell apart, where that is something else than the network shall: they are left out.
+        nouns: what to call the network's outputs in the log; of "classes", the head is a classifier.
 
     Returns:
         Lines for the log: how much was loaded, what was left out.
@@ -131,35 +133,46 @@ def fit(
     try:
         result = model.load_state_dict(fitting, strict=False)
     except RuntimeError as error:  # a renamed tensor of another shape
-        raise CheckpointError(f"--weights {label}: of another network than --model ({error})") from error
+        raise CheckpointError(f"--weights={label}: does not match the network of --model ({error})") from error
 
     wanted = [name for name in own if not in_head(name) and not name.endswith("num_batches_tracked")]
     missing = [name for name in result.missing_keys if name in wanted]
     unused = [name for name in result.unexpected_keys if not in_head(name)]
     if len(missing) > len(wanted) / 2 or len(unused) > max(8, len(wanted) / 10):
         raise CheckpointError(
-            f"--weights {label}: of another network than --model: {len(wanted) - len(missing)} of its "
-            f"{len(wanted)} tensors are in the file, which has {len(unused)} others{_some(unused)}"
+            f"--weights={label}: does not match the network of --model: the file has {len(wanted) - len(missing)} of its "
+            f"{len(wanted)} tensors and {len(unused)} others{_some(unused)}"
         )
-    lines = [f"weights: {len(wanted) - len(missing)} of {len(wanted)} tensors of the backbone from {label}"]
+    lines = [f"Weights: loaded {len(wanted) - len(missing)} of {len(wanted)} backbone tensors from {label}"]
     if missing:
-        lines.append(f"weights: not in the file or of another shape, left random: {len(missing)}{_some(missing)}")
+        lines.append(
+            f"Weights: {len(missing)} tensors start from random values, missing or of another shape{_some(missing)}"
+        )
     if unused:
-        lines.append(f"weights: in the file and not used: {len(unused)}{_some(unused)}")
-    return lines + [_about_head(head, own, state, others) for head in heads]
+        lines.append(f"Weights: {len(unused)} tensors of the file are not used{_some(unused)}")
+    kind, unit = (
+        ("classifier", "classes") if nouns == "classes" else ("head", "outputs")
+    )  # ImageNet's head has no targets
+    for head in heads:
+        name = f"{kind} {head}" if len(heads) > 1 else kind
+        lines.append(_about_head(name, unit, _weight_of(head, own, state), bool(others)))
+    return lines
 
 
-def _about_head(head: str, own: Mapping[str, Tensor], state: Mapping[str, Tensor], others: Sequence[str]) -> str:
-    weight = max((name for name in own if name.startswith(head + ".")), key=lambda name: own[name].dim())  # the matrix
-    outputs = own[weight].shape[0]
-    if weight not in state:
-        return f"weights: head {head} is not in the file, new with {outputs} outputs"
-    if others:
-        some = f"{', '.join(others[:3])}{', ...' if len(others) > 3 else ''}"
-        return f"weights: head {head} left out, the file's is for {some}; new with {outputs} outputs"
-    if state[weight].shape != own[weight].shape:
-        return f"weights: head {head} left out, the file's has {state[weight].shape[0]} outputs; new with {outputs}"
-    return f"weights: head {head} loaded too, {outputs} outputs"
+def _weight_of(head: str, own: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> tuple[Tensor, Tensor | None]:
+    """The matrix of a head: the network's own, and the file's where it has one."""
+    weight = max((name for name in own if name.startswith(head + ".")), key=lambda name: own[name].dim())
+    return own[weight], state.get(weight)
+
+
+def _about_head(name: str, unit: str, weights: tuple[Tensor, Tensor | None], foreign: bool) -> str:
+    own, theirs = weights
+    new = f"{own.shape[0]} {unit}"
+    if theirs is None:
+        return f"Weights: the file has no {name}; added a new one ({new})"
+    if foreign or theirs.shape != own.shape:
+        return f"Replaced the {name} ({theirs.shape[0]} {unit}) by a new one ({new})"
+    return f"Weights: loaded the {name} ({new})"
 
 
 def _some(names: list[str]) -> str:

@@ -39,7 +39,7 @@ class _File(logging.FileHandler):
     def handleError(self, record: logging.LogRecord) -> None:
         if not self.failed:
             self.failed = True
-            print(f"deep_cnn: the log {self.baseFilename} cannot be written: {sys.exc_info()[1]}", file=sys.stderr)
+            print(f"deep_cnn: cannot write the log {self.baseFilename}: {sys.exc_info()[1]}", file=sys.stderr)
 
 
 def console_only() -> None:

@@ -82,7 +82,7 @@ def pick_device(flag: str) -> torch.device:
     if flag == "auto":
         if not torch.cuda.is_available() and torch.backends.mps.is_available():
             log.info(
-                "This Mac has a GPU: --device=mps uses it (faster, but its results are not bit-identical to a CPU's)"
+                "This Mac has a GPU; use it with --device=mps (faster, but results are not bit-identical to the CPU)"
             )
         flag = "cuda" if torch.cuda.is_available() else "cpu"
     try:
@@ -93,14 +93,14 @@ def pick_device(flag: str) -> torch.device:
         raise ConfigError(f"--device={flag}: unknown; choose auto, cpu, cuda, cuda:1 or mps")
     if device.type == "cuda" and (not torch.cuda.is_available() or (device.index or 0) >= torch.cuda.device_count()):
         raise MachineError(
-            f"--device={flag}: no usable GPU ({_driver()}; this torch {torch.__version__} was built for CUDA "
-            f"{torch.version.cuda or 'none: a CPU build'}); ask the scheduler for one, install a build that fits the "
+            f"--device={flag}: no usable GPU ({_driver()}; torch {torch.__version__} was built for CUDA "
+            f"{torch.version.cuda or 'none: a CPU build'}); request a GPU from the scheduler, install a torch build for this "
             "driver (TORCH_INDEX of environment.sh), or use --device=cpu"
         )
     if device.type == "cuda" and device.index is None and this_rank().world_size > 1:
         device = torch.device("cuda", this_rank().local_rank)
     if device.type == "mps" and not torch.backends.mps.is_available():
-        raise MachineError("--device=mps: this machine has no such GPU; use --device=cpu")
+        raise MachineError("--device=mps: this computer has no Apple GPU; use --device=cpu")
     return device
 
 
@@ -113,7 +113,7 @@ def pick_precision(flag: str, device: torch.device) -> str:
     """fp32, bf16, fp16 or fp64. auto: bf16 where the hardware multiplies it natively, fp16 on Turing and Volta GPUs."""
     if flag != "auto":
         if flag == "fp16" and device.type == "cpu":
-            raise ConfigError("--precision=fp16: on a CPU it is emulated and slow; use bf16 or fp32")
+            raise ConfigError("--precision=fp16: slow on a CPU, which emulates it; use bf16 or fp32")
         return flag
     if device.type == "cuda":
         # not torch.cuda.is_bf16_supported(): that counts emulation, which is slower than float32

@@ -229,7 +229,7 @@ def stopped_together() -> Iterator[None]:
     if stop is not None:
         raise stop
     if stopped_ranks:
-        raise Stopped("another process was stopped; everything is saved, the same command goes on")
+        raise Stopped("another process was stopped; everything is saved; run the same command to continue")
 
 
 @contextlib.contextmanager
@@ -258,7 +258,7 @@ def _await(key: str) -> None:
         if signals.requested() and asked is None:
             asked = time.monotonic()
         if asked is not None and time.monotonic() - asked > GRACE:
-            raise LostPeer("asked to stop, and the process that was waited for does not answer")
+            raise LostPeer("stopping, but another process does not respond")
         time.sleep(POLL)
 
 
@@ -288,14 +288,14 @@ def process_group(device: str = "cpu", timeout: float = PEER_TIMEOUT) -> Iterato
         yield
         return
     if device == "mps" or ":" in device:
-        raise ConfigError(f"--device={device}: each process takes a device of its own; use auto, cpu or cuda")
+        raise ConfigError(f"--device={device}: each process needs its own device; use auto, cpu or cuda")
     if here.rank:
         console.warnings_only(here.rank)
     on_gpu = device != "cpu" and torch.cuda.is_available()
     if on_gpu and here.local_rank >= torch.cuda.device_count():
         raise ConfigError(
-            f"torchrun: {here.local_world_size} processes on {socket.gethostname()} and {torch.cuda.device_count()} GPUs; "
-            "--nproc-per-node is the number of GPUs"
+            f"torchrun: {here.local_world_size} processes on {socket.gethostname()}, but {torch.cuda.device_count()} GPUs; "
+            "set --nproc-per-node to the number of GPUs"
         )
     _choose_interface()
     limit = datetime.timedelta(seconds=timeout)

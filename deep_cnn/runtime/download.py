@@ -43,10 +43,10 @@ def download(url: str, path: Path) -> None:
             digest, size = _copy(answer, file, path.name)
             expected = answer.headers.get("Content-Length")
         if expected and size != int(expected):
-            raise ValueError(f"{size} of {expected} bytes arrived")
+            raise ValueError(f"received {size} of {expected} bytes")
         promised = re.search(r"-([0-9a-f]{8,})$", path.stem)
         if promised and "-at-" not in path.stem and not digest.startswith(promised[1]):
-            raise ValueError(f"its SHA-256 is {digest[:8]}..., its name promises {promised[1]}")
+            raise ValueError(f"its SHA-256 is {digest[:8]}..., expected {promised[1]}")
 
 
 def fetch(url: str, file: str, flag: str, remedy: str) -> Path:
@@ -63,7 +63,7 @@ def fetch(url: str, file: str, flag: str, remedy: str) -> Path:
     except (OSError, ValueError, http.client.HTTPException) as error:
         reason = " ".join(str(getattr(error, "reason", error)).split())
         raise CheckpointError(
-            f"{flag}: {file} is not in {folder()} (below $TORCH_HOME) and cannot be downloaded ({reason}). {remedy}"
+            f"{flag}: {file} is not in {folder()} (in $TORCH_HOME), and the download failed ({reason}). {remedy}"
         ) from error
     return path
 

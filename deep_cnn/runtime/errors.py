@@ -37,8 +37,8 @@ class LostPeer(DeepCNNError):
 
     def __init__(self, reason: str):
         super().__init__(
-            f"lost another process of this run ({reason}); its own message stands above, or in torchrun's summary. What was "
-            "saved last is whole, and the same command goes on from there"
+            f"lost another process of this run ({reason}); see its message above or in torchrun's summary. The last "
+            "checkpoint is intact; run the same command to resume from it"
         )
 
 

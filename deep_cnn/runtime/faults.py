@@ -8,7 +8,7 @@ import torch
 from deep_cnn.runtime.atomic import FULL
 from deep_cnn.runtime.errors import LostPeer, MachineError
 
-KEPT = "what was saved last is whole, and the same command goes on from there"
+KEPT = "the last checkpoint is intact; run the same command to resume from it"
 
 
 @contextlib.contextmanager
@@ -36,8 +36,8 @@ def out_of_memory(fault: BaseException, batch_size: int, pieces: int) -> str | N
     more = min(batch_size, 2 * pieces)
     return (
         f"out of {'memory' if on_host else 'GPU memory'} with --batch_size={batch_size} in {pieces} "
-        f"piece{'s' if pieces > 1 else ''} ({_first_line(fault)}); try --grad_accumulation={more}, which computes the same "
-        "batch in more pieces, or a smaller --batch_size or --image_size, or ask for more"
+        f"piece{'s' if pieces > 1 else ''} ({_first_line(fault)}); try --grad_accumulation={more}, which splits the "
+        "same batch into more pieces, a smaller --batch_size or --image_size, or request more memory"
     )
 
 
@@ -47,8 +47,8 @@ def lost_gpu(fault: BaseException) -> str | None:
     if not (isinstance(fault, torch.AcceleratorError) or "CUDA error" in said or "cuDNN error" in said):
         return None
     return (
-        f"the GPU failed ({_first_line(fault)}); {KEPT}. If it happens again, see `nvidia-smi`, tell the administrators "
-        "the node's name, and ask for another node"
+        f"the GPU failed ({_first_line(fault)}); {KEPT}. If this happens again, check `nvidia-smi`, report the node to the "
+        "administrators, and request another node"
     )
 
 
@@ -63,7 +63,9 @@ def full_disk(fault: BaseException) -> str | None:
     if not isinstance(fault, OSError) or fault.errno not in FULL:
         return None
     where = f" at {fault.filename}" if fault.filename else ""
-    return f"no room to write{where} ({fault.strerror}); {KEPT} once there is some: quotas count as well (`quota -s`)"
+    return (
+        f"no disk space left to write{where} ({fault.strerror}); free some space (check quotas with `quota -s`); {KEPT}"
+    )
 
 
 def _first_line(fault: BaseException) -> str:

@@ -37,9 +37,9 @@ class RunLock:
         """MachineError when the name was taken: two that write the same files would spoil them."""
         holder = read_json(self.path)
         if holder != self.me:
-            who = f"process {holder['pid']} on {holder['host']}" if holder else "somebody"
+            who = f"process {holder['pid']} on {holder['host']}" if holder else "another process"
             raise MachineError(
-                f"--run_name: its lock {self.path} was taken by {who}; this process saves nothing any more"
+                f"--run_name: the lock {self.path} was taken by {who}; this process stops without saving"
             )
 
 
@@ -85,7 +85,9 @@ def _taken(lock: Path, me: Holder) -> bool:
                 json.dump(me, stream)
         return True
     except OSError as error:
-        raise MachineError(f"{lock}: the run's lock cannot be written ({error.strerror}); nothing was begun") from None
+        raise MachineError(
+            f"{lock}: cannot write the lock of the run ({error.strerror}); nothing was started"
+        ) from None
     finally:
         with contextlib.suppress(OSError):
             mine.unlink()
@@ -123,7 +125,7 @@ def _found_dead(lock: Path, holder: Holder | None, me: Holder, name: str) -> boo
     begun, beat, silent = time.monotonic(), lock.stat().st_mtime, _silent_for(lock)
     if silent < patience:
         log.info(
-            "%s. No sign of life from there for %d s; waiting for one, at most until it is %d s",
+            "%s. That process has not responded for %d s; it counts as dead after %d s without a response",
             _held_by(holder, name),
             silent,
             patience,
@@ -149,8 +151,8 @@ def _silent_for(lock: Path) -> float:
 def _held_by(holder: Holder, name: str) -> str:
     job = f", job {holder['job']}" if holder.get("job") else ""
     return (
-        f"--run_name={name}: held by process {holder['pid']} on {holder['host']}{job}; wait for it, choose another "
-        "--run_name, or, if that process is surely dead, add --steal_lock"
+        f"--run_name={name}: in use by process {holder['pid']} on {holder['host']}{job}; wait for it, choose another "
+        "--run_name, or add --steal_lock if you are sure that this process is dead"
     )
 
 

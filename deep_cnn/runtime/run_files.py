@@ -70,7 +70,7 @@ class RunFiles:
                 probe.unlink()
             except OSError as error:
                 raise ConfigError(
-                    f"{folder}: cannot be written ({error.strerror}); choose another --root_dir or mend its permissions"
+                    f"{folder}: cannot be written ({error.strerror}); choose another --root_dir or fix its permissions"
                 ) from None
 
     def clear_leftovers(self) -> None:

@@ -40,7 +40,7 @@ def granted_time() -> tuple[float, str] | None:
         try:
             answer = subprocess.run([*command, job], capture_output=True, text=True, timeout=20, check=True).stdout
         except (OSError, subprocess.SubprocessError) as error:
-            log.warning("The time limit of job %s is unknown (%s: %s); --max_time sets one", job, command[0], error)
+            log.warning("Cannot get the time limit of job %s (%s: %s); set one with --max_time", job, command[0], error)
             continue
         left = parse(answer)
         if left is not None:
@@ -119,7 +119,7 @@ def array_place() -> tuple[int, int] | None:
     indices = array_indices(answer)
     if int(index) not in indices:
         raise ConfigError(
-            f"PBS_ARRAY_INDEX={index}, but qstat does not tell the size of the array; give --shard={index}/N"
+            f"PBS_ARRAY_INDEX={index}, but qstat does not report the size of the array; give --shard={index}/N"
         )
     return indices.index(int(index)) + 1, len(indices)
 

@@ -92,7 +92,9 @@ def result_of(task: Future[Any]) -> Any:
 
 def before_the_first_step(reason: str) -> Stopped:
     """Make the exception for a stop while there is nothing to save yet; reason: the signal's name."""
-    return Stopped(f"stopped by {reason} before the first step: there was nothing to save, the same command begins")
+    return Stopped(
+        f"stopped by {reason} before the first step; there was nothing to save; run the same command to start"
+    )
 
 
 def _note(number: int, frame: FrameType | None) -> None:

@@ -92,7 +92,7 @@ def forecast_text(seconds: float, limit: float | None, now: float | None = None)
     done = time.strftime("%a %d %b %H:%M", time.localtime((time.time() if now is None else now) + seconds))
     text = f"about {duration(seconds)} left, done about {done}"
     if limit is not None and limit < seconds:
-        text += f"; the time limit comes first, in {duration(limit)}: the same command then goes on"
+        text += f"; the time limit is reached first, in {duration(limit)}: run the same command then to continue"
     return text
 
 
@@ -105,5 +105,7 @@ def time_limit(max_time: float | None) -> Deadline:
         return Deadline(None)
     seconds, source = min(limits)
     left = seconds - since_start()
-    log.info("Time limit: %s left, by %s; the run stops, saved, in time before it", duration(left), source)
+    log.info(
+        "Time limit: %s left (from %s); the run saves its state and stops before the limit", duration(left), source
+    )
     return Deadline(seconds)

@@ -270,9 +270,11 @@ def new_task(name: str, names: Sequence[str], loss: str = "auto", label_smoothin
     cls = _class_of(name)
     fitting = [row.name for row in LOSSES.values() if cls.name in row.tasks]
     if loss not in ("auto", *fitting):
-        raise wrong("loss", loss, f"does not fit --task={cls.name}", f"choose one of {', '.join(fitting)}")
+        raise wrong("loss", loss, f"not available for --task={cls.name}", f"choose one of {', '.join(fitting)}")
     if label_smoothing and not cls.smooths_labels:
-        raise wrong("label_smoothing", label_smoothing, f"does not fit --task={cls.name}", "use --label_smoothing=0")
+        raise wrong(
+            "label_smoothing", label_smoothing, f"not available for --task={cls.name}", "use --label_smoothing=0"
+        )
     return cls(tuple(names), fitting[0] if loss == "auto" else loss, label_smoothing)
 
 

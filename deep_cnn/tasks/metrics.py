@@ -481,12 +481,12 @@ def _is_constant(values: np.ndarray) -> bool:
 def _check(values: np.ndarray, shape: tuple[int, ...]) -> None:
     assert values.shape == shape, f"predictions {values.shape} for targets {shape}"
     if not shape[0]:
-        raise DataError("No images to score: the split is empty; give it a share with --val_split or --test_split.")
+        raise DataError("no images to evaluate: the split is empty; set --val_split or --test_split above 0")
     broken = np.count_nonzero(~np.isfinite(values).all(axis=1))
     if broken:  # NaN compares as false, and would count as a hit
         raise NonFiniteLoss(
-            f"The network's outputs for {broken} of {shape[0]} images are NaN or infinite, expected numbers; "
-            "try a smaller --lr, --clip=1, or --precision=fp32."
+            f"the network's outputs for {broken} of {shape[0]} images are NaN or infinite; "
+            "try a smaller --lr, --clip=1, or --precision=fp32"
         )
 
 

@@ -91,7 +91,7 @@ class MultiLabel(NamedOutputs):
                     Mistake(
                         i,
                         f"{self.names[k]} ({decoded[i, k]:.0%})",
-                        "it has it" if targets[i, k] else "it does not",
+                        "label present" if targets[i, k] else "label absent",
                     )
                     for i in np.argsort(-error.max(1), kind="stable")[:most].tolist()
                     if error[i, k := worst[i]] > 0.5

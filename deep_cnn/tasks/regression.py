@@ -38,7 +38,7 @@ class Regression(Task):
     headline = ("r2", "mae", "loss")
     signed = True
     smooths_labels = False
-    difference_unit = "of the scores' spread"
+    difference_unit = "of the standard deviation of the scores"
 
     def fitted(self, train_targets: np.ndarray) -> "Regression":
         mean, std = np.nanmean(train_targets, 0), np.nanstd(train_targets, 0)
@@ -178,7 +178,7 @@ class Regression(Task):
         return f"scores of {', '.join(self.names[:4])}{'...' if self.outputs > 4 else ''}"
 
     def meaning(self, decoded: bool) -> str:
-        return "scores in their units" if decoded else "standardised scores: times std, plus mean"
+        return "scores in their units" if decoded else "standardised scores: multiply by std and add mean"
 
 
 class Rescaling(nn.Module):

@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 NAMED = 10  # files named in one finding; the others are counted
 OUTLYING = 12.0  # robust standard deviations; of a normal distribution 1 value in 10**32 is farther out
 FEW = 5  # training images of a class: fewer, and it is hardly learnt
-HARMLESS = ("ignored ", "image column: ")  # notes of the index that tell rather than warn
+HARMLESS = ("Ignored ", "Image column: ")  # notes of the index that tell rather than warn
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ def inspect(config: Config) -> Iterator[Finding]:
     except DeepCNNError as mistake:
         yield Finding("stop", "flags and data", str(mistake))
         return
-    yield Finding("ok", "weights", f"--weights={config.weights}: there")
+    yield Finding("ok", "weights", f"--weights={config.weights}: available")
     index = dataset.index
     for note in index.notes:
         yield Finding("ok" if note.startswith(HARMLESS) else "look", "files and table", note)
@@ -73,7 +73,7 @@ def about_targets(dataset: Dataset, task: Task) -> Iterator[Finding]:
         text = f"{name}: " + ", ".join(f"{count:,} {split}" for split, count in counts.items())
         few = counts["train"] < FEW
         if missing or few:
-            why = f"none in {' and '.join(missing)}" if missing else f"fewer than {FEW} to train on"
+            why = f"none in {' and '.join(missing)}" if missing else f"fewer than {FEW} for training"
             yield Finding("look", "class", f"{text}: {why}")
         elif len(index.classes) <= 40:
             yield Finding("ok", "class", text)
@@ -85,7 +85,7 @@ def about_scores(name: str, values: np.ndarray, index: Index) -> Iterator[Findin
     numbers = values[known]
     text = f"{name}: {len(known):,} known, from {quantity(numbers.min())} to {quantity(numbers.max())}, mean {quantity(numbers.mean())}"
     if numbers.min() == numbers.max():
-        yield Finding("look", "target", f"{name}: always {quantity(numbers[0])}: there is nothing to learn")
+        yield Finding("look", "target", f"{name}: always {quantity(numbers[0])}, so there is nothing to learn")
         return
     yield Finding("ok", "target", text)
     middle = np.median(numbers)
@@ -98,7 +98,7 @@ def about_scores(name: str, values: np.ndarray, index: Index) -> Iterator[Findin
             listed(
                 (f"{index.paths[int(i)]} ({name} {quantity(values[i])})" for i in far),
                 len(far),
-                f"the middle of {name} is {quantity(middle)}",
+                f"the median of {name} is {quantity(middle)}",
             ),
         )
 
@@ -115,7 +115,7 @@ def about_files(seen: Look, index: Index, on_bad_image: str, crop: int) -> Itera
     yield Finding(
         "ok",
         "image sizes",
-        f"shorter sides {shorter.min()} to {shorter.max()} pixels, middle "
+        f"shorter sides {shorter.min()} to {shorter.max()} pixels, median "
         f"{int(np.median(shorter))}; the network sees {crop} x {crop}",
     )
     tiny = good[shorter * 4 < crop]
@@ -126,7 +126,7 @@ def about_files(seen: Look, index: Index, on_bad_image: str, crop: int) -> Itera
             listed(
                 (f"{index.paths[int(i)]} ({seen.sizes[i, 0]} x {seen.sizes[i, 1]})" for i in tiny),
                 len(tiny),
-                f"enlarged more than four times for {crop} x {crop}; see --image_size",
+                f"enlarged more than four times to {crop} x {crop}; see --image_size",
             ),
         )
 
@@ -141,7 +141,7 @@ def about_copies(seen: Look, dataset: Dataset) -> Iterator[Finding]:
     copies = [(int(first), i) for i, first in enumerate(groups) if first != i]
     good = np.array([i for i in np.unique(groups) if i not in seen.errors], dtype=np.int64)
     near = alike(seen.thumbs, good)
-    for pairs, words in ((copies, "the same bytes"), (near, "nearly the same picture")):
+    for pairs, words in ((copies, "identical files"), (near, "near duplicates")):
         pairs = [(a, b) for a, b in pairs if split[a] >= 0 and split[b] >= 0]
         across = [pair for pair in pairs if split[pair[0]] != split[pair[1]]]
         within = [pair for pair in pairs if split[pair[0]] == split[pair[1]]]
@@ -150,7 +150,7 @@ def about_copies(seen: Look, dataset: Dataset) -> Iterator[Finding]:
                 f"{index.paths[a]} ({SPLITS[split[a]]}) = {index.paths[b]} ({SPLITS[split[b]]})" for a, b in across
             )
             yield Finding(
-                "look", f"{words}, in two splits", listed(named, len(across), "their scores are not held out")
+                "look", f"{words}, in two splits", listed(named, len(across), "scores on them are too optimistic")
             )
         if within:
             named = (f"{index.paths[a]} = {index.paths[b]}" for a, b in within)
@@ -162,7 +162,7 @@ def about_machine(run: Run, dataset: Dataset, task: Task, seen: Look) -> Iterato
     config, splits = run.config, dataset.splits
     train = np.array([i for i in splits.train if int(i) not in seen.errors], dtype=np.int64)
     if len(train) < 2:
-        yield Finding("stop", "training", "fewer than two training images can be read")
+        yield Finding("stop", "training", "fewer than two readable training images")
         return
     try:
         trainer = Trainer(run, replace(dataset, splits=replace(splits, train=train)), task, SavedRun({}))

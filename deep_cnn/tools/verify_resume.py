@@ -70,13 +70,13 @@ def verify(config: Config, kills: int, seed: int | None, say: Callable[[str], No
     rng = random.Random(seed)
     whole, killed = (RunFiles(config.root / "outputs", name) for name in ("whole", "killed"))
     shutil.rmtree(config.root, ignore_errors=True)
-    say("Training a short version without a break...")
+    say("Training a short version without interruption...")
     process = _Training(replace(config, run_name=whole.name), processes)
     process.await_first_step()
     begun = time.monotonic()
     process.finish()
     seconds = time.monotonic() - begun
-    say(f"... {seconds:.0f} s from the first step on. The same, killed at {kills} random moments:")
+    say(f"... {seconds:.0f} s from the first step. Training again, killed at {kills} random moments:")
 
     done = 0
     while done < kills:
@@ -100,7 +100,7 @@ def verify(config: Config, kills: int, seed: int | None, say: Callable[[str], No
 
 def _where(files: RunFiles) -> str:
     status = read_json(files.status) or {}
-    return f"epoch {status.get('epoch')}, step {status.get('step')} of {status.get('steps')} was the last one saved"
+    return f"epoch {status.get('epoch')}, step {status.get('step')} of {status.get('steps')} was saved last"
 
 
 class _Training:
@@ -147,8 +147,8 @@ class _Training:
 
     def finish(self) -> None:
         if self.process.wait():
-            lines = self.said.read_text(encoding="utf-8", errors="replace").strip().splitlines() or ["no word"]
-            ours = [line for line in lines if line.startswith("deep_cnn: ")]  # torchrun says much behind them
+            lines = self.said.read_text(encoding="utf-8", errors="replace").strip().splitlines() or ["no output"]
+            ours = [line for line in lines if line.startswith("deep_cnn: ")]  # torchrun prints much after them
             raise DeepCNNError(f"the short training ended with code {self.process.returncode}: {(ours or lines)[-1]}")
 
 
@@ -183,14 +183,14 @@ def _unequal(one: Any, other: Any, name: str) -> Iterator[str]:
             apart = (
                 (one.double() - other.double()).abs().max().item() if one.shape == other.shape and one.numel() else None
             )
-            yield f"{name} differs, by at most {apart}"
+            yield f"{name} differs by at most {apart}"
     elif one != other:
         yield f"{name}: {one!r:.60} and {other!r:.60}"
 
 
 def _first_difference(one: bytes | None, other: bytes | None) -> str:
     if one is None or other is None:
-        return "one of the two does not exist"
+        return "one of the two files does not exist"
     lines = [text.decode("utf-8", "replace").splitlines() for text in (one, other)]
     number = next((i for i, pair in enumerate(zip(*lines, strict=False)) if pair[0] != pair[1]), min(map(len, lines)))
     return f"line {number + 1} differs"

@@ -72,14 +72,14 @@ def train(data_dir: str | Path, table: pd.DataFrame | None = None, **flags: Any)
     fields = {f.name: f for f in dataclasses.fields(Config)}
     for name, value in given.items():
         if name not in fields:
-            raise ConfigError(f"{name}: no such flag.{nearest(name, fields)}")
+            raise ConfigError(f"{name}: unknown flag.{nearest(name, fields)}")
         if fields[name].metadata["many"] and isinstance(value, str):
             given[name] = (value,)
     config = with_recipe(given)
     files = RunFiles(config.root / "outputs", config.run_name)
     if table is not None:
         if config.metadata:
-            raise ConfigError("metadata and table: give one of them")
+            raise ConfigError("metadata and table: give only one of them")
         config = dataclasses.replace(config, metadata=str(_kept(table, files)))
     return TrainedRun(files, trainer.train(config))
 

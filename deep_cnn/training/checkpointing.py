@@ -88,9 +88,9 @@ class Checkpointer:
             raise Stopped(
                 ("stopped before the time limit" if wish == TIME_IS_UP else f"stopped by {signal.Signals(wish).name}")
                 + (
-                    "; everything is saved, the same command goes on"
+                    "; everything is saved; run the same command to continue"
                     if saved
-                    else "; the last steps could NOT be saved, the same command goes on from before them"
+                    else "; the last steps could NOT be saved; run the same command to continue from the last checkpoint"
                 )
             )
 
@@ -111,7 +111,7 @@ class Checkpointer:
         except OSError as error:
             self.refused = True
             log.warning(
-                "%s could not be written (%s); the state before it is whole, and the run goes on",
+                "Could not write %s (%s); the previous checkpoint is intact, and training continues",
                 self.files.last,
                 error.strerror or error,
             )
@@ -141,8 +141,8 @@ class Checkpointer:
         except OSError as error:
             self._remember(state)
             log.warning(
-                "%s could not be written (%s); these weights are kept in memory, the run goes on, and nothing "
-                "newer is saved until they are",
+                "Could not write %s (%s); training continues with these weights kept in memory, and saves no newer "
+                "checkpoint until they are written",
                 self.files.best,
                 error.strerror or error,
             )
@@ -154,8 +154,8 @@ class Checkpointer:
                 self._write_best(self.unsaved_best)
             except OSError as error:
                 raise MachineError(
-                    f"{self.files.best} could not be written ({error.strerror or error}); free some space there and "
-                    "run the same command: it goes on from the last save"
+                    f"{self.files.best} could not be written ({error.strerror or error}); free some disk space and "
+                    "run the same command to resume from the last checkpoint"
                 ) from None
 
     def _remember(self, state: dict[str, Any]) -> None:

@@ -41,7 +41,7 @@ class EpochLog:
         if self.forecast.trained_step(now, progress.epoch):
             left = self.forecast.seconds_left(progress.global_step)
             assert left is not None
-            log.info("At this pace %s", forecast_text(left, self.deadline.left()))
+            log.info("Estimated time: %s", forecast_text(left, self.deadline.left()))
 
     def validated(self, seconds: float) -> None:
         """The epoch's validation took so long."""
@@ -65,7 +65,7 @@ class EpochLog:
             said = f"validation {result_text.metric_line(scores)}"
             said += f" (best {metric_row(self.task.select).label} so far)" if best else ""
         else:
-            said = "no validation set: the last weights are kept"
+            said = "no validation set (the last weights are kept)"
         left = None if state.progress.finished else self.forecast.seconds_left(state.progress.global_step)
         log.info(
             "Epoch %d: training loss %.4g, %s; %s%s",
@@ -76,7 +76,7 @@ class EpochLog:
             f"; {forecast_text(left, self.deadline.left())}" if left is not None else "",
         )
         if state.progress.finished and state.progress.epoch < config.epochs:
-            log.info("Stopping early: no better validation for %d epochs", config.patience)
+            log.info("Stopping early: validation has not improved for %d epochs", config.patience)
         self.trackers.log(Epoch(row, timing["images_per_second"], examples))
 
     def write_tables(self, state: TrainingState) -> None:
@@ -87,7 +87,7 @@ class EpochLog:
             outputs.write_epochs(self.run.files, state.history, state.timing)
         except OSError as error:
             path = self.run.files.results / "metrics.csv"
-            log.warning("%s could not be written (%s); the run goes on", path, error.strerror)
+            log.warning("Could not write %s (%s); training continues", path, error.strerror)
 
     def close(self, result: dict[str, Any] | None) -> None:
         """The run is finished; result: what test.json holds, None without a test."""

@@ -72,7 +72,7 @@ def find_cut(model: nn.Module, head: list[str], frozen: list[str], size: int, au
         for tail in ((head[0],), *((name, head[0]) for name in dropouts)):
             if (width := _cuts(trial, tail, images, autocast)) is not None:
                 return Cut(tail, width)
-    return "its head is not one last layer on a vector per image"
+    return "its head is not a single last layer on one feature vector per image"
 
 
 @torch.no_grad()
@@ -241,7 +241,7 @@ class Features:
         try:
             return RowCache(self.folder, key, self.rows, (self.cut.width,), np.float32, "features")
         except OSError as error:
-            log.warning("Features are not kept in %s: %s", self.folder, error.strerror or error)
+            log.warning("Not caching features in %s: %s", self.folder, error.strerror or error)
             self.folder = None
             return None
 
@@ -255,10 +255,12 @@ class Features:
     def describe(self) -> str:
         """A line for the log."""
         samples = sum(len(feed) for feed in self.images.values())
-        views = f", in {self.views} augmented views for training" if self.views else ""
-        where = f", kept in {self.folder}" if self.folder else ""
+        views = f", for {self.views} augmented views of each training image" if self.views else ""
+        where = f", cached in {self.folder}" if self.folder else ""
         size = readable(4 * samples * self.cut.width)
-        return f"The backbone is frozen: its {self.cut.width} features of each image are computed once{views} ({size}{where})"
+        return (
+            f"The backbone is frozen; computing its {self.cut.width} features of each image once{views} ({size}{where})"
+        )
 
 
 class FeatureFeed:

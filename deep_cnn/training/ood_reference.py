@@ -44,12 +44,12 @@ def add_reference(trainer: "Trainer", between: Callable[[], None]) -> None:
         features = [_features(trainer, rows, between) for rows in samples.values()]
     reference = ood.measure(*features)
     if not np.isfinite(reference.threshold):
-        log.warning("The best network's features are not finite: predict will not flag unusual images")
+        log.warning("The features of the best network are not finite, so predict will not flag unusual images")
         return
     try:
         checkpoint.save_making_room(files.best, best | {"reference": reference.to_dict()}, files.last)
     except OSError as error:
-        log.warning("%s could not be written (%s): predict will not flag unusual images", files.best, error.strerror)
+        log.warning("Could not write %s (%s), so predict will not flag unusual images", files.best, error.strerror)
 
 
 def _features(trainer: "Trainer", samples: np.ndarray, between: Callable[[], None]) -> Tensor:

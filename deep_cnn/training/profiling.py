@@ -126,16 +126,16 @@ class Profile(Silent):
         """The table, to the log; the same as numbers to `path`."""
         self._turn()
         total = sum(self.seconds.values())
-        log.info("Where the time went:")
+        log.info("Time spent:")
         for name, title in PHASES.items():
             if self.seconds[name] > 0:
                 log.info("  %-26s %9.2f s  %5.1f%%", title, self.seconds[name], 100 * self.seconds[name] / total)
         if self.on_gpu:
-            log.info("  %-26s %9.2f s  (beside the steps)", "copying to the GPU", self.copied)
+            log.info("  %-26s %9.2f s  (in parallel with the steps)", "copying to the GPU", self.copied)
         first, later = self.rates()
         if first is not None:
-            text = "" if later is None else f", in later ones {later:.1f} (median)"
-            log.info("  images/s trained on in the first epoch %.1f%s", first, text)
+            text = "" if later is None else f", later epochs {later:.1f} (median)"
+            log.info("  training images/s: first epoch %.1f%s", first, text)
         log.info("%s", advice(self.seconds, self.epochs, facts))
         write_json(
             path,
@@ -198,37 +198,35 @@ def advice(seconds: dict[str, float], epochs: list[Epoch], facts: Facts) -> str:
         return _about_data(late_waiting, len(epochs), facts)
     limit = max(parts, key=parts.__getitem__)
     if limit == "features":
-        return "Limited by computing the features, once: further epochs cost next to nothing (--epochs)."
+        return "Limited by computing the features once: more --epochs take almost no extra time."
     if limit == "validation":
-        return "Limited by validation: fewer images in it (--val_split) would help, where it is carved out."
+        return "Limited by validation: fewer validation images (--val_split) would help, unless they have their own folder."
     if limit == "saving":
         return "Limited by saving: a faster disk for --root_dir, or a larger --save_every, would help."
     if limit in ("start", "test", "rest"):
-        return "Limited by what is done once (starting, test, report), not by training: more --epochs cost little."
+        return "Limited by one-time work (start, test, report), not by training: more --epochs add little time."
     return f"Limited by the training steps: {_about_step(facts)}."
 
 
 def _about_data(late_waiting: float, epochs: int, facts: Facts) -> str:
     if epochs > 1 and late_waiting < 0.05:
-        return (
-            "The first epoch waited for files to be decoded, the later ones did not: keep the cache for the next run."
-        )
+        return "Only the first epoch waited for images to be decoded: keep the cache for the next run."
     if not facts.cached:
-        return "Limited by reading the images: --cache=auto, or a folder on a disk with room, keeps them decoded."
+        return "Limited by reading the images: --cache=auto, or a cache folder on a disk with enough space, keeps them decoded."
     if facts.workers < facts.cores:
-        return f"Limited by reading the images: --workers={facts.cores} would use all cores that were granted."
+        return f"Limited by reading the images: --workers={facts.cores} would use all available cores."
     if epochs > 1 and facts.augment != "none":
-        return f"Limited by augmenting the images (--augment={facts.augment}): basic or crop,flip is less work."
+        return f"Limited by augmenting the images (--augment={facts.augment}): basic or crop,flip is faster."
     return "Limited by reading the images: more cores, or a faster disk for --data_dir, would help."
 
 
 def _about_step(facts: Facts) -> str:
     if facts.precision == "fp32" and facts.reduced:
-        return f"--precision={facts.reduced} is the flag that helps"
+        return f"--precision={facts.reduced} would help"
     if facts.device == "cuda" and not facts.compiled and not facts.deterministic:
         return "--compile=on may save 10 to 30%"
     if facts.deterministic and facts.device == "cuda":
-        return "--deterministic costs speed; without it they are faster"
+        return "they are faster without --deterministic"
     if facts.device == "cpu" and not facts.frozen:
-        return "--recipe=probe trains the head alone, on features computed once; --image_size or a smaller --model help too"
+        return "--recipe=probe trains only the head, on features computed once; a smaller --image_size or --model also helps"
     return "a smaller --image_size or --model would help"

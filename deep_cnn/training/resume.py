@@ -45,7 +45,7 @@ def find_checkpoint(run: Run, identity: dict[str, Any], tested: bool) -> SavedRu
     mode, files = run.config.resume, run.files
     if mode == "never":
         if files.has_results():
-            log.info("--resume=never: the run of this name is now called %s", _move_aside(files))
+            log.info("--resume=never: renamed the existing run to %s", _move_aside(files))
         return SavedRun(identity)
     state = checkpoint.load_last(files.last)
     if state is None:
@@ -56,26 +56,25 @@ def find_checkpoint(run: Run, identity: dict[str, Any], tested: bool) -> SavedRu
     finished = is_finished(files, run.status, state, tested)
     if changed:
         if mode == "must":
-            raise CheckpointError(f"--resume=must: {files.last} is another run: {'; '.join(changed)}")
+            raise CheckpointError(f"--resume=must: {files.last} belongs to a different run: {'; '.join(changed)}")
         name = _move_aside(files)
         log.info(
-            "The run of this name differs (%s); it is now called %s%s",
+            "The existing run differs (%s); renamed it to %s%s",
             "; ".join(changed),
             name,
-            "" if finished else f", unfinished: its own flags with --run_name={name} go on with it",
+            "" if finished else f" (unfinished; to continue it, use its flags and --run_name={name})",
         )
         return SavedRun(identity)
     if sources_changed and finished and mode != "must":
         log.info(
-            "The program's sources have changed since this run finished, so it is trained afresh; "
-            "the old one is now called %s",
+            "The source code has changed since this run finished, so it is trained again; renamed the old run to %s",
             _move_aside(files),
         )
         return SavedRun(identity)
     if sources_changed:
         log.warning(
-            "The program's sources have changed since this run %s",
-            "finished" if finished else "began; it goes on with the new ones",
+            "The source code has changed since this run %s",
+            "finished" if finished else "started; it continues with the new code",
         )
     return SavedRun(identity, state, finished)
 
@@ -83,14 +82,17 @@ def find_checkpoint(run: Run, identity: dict[str, Any], tested: bool) -> SavedRu
 def _nothing_saved(mode: str, files: RunFiles, status: Status) -> None:
     if files.has_results():  # a best.pt, or a test, whose last.pt somebody has removed
         if mode == "must":
-            raise CheckpointError(f"--resume=must: {files.last} does not exist: there is nothing to go on with")
+            raise CheckpointError(f"--resume=must: {files.last} does not exist; there is nothing to resume")
         log.info(
-            "There is no %s to go on with; what else this run has left is now called %s", files.last, _move_aside(files)
+            "There is no %s to resume from; renamed the other files of this run to %s", files.last, _move_aside(files)
         )
     elif mode == "must" and status.before() is None:
-        raise CheckpointError(f"--resume=must: {files.last} does not exist: there is nothing to go on with")
+        raise CheckpointError(f"--resume=must: {files.last} does not exist; there is nothing to resume")
     elif mode == "must":  # a link of a chain that was stopped while it still counted the images
-        log.info("--resume=must: this run was %s before its first save, so it begins", status.before())
+        log.info(
+            "--resume=must: this run was %s before its first checkpoint, so training starts from the beginning",
+            status.before(),
+        )
 
 
 def _move_aside(files: RunFiles) -> str:

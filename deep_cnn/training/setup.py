@@ -143,7 +143,7 @@ def _end_in_status(status: Status) -> Iterator[None]:
         status.say("stopped", str(stop))
         raise
     except KeyboardInterrupt:
-        status.say("stopped", "by a second SIGINT, at once; what was saved last is kept")
+        status.say("stopped", "by a second SIGINT, immediately; the last checkpoint is kept")
         raise
     except DeepCNNError as mistake:
         log.debug("%s", mistake)
@@ -187,14 +187,14 @@ def find_inputs(run: Run, fresh: bool) -> Run:
             log.info("%d processes share each batch of %d images", ranks, config.batch_size)
             if config.batch_size < 2 * ranks:
                 log.warning(
-                    "--batch_size=%d is less than two images for each of %d processes: every one computes all of it, "
-                    "and nothing is gained",
+                    "--batch_size=%d is less than two images for each of %d processes: each computes the whole batch, "
+                    "so training is not faster",
                     config.batch_size,
                     ranks,
                 )
         if config.sync_batchnorm and device.type != "cuda":
             raise ConfigError(
-                "--sync_batchnorm: torch has it for GPUs only; leave it out, and each process normalises its part"
+                "--sync_batchnorm: torch supports it only on GPUs; omit it, and each process normalises its own part"
             )
         log.info(recipe_line(config))
         set_determinism(config.deterministic, device)
@@ -231,8 +231,8 @@ def load_dataset(run: Run, at_most: int | None = None) -> tuple[Dataset, Task]:
     digest = dataset.digest()
     if distributed.broadcast(digest) != digest:
         raise DataError(
-            f"--data_dir={config.data_dir}: {socket.gethostname()} sees other images than the first process; give all "
-            "machines the same ones"
+            f"--data_dir={config.data_dir}: {socket.gethostname()} has different images than the first process; use the "
+            "same images on all machines"
         )
     return dataset, task
 
@@ -250,7 +250,7 @@ def check_validation(config: Config, dataset: Dataset) -> None:
     """ConfigError for what waits for a validation that there is none of."""
     if len(dataset.splits.validation) == 0 and (config.schedule == "plateau" or config.patience):
         waits = "--schedule=plateau" if config.schedule == "plateau" else f"--patience={config.patience}"
-        raise ConfigError(f"{waits}: needs a validation set, and there is none (--val_split={config.val_split:g})")
+        raise ConfigError(f"{waits}: needs a validation set, but there is none (--val_split={config.val_split:g})")
 
 
 def with_weights_file(config: Config) -> Config:
@@ -283,7 +283,7 @@ def build_network(
     model = build_model(spec, config.seed)
     if saved is None:
         with distributed.main_process_first():
-            lines = load_weights(model, spec, config.weights, task.names)
+            lines = load_weights(model, spec, config.weights, task.names, task.nouns)
         for line in lines:
             log.info(line)
     check_small_images(config, model, crop)
@@ -291,7 +291,7 @@ def build_network(
     if config.sync_batchnorm and distributed.world_size() > 1:
         if any(isinstance(module, nn.BatchNorm2d) and module.weight is None for module in model.modules()):
             raise ConfigError(
-                f"--sync_batchnorm: torch's would not train the norms of {config.model}, which have no scale; leave it out"
+                f"--sync_batchnorm: does not support {config.model}, whose normalization layers have no scale; omit it"
             )
         model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
     set_threads(settings.threads)
@@ -324,12 +324,12 @@ def check_small_images(config: Config, model: nn.Module, crop: int) -> None:
     except (RuntimeError, AssertionError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise ConfigError(
-            f"--small_epochs={config.small_epochs}: {config.model} does not take images of {side} pixels "
-            f"({reason}); leave it out (--small_epochs=0 where a recipe sets it)"
+            f"--small_epochs={config.small_epochs}: {config.model} does not support images of {side} pixels "
+            f"({reason}); omit it (--small_epochs=0 if a recipe sets it)"
         ) from error
     if config.small_epochs >= config.epochs:
         log.warning(
-            "--small_epochs=%d: no epoch of %d is left for images of %d pixels, as they are tested; fewer would be better",
+            "--small_epochs=%d: none of the %d epochs uses the test size of %d pixels; use a smaller value",
             config.small_epochs,
             config.epochs,
             crop,
@@ -340,7 +340,7 @@ def check_small_images(config: Config, model: nn.Module, crop: int) -> None:
 def started(model: OwnTraining, run: Run, dataset: Dataset) -> dict[str, torch.Tensor]:
     """The state of a network that has looked at training images."""
     count = min(model.looks_at, len(dataset.splits.train))
-    log.info("%s looks at %d training images before its first step", run.config.model, count)
+    log.info("Initializing %s from %d training images", run.config.model, count)
     with contextlib.closing(training_images(dataset, model.looks_at, run.workers)) as images:
         model.start_from(images)
     return model.state_dict()
@@ -350,7 +350,7 @@ def check_freeze(config: Config, stages: list[tuple[str, list[str]]]) -> None:
     """ConfigError where --freeze=N asks for more stages than the network has."""
     if config.freeze not in ("none", "backbone") and int(config.freeze) > len(stages):
         names = ", ".join(name for name, _ in stages)
-        raise ConfigError(f"--freeze={config.freeze}: {config.model} has {len(stages)} stages: {names}")
+        raise ConfigError(f"--freeze={config.freeze}: {config.model} has only {len(stages)} stages: {names}")
 
 
 def build_state(
@@ -396,21 +396,21 @@ def open_features(trainer: "Trainer", feeds: dict[str, Feed]) -> Features | None
     frozen = [name for _, names in trainer.stages for name in names]
     cut: Cut | str  # or why there is none
     if augmented and not config.views:
-        cut = f"--augment={config.augment} changes the images; --augment=none, or --views=10, would allow it"
+        cut = f"--augment={config.augment} changes the images; use --augment=none or --views=10"
     elif config.mixup or config.cutmix:
         cut = "--mixup and --cutmix blend images, not features"
     elif settings.precision == "fp64":
-        cut = "they are kept in float32, and --precision=fp64 asks for more"
+        cut = "the cache is float32, but --precision=fp64 needs more"
     else:
         cut = find_cut(model, trainer.head, frozen, pre.crop, trainer.autocast)
         if isinstance(cut, str):
-            cut = f"of {config.model}: {cut}"
+            cut = f"{config.model}: {cut}"
         elif (size := 4 * cut.width * sum(map(len, feeds.values()))) > LARGEST_SHARE * memory_for_training(
             trainer.device
         ):
-            cut = f"{readable(size)} of them are more than a quarter of the memory"
+            cut = f"they need {readable(size)}, more than a quarter of the memory"
     if isinstance(cut, str):
-        log.info("The frozen backbone runs in every epoch, its features cannot be kept: %s", cut)
+        log.info("The frozen backbone runs in every epoch because its features cannot be cached: %s", cut)
         return None
     pixels, views = trainer.dataset.pixels, config.views if augmented else 0
     facts = {name: str(value) for name, value in asdict(settings).items() if name not in ("compile", "pieces")}
@@ -445,7 +445,7 @@ def decide(run: Run, dataset: Dataset, model: nn.Module, ranks: int) -> ComputeS
         pieces = pieces_for(images, per_image, weights, memory)
         if pieces > 1:
             log.info(
-                "A batch of %d needs about %.1f GB in one piece, and %.1f GB are granted: --grad_accumulation=%d",
+                "A batch of %d needs about %.1f GB, but %.1f GB are available; using --grad_accumulation=%d",
                 images,
                 1.5 * per_image * images / 1e9,
                 memory / 1e9,
@@ -469,8 +469,8 @@ def _recorded(run: Run, dataset: Dataset, model: nn.Module, saved: dict[str, Any
     settings, device = ComputeSettings(**saved["decisions"]), run.device.type
     if settings.processes != ranks:
         log.warning(
-            "The run began on %d process%s and goes on on %d: dropout is drawn anew, BatchNorm sees other parts, and "
-            "the last digits are not those of an unbroken run",
+            "The run started on %d process%s and continues on %d: dropout masks and BatchNorm statistics change, so results "
+            "are not bit-identical to an uninterrupted run",
             settings.processes,
             "es" if settings.processes > 1 else "",
             ranks,
@@ -479,13 +479,13 @@ def _recorded(run: Run, dataset: Dataset, model: nn.Module, saved: dict[str, Any
         settings = replace(settings, processes=here.processes, threads=here.threads, pieces=here.pieces)
     if settings.device != device:
         log.warning(
-            "The run began on %s and goes on on %s: its last digits will not be those of an unbroken run",
+            "The run started on %s and continues on %s: results are not bit-identical to an uninterrupted run",
             settings.device,
             device,
         )
     if device == "cpu" and settings.threads != granted_cores():
         log.info(
-            "The run began on %d cores and keeps %d threads, here on %d: another number changes the last digits",
+            "The run started on %d cores; keeping %d threads on the %d cores here, so that results stay bit-identical",
             settings.threads,
             settings.threads,
             granted_cores(),

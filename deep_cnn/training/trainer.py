@@ -525,7 +525,7 @@ def build_trainer(
         trainer.after_save()
         progress = trainer.state.progress
         if progress.global_step:
-            log.info("Going on at epoch %d, step %d of %d", progress.epoch, progress.step, trainer.steps)
+            log.info("Resuming at epoch %d, step %d of %d", progress.epoch, progress.step, trainer.steps)
             trainer.log.write_tables(
                 trainer.state
             )  # the process before this one may have died just after its last save
@@ -536,7 +536,7 @@ def build_trainer(
 
 def find_learning_rate(trainer: Trainer) -> None:
     """--lr=auto: settle the learning rate by a range test, and draw it."""
-    log.info("--lr=auto: training %d steps with rising rates, which are then forgotten", range_test.STEPS)
+    log.info("--lr=auto: testing increasing learning rates in %d steps, which are then undone", range_test.STEPS)
     with signals.agreed(distributed.world_size()):
         test = range_test.range_test(trainer, distributed.stop_if_requested)
     if distributed.is_main():
@@ -546,7 +546,7 @@ def find_learning_rate(trainer: Trainer) -> None:
         if follows_lr(group, trainer.config.backbone_lr):
             group["base_lr"] *= lr
     trainer.settings = replace(trainer.settings, lr=lr)
-    log.info("--lr=auto: %g", lr)
+    log.info("--lr=auto: using %g", lr)
 
 
 @main_process
@@ -562,7 +562,7 @@ def write_records(trainer: Trainer) -> None:
 def show_again(run: Run, dataset: Dataset, saved: SavedRun, hooks: Hooks) -> Result | None:
     """The result of a run that is finished."""
     assert saved.state is not None
-    log.info("This run is finished; its result again (--resume=never trains it afresh):")
+    log.info("This run is already finished; its result (use --resume=never to train again):")
     run.status.note_progress(saved.state["progress"], saved.state["progress"]["global_step"])
     result = read_json(run.files.results / "test.json")
     if result is not None:
@@ -570,7 +570,7 @@ def show_again(run: Run, dataset: Dataset, saved: SavedRun, hooks: Hooks) -> Res
         level = run.config.tta
         if level not in ("none", result.get("tta", {}).get("views")):
             again = f"python -m deep_cnn evaluate --run_name={run.files.name} --tta={level}"
-            log.info("It was tested without --tta=%s; %s tests it so", level, again)
+            log.info("It was tested without --tta=%s; to test with it, run: %s", level, again)
         log.info("Everything is in %s", run.files.results)
     if hooks.after_epoch is None and not (run.files.results / "report.html").exists():
         write_report_of(run.files, dataset.index.root)  # the process before this one died while it wrote it
@@ -587,7 +587,7 @@ def write_report_of(files: RunFiles, data: Path) -> None:
         log.info("Report: %s", write_report(files, data, "finished"))
     except Exception as error:
         log.warning(
-            "The report could not be written (%s: %s); python -m deep_cnn report --run_name=%s tries again",
+            "Could not write the report (%s: %s); to try again, run: python -m deep_cnn report --run_name=%s",
             type(error).__name__,
             error,
             files.name,

@@ -60,7 +60,7 @@ def test_a_missing_data_folder_says_where_it_was_looked_for_and_what_to_do(fails
     assert f"looked for {tmp_path / 'photos'}: give the folder of your images" in said
     assert "data_download" not in said, "only who gave no folder is told of Places365"
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(DataError, match="or fetch Places365 by `sh data_download"):
+    with pytest.raises(DataError, match="or download Places365 with `sh data_download"):
         data_dir(Config(root_dir=str(tmp_path)))
 
 
@@ -164,7 +164,7 @@ def test_broken_images_are_left_out_and_listed(train, with_broken, capsys):
     folder, names = with_broken
     code, files = train(data_dir=folder, on_bad_image="skip", cache=folder.parent / "cache")
     _, err = capsys.readouterr()
-    assert code == 0 and all(name in err for name in names) and "2 of 70 images cannot be read" in err
+    assert code == 0 and all(name in err for name in names) and "Skipped 2 of 70 images" in err
     splits = (files.results / "splits.csv").read_text(encoding="utf-8")
     assert not any(name in splits for name in [f"beach/{name}" for name in names])
     assert train(data_dir=folder, on_bad_image="skip", cache=folder.parent / "cache")[0] == 0

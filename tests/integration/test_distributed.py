@@ -187,10 +187,10 @@ def test_a_signal_to_one_stops_all_and_another_number_goes_on(server, tmp_path):
     assert only.wait_until(lambda: only.phase == TRAINING and only.steps >= 3)
     only.kill(signal.SIGTERM)
     assert run.ended() == [75]
-    assert "began on 2 processes and goes on on 1" in only.words()
+    assert "started on 2 processes and continues on 1" in only.words()
     files, words = several.finish(server, flags, tmp_path / "stopped", 3)
     assert several.apart(several.last(whole)["weights"], several.last(files)["weights"]) < 1e-9
-    assert "began on 1 process and goes on on 3" in words[0]
+    assert "started on 1 process and continues on 3" in words[0]
 
 
 def kill_one_of_two(server, folder: Path, kills: int, seed: int) -> None:

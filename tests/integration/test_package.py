@@ -152,7 +152,7 @@ def test_an_installed_wheel_trains_and_predicts(wheel, tmp_path):
     assert "--epochs" in run(programs / "deep_cnn", "-h", cwd=elsewhere)
     # the network's weights and the report's templates are files beside the modules
     flags = ["--epochs=1", "--model=cifar_resnet20", f"--data_dir={PLACES}", "--device=cpu", "--cache=off"]
-    assert "which comes with the program" in run(programs / "deep_cnn", *flags, cwd=elsewhere)
+    assert "(included with deep_cnn)" in run(programs / "deep_cnn", *flags, cwd=elsewhere)
     assert (elsewhere / "outputs" / "results" / "default" / "report.html").is_file()
     run(programs / "deep_cnn", "predict", f"--images={PLACES / 'test'}", "--device=cpu", cwd=elsewhere)
     with (elsewhere / "predictions.csv").open(encoding="utf-8", newline="") as file:

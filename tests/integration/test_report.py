@@ -149,7 +149,7 @@ def test_a_page_that_fails_does_not_fail_the_run(train, monkeypatch, capfd):
 
     monkeypatch.setattr(trainer, "write_report", lambda *_: 1 / 0)
     code, files = train()
-    assert code == 0 and "The report could not be written (ZeroDivisionError" in capfd.readouterr().err
+    assert code == 0 and "Could not write the report (ZeroDivisionError" in capfd.readouterr().err
     assert json.loads(files.status.read_text())["state"] == "finished"
 
 

@@ -290,7 +290,7 @@ def test_two_processes_cannot_hold_one_name(server, tmp_path):
     assert first.wait_until(lambda: first.steps >= 1)
     second = crashes.Child(server, flags, tmp_path / "second")
     assert second.ended() == 2
-    assert f"held by process {first.pid}" in second.words()
+    assert f"in use by process {first.pid}" in second.words()
     first.kill(signal.SIGKILL)
     first.ended()
     third = crashes.Child(server, [*flags, "--steal_lock"], tmp_path / "third")

@@ -46,8 +46,8 @@ def test_space_has_the_flags_own_types():
         ("lr", "expected lr=low..high"),
         ("lr=a..b", "two numbers"),
         ("lr=0..1:log", "above 0"),
-        ("lr=1e-1..1e-5", "below the higher"),
-        ("lr=1..2:lin", "only log"),
+        ("lr=1e-1..1e-5", "below the upper"),
+        ("lr=1..2:lin", "expected nothing or log"),
         ("dropout=0.5,1.5", "out of the range"),
         ("optimizer=adamw,adan", "out of the range"),
         ("batch_size=x", "no value of --batch_size"),
@@ -69,7 +69,7 @@ def test_grid_covers_each_point_once_in_an_order_of_the_seed():
     points = [tuple(grid_point(space, 3, trial).values()) for trial in range(16)]
     assert len(set(points)) == 16 and set(points) == {tuple(p.values()) for p in grid(space)}
     assert points != [tuple(grid_point(space, 4, trial).values()) for trial in range(16)]
-    with pytest.raises(ConfigError, match="list its values"):
+    with pytest.raises(ConfigError, match="list the values"):
         grid(SPACE)
 
 
@@ -268,4 +268,4 @@ def test_two_processes_one_killed_end_with_exactly_the_trials_asked_for(tmp_path
     assert second.returncode == third.returncode == 0, said
     trials = optuna.load_study(storage=journal(folder / "journal.log"), study_name="default").trials
     assert len(trials) == 6 and all(t.state in (TrialState.COMPLETE, TrialState.PRUNED) for t in trials)
-    assert "goes on" in "".join(said)
+    assert " continues: " in "".join(said)

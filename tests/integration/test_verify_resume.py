@@ -31,7 +31,7 @@ def test_the_short_version_is_short_and_keeps_what_is_to_be_proved(tmp_path):
     assert verify_resume.short_version(Config(epochs=1, batch_size=4), tmp_path).epochs == 1
 
 
-@pytest.mark.parametrize(("found", "code"), [([], 0), (["last.pt: weights.w differs, by at most 1e-9"], 1)])
+@pytest.mark.parametrize(("found", "code"), [([], 0), (["last.pt: weights.w differs by at most 1e-9"], 1)])
 def test_its_answer(found, code, tmp_path, monkeypatch, capsys):
     asked = []
     monkeypatch.setattr(verify_resume, "verify", lambda config, kills, *rest: asked.append((config, kills)) or found)

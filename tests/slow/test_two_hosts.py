@@ -117,7 +117,7 @@ def test_two_hosts_train_lose_each_other_and_go_on(hosts, tmp_path):
         hosts.mend()
         processes = [hosts.start(number, [*flags, f"--root_dir={two}"], two) for number in range(2)]
         assert [process.wait(timeout=200) for process in processes] == [0, 0], said(0) + said(1)
-        assert "Going on at epoch" in said(0)
+        assert "Resuming at epoch" in said(0)
         subprocess.run(
             [sys.executable, "-m", "deep_cnn", *flags, f"--root_dir={one}"],
             check=True,

@@ -249,7 +249,7 @@ def parse_augment(spec: str, small_epochs: int = 0) -> "Augmentation":
         if word not in known:
             raise wrong("augment", spec, f"unknown {word!r}.{nearest(word, known)} Known: {', '.join(known)}")
     if not words:
-        raise wrong("augment", spec, "names nothing", "use none, a preset, or a list such as rotation,flip,crop")
+        raise wrong("augment", spec, "no step given", "use none, a preset, or a list such as rotation,flip,crop")
     if len(words) == 1 and words[0] in AUGMENTATIONS:
         words = [*AUGMENTATIONS[words[0]].before, *words]
     names = [name for word in words for name in AUGMENTATION_PRESETS.get(word, (word,))]

@@ -131,11 +131,13 @@ class Family:
     def check_size(self, name: str, size: int) -> None:
         """Raise ConfigError for an image side, in pixels, that the network cannot take."""
         if size < self.smallest:
-            raise ConfigError(f"--image_size {size}: {name} needs at least {self.smallest} pixels")
+            raise ConfigError(f"--image_size={size}: too small; {name} needs at least {self.smallest} pixels")
         if size % self.multiple:
             below = size // self.multiple * self.multiple
             sizes = f"{below} or {below + self.multiple}" if below else str(self.multiple)
-            raise ConfigError(f"--image_size {size}: {name} takes multiples of {self.multiple}, for example {sizes}")
+            raise ConfigError(
+                f"--image_size={size}: {name} needs a multiple of {self.multiple}; use for example {sizes}"
+            )
 
     def published_state(self, name: str, file: Path, size: int) -> Mapping[str, Tensor]:
         """The tensors of a downloaded file of published weights, as the library wrote them."""

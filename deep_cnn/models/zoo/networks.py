@@ -44,6 +44,6 @@ def find(name: str) -> Family | TimmModels:
         if source.knows(name):
             return source
     raise ConfigError(
-        f"--model {name}: unknown.{nearest(name, names())} Expected one of those that `python -m deep_cnn summary --list` "
-        "shows, or timm/NAME"
+        f"--model={name}: unknown.{nearest(name, names())} Choose one from `python -m deep_cnn summary --list`, "
+        "or timm/NAME"
     )

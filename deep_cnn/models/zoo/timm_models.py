@@ -89,7 +89,9 @@ class TimmModels:
                 model.eval()(torch.empty(2, 3, size, size))
             except (RuntimeError, ValueError, AssertionError, TypeError, ZeroDivisionError) as error:
                 reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-                raise ConfigError(f"--image_size {size}: {name} cannot take it ({reason}); its own is {own}") from error
+                raise ConfigError(
+                    f"--image_size={size}: {name} does not support this size ({reason}); its default is {own}"
+                ) from error
 
     def adapt(self, state: Mapping[str, Tensor], model: nn.Module) -> Mapping[str, Tensor]:
         """As they are: `published_state` has converted them."""
@@ -122,7 +124,7 @@ def _known(name: str) -> str:
     short = name.removeprefix(PREFIX)
     if not timm.is_model(short):
         hint = nearest(short, timm.list_models()).replace("mean ", f"mean {PREFIX}")
-        raise ConfigError(f"--model {name}: timm {timm.__version__} has no such network.{hint}")
+        raise ConfigError(f"--model={name}: timm {timm.__version__} has no such network.{hint}")
     return short
 
 
@@ -133,4 +135,4 @@ def _entry(name: str):
     try:
         return timm.get_pretrained_cfg(_known(name))
     except RuntimeError as error:  # "Invalid pretrained tag"
-        raise ConfigError(f"--model {name}: {error}") from error
+        raise ConfigError(f"--model={name}: {error}") from error

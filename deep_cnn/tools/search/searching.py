@@ -38,12 +38,12 @@ def search(options: Any) -> None:
     space, fixed = parse_space(options.space), given_flags(options)
     both = sorted(space.keys() & fixed.keys() - {"recipe"})
     if both:
-        raise ConfigError(f"--{both[0]} is fixed and searched; leave one of the two out")
+        raise ConfigError(f"--{both[0]}: given both as a flag and in --space; remove one of them")
     total = how_many(options, space)
     with console.quiet_console():
         run, dataset, task = look_at_data(with_recipe(fixed), fresh=False)  # mistakes in the data show before any trial
     if not len(dataset.splits.validation):
-        raise ConfigError("a search needs a validation set; see --val_split")
+        raise ConfigError("search needs a validation set; see --val_split")
     metric = choose_metric(options.metric, task)
     same = identity.run_identity(run.config, dataset.digest())
     folder = options.root / "outputs" / "search" / options.run_name
@@ -71,7 +71,7 @@ def search(options: Any) -> None:
         startup=min(10, max(4, total // 4)),
     )
     del run, dataset
-    log.info("Study %s: %d of %d trials are finished; %s", study.name, len(study.finished()), total, folder)
+    log.info("Study %s: %d of %d trials are finished; results: %s", study.name, len(study.finished()), total, folder)
     seconds, by_budget = shortest_limit(options)
     together = None
     if options.processes_per_trial > 1:
@@ -84,7 +84,7 @@ def search(options: Any) -> None:
         summarise(study, fixed, metric, about)
         if signals.requested() or not by_budget:
             raise
-        log.info("--budget=%s is spent; the same command goes on with what is open", options.budget)
+        log.info("--budget=%s is used up; run the same command to continue the unfinished trials", options.budget)
     else:
         summarise(study, fixed, metric, about)
     if options.final:
@@ -123,7 +123,7 @@ def before_each_trial(seconds: float | None) -> Callable[[], str | None]:
     def limit() -> str | None:
         signals.raise_if_requested()
         if seconds is not None and since_start() > seconds - SPARE:
-            raise Stopped("no time is left for another trial; everything is saved, the same command goes on")
+            raise Stopped("no time left for another trial; everything is saved; run the same command to continue")
         return None if seconds is None else f"{seconds}s"
 
     return limit
@@ -136,12 +136,12 @@ def train_best(study: Study, fixed: dict[str, Any], together: Launch | None) -> 
         log.warning("--final: no trial is finished yet")
     elif open_ones:
         log.info(
-            "--final: %d trials are still being trained by other processes; the last process trains the best", open_ones
+            "--final: other processes are still training %d trials; the last process trains the best one", open_ones
         )
     else:
         config = trial_config(fixed, best.params, run_name=f"{study.name}_best", resume="auto")
-        log.info("--final: trial %d, as %s", best.number, identity.command_line(config))
+        log.info("--final: training the best trial, %d: %s", best.number, identity.command_line(config))
         if together is None:
             trainer.train(config)
         elif code := together.final(identity.flags_of(config)):
-            raise MachineError(f"--final: the processes ended with code {code}; what they said stands above")
+            raise MachineError(f"--final: the processes ended with code {code}; see their messages above")

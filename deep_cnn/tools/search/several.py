@@ -64,7 +64,7 @@ class Launch:
         if found is None and (reason := signals.requested()):
             raise signals.before_the_first_step(reason)
         if found is None:
-            raise MachineError(f"the processes of trial {claim.trial.number} died; what they said stands above")
+            raise MachineError(f"the processes of trial {claim.trial.number} died; see their messages above")
         raise_again(**found)
 
     def final(self, words: list[str]) -> int:

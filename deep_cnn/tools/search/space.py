@@ -51,14 +51,16 @@ def parse_space(words: Sequence[str]) -> Space:
         ConfigError: no such flag, or values that are none of it.
     """
     if not words:
-        raise ConfigError('--space: what is to be searched? E.g. --space "lr=1e-5..1e-1:log" "model=resnet18,resnet50"')
+        raise ConfigError(
+            '--space: nothing to search; give for example --space "lr=1e-5..1e-1:log" "model=resnet18,resnet50"'
+        )
     fields = {f.name: f for f in dataclasses.fields(Config) if f.name not in OURS}
     space: Space = {}
     for word in words:
         name, equals, values = word.partition("=")
         name = name.strip().lstrip("-").replace("-", "_")
         if name not in fields:
-            raise ConfigError(f"--space {word}: {name} is no flag that can be searched.{nearest(name, fields)}")
+            raise ConfigError(f"--space {word}: {name} cannot be searched.{nearest(name, fields)}")
         if not equals or not values:
             raise ConfigError(f"--space {word}: expected {name}=low..high, {name}=low..high:log or {name}=a,b,c")
         if name in space:
@@ -75,9 +77,11 @@ def _range(word: str, field: dataclasses.Field[Any], values: str) -> FloatDistri
     except (ValueError, OverflowError):
         raise ConfigError(f"--space {word}: expected two numbers, e.g. {field.name}=1e-5..1e-1:log") from None
     if colon and scale != "log":
-        raise ConfigError(f"--space {word}: after ':' only log is known")
+        raise ConfigError(f"--space {word}: expected nothing or log after ':'")
     if not low < high or (colon and low <= 0):
-        raise ConfigError(f"--space {word}: the lower end must be below the higher one{', and above 0' * bool(colon)}")
+        raise ConfigError(
+            f"--space {word}: the lower limit must be below the upper limit{' and above 0' * bool(colon)}"
+        )
     for value in (low, high):
         _valid(word, field, value)
     if whole:
@@ -98,9 +102,9 @@ def _valid(word: str, field: dataclasses.Field[Any], text: Any) -> Any:
     try:
         value = {"true": True, "false": False}[str(text).lower()] if kind is bool else kind(text)
     except (ValueError, KeyError):
-        raise ConfigError(f"--space {word}: {text} is no value of --{field.name}") from None
+        raise ConfigError(f"--space {word}: {text} is not a value of --{field.name}") from None
     if problem(field.metadata, value):
-        raise ConfigError(f"--space {word}: {text} is out of the range of --{field.name}")
+        raise ConfigError(f"--space {word}: {text} is outside the range of --{field.name}")
     return value
 
 
@@ -113,7 +117,7 @@ def grid(space: Space) -> list[dict[str, Any]]:
         elif isinstance(distribution, IntDistribution) and not distribution.log:
             columns.append(list(range(distribution.low, distribution.high + 1)))
         else:
-            raise ConfigError(f"--sampler=grid: --space {name} is a range; list its values, e.g. {name}=1e-4,1e-3,1e-2")
+            raise ConfigError(f"--sampler=grid: --space {name} is a range; list the values, e.g. {name}=1e-4,1e-3,1e-2")
     if math.prod(map(len, columns)) > LARGEST_GRID:
         raise ConfigError(f"--sampler=grid: {math.prod(map(len, columns)):,} combinations; list fewer values")
     return [dict(zip(space, values, strict=True)) for values in itertools.product(*columns)]

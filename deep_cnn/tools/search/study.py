@@ -160,7 +160,7 @@ def open_study(
     elif known != about:
         different = [key for key in about if known.get(key) != about[key]]
         raise ConfigError(
-            f"--run_name={name}: the study of this name differs in {', '.join(different)}; choose another --run_name"
+            f"--run_name={name}: the existing study differs in {', '.join(different)}; choose another --run_name"
         )
     return study
 
@@ -179,7 +179,7 @@ def journal(path: Path) -> JournalStorage:
             with open(path, "r+b") as file:
                 whole = file.read()
                 if not whole.endswith(b"\n"):
-                    log.warning("%s: its last line was torn; it is cut off", path)
+                    log.warning("%s: removed the last line, which was incomplete", path)
                     file.truncate(whole.rfind(b"\n") + 1)
         finally:
             lock.release()

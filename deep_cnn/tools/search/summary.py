@@ -159,5 +159,5 @@ def importances(study: Study) -> dict[str, float]:
             evaluator = optuna.importance.FanovaImportanceEvaluator(seed=study.seed % 2**32)
             return optuna.importance.get_param_importances(study.study, evaluator=evaluator)
     except (ValueError, RuntimeError) as error:
-        log.info("No importances yet: %s", error)
+        log.info("Cannot compute importances yet: %s", error)
         return {}

@@ -66,7 +66,7 @@ def work(
             if claim is None:
                 return
             params = ", ".join(f"{name}={cell(value)}" for name, value in claim.trial.params.items())
-            log.info("Trial %d%s: %s", claim.trial.number, " goes on" if claim.reopened else "", params)
+            log.info("Trial %d%s: %s", claim.trial.number, " continues" if claim.reopened else "", params)
             try:
                 with console.opened(claim.files.log), console.quiet_console():
                     where = {"run_name": claim.files.name, "resume": "auto", "max_time": limit, "config": None}
@@ -101,7 +101,7 @@ def reporter(trial: optuna.Trial, metric: str) -> Callable[[dict[str, Any]], Non
             return
         trial.report(value, row["epoch"])
         if trial.should_prune():
-            raise Pruned(f"pruned after epoch {row['epoch']}: other trials were better by then")
+            raise Pruned(f"pruned after epoch {row['epoch']}: other trials were better at this epoch")
 
     return after_epoch
 
@@ -116,7 +116,7 @@ def _tell(study: Study, claim: Claim, state: TrialState, reason: str = "") -> No
     lower = study.study.direction == optuna.study.StudyDirection.MINIMIZE
     best = (min if lower else max)(values, default=None)
     if state == TrialState.COMPLETE and best is None:
-        state, reason = TrialState.FAIL, reason or "the metric was never defined"
+        state, reason = TrialState.FAIL, reason or "the metric was undefined in all epochs"
     if reason:
         claim.trial.set_user_attr("reason", reason)
     study.study.tell(claim.trial, best if state == TrialState.COMPLETE else None, state)

@@ -32,7 +32,7 @@ def create(name: str, groups: list[dict], *, momentum: float) -> torch.optim.Opt
         # the groups' own rate and decay win; these two only fill in what a group lacks
         return create_optimizer_v2(groups, short, lr=1.0, weight_decay=0.0, momentum=momentum, **options)
     except (ImportError, AssertionError, TypeError, ValueError) as error:  # those of apex and bitsandbytes, for example
-        raise wrong("optimizer", name, f"timm cannot make it here ({error})", "choose another one") from error
+        raise wrong("optimizer", name, f"timm cannot create it ({error})", "choose another one") from error
 
 
 def check_name(name: str) -> None:
@@ -50,4 +50,4 @@ def check_name(name: str) -> None:
         hint = nearest(own, map(str, list_optimizers())).replace("mean ", f"mean {PREFIX}")
         raise wrong("optimizer", name, f"timm {timm.__version__} has no such optimizer.{hint}") from None
     if info.second_order:
-        raise wrong("optimizer", name, "needs second derivatives, which the training loop does not compute")
+        raise wrong("optimizer", name, "needs second derivatives, which are not computed", "choose another one")

@@ -306,7 +306,7 @@ def test_names_and_lists():
 
 @pytest.mark.parametrize(
     "spec, hint",
-    [("trivialaugmnt", "Did you mean trivialaugment"), ("flip,rotatoin", "rotation"), (" ,", "names nothing")],
+    [("trivialaugmnt", "Did you mean trivialaugment"), ("flip,rotatoin", "rotation"), (" ,", "no step given")],
 )
 def test_unknown_names_are_refused(spec, hint):
     with pytest.raises(ConfigError, match=f"--augment.*{hint}"):

@@ -83,8 +83,8 @@ def test_plain_class_folders_nested_files_and_mixed_endings(tmp_path):
     assert list(index.paths) == ["cat/1.JPG", "cat/deep/er/2.Jpeg", "dog/3.png", "dog/4.WEBP", "dog/5.bmp", "dog/6.gif"]
     assert index.targets.tolist() == [0, 0, 1, 1, 1, 1] and set(index.given_split.tolist()) == {FREE}
     assert "6 entries" in notes_of(index) and "3 hidden" in notes_of(index) and "1 .txt" in notes_of(index)
-    assert "1 class folders without images: empty" in notes_of(index)
-    assert "1 images in the folder itself lie in no class folder" in notes_of(index)
+    assert "1 class folders have no images: empty" in notes_of(index)
+    assert "1 images in the top folder are not in a class folder" in notes_of(index)
     assert "2 class folders -> classification" in index.reason
 
 
@@ -97,7 +97,7 @@ def test_split_folders_and_their_other_names(tmp_path, names):
     index = build_index(tmp_path)
     of_split = {path.split("/")[0]: given for path, given in zip(index.paths, index.given_split, strict=True)}
     assert of_split == dict(zip(names, (TRAIN, VALIDATION, TEST), strict=True)) and index.classes == ("a", "b")
-    assert ("valid/ is the validation set" in notes_of(index)) == (names[1] == "valid")
+    assert ("valid/ is used as the validation set" in notes_of(index)) == (names[1] == "valid")
 
 
 def test_the_named_folder_wins_over_the_usual_one(tmp_path):
@@ -105,7 +105,7 @@ def test_the_named_folder_wins_over_the_usual_one(tmp_path):
     index = build_index(tmp_path, IndexOptions(val_folder="held_out"))
     assert sorted(set(index.given_split.tolist())) == [TRAIN, VALIDATION]
     assert {p.split("/")[0] for p in index.paths} == {"train", "held_out"}
-    assert "2 images in val lie in no class folder: left out" in notes_of(index)
+    assert "2 images in val are not in a class folder; they are not used" in notes_of(index)
     with pytest.raises(DataError, match=r"--val_folder=held_uot: .*Did you mean held_out\?"):
         build_index(tmp_path, IndexOptions(val_folder="held_uot"))
     with pytest.raises(ConfigError, match="same folder"):
@@ -120,7 +120,7 @@ def test_a_class_may_be_called_train(tmp_path):
 def test_unlabelled_test_images_are_left_out(tmp_path):
     touch(tmp_path, "train/a/1.jpg", "train/b/2.jpg", "test/3.jpg", "test/4.jpg")
     index = build_index(tmp_path)
-    assert len(index) == 2 and "2 images in test lie in no class folder" in notes_of(index)
+    assert len(index) == 2 and "2 images in test are not in a class folder" in notes_of(index)
 
 
 def test_class_missing_in_train_is_named(tmp_path):
@@ -139,23 +139,23 @@ def test_what_is_refused_in_one_line(tmp_path):
             build_index(touch(folder, *names), IndexOptions(**flags))
         assert "\n" not in str(problem.value)
 
-    refused("holds no images")
-    refused("holds no images.*1 .txt", "a.txt")
-    refused(r"one class only \(a\)", "a/1.jpg", "a/2.jpg")
-    refused(r"one class only \(a\)", "train/a/1.jpg", "val/a/2.jpg")
+    refused("no images found")
+    refused("no images found.*1 .txt", "a.txt")
+    refused(r"only one class \(a\)", "a/1.jpg", "a/2.jpg")
+    refused(r"only one class \(a\)", "train/a/1.jpg", "val/a/2.jpg")
     refused("no class folders", "1.jpg", "2.jpg")
-    refused(r"one class only \(images\).*--metadata=houses.csv\?", "images/1.jpg", "houses.csv")
+    refused(r"only one class \(images\).*--metadata=houses.csv\?", "images/1.jpg", "houses.csv")
     refused(r"Did you mean --data_dir=.*places\?", "places/train/a/1.jpg", "places/train/b/2.jpg")
     refused("no train folder", "val/a/1.jpg", "test/a/2.jpg")
-    refused("--task=regression needs a table", "a/1.jpg", "b/1.jpg", task="regression")
-    refused("--target needs a table.*x.csv", "a/1.jpg", "b/1.jpg", "x.csv", target=("price",))
+    refused("--task=regression: needs a table", "a/1.jpg", "b/1.jpg", task="regression")
+    refused("--target: needs a table.*x.csv", "a/1.jpg", "b/1.jpg", "x.csv", target=("price",))
     with pytest.raises(DataError, match="does not exist"):
         build_index(tmp_path / "nowhere")
 
 
 def test_a_folder_too_high_is_told(tmp_path):
     touch(tmp_path, "set1/train/a/1.jpg", "set1/train/b/1.jpg", "set2/train/a/1.jpg")
-    assert "set1/ counts as a class but has a train folder; did you mean" in notes_of(build_index(tmp_path))
+    assert "set1/ is treated as a class, but contains a train folder; did you mean" in notes_of(build_index(tmp_path))
 
 
 def test_the_order_on_disk_and_the_absolute_path_change_nothing(tmp_path):
@@ -175,7 +175,7 @@ def test_links_are_followed_and_loops_refused(tmp_path):
     index = build_index(tmp_path / "data")
     assert list(index.paths) == ["a/1.jpg", "b/2.jpg"] and "1 broken links" in notes_of(index)
     (tmp_path / "data" / "b" / "back").symlink_to(tmp_path / "data")
-    with pytest.raises(DataError, match="a link back to a folder above it"):
+    with pytest.raises(DataError, match="this link points back to a parent folder"):
         build_index(tmp_path / "data")
 
 

@@ -73,7 +73,7 @@ def test_a_damaged_file_is_named(pickles):
     content = bytearray((pickles / "data_batch_2").read_bytes())
     content[500] ^= 1
     (pickles / "data_batch_2").write_bytes(content)
-    with pytest.raises(DataError, match=r"--dataset=cifar10: .*data_batch_2 is damaged \(its MD5 sum"):
+    with pytest.raises(DataError, match=r"--dataset=cifar10: .*data_batch_2 is damaged \(MD5 checksum"):
         with_dataset(config(pickles))
     assert not (pickles.parent / "cifar10_png").exists()
 
@@ -85,11 +85,11 @@ def test_without_files_and_network_the_line_says_what_to_do(tmp_path, monkeypatc
     monkeypatch.setattr(download, "download", offline)
     flags = {"dataset": "cifar100", "root_dir": str(tmp_path)}
     with pytest.raises(
-        DataError, match=r"not in .*input, and cannot be downloaded \(Network is unreachable\).*prefetch"
+        DataError, match=r"not found in .*input, and the download failed \(Network is unreachable\).*prefetch"
     ):
         with_dataset(Config(**flags))
     monkeypatch.setattr(download, "download", lambda url, path: pytest.fail("asked the network"))
-    with pytest.raises(DataError, match=r"--no_download forbids .*cifar-100-python.tar.gz there"):
+    with pytest.raises(DataError, match=r"--no_download is set.*cifar-100-python.tar.gz there"):
         with_dataset(Config(**flags, download=False))
 
 
@@ -110,7 +110,7 @@ def test_a_damaged_archive_is_named(pickles, monkeypatch):
     (pickles / "test_batch").unlink()
     (pickles.parent / datasets.CIFAR10.filename).write_bytes(b"not an archive")
     monkeypatch.setattr(datasets.CIFAR10, "url", "file:///nowhere/cifar.tar.gz")  # torchvision would fetch another one
-    with pytest.raises(DataError, match=r"cifar-10-python.tar.gz is damaged \(its MD5 sum .* delete it"):
+    with pytest.raises(DataError, match=r"cifar-10-python.tar.gz is damaged \(MD5 checksum .* delete it"):
         with_dataset(config(pickles))
 
 
@@ -141,9 +141,9 @@ def test_a_run_on_it_and_its_evaluation(pickles, run_cli, capsys):
     }
     code, files = run_cli(**flags, epochs=1, cache="off")
     said = capsys.readouterr().out
-    assert code == 0 and "30 of 48 training images, in the labs' order" in said
+    assert code == 0 and "using 30 of 48 training images in the labs' order" in said
     assert "Recipe: tutorial (--model=net" in said and "overridden: --epochs=1" in said
-    assert "no validation set: the last weights are kept" in said
+    assert "no validation set (the last weights are kept" in said
     trained = [row.split(",")[0] for row in (files.results / "splits.csv").read_text().splitlines() if ",train" in row]
     indices = list(range(48))
     np.random.RandomState(2147483647).shuffle(indices)

@@ -87,7 +87,7 @@ def test_small_classes_train_first_then_test_then_validate():
     assert [c[:3] for c in counts] == [[1, 1, 1], [0, 0, 1], [0, 1, 1]]
     only_validation = make_splits(index_of(targets), val_split=0.15, test_split=0, seed=0)
     assert np.bincount(targets[only_validation.validation], minlength=4)[:3].tolist() == [0, 1, 1]
-    assert "the test set is empty (--test_split=0)" in " ".join(only_validation.notes)
+    assert "The test set is empty (--test_split=0)" in " ".join(only_validation.notes)
 
 
 def test_scores_keep_their_deciles():
@@ -130,7 +130,7 @@ def test_given_splits_are_kept_and_missing_ones_come_out_of_train():
     splits = make_splits(index_of(targets, given=given), val_split=0.25, test_split=0.5, seed=0)
     assert splits.test.tolist() == list(range(40)) and len(splits.validation) == 40
     assert np.bincount(targets[splits.validation]).tolist() == [20, 20]
-    assert "carved validation out of train, stratified by class" in splits.notes
+    assert "Held out 40 training images for validation, stratified by class" in splits.notes
     given[40:60] = VALIDATION
     both = make_splits(index_of(targets, given=given), val_split=0.25, test_split=0.9, seed=0)
     assert both.validation.tolist() == list(range(40, 60)) and len(both.train) == 140
@@ -141,7 +141,7 @@ def test_shares_that_cannot_be():
     for shares in ((0.5, 0.5), (1.0, 0.0), (-0.1, 0.1), (float("nan"), 0.1)):
         with pytest.raises(ConfigError, match="--val_split"):
             make_splits(index, val_split=shares[0], test_split=shares[1], seed=0)
-    with pytest.raises(DataError, match="train is empty"):
+    with pytest.raises(DataError, match="the training set is empty"):
         make_splits(index_of([0, 1], given=[TEST, VALIDATION]), val_split=0, test_split=0, seed=0)
 
 
@@ -191,7 +191,7 @@ def test_few_groups_fill_train_then_test_then_validation(sizes):
     targets = np.random.default_rng(0).integers(0, 2, len(groups))
     splits = make_splits(index_of(targets, groups=groups), val_split=0.15, test_split=0.15, seed=0)
     assert torn(groups, splits) == 0 and len(splits.train) == sizes[0] and len(splits.test) > 0
-    assert ("the validation set is empty (too few images or groups" in " ".join(splits.notes)) == (len(sizes) == 2)
+    assert ("The validation set is empty (too few images or groups" in " ".join(splits.notes)) == (len(sizes) == 2)
     assert (len(splits.validation) > 0) == (len(sizes) > 2)
 
 
@@ -202,7 +202,7 @@ def test_groups_over_given_splits_are_told():
         test_split=0.1,
         seed=0,
     )
-    assert "1 groups are in more than one of the given splits" in splits.notes
+    assert "1 groups are in more than one of the given splits" in " ".join(splits.notes)
 
 
 # --- duplicates ------------------------------------------------------------------------------------------------------
@@ -243,7 +243,7 @@ def test_duplicates_across_given_splits_are_named(tmp_path):
     names["test/b/0.jpg"] = names["train/a/2.jpg"]
     splits = make_splits(build_index(images(tmp_path, names)), val_split=0.1, test_split=0.1, seed=0)
     assert splits.duplicates == [("train/a/2.jpg", "train", "test/b/0.jpg", "test")]
-    assert "the same image in train and test: train/a/2.jpg and test/b/0.jpg" in splits.notes
+    assert "Duplicate image in train and test: train/a/2.jpg and test/b/0.jpg" in splits.notes
 
 
 def test_a_carved_split_keeps_duplicates_on_one_side(tmp_path):
@@ -300,9 +300,9 @@ def test_splits_of_other_data_are_refused(tmp_path):
     save_splits(file, index, Splits(np.array([0, 1]), np.array([2]), np.array([3])), cells)
     with pytest.raises(DataError, match=r"1 of its images are no longer in the data folder \(e.g. f000003.jpg\)"):
         load_splits(file, index.take(np.arange(3)), cells)
-    with pytest.raises(DataError, match="1 of its images have another target now"):
+    with pytest.raises(DataError, match="1 of its images have a different target now"):
         load_splits(file, index_of([0, 1, 0, 0]), cells)
-    with pytest.raises(DataError, match="not the splits of this data"):
+    with pytest.raises(DataError, match="these splits do not belong to this data"):
         load_splits(file, index_of(np.ones((4, 2))), cells)
     with pytest.raises(DataError, match="cannot be read as splits"):
         load_splits(tmp_path / "none.csv", index, cells)

@@ -53,7 +53,7 @@ def test_images_of_one_colour_do_not_divide_by_zero(tmp_path):
 def test_a_run_without_weights_uses_keeps_and_says_them(train, run_cli, capsys):
     code, files = train(model="cifar_resnet20", image_size=16)
     said = capsys.readouterr().out
-    assert code == 0 and "Normalising by mean" in said
+    assert code == 0 and "Normalising with mean" in said
     model, meta = load_model(files.best)
     pre = meta["preprocessing"]
     assert f"mean {', '.join(f'{m:.4f}' for m in pre['mean'])}" in said
@@ -75,7 +75,7 @@ def test_a_run_without_weights_uses_keeps_and_says_them(train, run_cli, capsys):
 def test_a_given_preprocessing_and_small_networks(train, capsys):
     """--pre=half normalises; a network for 32x32 images keeps its own geometry."""
     code, files = train(model="net", pre="half", image_size=32)
-    assert code == 0 and "Normalising by" not in capsys.readouterr().out
+    assert code == 0 and "Normalising with" not in capsys.readouterr().out
     pre = load_model(files.best)[1]["preprocessing"]
     assert (pre["resize"], pre["crop"], pre["mean"]) == (32, 32, [0.5, 0.5, 0.5])
 

@@ -118,8 +118,11 @@ def test_the_image_column_may_hold_a_path_a_name_or_a_stem(folder, cell):
     assert list(index.paths) == ["images/1.JPG", "images/2.JPG", "images/3.JPG"]
     assert index.targets[:, 0].tolist() == [1.25, 2.25, 3.25]
     notes = "\n".join(index.notes)
-    assert "1 rows of t.csv have no file" in notes and "3 images have no row: images/4.JPG, images/5.JPG" in notes
-    assert "image column: n" in notes
+    assert (
+        "1 rows of t.csv have no image file" in notes
+        and "3 images have no row in the table: images/4.JPG, images/5.JPG" in notes
+    )
+    assert "Image column: n" in notes
 
 
 def test_one_name_in_two_folders(folder):
@@ -128,7 +131,7 @@ def test_one_name_in_two_folders(folder):
     refused(
         folder,
         "image,y\n1.JPG,1.5\n2.JPG,2.5\n",
-        r"'1.JPG' in line 2 fits 2 files \(b/1.JPG, images/1.JPG\)",
+        r"'1.JPG' in line 2 matches 2 files \(b/1.JPG, images/1.JPG\)",
         target=("y",),
     )
     index = index_of(folder, "image,y\nb/1.JPG,1.5\nimages/1.JPG,2.5\n2,3.5\n", target=("y",))
@@ -148,7 +151,7 @@ def test_repeated_rows(folder):
     refused(
         folder,
         SCORES + "1.JPG,1.6\n",
-        r"images/1.JPG has two rows that differ in score \(lines 3 and 8\)",
+        r"images/1.JPG has two rows with different values of score \(lines 3 and 8\)",
         target=("score",),
     )
 
@@ -170,7 +173,13 @@ def table(column: list[str]) -> str:
 @pytest.mark.parametrize(
     "cells, task, found, classes, reason",
     [
-        (["a", "b", "a", "b", "", "a"], "auto", "classification", ("a", "b"), "2 distinct texts -> classification"),
+        (
+            ["a", "b", "a", "b", "", "a"],
+            "auto",
+            "classification",
+            ("a", "b"),
+            "2 distinct text values -> classification",
+        ),
         (
             ["1", "0", "1", "0", "0", "1"],
             "auto",
@@ -236,10 +245,10 @@ def test_targets_that_are_refused(folder):
     refused(
         folder,
         SCORES,
-        r"--target=scroe: t.csv has no such column. Did you mean score\? Its columns: image, score",
+        r"--target=scroe: t.csv has no such column. Did you mean score\? Columns: image, score",
         target=("scroe",),
     )
-    refused(folder, SCORES, "--target, the column to learn")
+    refused(folder, SCORES, "--target, the column to predict")
     refused(
         folder,
         table(["1.5", "12 dollars", "3", "4", "5", "6"]),
@@ -249,7 +258,7 @@ def test_targets_that_are_refused(folder):
     refused(
         folder,
         table(["1,5"] * 2 + ["2"] * 4),
-        "line 2 has 3 cells, the row of names has 2; put quotes",
+        "line 2 has 3 cells, but the header has 2; put quotes",
         target=("y",),
         task="regression",
     )
@@ -257,16 +266,16 @@ def test_targets_that_are_refused(folder):
     refused(folder, table(["1.5", "inf", "3", "4", "5", "6"]), "infinite value in line 3", target=("y",))
     refused(folder, table(["1.5", "1e999", "3", "4", "5", "6"]), "infinite value in line 3", target=("y",))
     refused(folder, table(["2.5"] * 6), "every value is 2.5", target=("y",))
-    refused(folder, table([""] * 6), "no value at all|no number|no row", target=("y",))
-    refused(folder, table(["a"] * 6), "hold only 'a'", target=("y",))
-    refused(folder, "image,p,q\n1,1,2\n2,2,3\n", "takes one --target", target=("p", "q"), task="classification")
-    refused(folder, "image,y\n71,1\n72,2\n", "--metadata=t.csv: no column names files", target=("y",))
-    refused(folder, "image,y\n71,1\n72,2\n", "no row of t.csv has a file", target=("y",), image_column="image")
+    refused(folder, table([""] * 6), "have no value|no number|no row", target=("y",))
+    refused(folder, table(["a"] * 6), "have only 'a'", target=("y",))
+    refused(folder, "image,p,q\n1,1,2\n2,2,3\n", "needs exactly one --target", target=("p", "q"), task="classification")
+    refused(folder, "image,y\n71,1\n72,2\n", "--metadata=t.csv: no column contains names of image files", target=("y",))
+    refused(folder, "image,y\n71,1\n72,2\n", "no row matches an image", target=("y",), image_column="image")
     refused(folder, SCORES, r"--image_column=imag: .*Did you mean image\?", target=("score",), image_column="imag")
     refused(folder, "", "the file is empty", target=("y",))
-    refused(folder, 'image,y\n1,2\n2,"3\n3,4\n', "the quotes that open in line 3 are not closed", target=("y",))
+    refused(folder, 'image,y\n1,2\n2,"3\n3,4\n', "the quote opened in line 3 is never closed", target=("y",))
     refused(folder, "image,y,y\n1,1,2\n", "two columns are named 'y'", target=("y",))
-    refused(folder, "image,y\n", "no rows below the row of names", target=("y",))
+    refused(folder, "image,y\n", "no rows below the header", target=("y",))
 
 
 def test_texts_that_hardly_repeat_are_no_classes(tmp_path):
@@ -299,7 +308,7 @@ def test_where_on_text_and_what_it_refuses(folder):
     index = index_of(folder, text, target=("y",), where=("city == 'New York'",))
     assert index.targets[:, 0].tolist() == [1.5, 3.5]
     assert len(index_of(folder, text, target=("y",), where=("city!=",))) == 3
-    refused(folder, text, "no row of t.csv is left", target=("y",), where=("city==Rome",))
+    refused(folder, text, "none of the .* rows of t.csv match", target=("y",), where=("city==Rome",))
     refused(folder, text, "needs numbers", target=("y",), where=("city>3",))
     refused(folder, text, r"--where=city=Oslo: expected COLUMN", target=("y",), where=("city=Oslo",))
     refused(folder, text, r"Did you mean city\?", target=("y",), where=("cty==Oslo",))
@@ -318,7 +327,7 @@ def test_group_and_split_columns(folder):
     refused(
         folder,
         text.replace("VAL", "hold"),
-        "--split_column=part: hold; expected train",
+        "--split_column=part: unknown values hold; expected train",
         target=("y",),
         split_column="part",
     )
@@ -354,7 +363,7 @@ def test_place_pulse_agrees_with_pandas():
             np.testing.assert_equal(both.targets[i, t], known)
     assert np.isnan(both.targets[:, 1]).sum() == 10 and not np.isnan(one.targets).any()
     assert np.array_equal(pulse(study_id="all").targets, both.targets, equal_nan=True)
-    assert "1 rows of qscores.tsv have no file" in "\n".join(one.notes)
+    assert "1 rows of qscores.tsv have no image file" in "\n".join(one.notes)
 
 
 def test_place_pulse_groups_and_conditions():
@@ -379,7 +388,7 @@ def test_place_pulse_refusals(folder):
         pulse(study_id=SAFETY[:-1] + "3")
     with pytest.raises(DataError, match="choose one, several"):
         pulse(target=("trueskill.score",))
-    with pytest.raises(ConfigError, match="several targets are several studies"):
+    with pytest.raises(ConfigError, match="give several studies as"):
         pulse(target=("trueskill.score", "num_votes"), study_id=SAFETY)
     header = "location_id\tstudy_id\ttrueskill.score\n"
     with pytest.raises(DataError, match=r"no image is named LAT_LON_ID_CITY\.JPG"):
@@ -388,9 +397,9 @@ def test_place_pulse_refusals(folder):
         (folder / name).write_bytes(name.encode())
     rows = "x\ts\t1.5\ny\ts\t2.5\n"
     assert index_of(folder, header + rows, "q.tsv", study_id="s").targets.tolist() == [[1.5], [2.5]]
-    for more, match in (("x\ts\t9\n", "two scores of one study for x"), ("x\tt\thigh\n", "'high' in line")):
+    for more, match in (("x\ts\t9\n", "two scores of the same study for x"), ("x\tt\thigh\n", "'high' in line")):
         with pytest.raises(DataError, match=match):
             index_of(folder, header + rows + more, "q.tsv", study_id="all")
     (folder / "again_2_x_A.JPG").write_bytes(b"again")
-    with pytest.raises(DataError, match="have one location_id, x"):
+    with pytest.raises(DataError, match="have the same location_id, x"):
         index_of(folder, header + rows, "q.tsv", study_id="s")

@@ -31,7 +31,7 @@ def test_the_precision_is_that_of_the_run_where_the_device_has_it(places_run, ch
     assert open_network(changed(precision="fp16"), CPU).settings.precision == "fp32"
     double = open_network(places_run.checkpoint, CPU, "fp64")
     assert double.settings.precision == "fp64" and next(double.model.parameters()).dtype == torch.float64
-    with pytest.raises(ConfigError, match="--precision=fp16: on a CPU"):
+    with pytest.raises(ConfigError, match="--precision=fp16: slow on a CPU"):
         open_network(places_run.checkpoint, CPU, "fp16")
 
 

@@ -254,7 +254,7 @@ def test_inception_has_its_auxiliary_head_from_299_pixels_on_and_in_training_onl
         ("inception_v3", 74, "at least 75"),
         ("inception_v3", 75, None),
         ("resnet18", 32, None),
-        ("timm/test_vit", 161, "its own is 160"),
+        ("timm/test_vit", 161, "its default is 160"),
         ("timm/test_vit", 128, None),
     ],
 )
@@ -313,7 +313,7 @@ def test_a_pattern_that_misses_a_layer_is_noticed():
 
 @pytest.mark.parametrize(("name", "hint"), [("resnet110", "resnet101"), ("timm/resnet181", "timm/resnet18")])
 def test_an_unknown_name_names_the_nearest(name, hint):
-    with pytest.raises(ConfigError, match=f"--model {name}: .*Did you mean {hint}"):
+    with pytest.raises(ConfigError, match=f"--model={name}: .*Did you mean {hint}"):
         build_model(ModelSpec(name, 2), 0)
 
 

@@ -72,5 +72,5 @@ def test_the_network_is_left_as_it_is():
 
 
 def test_an_impossible_size_is_named():
-    with pytest.raises(ConfigError, match="--image_size 33: vit_b_16"):
+    with pytest.raises(ConfigError, match="--image_size=33: vit_b_16"):
         count(ModelSpec("vit_b_16", 10, image_size=33))

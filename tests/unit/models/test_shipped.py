@@ -44,19 +44,17 @@ def test_the_backbone_is_the_files_in_float32(kept):
     )
     assert all(tensor.dtype == torch.float32 for tensor in own.values() if tensor.is_floating_point())
     assert re.match(
-        r"weights: (\d+) of \1 tensors of the backbone from cifar_resnet20.pt, which comes with the program", lines[0]
+        r"Weights: loaded (\d+) of \1 backbone tensors from cifar_resnet20.pt \(included with deep_cnn\)", lines[0]
     )
 
 
 def test_the_head_is_kept_for_the_same_classes_and_new_for_others(kept):
     _, same, lines = loaded(CIFAR10)
-    assert torch.equal(same.fc.weight, kept["weights"]["fc.weight"].float()) and "head fc loaded too" in lines[-1]
+    assert torch.equal(same.fc.weight, kept["weights"]["fc.weight"].float()) and "loaded the head" in lines[-1]
     others = tuple(f"another {name}" for name in CIFAR10)  # as many, so that its shape would fit
     before, new, lines = loaded(others)
     assert torch.equal(new.fc.weight, before.fc.weight) and torch.equal(new.fc.bias, before.fc.bias)
-    assert (
-        lines[-1] == "weights: head fc left out, the file's is for airplane, automobile, bird, ...; new with 10 outputs"
-    )
+    assert lines[-1] == "Replaced the head (10 outputs) by a new one (10 outputs)"
     before, new, _ = loaded(("ants", "bees"))
     assert torch.equal(new.fc.weight, before.fc.weight)
 
@@ -112,7 +110,10 @@ def test_a_run_begins_with_it_by_default(train):
     code, files = train(model=NAME, weights="pretrained")
     assert code == 0 and (files.results / "test.json").is_file()
     log = files.log.read_text(encoding="utf-8")
-    assert "from cifar_resnet20.pt, which comes with the program" in log and "head fc left out" in log
+    assert (
+        "from cifar_resnet20.pt (included with deep_cnn)" in log
+        and "Replaced the classifier (10 classes) by a new" in log
+    )
     meta = checkpoint.load(files.best)
     assert meta["preprocessing"]["mean"] == list(weights_preprocessing(NAME, "pretrained").mean)
 

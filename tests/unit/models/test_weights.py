@@ -80,7 +80,7 @@ def test_pretrained_is_read_from_torch_home_without_a_network(name):
     lines = load_weights(model, ModelSpec(name, 3), "pretrained")
     assert same_backbone(name, model, state)
     assert all(torch.equal(model.state_dict()[key], value) for key, value in head.items())  # the new head stays
-    assert f"head {head_modules(name, model)[0]} left out, the file's has 1000 outputs; new with 3" in "\n".join(lines)
+    assert "(1000 outputs) by a new one (3 outputs)" in "\n".join(lines)
 
 
 def test_densenets_published_file_has_names_of_2017():
@@ -166,7 +166,7 @@ def test_timm_weights_are_read_from_torch_home():
     model = build_model(ModelSpec(name, 3), 0)
     lines = load_weights(model, ModelSpec(name, 3), "pretrained")
     assert same_backbone(name, model, original.state_dict())
-    assert any("head head.fc left out" in line for line in lines)
+    assert any(line.startswith("Replaced the head (") for line in lines)
 
 
 @pytest.mark.parametrize("name", ["resnet101", "timm/test_vit"])
@@ -232,7 +232,7 @@ def test_a_url_is_fetched_once(server):
     (folder / "model.pth").unlink()
     model = build_model(SPEC, 0)
     lines = load_weights(model, SPEC, f"{address}/model.pth")
-    assert torch.equal(model.fc.weight, state["fc.weight"]) and "head fc loaded too, 3 outputs" in lines[-1]
+    assert torch.equal(model.fc.weight, state["fc.weight"]) and "loaded the head (3 outputs)" in lines[-1]
     assert download.file_name("http://a.org/model.pth") != download.file_name("http://b.org/model.pth")
     assert download.file_name("http://a.org/x/resnet18-f37072fd.pth?download=1") == "resnet18-f37072fd.pth"
 
@@ -309,7 +309,7 @@ def test_weights_are_found_in_every_usual_wrapping(wrapping, tmp_path):
     expected = {k: v.half().float() for k, v in state.items()} if wrapping == "half precision" else state
     assert same_backbone("resnet18", model, expected)
     assert torch.equal(model.fc.weight, expected["fc.weight"])
-    assert lines[0] == "weights: 100 of 100 tensors of the backbone from w.pth"
+    assert lines[0] == "Weights: loaded 100 of 100 backbone tensors from w.pth"
 
 
 def test_a_file_in_the_format_before_torch_1_6_is_read(tmp_path):
@@ -327,7 +327,7 @@ def test_a_backbone_alone_is_enough_and_gaps_are_named(tmp_path):
     torch.save(state, tmp_path / "w.pth")
     text = "\n".join(load_weights(build_model(SPEC, 0), SPEC, str(tmp_path / "w.pth")))
     assert "99 of 100" in text and "layer4.1.bn2.weight" in text and "projector.0.weight" in text
-    assert "head fc is not in the file, new with 3 outputs" in text
+    assert "the file has no head; added a new one (3 outputs)" in text
 
 
 def refused(source, match: str) -> None:
@@ -345,11 +345,11 @@ def test_files_that_are_no_weights_are_refused(tmp_path):
     (tmp_path / "empty.pth").touch()
     (tmp_path / "cut.safetensors").write_bytes(b"\x90" * 100)
     for file in ("cut.pth", "text.pth", "empty.pth", "cut.safetensors"):
-        refused(tmp_path / file, f"{file}: not a file of weights, or truncated")
+        refused(tmp_path / file, f"{file}: not a weights file, or truncated")
     torch.save(network(), tmp_path / "pickled.pth")  # the module itself: loading it would run its code
-    refused(tmp_path / "pickled.pth", r"holds Python objects \(torchvision.*save\(model.state_dict\(\)")
+    refused(tmp_path / "pickled.pth", r"contains Python objects \(torchvision.*save\(model.state_dict\(\)")
     torch.save({"epoch": 3, "lr": [0.1]}, tmp_path / "log.pth")
-    refused(tmp_path / "log.pth", "holds no network's weights")
+    refused(tmp_path / "log.pth", "contains no weights")
     refused(tmp_path / "absent.pth", "no such file")
     refused("pretraind", "Did you mean pretrained")
 
@@ -358,10 +358,10 @@ def test_files_that_are_no_weights_are_refused(tmp_path):
 def test_weights_of_another_network_are_refused(other, tmp_path):
     """resnet34 has every tensor of resnet18 and more: only what is left over gives it away."""
     torch.save(network(other).state_dict(), tmp_path / "w.pth")
-    refused(tmp_path / "w.pth", "of another network than --model")
+    refused(tmp_path / "w.pth", "does not match the network of --model")
     ours = {"format": "deep_cnn", "weights": network(other).state_dict(), "model": ModelSpec(other, 3).to_dict()}
     torch.save(ours, tmp_path / "best.pt")
-    refused(tmp_path / "best.pt", f"weights of {other}, but --model is resnet18")
+    refused(tmp_path / "best.pt", f"these weights are for {other}, but --model=resnet18")
 
 
 @pytest.mark.parametrize("missing", range(5))
@@ -372,12 +372,17 @@ def test_a_file_may_lack_at_most_half_of_the_backbones_tensors(missing):
     names = ["first.weight", "first.bias", "second.weight", "second.bias"]
     state = {name: torch.full_like(model.state_dict()[name], 7.0) for name in names[missing:]}
     if missing > 2:
-        with pytest.raises(CheckpointError, match=f"w.pth: of another network than --model: {4 - missing} of its 4 "):
+        with pytest.raises(
+            CheckpointError, match=f"w.pth: does not match .* --model: the file has {4 - missing} of its 4 "
+        ):
             weights.fit(model, state, ["head"], "w.pth")
         return
     text = "\n".join(weights.fit(model, state, ["head"], "w.pth"))
-    assert f"{4 - missing} of 4 tensors" in text
-    assert (f"left random: {missing} ({', '.join(names[:missing])})" in text) == (missing > 0)
+    assert f"{4 - missing} of 4 backbone tensors" in text
+    assert (
+        f"{missing} tensors start from random values, missing or of another shape ({', '.join(names[:missing])})"
+        in text
+    ) == (missing > 0)
     assert all((model.state_dict()[name] == 7).all() for name in names[missing:])
 
 

@@ -42,7 +42,7 @@ def test_a_gpu_that_is_gone():
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
 def test_a_full_disk_names_the_file(code):
-    assert "no room to write at /scratch/test.json" in told(OSError(code, "full", "/scratch/test.json"))
+    assert "no disk space left to write at /scratch/test.json" in told(OSError(code, "full", "/scratch/test.json"))
 
 
 @pytest.mark.parametrize("fault", [RuntimeError("shapes do not match"), OSError(errno.EACCES, "no"), KeyError("a")])

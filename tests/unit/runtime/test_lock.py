@@ -42,7 +42,7 @@ def test_held_and_given_back(files):
     with held(files) as ours:
         ours.check()
         with (
-            pytest.raises(MachineError, match=f"held by process {os.getpid()} on {socket.gethostname()}; wait"),
+            pytest.raises(MachineError, match=f"in use by process {os.getpid()} on {socket.gethostname()}; wait"),
             held(files),
         ):
             pass
@@ -139,7 +139,9 @@ def test_steal_lock_takes_it_and_the_robbed_process_saves_nothing_more(files):
             thief.check()
             # the same process, so the same name: as if the thief were another
             files.lock.write_text(json.dumps({"host": "elsewhere", "pid": 5}))
-            with pytest.raises(MachineError, match="taken by process 5 on elsewhere; this process saves nothing"):
+            with pytest.raises(
+                MachineError, match="taken by process 5 on elsewhere; this process stops without saving"
+            ):
                 robbed.check()
         assert files.lock.exists()  # neither gives back what is another's
 

@@ -108,5 +108,7 @@ def test_the_forecast_knows_that_small_epochs_are_shorter():
 def test_what_the_log_says():
     text = forecast_text(3 * 3600 + 20 * 60, None, now=time.mktime((2026, 11, 21, 0, 50, 0, 0, 0, -1)))
     assert text == "about 3h 20m left, done about Sat 21 Nov 04:10"
-    assert forecast_text(7200, 3600).endswith("; the time limit comes first, in 1h 00m: the same command then goes on")
+    assert forecast_text(7200, 3600).endswith(
+        "; the time limit is reached first, in 1h 00m: run the same command then to continue"
+    )
     assert "limit" not in forecast_text(3600, 7200)

@@ -114,14 +114,14 @@ def test_nothing_saved_is_no_mistake(tmp_path):
 
 def test_what_is_no_checkpoint_of_ours_is_refused_by_name(tmp_path):
     torch.save({"weights": {}}, tmp_path / "foreign.pt")
-    with pytest.raises(CheckpointError, match=r"foreign\.pt: is not a checkpoint of deep_cnn"):
+    with pytest.raises(CheckpointError, match=r"foreign\.pt: not a deep_cnn checkpoint"):
         checkpoint.load(tmp_path / "foreign.pt")
     with pytest.raises(CheckpointError, match="no such checkpoint"):
         checkpoint.load(tmp_path / "none.pt")
     for run in ("streets", "ants"):
         (tmp_path / run).mkdir()
         (tmp_path / run / "best.pt").touch()
-    with pytest.raises(CheckpointError, match="no such checkpoint; beside it there are ants, streets; train first"):
+    with pytest.raises(CheckpointError, match="no such checkpoint \(found: ants, streets\); train first"):
         checkpoint.load(tmp_path / "ant" / "best.pt")
 
 
@@ -205,7 +205,7 @@ def test_last_pt_never_gets_ahead_of_best_pt(tmp_path, monkeypatch):
     source.step = 3
     assert not checkpoints.save()
     assert step_of(checkpoint.load(files.last)) == 1 and not files.best.exists()
-    with pytest.raises(MachineError, match=r"best\.pt could not be written .* free some space"):
+    with pytest.raises(MachineError, match=r"best\.pt could not be written .* free some disk space"):
         checkpoints.flush_best()
     disk.full = False
     assert checkpoints.save()

@@ -89,7 +89,7 @@ def test_names_are_found_below_a_folder_that_was_named_and_no_other(photos):
         read_images(str(photos.parent / "t.csv"), None, [photos])
     (photos / "b").mkdir()
     (photos / "b" / "a03.jpg").write_bytes(b"other")
-    with pytest.raises(DataError, match=r"--images=.*t.csv: 'a03' in line 2 fits 2 files \(a03.jpg, b/a03.jpg\)"):
+    with pytest.raises(DataError, match=r"--images=.*t.csv: 'a03' in line 2 matches 2 files \(a03.jpg, b/a03.jpg\)"):
         read_images(str(photos.parent / "t.csv"), "photo", [], [photos])
 
 
@@ -121,7 +121,7 @@ def test_places_and_repeated_rows(photos):
 
 
 def test_files_that_are_no_tables(photos):
-    with pytest.raises(DataError, match=r"t.xlsx: .xlsx files are not read; save the table as CSV"):
+    with pytest.raises(DataError, match=r"t.xlsx: .xlsx files are not supported; save the table as CSV"):
         found(photos, "t.xlsx", "PK")
     with pytest.raises(DataError, match=r"--images=.*: no images are listed"):
         found(photos, "t.csv", "file,score\n")
