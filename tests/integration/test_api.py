@@ -4,6 +4,7 @@ import shutil
 import subprocess
 import sys
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -49,7 +50,8 @@ def test_a_data_frame_in_and_out(tmp_path):
     assert answers["predicted_score"].isna().tolist() == [False] * len(files) + [True]
     assert "gone.jpg" in answers.attrs["failed"] and "score_predicted" not in answers
     known = run.predictions.set_index("file")["predicted_score"]
-    assert (answers.set_index("photo").loc[known.index, "predicted_score"] == known).all()
+    # at other places of a batch the last bits of some processors' kernels differ
+    assert np.allclose(answers.set_index("photo").loc[known.index, "predicted_score"], known, rtol=1e-6)
 
 
 @pytest.mark.parametrize("images", [str(PLACES / "test"), [str(p) for p in sorted((PLACES / "test").rglob("*.jpg"))]])

@@ -65,7 +65,7 @@ class Launch:
             raise signals.before_the_first_step(reason)
         if found is None:
             raise MachineError(f"the processes of trial {claim.trial.number} died; see their messages above")
-        raise_again(**found)
+        raise_again(found["kind"], found["said"])
 
     def final(self, words: list[str]) -> int:
         """A training of its own, by its flags; its exit code."""
