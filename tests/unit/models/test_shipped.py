@@ -96,7 +96,7 @@ def test_it_is_a_checkpoint_as_any_other():
 
 def test_prefetch_has_nothing_to_do_and_never_deletes_it(capsys, tmp_path, monkeypatch):
     assert main(["prefetch", f"--model={NAME}"]) == 0
-    assert capsys.readouterr().out == f"Weights of {NAME}, which come with the program: {shipped(NAME)}\n"
+    assert capsys.readouterr().out == f"Weights of {NAME} (included in the program): {shipped(NAME)}\n"
     broken = tmp_path / "broken.pt"
     broken.write_bytes(shipped(NAME).read_bytes()[:1000])
     monkeypatch.setattr(build, "shipped", lambda name: broken)
