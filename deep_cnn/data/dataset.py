@@ -163,7 +163,7 @@ def split_images(images: Images, strata: Strata, config: Config) -> Dataset:
 
 
 def part_of(splits: Splits, index: Index, strata: Strata, config: Config) -> Splits:
-    """--subset and --subset_order: fewer training images; what of them had been carved out for validation leaves it."""
+    """--subset and --subset_order: fewer training images; what of them had been held out for validation leaves it."""
     subset, validation = parse_subset(config.subset), splits.validation
     if config.subset_order == "stratified":
         train = apply_subset(strata, splits.train, subset, config.seed)
@@ -176,8 +176,8 @@ def part_of(splits: Splits, index: Index, strata: Strata, config: Config) -> Spl
     given = validation[
         index.given_split[validation] == VALIDATION
     ]  # a folder of its own is no part of the training set
-    carved = np.setdiff1d(validation, given, assume_unique=True)
-    pool = np.concatenate([splits.train, carved])
+    held_out = np.setdiff1d(validation, given, assume_unique=True)
+    pool = np.concatenate([splits.train, held_out])
     train = lab_subset(index, pool, subset)
     left = np.setdiff1d(validation, train, assume_unique=True)
     if len(validation) and not len(left):

@@ -43,11 +43,11 @@ def make_splits(
 ) -> Splits:
     """Divide the samples; a pure function of the seed, the strata, and the index's relative paths and groups.
 
-    Splits that folders or a column give are kept. A missing one is carved out of train: stratified, never dividing a group
+    Splits that folders or a column give are kept. A missing one is held out of train: stratified, never dividing a group
     or images of the same bytes. A stratum of one trains, of two trains and tests.
 
     Args:
-        val_split, test_split: shares of what they are carved from; 0 for none.
+        val_split, test_split: shares of what they are held out of; 0 for none.
         cache_dir: where it is kept which files hold the same bytes (`duplicate_groups`).
 
     Raises:
@@ -69,7 +69,7 @@ def make_splits(
     wanted = {k: shares[k] for k in held_out if shares[k] > 0}
     if wanted and len(pool):
         units = _units(same_bytes[pool], None if index.groups is None else index.groups[pool])
-        split[pool] = _carve(strata.codes[pool], units, wanted, seed)
+        split[pool] = _hold_out(strata.codes[pool], units, wanted, seed)
     parts = [np.flatnonzero(split == k).astype(np.int64) for k in (TRAIN, VALIDATION, TEST)]
     if not len(parts[TRAIN]):
         raise DataError("the training set is empty; add images to train")
@@ -138,7 +138,7 @@ def allocate(sizes: np.ndarray, share: float, least: np.ndarray, ties: np.ndarra
     return counts
 
 
-def _carve(stratum: np.ndarray, units: np.ndarray, wanted: dict[int, float], seed: int) -> np.ndarray:
+def _hold_out(stratum: np.ndarray, units: np.ndarray, wanted: dict[int, float], seed: int) -> np.ndarray:
     """The split of each sample of the pool, int8 (N,). Large units first, single images then fill each stratum up."""
     stratum = np.unique(stratum, return_inverse=True)[1]
     sizes = np.bincount(stratum)

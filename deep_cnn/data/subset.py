@@ -57,7 +57,7 @@ def lab_subset(index: Index, pool: np.ndarray, subset: float | int | None) -> np
     by class and name, which is the index's own.
 
     Args:
-        pool: int64 (n,), the whole training set, before anything was carved out of it.
+        pool: int64 (n,), the whole training set, before anything was held out of it.
 
     Returns:
         int64 ascending positions in the index.

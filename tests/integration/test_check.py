@@ -84,10 +84,10 @@ def test_ten_planted_faults_are_found_by_name_and_nothing_else(clean):
 
     for number in (3, 7, 9):
         assert one("unreadable image", f"{number:03}.jpg") == "stop"
-    assert one("the same bytes, in one split", "012.jpg", "013.jpg") == "look"
-    assert one("the same bytes, in two splits", "017.jpg (test)", "018.jpg (train)") == "look"
-    assert one("nearly the same picture, in two splits", "022.jpg (validation)", "024.jpg (train)") == "look"
-    assert one("files and table", "no file", "images/lost.jpg") == "look"
+    assert one("identical files, in one split", "012.jpg", "013.jpg") == "look"
+    assert one("identical files, in two splits", "017.jpg (test)", "018.jpg (train)") == "look"
+    assert one("near duplicates, in two splits", "022.jpg (validation)", "024.jpg (train)") == "look"
+    assert one("files and table", "no image file", "images/lost.jpg") == "look"
     assert one("files and table", "no row", "030.jpg") == "look"
     assert one("outlying target", "036.jpg", "9999") == "look"
     assert one("tiny image", "042.jpg", "9 x 7") == "look"
