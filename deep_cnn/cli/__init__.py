@@ -1,8 +1,8 @@
 """The command line.
 
-command_table  The table of commands
+command_table  the table of commands
 commands/      One command a file: its flags (`Options`) and its `main`
-help           What -h and --help_all print
-main           The command line: commands, flags, help
-parser         From words of the command line, and from a YAML file, to typed flags
+help           what -h and --help_all print
+main           run one command; exit codes
+parser         words and YAML to typed flags
 """

@@ -1,11 +1,11 @@
 """What people look at: console, plots, report, comparisons, trackers.
 
-advice            What learning curves mean, in plain words and with the numbers that show it
+advice            what learning curves mean
 compare/          Finished runs side by side
-examples          Images with what the network says of them: for the trackers and the report
+examples          example images with predictions
 plots/            Figures
 report/           report.html
-result_text       A result in words: the console's lines of metrics with their intervals
+result_text       the console's table of a result
 trackers/         Where an epoch's numbers go beside metrics.csv
-tutorial_console  --console=tutorial: what PyTorch's tutorial "Training a classifier" prints, in its words
+tutorial_console  lines of PyTorch's classifier tutorial
 """
