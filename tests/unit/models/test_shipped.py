@@ -101,7 +101,7 @@ def test_prefetch_has_nothing_to_do_and_never_deletes_it(capsys, tmp_path, monke
     broken.write_bytes(shipped(NAME).read_bytes()[:1000])
     monkeypatch.setattr(build, "shipped", lambda name: broken)
     monkeypatch.setattr(build, "_locate", lambda name, source: broken)
-    with pytest.raises(CheckpointError, match=r"not a file of weights"):
+    with pytest.raises(CheckpointError, match=r"not a weights file"):
         prefetch(NAME)
     assert broken.exists()
 

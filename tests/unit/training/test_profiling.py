@@ -81,7 +81,7 @@ def spent(**seconds):
         ({"step": 10, "validation": 90}, [Epoch(9, 0, 10)], {}, "--val_split"),
         ({"step": 10, "saving": 90}, [Epoch(9, 0, 10)], {}, "--save_every"),
         ({"step": 10, "features": 90}, [Epoch(9, 0, 10)], {"features": True}, "--epochs"),
-        ({"step": 10, "start": 90}, [Epoch(9, 0, 10)], {}, "once"),
+        ({"step": 10, "start": 90}, [Epoch(9, 0, 10)], {}, "one-time work"),
     ],
 )
 def test_the_advice_names_the_flag_that_helps(seconds, epochs, facts, word):
