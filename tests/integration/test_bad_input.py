@@ -57,7 +57,7 @@ def test_one_class_only(fails, tmp_path):
 
 def test_a_missing_data_folder_says_where_it_was_looked_for_and_what_to_do(fails, tmp_path, monkeypatch):
     said = fails(data_dir=tmp_path / "photos")
-    assert f"looked for {tmp_path / 'photos'}: give the folder of your images" in said
+    assert f"looked for {tmp_path / 'photos'}); give the folder of your images" in said
     assert "data_download" not in said, "only who gave no folder is told of Places365"
     monkeypatch.chdir(tmp_path)
     with pytest.raises(DataError, match="or download Places365 with `sh data_download"):
@@ -70,11 +70,11 @@ def test_a_file_as_data_folder(fails):
 
 def test_tables(fails, scores):
     assert "Did you mean score" in fails(**scores(range(70)) | {"target": "scor"})
-    assert "has no column 'file'" in fails(**scores(range(70)) | {"image_column": "file"})
+    assert "has no such column" in fails(**scores(range(70)) | {"image_column": "file"})
     line = fails(**scores([*range(30), "high", *range(39)]), task="regression")
     assert "high" in line
     assert "inf" in fails(**scores([*range(30), "inf", *range(39)]), task="regression").lower()
-    assert "constant" in fails(**scores([5] * 70), task="regression") or "same" in fails(
+    assert "every value is" in fails(**scores([5] * 70), task="regression") or "same" in fails(
         **scores([5] * 70), task="regression"
     )
     assert fails(**scores(range(70)), where="score>1000")
@@ -98,7 +98,7 @@ def test_an_unknown_study(fails):
         ({"model": "resnet19"}, "Did you mean resnet18"),
         ({"pre": "resnt"}, "Did you mean resnet"),
         ({"augment": "basci"}, "Did you mean basic"),
-        ({"loss": "mse"}, "--loss=mse: does not fit"),
+        ({"loss": "mse"}, "--loss=mse: not available for"),
         ({"model": "vit_b_16", "image_size": 33}, "33"),
         ({"freeze": 99}, "--freeze=99"),
         ({"weights": "nowhere.pt"}, "no such file"),
@@ -135,7 +135,7 @@ def test_evaluating_on_other_classes(train, run_cli, tmp_path, capsys):
     for split in ("train", "val", "test"):
         os.rename(tmp_path / "other" / split / "beach", tmp_path / "other" / split / "coast")
     assert run_cli("evaluate", data_dir=tmp_path / "other")[0] == 2
-    assert "was trained for alley" in capsys.readouterr().err
+    assert "the network predicts alley" in capsys.readouterr().err
 
 
 def test_an_outputs_folder_that_cannot_be_written(fails, tmp_path):

@@ -127,7 +127,7 @@ def test_features_of_a_frozen_backbone_are_computed_together(server, tmp_path):
     flags = [*BATCHNORM[:-1], "--recipe=probe", "--precision=fp32", "--epochs=3"]
     one, said = several.finish(server, flags, tmp_path / "1", 1)
     two, _ = several.finish(server, flags, tmp_path / "2", 2)
-    assert "computed once" in said[0]
+    assert "The backbone is frozen; computing" in said[0]
     assert several.apart(several.last(one)["weights"], several.last(two)["weights"]) < 1e-5
     kept = [sorted((tmp_path / n / "outputs" / "cache").glob("*.features"))[0].read_bytes() for n in "12"]
     assert kept[0] == kept[1]  # the first process alone writes them, all of them

@@ -187,7 +187,7 @@ def test_a_run_without_validation_or_test_says_so(train, tmp_path, capsys):
         shutil.copytree(PLACES / split, tmp_path / "only" / split)
     code, files = train(data_dir=tmp_path / "only", val_split=0, test_split=0)
     out = capsys.readouterr().out
-    assert code == 0 and "no validation set: the last weights are kept" in out
+    assert code == 0 and "no validation set (the last weights are kept)" in out
     assert not (files.results / "test.json").exists() and files.best.exists()
     assert train(data_dir=tmp_path / "only", val_split=0, test_split=0)[0] == 0  # finished: nothing is trained again
     assert "This run is finished" in capsys.readouterr().out
@@ -236,4 +236,4 @@ def test_small_epochs_are_refused_where_they_make_no_sense(train, capsys):
         said = capsys.readouterr().err
         assert f"--small_epochs=1: {model} does not support images of {side} pixels" in said and said.count("\n") == 1
     assert train(small_epochs=1)[0] == 0
-    assert "no epoch of 1 is left for images of 32 pixels" in capsys.readouterr().err
+    assert "none of the 1 epochs uses the test size of 32 pixels" in capsys.readouterr().err

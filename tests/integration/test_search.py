@@ -48,10 +48,10 @@ def test_space_has_the_flags_own_types():
         ("lr=0..1:log", "above 0"),
         ("lr=1e-1..1e-5", "below the upper"),
         ("lr=1..2:lin", "expected nothing or log"),
-        ("dropout=0.5,1.5", "out of the range"),
-        ("optimizer=adamw,adan", "out of the range"),
-        ("batch_size=x", "no value of --batch_size"),
-        ("seed=1,2", "no flag"),
+        ("dropout=0.5,1.5", "outside the range"),
+        ("optimizer=adamw,adan", "outside the range"),
+        ("batch_size=x", "not a value of --batch_size"),
+        ("seed=1,2", "cannot be searched"),
     ],
 )
 def test_mistakes_in_the_space_are_named(word, said):
