@@ -562,7 +562,7 @@ def write_records(trainer: Trainer) -> None:
 def show_again(run: Run, dataset: Dataset, saved: SavedRun, hooks: Hooks) -> Result | None:
     """The result of a run that is finished."""
     assert saved.state is not None
-    log.info("This run is already finished; its result (use --resume=never to train again):")
+    log.info("This run is finished; its result (use --resume=never to train again):")
     run.status.note_progress(saved.state["progress"], saved.state["progress"]["global_step"])
     result = read_json(run.files.results / "test.json")
     if result is not None:
