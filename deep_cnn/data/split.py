@@ -242,7 +242,6 @@ def load_splits(path: Path, index: Index, target_rows: TargetRows) -> Splits:
         DataError: no such file or not one of ours; images or targets that are no longer what they were.
     """
     position = {name: i for i, name in enumerate(index.paths)}
-    targets = target_rows(index.targets)
     parts: dict[str, list[int]] = {name: [] for name in SPLITS}
     gone, changed = [], []
     try:
@@ -251,6 +250,7 @@ def load_splits(path: Path, index: Index, target_rows: TargetRows) -> Splits:
             raise DataError(
                 f"{path}: these splits do not belong to this data; expected columns file, {', '.join(index.target_names)}, split"
             )
+        targets = target_rows(index.targets)
         for name, *cells, split in rows:
             i = position.pop(name, -1)
             if i < 0:
