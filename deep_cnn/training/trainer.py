@@ -157,7 +157,7 @@ class Trainer:
         self.checkpoints: Checkpointer
         self.log: EpochLog
 
-    # ---- the story ------------------------------------------------------------------------------------------------
+    # ---- the run --------------------------------------------------------------------------------------------------
 
     def fit(self) -> None:
         """Train to the last epoch, from the epoch and step at which the state is."""

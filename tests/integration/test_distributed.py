@@ -147,9 +147,9 @@ def test_the_parts_are_the_batch():
         parts = [ShardSpec(number, count).of(samples, 0) for number in range(count)]
         assert np.array_equal(np.concatenate([part.images for part in parts]), samples)
         assert {len(part.images) for part in parts} <= {23 // count, 23 // count + 1}
-        assert all(np.array_equal(part.rows[part.cut.mine], part.images) for part in parts)
+        assert all(np.array_equal(part.rows[part.shard.local_rows], part.images) for part in parts)
     small = [ShardSpec(number, 12).of(samples, 0) for number in range(12)]  # fewer than two for each
-    assert all(np.array_equal(part.images, samples) and part.cut == BatchShard(copies=12) for part in small)
+    assert all(np.array_equal(part.images, samples) and part.shard == BatchShard(copies=12) for part in small)
 
 
 def test_partners_are_those_of_the_whole_batch():
