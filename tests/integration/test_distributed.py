@@ -308,4 +308,4 @@ def test_places(monkeypatch):
         monkeypatch.setenv(name, value)
     assert this_rank() == Rank()  # another launcher's variables: MPI sets some of these
     monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")
-    assert this_rank() == Rank(5, 8, 3, 4, 1) and not this_rank().first
+    assert this_rank() == Rank(5, 8, 3, 4, 1) and not this_rank().is_main
