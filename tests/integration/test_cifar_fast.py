@@ -149,7 +149,10 @@ def test_the_recipe_trains_and_is_tested_with_and_without_views(train, run_cli, 
     assert train(**FAST, epochs=5, seed=1, tta="flip", run_name="second")[0] == 0
     capsys.readouterr()
     assert main(["compare", f"--root_dir={root}", "--metric=tta/top1"]) == 0
-    assert "Not all runs were tested with the same views of each image (--tta=flip, --tta=shift)" in capsys.readouterr().out
+    assert (
+        "Not all runs were tested with the same views of each image (--tta=flip, --tta=shift)"
+        in capsys.readouterr().out
+    )
 
 
 @pytest.mark.parametrize(

@@ -61,9 +61,7 @@ def search(options: Any) -> None:
     study = Study(
         options.run_name,
         folder,
-        open_study(
-            options.run_name, folder, options.storage, about, pruner=options.pruner, metric=metric, epochs=epochs
-        ),
+        open_study(options.run_name, folder, options.storage, about, epochs=epochs),
         space,
         options.sampler,
         options.seed,

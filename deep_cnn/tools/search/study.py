@@ -129,14 +129,13 @@ class Study:
             self.study.sampler = PointSampler(self.space, functools.partial(point, self.space, self.seed))
 
 
-def open_study(
-    name: str, folder: Path, storage: str | None, about: dict[str, Any], *, pruner: str, metric: str, epochs: int
-) -> optuna.Study:
+def open_study(name: str, folder: Path, storage: str | None, about: dict[str, Any], *, epochs: int) -> optuna.Study:
     """Make the study, or join it.
 
     Args:
         storage: None: a journal in the folder; or any URL that Optuna knows.
-        about: what the study is; one of this name that is about something else is not joined.
+        about: what the study is, with its "metric" and "pruner"; one of this name that is about something else is not joined.
+        epochs: of the longest trial, for the pruner.
 
     Raises:
         ConfigError: there is such another study, or the storage cannot be opened.
@@ -151,8 +150,8 @@ def open_study(
         study_name=name,
         storage=opened,
         load_if_exists=True,
-        direction="maximize" if metric_row(metric).higher_is_better else "minimize",
-        pruner=make_pruner(pruner, epochs),
+        direction="maximize" if metric_row(about["metric"]).higher_is_better else "minimize",
+        pruner=make_pruner(about["pruner"], epochs),
     )
     known = study.user_attrs.get("about")
     if known is None:
