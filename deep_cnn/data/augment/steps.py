@@ -6,6 +6,7 @@ An augmentation is a chain of steps. Each step turns a sample's own uniform draw
 No generator is drawn from, so the result depends neither on a sample's neighbours nor on the thread that makes it.
 """
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -47,23 +48,23 @@ def _boxes(u: np.ndarray, side: int, area: tuple[float, float], ratio: tuple[flo
     return np.concatenate([corner, size], 1).astype(np.int64)
 
 
-class Step:
+class Step(ABC):
     """One random change. draws: uniform numbers that a sample needs; crops: whether the side becomes the crop size."""
 
     draws: ClassVar[int]
     crops: ClassVar[bool]
 
+    @abstractmethod
     def parameters(self, u: np.ndarray, side: int, crop: int) -> np.ndarray:
         """The parameters (B, k) of a batch, from its draws (B, draws), for images of a side R and a crop size S in pixels."""
-        raise NotImplementedError
 
+    @abstractmethod
     def one(self, image: torch.Tensor, row: list[Any], crop: int, interpolation: str) -> torch.Tensor:
         """Change an image, uint8 (3, R, R) -> (3, R, R) or (3, S, S); row: its parameters."""
-        raise NotImplementedError
 
+    @abstractmethod
     def batch(self, images: torch.Tensor, rows: np.ndarray, crop: int, interpolation: str) -> torch.Tensor:
         """Change a batch on its own device, uint8 (B, 3, R, R) -> (B, 3, R, R) or (B, 3, S, S); rows: the parameters."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True)
