@@ -9,6 +9,7 @@ decode           file to canonical image
 duplicates       files with the same bytes
 feed             batches of a split, in order
 files            image files below a folder
+folders          classes and splits that folders name
 index            samples: class folders, or files and a table
 near_duplicates  images that look the same
 normalise        uint8 pixels to normalised floats

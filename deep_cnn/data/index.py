@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -10,8 +9,18 @@ import numpy as np
 
 from deep_cnn.data import place_pulse
 from deep_cnn.data.files import Files, Paths, scan
+from deep_cnn.data.folders import (
+    ALIASES,
+    FREE,
+    SPLITS,
+    TEST,
+    TRAIN,
+    VALIDATION,
+    read_class_folders,
+    split_of_folders,
+    tables_beside,
+)
 from deep_cnn.data.table import (
-    TABLE_ENDINGS,
     Matcher,
     Table,
     find_table,
@@ -21,22 +30,9 @@ from deep_cnn.data.table import (
     where_mask,
 )
 from deep_cnn.data.targets import candidates, choose
-from deep_cnn.runtime.errors import ConfigError, DataError, nearest
+from deep_cnn.runtime.errors import ConfigError, DataError
 
 __all__ = ["FREE", "SPLITS", "TEST", "TRAIN", "VALIDATION", "Index", "Paths", "build_index"]
-
-FREE, TRAIN, VALIDATION, TEST = -1, 0, 1, 2
-SPLITS = ("train", "validation", "test")
-ALIASES = {
-    "train": TRAIN,
-    "training": TRAIN,
-    "val": VALIDATION,
-    "valid": VALIDATION,
-    "validation": VALIDATION,
-    "dev": VALIDATION,
-    "test": TEST,
-    "testing": TEST,
-}
 
 
 @dataclass(frozen=True)
@@ -106,18 +102,17 @@ def build_index(data_dir: Path, options: IndexOptions = IndexOptions(), cache_di
     Raises:
         DataError: nothing to train on as asked; ConfigError: flags that contradict each other. One line each.
     """
-    task, target, where = options.task, options.target, options.where
-    val_folder, test_folder = options.val_folder, options.test_folder
-    if val_folder == test_folder:
+    target, where = options.target, options.where
+    if options.val_folder == options.test_folder:
         raise ConfigError(
-            f"--val_folder={val_folder}: the same folder as --test_folder; use separate images for validation and test"
+            f"--val_folder={options.val_folder}: the same folder as --test_folder; use separate images for validation and test"
         )
     files = scan(Path(data_dir), cache_dir)
     if not len(files.paths):
         found = files.notes() or ["The folder is empty"]
         raise DataError(f"--data_dir={data_dir}: no images found (.jpg .png .webp .bmp .gif). {found[0]}")
     if options.metadata is None:
-        return _from_folders(files, task, _table_flags(options), val_folder, test_folder)
+        return _from_folders(files, options)
     table = read_table(Path(options.metadata))
     selection = {
         "target": target,
@@ -189,86 +184,12 @@ def _where(table: Table, conditions: tuple[str, ...]) -> tuple[Table, np.ndarray
 # --- class folders ---------------------------------------------------------------------------------------------------
 
 
-def _roles(tops: dict[str, int], deeper: dict[str, int], val_folder: str, test_folder: str) -> dict[str, int]:
-    """Which top folders are train, validation and test: {"train": TRAIN, ...}; {} when they are classes.
-
-    Args:
-        tops: images below each top folder; deeper: those of them in a subfolder of it.
-    """
-    roles = {}
-    has_train = any(ALIASES.get(name.lower()) == TRAIN for name in tops)
-    for split, asked in ((TRAIN, "train"), (VALIDATION, val_folder), (TEST, test_folder)):
-        if asked in tops:
-            roles[asked] = split
-        elif asked in ("train", "val", "test"):  # the usual names: any of their other spellings will do
-            others = [name for name in sorted(tops) if ALIASES.get(name.lower()) == split]
-            roles.update({name: split for name in others[:1] if name not in (val_folder, test_folder)})
-        elif has_train:
-            flag = "--val_folder" if split == VALIDATION else "--test_folder"
-            raise DataError(f"{flag}={asked}: --data_dir has no such folder with images.{nearest(asked, tops)}")
-    if TRAIN not in roles.values():
-        return {}
-    train = next(name for name, split in roles.items() if split == TRAIN)
-    # a class may be called "train" (COCO has it): then it holds its images itself and has other classes beside it
-    return roles if deeper.get(train) or set(tops) <= set(roles) else {}
-
-
-def _from_folders(files: Files, task: str, table_flags: list[str], val_folder: str, test_folder: str) -> Index:
-    if task == "regression" or table_flags:
-        wish = "--task=regression" if task == "regression" else table_flags[0]
-        raise ConfigError(
-            f"{wish}: needs a table with the images; add --metadata=FILE.csv.{_tables_beside(files.root)}"
-        )
-    counts = np.bincount(files.folder_of, minlength=len(files.folders))
-    tops: dict[str, int] = {}
-    deeper: dict[str, int] = {}
-    for folder, count in zip(files.folders, counts.tolist(), strict=True):
-        if folder and count:
-            top, _, rest = folder.partition("/")
-            tops[top] = tops.get(top, 0) + count
-            deeper[top] = deeper.get(top, 0) + (count if rest else 0)
-    roles = _roles(tops, deeper, val_folder, test_folder)
-    notes, level = files.notes(), 1 if roles else 0
-    classes_in: dict[int, dict[str, int]] = {split: {} for split in (FREE, TRAIN, VALIDATION, TEST)}
-    place: list[tuple[int, str] | None] = []  # (split, class) of each folder, or None: its images belong to no class
-    stray: dict[str, int] = {}
-    for folder, count in zip(files.folders, counts.tolist(), strict=True):
-        parts = folder.split("/") if folder else []
-        split = roles.get(parts[0]) if roles and parts else FREE
-        if split is None or len(parts) <= level or (roles and not parts):
-            place.append(None)
-            if count:
-                where = parts[0] if parts else "the top folder"
-                stray[where] = stray.get(where, 0) + count
-            continue
-        place.append((split, parts[level]))
-        classes_in[split][parts[level]] = classes_in[split].get(parts[level], 0) + count
-    source = classes_in[TRAIN if roles else FREE]
-    classes = tuple(sorted(name for name, count in source.items() if count))
-    _check_classes(files, classes, classes_in, stray, roles)
-    notes += [
-        f"{count:,} images in {where} are not in a class folder; they are not used" for where, count in stray.items()
-    ]
-    if not roles:
-        notes += [
-            f"{folder.partition('/')[0]}/ is treated as a class, but contains a {folder.rpartition('/')[2]} folder; did you mean "
-            f"--data_dir={files.root / folder.partition('/')[0]}?"
-            for folder in files.folders
-            if folder.count("/") == 1 and ALIASES.get(folder.rpartition("/")[2].lower()) == TRAIN
-        ][:3]
-    empty = sorted({name for known in classes_in.values() for name, count in known.items() if not count})
-    if empty:
-        notes.append(f"{len(empty)} class folders have no images: {', '.join(empty[:5])}")
-    notes += [
-        f"{name}/ is used as the {SPLITS[split]} set"
-        for name, split in roles.items()
-        if name != ("train", "val", "test")[split]
-    ]
-
-    code = {name: k for k, name in enumerate(classes)}
-    class_of = np.array([-1 if at is None else code.get(at[1], -1) for at in place], dtype=np.int64)
-    split_of = np.array([FREE if at is None else at[0] for at in place], dtype=np.int8)
-    keep = np.flatnonzero(class_of[files.folder_of] >= 0)
+def _from_folders(files: Files, options: IndexOptions) -> Index:
+    if options.task == "regression" or (table_flags := _table_flags(options)):
+        wish = "--task=regression" if options.task == "regression" else table_flags[0]
+        raise ConfigError(f"{wish}: needs a table with the images; add --metadata=FILE.csv.{tables_beside(files.root)}")
+    found = read_class_folders(files, options.val_folder, options.test_folder)
+    keep = np.flatnonzero(found.class_of[files.folder_of] >= 0)
     everything = len(keep) == len(files.paths)
     return Index(
         root=files.root,
@@ -276,45 +197,16 @@ def _from_folders(files: Files, task: str, table_flags: list[str], val_folder: s
         sizes=files.sizes[keep],
         mtimes=files.mtimes[keep],
         task="classification",
-        classes=classes,
+        classes=found.classes,
         target_names=("class",),
-        targets=class_of[files.folder_of[keep]],
-        given_split=split_of[files.folder_of[keep]],
+        targets=found.class_of[files.folder_of[keep]],
+        given_split=found.split_of[files.folder_of[keep]],
         groups=None,
         group_names=(),
         table_digest="",
-        notes=tuple(notes),
-        reason=f"{len(classes)} class folders -> classification",
+        notes=(*files.notes(), *found.notes),
+        reason=f"{len(found.classes)} class folders -> classification",
     )
-
-
-def _tables_beside(root: Path) -> str:
-    tables = sorted(p.name for p in root.iterdir() if p.suffix.lower() in TABLE_ENDINGS[:2])
-    return f" The folder contains {tables[0]}; did you mean --metadata={tables[0]}?" if tables else ""
-
-
-def _check_classes(files: Files, classes: tuple[str, ...], classes_in: dict, stray: dict, roles: dict) -> None:
-    """Refuse fewer than two classes, and classes that only validation or test folders have."""
-    if len(classes) < 2:
-        below = [f for f in files.folders if f.count("/") == 1 and ALIASES.get(f.rpartition("/")[2].lower()) == TRAIN]
-        hint = (
-            f" Did you mean --data_dir={files.root / below[0].partition('/')[0]}?"
-            if below
-            else _tables_beside(files.root)
-        )
-        found = f"only one class ({classes[0]})" if classes else f"{sum(stray.values()):,} images but no class folders"
-        raise DataError(
-            f"--data_dir={files.root}: {found}; expected one folder of images per class, or --metadata.{hint}"
-        )
-    if not roles and {ALIASES.get(name.lower()) for name in classes} <= {VALIDATION, TEST}:
-        raise DataError(f"--data_dir={files.root}: has {' and '.join(classes)}, but no train folder; add one")
-    for split in (VALIDATION, TEST):
-        for name, count in classes_in[split].items():
-            if count and name not in classes:
-                raise DataError(
-                    f"class {name!r} has {count:,} images in the {SPLITS[split]} folder and none in train/, so the "
-                    f"network cannot learn it.{nearest(name, classes)} Add images to train/{name}/, or remove the class"
-                )
 
 
 # --- tables ----------------------------------------------------------------------------------------------------------
@@ -372,7 +264,7 @@ def _join(
     if options.split_column:
         given = _given_split(table, options.split_column)
     else:
-        given = _split_of_folders(paths, options.val_folder, options.test_folder)
+        given = split_of_folders(paths, options.val_folder, options.test_folder)
     return Index(
         root=files.root,
         paths=paths,
@@ -439,10 +331,3 @@ def _given_split(table: Table, column: str) -> np.ndarray:
     if not np.isin(given, (FREE, TRAIN)).any():
         raise DataError(f"--split_column={column}: no image is in train; mark some rows as train")
     return given
-
-
-def _split_of_folders(paths: Paths, val_folder: str, test_folder: str) -> np.ndarray:
-    """train/, val/ and test/ mean what they say for a table's images too, when all of them lie in these folders."""
-    tops_of = [path.partition("/")[0] if "/" in path else "" for path in paths]
-    roles = _roles(Counter(tops_of), {}, val_folder, test_folder)
-    return np.array([roles.get(top, FREE) for top in tops_of], dtype=np.int8)
