@@ -106,8 +106,12 @@ class Config:
         below=1.0,
         usual=True,
     )
-    val_folder: str = flag("val", "name of the folder of validation images, inside --data_dir", group="data")
-    test_folder: str = flag("test", "name of the folder of test images, inside --data_dir", group="data")
+    val_folder: str = flag(
+        "val", "name of the folder of validation images, inside --data_dir; none: hold them out of train", group="data"
+    )
+    test_folder: str = flag(
+        "test", "name of the folder of test images, inside --data_dir; none: hold them out of train", group="data"
+    )
     subset: str | None = flag(
         None,
         "train on a number (5000) or a share (0.1) of the training images, stratified",

@@ -19,8 +19,24 @@ from deep_cnn.config.registries import IMAGE_ENDINGS
 from deep_cnn.runtime.atomic import atomic_path
 from deep_cnn.runtime.errors import DataError
 
-SYSTEM_FOLDERS = frozenset(("__MACOSX", "@eaDir", "$RECYCLE.BIN", "lost+found"))  # left by archives, servers and disks
-KEPT_FORMAT = 2  # of the kept index; another number is scanned again. 2: .tif and .tiff are images
+# what archives, servers, disks and programs leave behind, in lower case
+SYSTEM_FOLDERS = frozenset(
+    [
+        "__macosx",
+        "__pycache__",
+        "_cache",
+        "lost+found",
+        "system volume information",
+        "$recycle.bin",
+        "recycler",
+        "#recycle",
+        "@recycle",
+        "#snapshot",
+        "@eadir",
+        "@tmp",
+    ]
+)
+KEPT_FORMAT = 3  # of the kept index; another number is scanned again. 3: more folders are passed over, .jfif is read
 ROWS_AT_ONCE = 1 << 16  # bounds the temporaries of Paths.take and of a scan to a few MB
 
 
@@ -146,7 +162,7 @@ def _read_folder(path: str) -> _Folder:
     ignored: Counter[str] = Counter()
     for i, name in enumerate(everything):
         is_folder = stat.S_ISDIR(modes[i])
-        if name.startswith(".") or name in SYSTEM_FOLDERS:
+        if name.startswith(".") or name.lower() in SYSTEM_FOLDERS:
             ignored["hidden"] += 1
         elif is_folder:
             subfolders.append(name)

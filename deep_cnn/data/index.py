@@ -12,10 +12,12 @@ from deep_cnn.data.files import Files, Paths, scan
 from deep_cnn.data.folders import (
     ALIASES,
     FREE,
+    NO_FOLDER,
     SPLITS,
     TEST,
     TRAIN,
     VALIDATION,
+    Asked,
     read_class_folders,
     split_of_folders,
     tables_beside,
@@ -103,9 +105,10 @@ def build_index(data_dir: Path, options: IndexOptions = IndexOptions(), cache_di
         DataError: nothing to train on as asked; ConfigError: flags that contradict each other. One line each.
     """
     target, where = options.target, options.where
-    if options.val_folder == options.test_folder:
+    if options.val_folder == options.test_folder != NO_FOLDER:
         raise ConfigError(
-            f"--val_folder={options.val_folder}: the same folder as --test_folder; use separate images for validation and test"
+            f"--val_folder={options.val_folder}: the same folder as --test_folder; to use it for the test and hold "
+            f"validation images out of train, give --val_folder={NO_FOLDER}"
         )
     files = scan(Path(data_dir), cache_dir)
     if not len(files.paths):
@@ -188,7 +191,7 @@ def _from_folders(files: Files, options: IndexOptions) -> Index:
     if options.task == "regression" or (table_flags := _table_flags(options)):
         wish = "--task=regression" if options.task == "regression" else table_flags[0]
         raise ConfigError(f"{wish}: needs a table with the images; add --metadata=FILE.csv.{tables_beside(files.root)}")
-    found = read_class_folders(files, options.val_folder, options.test_folder)
+    found = read_class_folders(files, Asked(options.val_folder, options.test_folder))
     keep = np.flatnonzero(found.class_of[files.folder_of] >= 0)
     everything = len(keep) == len(files.paths)
     return Index(
@@ -245,7 +248,7 @@ def _join(
             f"{missing:,} rows of {table.name} have no image file: {'; '.join(names)}{'; ...' if missing > 3 else ''}"
         )
     table, positions = table.take(found), positions[found]
-    table, positions = _one_row_per_file(table, positions, target, files, notes)
+    table, positions = _one_row_per_file(table, positions, options, files, notes)
     order = np.argsort(positions, kind="stable")
     table, positions = table.take(order), positions[order]
     rowless = np.setdiff1d(np.arange(len(files.paths)), positions, assume_unique=True)
@@ -261,11 +264,14 @@ def _join(
     table, positions = table.take(targets.rows), positions[targets.rows]
     groups, group_names = _groups(table, options.group)
     paths = files.paths.take(positions)
+    used = None
     if options.split_column:
         given = _given_split(table, options.split_column)
     else:
-        given = split_of_folders(paths, options.val_folder, options.test_folder)
-    return Index(
+        folders = split_of_folders(paths, Asked(options.val_folder, options.test_folder))
+        given, used = folders.split, folders.used
+        notes += folders.notes
+    index = Index(
         root=files.root,
         paths=paths,
         sizes=files.sizes[positions],
@@ -281,16 +287,24 @@ def _join(
         notes=tuple(notes),
         reason=chosen.reason,
     )
+    return index if used is None or used.all() else index.take(np.flatnonzero(used))
 
 
-def _one_row_per_file(table: Table, positions: np.ndarray, target: tuple[str, ...], files: Files, notes: list[str]):
+def _one_row_per_file(table: Table, positions: np.ndarray, options: IndexOptions, files: Files, notes: list[str]):
     """Rows that repeat an image: equal ones count once, contradicting ones are an error."""
     _, first, inverse = np.unique(positions, return_index=True, return_inverse=True)
     again = np.flatnonzero(first[inverse] != np.arange(len(positions)))
     if not len(again):
         return table, positions
-    for name in target:
-        cells = table.column(name, "--target")
+    asked = [
+        *((name, "--target") for name in options.target),
+        (options.split_column, "--split_column"),
+        (options.group, "--group"),
+    ]
+    for name, flag in asked:
+        if not name:
+            continue
+        cells = table.column(name, flag)
         differing = again[cells[again] != cells[first[inverse[again]]]]
         if len(differing):
             row, lines = differing[0], table.frame.index
@@ -298,7 +312,7 @@ def _one_row_per_file(table: Table, positions: np.ndarray, target: tuple[str, ..
                 f"{table.name}: {files.paths[int(positions[row])]} has two rows with different values of {name} "
                 f"(lines {lines[first[inverse[row]]]} and {lines[row]}); keep one of them, e.g. with --where"
             )
-    notes.append(f"{len(again):,} rows of {table.name} repeat an image with the same target; each image is used once")
+    notes.append(f"{len(again):,} rows of {table.name} repeat an image with the same values; each image is used once")
     keep = np.sort(first)
     return table.take(keep), positions[keep]
 

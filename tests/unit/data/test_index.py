@@ -105,7 +105,10 @@ def test_the_named_folder_wins_over_the_usual_one(tmp_path):
     index = build_index(tmp_path, IndexOptions(val_folder="held_out"))
     assert sorted(set(index.given_split.tolist())) == [TRAIN, VALIDATION]
     assert {p.split("/")[0] for p in index.paths} == {"train", "held_out"}
-    assert "2 images in val are not in a class folder; they are not used" in notes_of(index)
+    assert (
+        "2 images in val/ are not used: the data set is held_out/ and train/. To use them as the test set, give --test_folder=val"
+        in notes_of(index)
+    )
     with pytest.raises(DataError, match=r"--val_folder=held_uot: .*Did you mean held_out\?"):
         build_index(tmp_path, IndexOptions(val_folder="held_uot"))
     with pytest.raises(ConfigError, match="same folder"):
@@ -155,7 +158,8 @@ def test_what_is_refused_in_one_line(tmp_path):
 
 def test_a_folder_too_high_is_told(tmp_path):
     touch(tmp_path, "set1/train/a/1.jpg", "set1/train/b/1.jpg", "set2/train/a/1.jpg")
-    assert "set1/ is treated as a class, but contains a train folder; did you mean" in notes_of(build_index(tmp_path))
+    with pytest.raises(DataError, match=r"set1/ is a data set .* not a class. Did you mean --data_dir=.*set1\?"):
+        build_index(tmp_path)
 
 
 def test_the_order_on_disk_and_the_absolute_path_change_nothing(tmp_path):

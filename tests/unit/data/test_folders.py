@@ -1,0 +1,416 @@
+"""Layouts of folders as data sets are published and as people make them: honoured, or refused with what to give."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from deep_cnn.data.folders import TEST, TRAIN, VALIDATION, Asked, roles_of, split_word
+from deep_cnn.data.index import FREE, Index, IndexOptions, build_index
+from deep_cnn.runtime.errors import ConfigError, DataError
+
+
+def touch(root: Path, *names: str) -> Path:
+    """Files with distinct bytes; their content is not looked at here. "a/{x,y}/1.jpg" stands for a/x/1.jpg and a/y/1.jpg."""
+    for name in names:
+        head, brace, tail = name.partition("{")
+        if brace:
+            inner, _, rest = tail.partition("}")
+            touch(root, *(head + part + rest for part in inner.split(",")))
+            continue
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(name.encode())
+    return root
+
+
+def splits(index: Index) -> dict[str, set[str]]:
+    """{split: the tops of its images' paths}, of the folder below which they differ."""
+    names = {FREE: "free", TRAIN: "train", VALIDATION: "val", TEST: "test"}
+    found: dict[str, set[str]] = {}
+    for path, split in zip(index.paths, index.given_split.tolist(), strict=True):
+        found.setdefault(names[split], set()).add(path.rpartition("/")[0])
+    return found
+
+
+def notes_of(index) -> str:
+    return "\n".join(index.notes)
+
+
+# --- names -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "name, split, rest",
+    [
+        ("train", TRAIN, ""),
+        ("Testing", TEST, ""),
+        ("seg_train", TRAIN, "seg_"),
+        ("TestSet", TEST, "_set"),
+        ("training_set", TRAIN, "_set"),
+        ("val2017", VALIDATION, "2017"),
+        ("asl-alphabet-test", TEST, "asl-alphabet-"),
+        ("trainers", None, "trainers"),
+        ("latest", None, "latest"),
+        ("constraint", None, "constraint"),
+        ("device", None, "device"),
+        ("contest", None, "contest"),
+    ],
+)
+def test_a_split_is_a_word_of_the_name(name, split, rest):
+    assert split_word(name) == (split, rest)
+
+
+def test_which_folders_are_splits():
+    def roles(names, *asked):
+        return {split: name for name, split in roles_of(names.split(), Asked(*asked)).items()}
+
+    assert roles("train val test") == {TRAIN: "train", VALIDATION: "val", TEST: "test"}
+    assert roles("seg_train seg_test seg_pred") == {TRAIN: "seg_train", TEST: "seg_test"}
+    assert roles("TRAIN TEST TEST_SIMPLE") == {TRAIN: "TRAIN", TEST: "TEST"}
+    assert roles("Train train Test") == {TRAIN: "train", TEST: "Test"}
+    assert roles("trainA trainB testA testB") == {}  # which is which is not for us to say
+    assert roles("bullet_train test_tube") == {} and roles("train_station bakery") == {}
+    assert roles("train val", "none", "val") == {TRAIN: "train", TEST: "val"}
+    assert roles("train val test", "none", "none") == {TRAIN: "train"}
+    assert roles("seg_train seg_test", "seg_test", "none") == {TRAIN: "seg_train", VALIDATION: "seg_test"}
+
+
+# --- class folders ---------------------------------------------------------------------------------------------------
+
+HONOURED = {
+    "Kaggle's folder within a folder of the same name": (
+        ["seg_train/seg_train/{a,b}/1.jpg", "seg_test/seg_test/{a,b}/2.jpg", "seg_pred/seg_pred/3.jpg"],
+        {},
+        {"train": "seg_train/seg_train/{a,b}", "test": "seg_test/seg_test/{a,b}"},
+        "1 images in seg_pred/ are not used",
+    ),
+    "training_set and test_set": (
+        ["training_set/training_set/{cats,dogs}/1.jpg", "test_set/test_set/{cats,dogs}/2.jpg"],
+        {},
+        {"train": "training_set/training_set/{cats,dogs}", "test": "test_set/test_set/{cats,dogs}"},
+        "test_set/ is used as the test set",
+    ),
+    "a wrapper in each split": (
+        ["train/images/{a,b}/1.jpg", "val/images/{a,b}/2.jpg"],
+        {},
+        {"train": "train/images/{a,b}", "val": "val/images/{a,b}"},
+        "",
+    ),
+    "a validation folder that lacks a class": (
+        ["train/{a,b}/1.jpg", "val/val/a/2.jpg"],
+        {},
+        {"train": "train/{a,b}", "val": "val/val/a"},
+        "",
+    ),
+    "Training and Testing": (
+        ["Training/{glioma,none}/1.jpg", "Testing/{glioma,none}/2.jpg"],
+        {},
+        {"train": "Training/{glioma,none}", "test": "Testing/{glioma,none}"},
+        "Testing/ is used as the test set",
+    ),
+    "upper case, and a second test folder": (
+        ["TRAIN/{a,b}/1.jpg", "TEST/{a,b}/2.jpg", "TEST_SIMPLE/{a,b}/3.jpg"],
+        {},
+        {"train": "TRAIN/{a,b}", "test": "TEST/{a,b}"},
+        "2 images in TEST_SIMPLE/ are not used",
+    ),
+    "the whole once more inside": (
+        ["{train,test}/{a,b}/1.jpg", "chest/{train,test}/{a,b}/1.jpg"],
+        {},
+        {"train": "train/{a,b}", "test": "test/{a,b}"},
+        "4 images in chest/ are not used",
+    ),
+    "a test folder of unlabelled images": (
+        ["abc_train/abc_train/{A,B}/1.jpg", "abc_test/abc_test/A_test.jpg"],
+        {},
+        {"train": "abc_train/abc_train/{A,B}"},
+        "1 images in abc_test are not in a class folder",
+    ),
+    "test1": (
+        ["train/{a,b}/1.jpg", "test1/{a,b}/2.jpg"],
+        {},
+        {"train": "train/{a,b}"},
+        "To use them as the test set, give --test_folder=test1",
+    ),
+    "val is the test set": (
+        ["{train,val}/{a,b}/1.jpg"],
+        {"test_folder": "val", "val_folder": "none"},
+        {"train": "train/{a,b}", "test": "val/{a,b}"},
+        "val/ is used as the test set",
+    ),
+    "no folder is the test set": (
+        ["{train,val,test}/{a,b}/1.jpg"],
+        {"test_folder": "none"},
+        {"train": "train/{a,b}", "val": "val/{a,b}"},
+        "2 images in test/ are not used",
+    ),
+    "classes beside a test folder": (
+        ["{cats,dogs}/1.jpg", "test/{cats,dogs}/2.jpg"],
+        {},
+        {"free": "{cats,dogs}", "test": "test/{cats,dogs}"},
+        "",
+    ),
+    "classes beside a folder of any name": (
+        ["{cats,dogs}/1.jpg", "later/{cats,dogs}/2.jpg"],
+        {"test_folder": "later"},
+        {"free": "{cats,dogs}", "test": "later/{cats,dogs}"},
+        "later/ is used as the test set",
+    ),
+    "splits inside of classes": (
+        ["{cats,dogs}/{train,test}/1.jpg"],
+        {},
+        {"train": "{cats,dogs}/train", "test": "{cats,dogs}/test"},
+        "CLASS/test/ is used as the test set",
+    ),
+    "splits inside of classes, with a name of one's own": (
+        ["{cats,dogs}/{train,held_out}/1.jpg"],
+        {"test_folder": "held_out"},
+        {"train": "{cats,dogs}/train", "test": "{cats,dogs}/held_out"},
+        "CLASS/held_out/ is used as the test set",
+    ),
+    "a class called train, one called test": (
+        ["{car,bus,train,test}/1.jpg"],
+        {},
+        {"free": "{car,bus,train,test}"},
+        "test/ is used as a class, not as the test set",
+    ),
+    "classes with these words": (
+        ["{bullet_train,test_tube,station}/1.jpg"],
+        {},
+        {"free": "{bullet_train,test_tube,station}"},
+        "",
+    ),
+    "all classes contain the same folders": (
+        ["{color,grayscale,segmented}/{apple,grape,tomato}/1.jpg"],
+        {},
+        {"free": "{color,grayscale,segmented}/{apple,grape,tomato}"},
+        "contain the same 3 folders (apple, grape and tomato). If these are the classes, give e.g. --data_dir=",
+    ),
+    "the same, inside of train": (
+        ["train/{color,grey}/{apple,grape}/1.jpg", "val/{color,grey}/{apple,grape}/1.jpg"],
+        {},
+        {"train": "train/{color,grey}/{apple,grape}", "val": "val/{color,grey}/{apple,grape}"},
+        "contain the same 2 folders (apple and grape)",
+    ),
+    "one folder in every class": (
+        ["{n01,n02}/images/{1,2}.JPEG"],
+        {},
+        {"free": "{n01,n02}/images"},
+        "",
+    ),
+    "classes of kinds": (
+        ["animals/{cat,dog}/1.jpg", "vehicles/{car,bus}/1.jpg"],
+        {},
+        {"free": "animals/{cat,dog} vehicles/{car,bus}"},
+        "folders inside them, such as animals/cat/, are parts of their class",
+    ),
+    "what systems and programs leave behind": (
+        [
+            "{a,b}/1.jpg",
+            "{_cache,__pycache__,#recycle,#snapshot,@eaDir,$Recycle.Bin,RECYCLER,lost+found,__MACOSX}/1.jpg",
+            "System Volume Information/1.jpg",
+            "a/_Cache/2.jpg",
+        ],
+        {},
+        {"free": "{a,b}"},
+        "11 hidden",
+    ),
+}
+
+
+def expanded(text: str) -> set[str]:
+    found = set()
+    for name in text.split():
+        head, brace, tail = name.partition("{")
+        inner, _, rest = tail.partition("}")
+        found |= {other for part in inner.split(",") for other in expanded(head + part + rest)} if brace else {name}
+    return found
+
+
+@pytest.mark.parametrize("name", HONOURED)
+def test_class_folders_are_read_as_they_are_meant(name, tmp_path):
+    files, flags, expected, note = HONOURED[name]
+    index = build_index(touch(tmp_path, *files), IndexOptions(**flags))
+    assert splits(index) == {split: expanded(text) for split, text in expected.items()}
+    assert note in notes_of(index)
+    assert note or not index.notes  # nothing is said where nothing is remarkable
+    classes = [part for part in ("a", "cats") if part in index.classes]
+    for name in classes:  # the label is the class's folder, wherever it lies
+        rows = np.flatnonzero(index.targets == index.classes.index(name))
+        assert len(rows) and all(f"/{name}/" in f"/{index.paths[int(i)]}" for i in rows)
+
+
+REFUSED = {
+    "data sets instead of classes": (
+        ["{cifar10,ants_bees}/{train,test}/{a,b}/1.jpg"],
+        {},
+        r"contains 2 data sets \(ants_bees and cifar10\).*--data_dir=.*ants_bees$",
+    ),
+    "a data set beside something else": (
+        ["places/{train,val}/{a,b}/1.jpg", "notes/1.jpg"],
+        {},
+        r"places/ is a data set with its own train folder, not a class\. Did you mean --data_dir=.*places\?",
+    ),
+    "data sets further down": (
+        ["{x,y}/data/{seg_train,seg_test}/{a,b}/1.jpg"],
+        {},
+        r"2 data sets \(x/data and y/data\)",
+    ),
+    "one folder around a data set": (
+        ["archive/{train,test}/{a,b}/1.jpg"],
+        {},
+        r"only one class \(archive\).*Did you mean --data_dir=.*archive\?",
+    ),
+    "images/train": (
+        ["images/{train,val}/{a,b}/1.jpg", "labels/{train,val}/{a,b}/1.txt"],
+        {},
+        r"Did you mean --data_dir=.*images\?",
+    ),
+    "folders around class folders": (
+        ["download/PetImages/{Cat,Dog}/1.jpg"],
+        {},
+        r"only one class \(download\).*Did you mean --data_dir=.*download/PetImages\?",
+    ),
+    "a class that train lacks": (
+        ["train/{a,b}/images/1.jpg", "val/images/1.jpg"],
+        {},
+        r"class 'images' has 1 images in the validation folder and none in train/.*--val_folder=none",
+    ),
+    "no such folder": (["{a,b}/1.jpg"], {"test_folder": "held"}, r"--test_folder=held: --data_dir has no such folder"),
+    "not the classes": (
+        ["{a,b}/1.jpg", "held/1.jpg"],
+        {"test_folder": "held"},
+        r"--test_folder=held: contains no folders with the names of the classes \(a and b\)",
+    ),
+    "one folder for both": (
+        ["{train,val}/{a,b}/1.jpg"],
+        {"test_folder": "val"},
+        r"--val_folder=val: the same folder as --test_folder.*--val_folder=none",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_class_folders_are_refused_with_what_to_give(name, tmp_path):
+    files, flags, match = REFUSED[name]
+    with pytest.raises((DataError, ConfigError), match=match) as problem:
+        build_index(touch(tmp_path, *files), IndexOptions(**flags))
+    assert "\n" not in str(problem.value)
+
+
+# --- a table ---------------------------------------------------------------------------------------------------------
+
+OF_TABLES = {
+    "a third folder": (
+        "{train,test,extra}/{}{1,2}.jpg",
+        {},
+        {"train": "train", "test": "test", "free": "extra"},
+        "2 images in extra/ are training images, too: the split is made by test/ and train/",
+    ),
+    "another test folder": (
+        "{train,test,test_hard}/{}{1,2}.jpg",
+        {},
+        {"train": "train", "test": "test"},
+        "2 images in test_hard/ are not used: the split is made by test/ and train/",
+    ),
+    "images/train and images/val": (
+        "images/{train,val}/{}{1,2}.jpg",
+        {},
+        {"train": "images/train", "val": "images/val"},
+        "images/val/ is used as the validation set",
+    ),
+    "seg_train": (
+        "{seg_train/seg_train,seg_test/seg_test}/{}{1,2}.jpg",
+        {},
+        {"train": "seg_train/seg_train", "test": "seg_test/seg_test"},
+        "seg_test/ is used as the test set",
+    ),
+    "a split in each city": (
+        "{bern/train,bern/test,rome/train,rome/test}/{}{1,2}.jpg",
+        {},
+        {"train": "{bern,rome}/train", "test": "{bern,rome}/test"},
+        ".../test/ is used as the test set",
+    ),
+    "a test folder beside cities": (
+        "{bern,rome,test}/{}{1,2}.jpg",
+        {},
+        {"free": "{bern,rome}", "test": "test"},
+        "",
+    ),
+    "val is the test set": (
+        "{train,val}/{}{1,2}.jpg",
+        {"test_folder": "val", "val_folder": "none"},
+        {"train": "train", "test": "val"},
+        "val/ is used as the test set",
+    ),
+    "no folder is the validation set": (
+        "{train,val,test}/{}{1,2}.jpg",
+        {"val_folder": "none"},
+        {"train": "train", "test": "test"},
+        "2 images in val/ are not used",
+    ),
+    "nor a test set": (
+        "{train,test}/{}{1,2}.jpg",
+        {"val_folder": "none", "test_folder": "none"},
+        {"train": "train"},
+        "2 images in test/ are not used",
+    ),
+    "kinds of places": (
+        "{train_station,test_kitchen,park}/{}{1,2}.jpg",
+        {},
+        {"free": "{train_station,test_kitchen,park}"},
+        "",
+    ),
+    "kinds of vehicles": ("{car,train,bus}/{}{1,2}.jpg", {}, {"free": "{car,train,bus}"}, ""),
+    "cities, and no test set": (
+        "{bern,rome,test}/{}{1,2}.jpg",
+        {"test_folder": "none"},
+        {"free": "{bern,rome}"},
+        "2 images in test/ are not used: another folder, or none, is the test or validation set",
+    ),
+    "train alone": ("train/{}{1,2}.jpg", {}, {"free": "train"}, ""),
+}
+
+
+def table_of(root: Path, files: str) -> Path:
+    """Images with names of their own, and a table of their bare names."""
+    names = []
+    for folder in sorted(expanded(files.partition("/{}")[0])):
+        for i in range(2):
+            names.append(f"{folder.replace('/', '_')}_{i}.jpg")
+            touch(root, f"{folder}/{names[-1]}")
+    rows = [f"{name},{i + 0.5}" for i, name in enumerate(names)]
+    (root / "t.csv").write_text("\n".join(["file,score", *rows]))
+    return root / "t.csv"
+
+
+@pytest.mark.parametrize("name", OF_TABLES)
+def test_folders_split_the_images_of_a_table(name, tmp_path):
+    files, flags, expected, note = OF_TABLES[name]
+    table = table_of(tmp_path, files)
+    index = build_index(tmp_path, IndexOptions(metadata=table, target=("score",), task="regression", **flags))
+    assert splits(index) == {split: expanded(text) for split, text in expected.items()}
+    assert note in notes_of(index) and (note or "used as" not in notes_of(index))
+
+
+def test_a_column_wins_over_folders_and_an_unknown_folder_is_refused(tmp_path):
+    table = table_of(tmp_path, "{train,test}/{}")
+    with pytest.raises(DataError, match=r"--test_folder=tset: .*Did you mean test\?"):
+        build_index(tmp_path, IndexOptions(metadata=table, target=("score",), test_folder="tset"))
+    rows = table.read_text().splitlines()
+    table.write_text(
+        "\n".join([rows[0] + ",part", *(row + ",train" for row in rows[1:3]), *(row + ",test" for row in rows[3:])])
+    )
+    index = build_index(tmp_path, IndexOptions(metadata=table, target=("score",), split_column="part"))
+    assert splits(index) == {"train": {"test"}, "test": {"train"}}
+
+
+@pytest.mark.parametrize("flags", [{"split_column": "part"}, {"group": "part"}])
+def test_a_repeated_row_with_another_split_or_group_is_refused(flags, tmp_path):
+    touch(tmp_path, *(f"{i}.jpg" for i in range(5)))
+    rows = [f"{i}.jpg,{i}.5,{('train', 'test')[i % 2]}" for i in range(5)]
+    (tmp_path / "t.csv").write_text("\n".join(["file,score,part", *rows, "2.jpg,2.5,test"]))
+    options = IndexOptions(metadata=tmp_path / "t.csv", target=("score",), **flags)
+    with pytest.raises(DataError, match=r"2\.jpg has two rows with different values of part \(lines 4 and 7\)"):
+        build_index(tmp_path, options)
