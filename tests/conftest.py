@@ -1,12 +1,17 @@
 """What the tests share: the committed images, and the command line run in this process."""
 
 import logging
+import os
 import signal
 import sys
 from pathlib import Path
 
 import pytest
 
+# One thread a process, before torch is imported: the tensors are tiny, two workers of pytest-xdist share two cores, and
+# two threads that wait for each other on busy cores take ten times as long. A test of threads sets what it needs.
+for variable in ("NCPUS", "OMP_NUM_THREADS"):
+    os.environ.setdefault(variable, "1")
 sys.path.insert(0, str(Path(__file__).parent))  # tests/scenes.py, the generator of images
 
 HERE = Path(__file__).parent
