@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING
 from deep_cnn.config.fields import parse_duration, parse_subset, positive_integer, wrong
 from deep_cnn.config.registries import OPTIMIZERS, known_as
 
+MOST_PIECES = 10**6  # of a batch: more than any batch has images
+
 if TYPE_CHECKING:
     from deep_cnn.config.schema import Config
 
@@ -40,12 +42,11 @@ def check_combinations(config: "Config") -> None:
                 f"works only with --optimizer={' or '.join(fitting)} and a --momentum above 0",
                 "use --no_nesterov",
             )
-    if config.grad_accumulation != "auto" and not positive_integer(config.grad_accumulation):
-        raise wrong("grad_accumulation", config.grad_accumulation, "expected auto or a whole number from 1 on")
-    if config.workers != "auto" and not config.workers.isdecimal():
-        raise wrong("workers", config.workers, "expected auto or a whole number")
-    if not config.run_name or set(config.run_name) & set('/\\:*?"<>|\n') or config.run_name in (".", ".."):
-        raise wrong("run_name", config.run_name, "it names files", "use letters, digits, '.', '_' and '-'")
+    pieces = config.grad_accumulation
+    if pieces != "auto" and not (positive_integer(pieces) and int(pieces) <= MOST_PIECES):
+        raise wrong("grad_accumulation", pieces, f"expected auto or a whole number from 1 to {MOST_PIECES:,}")
+    if twice := [name for name in config.target if config.target.count(name) > 1]:
+        raise wrong("target", ",".join(config.target), f"{twice[0]} is given twice")
     if config.subset_order != "stratified" and config.subset is None:
         raise wrong("subset_order", config.subset_order, "works only with --subset", "add --subset=15000, for example")
     parse_subset(config.subset)

@@ -1,9 +1,14 @@
-"""One flag of the command line: its type, range and choices; and values that are written as text."""
+"""One flag: its type, range and choices, whoever gives its value; and values that are written as text."""
 
 import dataclasses
+import datetime
 import math
+import numbers
 import operator
-from collections.abc import Callable, Mapping
+import os
+import re
+import reprlib
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, overload
 
 from deep_cnn.config.registries import known_as
@@ -11,6 +16,12 @@ from deep_cnn.runtime.errors import ConfigError, nearest
 
 # bool("False") is True: the reason why hand-outs' --wandb=False turned tracking on
 BOOLEANS = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
+LONGEST_TEXT = 4096  # characters of a value: the longest path on Linux
+LONGEST_NAME = (
+    150  # bytes of a run's name: its log, lock and temporary files add up to 100, and a file system takes 255
+)
+MOST_WORKERS = 4096  # threads: sixteen for each core of the largest machines
+LONGEST_DURATION = 10 * 365 * 86400.0  # seconds
 
 
 def flag(
@@ -65,7 +76,12 @@ def rate(text: str | float) -> float | str:
 
 def wrong(flag: str, value: Any, problem: str, hint: str = "") -> ConfigError:
     """The mistake of a flag's value, to be raised: "--flag=value: problem; hint"."""
-    return ConfigError(f"--{flag}={value}: {problem}{'; ' if hint else ''}{hint}")
+    # a value from YAML may be a nest of lists that has a million items as text
+    text = str(value) if isinstance(value, (str, os.PathLike, numbers.Number)) or value is None else reprlib.repr(value)
+    return ConfigError(f"--{flag}={text}: {problem}{'; ' if hint else ''}{hint}")
+
+
+# ---- kinds of values that are more than text or a number; each is told what text, YAML or Python gives ----------------
 
 
 def tta_level(text: str | bool) -> str:
@@ -74,10 +90,146 @@ def tta_level(text: str | bool) -> str:
     return str(text) if switch is None else "flip" if switch else "none"
 
 
-def check_ranges(options: Any) -> None:
-    """Raise ConfigError for the first flag of a dataclass of flags whose value is out of its range or choices."""
+def on_off(text: str | bool) -> str:
+    """Text, and on or off, which YAML reads as True or False."""
+    return text if isinstance(text, str) else "on" if text else "off"
+
+
+def worker_count(text: str) -> str:
+    """auto, or a number of threads."""
+    if text != "auto" and not (_whole(text) and int(text) <= MOST_WORKERS):
+        raise ValueError(text)
+    return text
+
+
+def run_name(text: str) -> str:
+    """A name that can be that of files and folders, on Windows too."""
+    if set(text) & set('/\\:*?"<>|\n') or text in (".", "..") or not text.strip():
+        raise ValueError(text)
+    if len(text.encode()) > LONGEST_NAME:
+        raise ValueError(text)
+    return text
+
+
+EXPECTED: dict[Callable[..., Any], str] = {
+    int: "a whole number",
+    float: "a number",
+    bool: "True or False",
+    rate: "a number or auto",
+    worker_count: f"auto or a whole number up to {MOST_WORKERS}",
+    run_name: f"letters, digits, '.', '_' and '-', at most {LONGEST_NAME} of them, since it names files",
+}
+
+
+# ---- the one place where values are converted and checked --------------------------------------------------------------
+
+
+def converted(f: dataclasses.Field[Any], value: Any) -> Any:
+    """The value of a flag in the flag's type, from the command line (text), a YAML file or Python.
+
+    Raises:
+        ConfigError: it is of another type: 1.5 epochs, a list where one value belongs, an empty text.
+    """
+    kind, many = f.metadata["kind"], f.metadata["many"]
+    if value is None and f.default is None:
+        return None
+    if not many:
+        return _one(f.name, kind, value)
+    items = value if isinstance(value, (list, tuple)) else split_words(f.name, [_one(f.name, kind, value)], many)
+    return tuple(_one(f.name, kind, item) for item in items)
+
+
+def split_words(name: str, words: Sequence[str], many: str) -> list[str]:
+    """The values in the words that a flag was given, as the command line writes them; many: as of `flag`."""
+    found = []
+    for word in words:
+        parts = [part.strip() for part in (word.split(",") if many == "comma" else [word]) if part.strip()]
+        if not parts:  # of an unset variable of the shell, too: --checkpoint=$BEST must not mean the default
+            raise wrong(name, word, "is empty", "give a value or omit the flag")
+        found += parts
+    return found
+
+
+def _one(name: str, kind: Callable[..., Any], value: Any) -> Any:
+    """One value in its type."""
+    try:
+        return _CONVERSIONS[kind](value) if kind in _CONVERSIONS else _of_kind(name, kind, value)
+    except (ValueError, TypeError, OverflowError):
+        raise wrong(name, value, f"expected {EXPECTED.get(kind, 'text')}") from None
+
+
+def _of_kind(name: str, kind: Callable[..., Any], value: Any) -> Any:
+    """The value of a kind that is text, or a function of it."""
+    if isinstance(value, bool) and kind in (tta_level, on_off):
+        return kind(value)
+    text = _text(value)
+    if not text:
+        raise wrong(name, "", "is empty", "give a value or omit the flag")
+    if len(text) > LONGEST_TEXT:
+        raise wrong(name, text, f"is too long ({len(text):,} characters; at most {LONGEST_TEXT:,})")
+    if "\0" in text:
+        raise wrong(name, text, "contains a null character")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise wrong(name, text, "is not UTF-8", "rename the file, or make a link to it with another name") from None
+    return kind(text)
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool) or not isinstance(value, (str, os.PathLike, numbers.Real, datetime.date)):
+        raise TypeError(value)
+    text = os.fspath(value) if isinstance(value, os.PathLike) else str(value)
+    if not isinstance(text, str):
+        raise TypeError(value)
+    return text
+
+
+def _integer(value: Any) -> int:
+    if isinstance(value, bool):
+        raise TypeError(value)
+    if not isinstance(value, str):
+        return operator.index(value)  # NumPy's integers too, and no float
+    if not re.fullmatch(r"[+-]?[0-9]+", value.strip()):
+        raise ValueError(value)
+    return int(value)
+
+
+def _number(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, (str, numbers.Real)):
+        raise TypeError(value)
+    return float(value)
+
+
+def _boolean(value: Any) -> bool:
+    if type(value).__name__ in ("bool", "bool_"):  # Python's and NumPy's
+        return bool(value)
+    if not isinstance(value, (str, int)) or str(value).lower() not in BOOLEANS:
+        raise ValueError(value)
+    return BOOLEANS[str(value).lower()]
+
+
+def _rate(value: Any) -> float | str:
+    return rate(value if value == "auto" else _number(value))
+
+
+_CONVERSIONS: dict[Callable[..., Any], Callable[[Any], Any]] = {
+    int: _integer,
+    float: _number,
+    bool: _boolean,
+    rate: _rate,
+}
+
+
+def check_flags(options: Any) -> None:
+    """Convert the values of a dataclass of flags in place; to be called in its __post_init__.
+
+    Raises:
+        ConfigError: the first value that is not of its flag's type, or out of its range or choices.
+    """
     for f in dataclasses.fields(options):
-        value = getattr(options, f.name)
+        value = converted(f, getattr(options, f.name))
+        object.__setattr__(options, f.name, value)  # the dataclass is frozen
         if value is None or value == f.default:
             continue
         for word in value if f.metadata["many"] else (value,):
@@ -108,7 +260,13 @@ def problem(metadata: Mapping[str, Any], value: Any) -> str:
 
 def positive_integer(text: str) -> bool:
     """Whether the text is a whole number from 1 on, in decimal digits."""
-    return text.isdecimal() and int(text) > 0  # "²" is a digit, but no number
+    return _whole(text) and int(text) > 0
+
+
+def _whole(text: str) -> bool:
+    return (
+        text.isascii() and text.isdecimal() and len(text) < 19
+    )  # "²" is a digit, but no number; 19 digits fit 64 bits
 
 
 def parse_subset(text: str | None) -> int | float | None:
@@ -116,7 +274,7 @@ def parse_subset(text: str | None) -> int | float | None:
     if text is None:
         return None
     try:
-        value = int(text) if str(text).isdecimal() else float(text)
+        value = int(text) if _whole(text) else float(text)
     except ValueError:
         value = 0
     if not value > 0 or (isinstance(value, float) and value > 1):  # NaN is not above 0
@@ -136,11 +294,13 @@ def parse_duration(name: str, text: str | None) -> float | None:
         if ":" in text:
             seconds = 0.0
             for part in text.split(":"):
+                if not float(part) >= 0:
+                    raise ValueError(part)
                 seconds = 60 * seconds + float(part)
         else:
             seconds = float(text[:-1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[text[-1]]
     except (ValueError, KeyError, IndexError):
         seconds = -1.0
-    if not 0 < seconds < float("inf"):
+    if not 0 < seconds <= LONGEST_DURATION:
         raise wrong(name, text, "expected a duration such as 23:30:00, 90s, 10m or 2h")
     return seconds

@@ -1,8 +1,9 @@
 """Recipes: named sets of defaults."""
 
+import dataclasses
 from typing import Any
 
-from deep_cnn.config.fields import wrong
+from deep_cnn.config.fields import converted, wrong
 from deep_cnn.config.schema import Config
 from deep_cnn.runtime.errors import nearest
 
@@ -60,7 +61,8 @@ RECIPES: dict[str, dict[str, Any]] = {
 
 def with_recipe(given: dict[str, Any], options_class: type[Config] = Config) -> Config:
     """The run that flags ask for: defaults, then the recipe's, then the flags themselves."""
-    recipe = given.get("recipe", "finetune")
+    fields = {f.name: f for f in dataclasses.fields(options_class)}
+    recipe = converted(fields["recipe"], given.get("recipe", "finetune"))
     if recipe not in RECIPES:
         raise wrong("recipe", recipe, f"unknown; choose one of {', '.join(RECIPES)}.{nearest(recipe, RECIPES)}")
     return options_class(**(RECIPES[recipe] | given))

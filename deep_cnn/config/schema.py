@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from deep_cnn.config.checks import check_combinations
-from deep_cnn.config.fields import check_ranges, flag, rate, tta_level
+from deep_cnn.config.fields import check_flags, flag, on_off, rate, run_name, tta_level, worker_count
 from deep_cnn.config.registries import AUGMENTATION_PRESETS, AUGMENTATIONS, LOSSES, OPTIMIZERS, SCHEDULES, TRACKERS
 
 # presets, and policies that stand alone
@@ -26,7 +26,7 @@ class Config:
     """One training run. Immutable; `dataclasses.replace` makes a variant."""
 
     # The nine flags of the course's hand-out, in its words
-    epochs: int = flag(20, "number of epochs", group="course", low=1)
+    epochs: int = flag(20, "number of epochs", group="course", low=1, high=10**7)
     batch_size: int = flag(128, "number of images in a batch", group="course", low=1, high=10**9)
     model: str = flag("resnet101", "name of the network; `summary --list` shows all names", group="course")
     pre: str = flag(
@@ -35,7 +35,7 @@ class Config:
     lr: float | str = flag(
         1e-3, "learning rate of the new head; auto: chosen by a range test", group="course", kind=rate, above=0.0
     )
-    run_name: str = flag("default", "name of this run and of its files", group="course", identity=False)
+    run_name: str = flag("default", "name of this run and of its files", group="course", kind=run_name, identity=False)
     root_dir: str = flag(
         ".", "root directory of the project, where outputs/ is created", group="course", identity=False
     )
@@ -272,17 +272,27 @@ class Config:
         choices=("auto", "fp32", "bf16", "fp16", "fp64"),
     )
     compile: str = flag(
-        "auto", "use torch.compile; auto: for long runs on a GPU", group="machine", choices=("auto", "on", "off")
+        "auto",
+        "use torch.compile; auto: for long runs on a GPU",
+        group="machine",
+        kind=on_off,
+        choices=("auto", "on", "off"),
     )
     workers: str = flag(
         "auto",
         "threads that read images; auto: the cores available to this job",
         group="machine",
+        kind=worker_count,
         identity=False,
         usual=True,
     )
     cache: str = flag(
-        "auto", "cache of decoded images on disk: auto, off, or a folder", group="machine", identity=False, usual=True
+        "auto",
+        "cache of decoded images on disk: auto, off, or a folder",
+        group="machine",
+        kind=on_off,
+        identity=False,
+        usual=True,
     )
     sync_batchnorm: bool = flag(
         False, "with torchrun: BatchNorm statistics over all processes (GPUs only)", group="machine"
@@ -347,7 +357,7 @@ class Config:
     )
 
     def __post_init__(self) -> None:
-        check_ranges(self)
+        check_flags(self)
         check_combinations(self)
 
     @property
@@ -370,6 +380,6 @@ class Config:
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "Config":
         """From `to_dict`, JSON (lists become tuples) or a checkpoint; flags that no longer exist are left out."""
-        many = {f.name: f.metadata["many"] for f in dataclasses.fields(cls)}
-        known: dict[str, Any] = {k: tuple(v) if many[k] else v for k, v in values.items() if k in many}
-        return cls(**known)
+        fields = {f.name for f in dataclasses.fields(cls)}
+        # version 0.1.0 took an empty text, which meant that the flag was not given
+        return cls(**{name: value for name, value in values.items() if name in fields and value != ""})

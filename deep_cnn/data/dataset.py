@@ -234,6 +234,18 @@ def without_bad_images(index: Index, pixels: Pixels, workers: int) -> Images:
     return Images(kept, kept_pixels, tuple(index.paths[i] for i in np.flatnonzero(bad).tolist()))
 
 
+def check_readable(pixels: Pixels, samples: np.ndarray, workers: int) -> None:
+    """Read images by their sample numbers int64 (n,), into the cache; DataError names one that cannot be read."""
+
+    def read(start: int) -> None:
+        signals.raise_if_requested()
+        pixels.read(samples[start : start + BLOCK])
+
+    with ThreadPoolExecutor(max(1, workers)) as pool:
+        for block in [pool.submit(read, start) for start in range(0, len(samples), BLOCK)]:
+            signals.result_of(block)
+
+
 def training_images(dataset: Dataset, count: int, workers: int) -> Generator[torch.Tensor, None, None]:
     """At most `count` training images, evenly spaced: blocks float32 (b, 3, S, S), normalised, their centres."""
     pixels, train = dataset.pixels, dataset.splits.train

@@ -1,6 +1,7 @@
 """The user's mistakes, each told in one line: what was given, what was expected, what to do."""
 
 import difflib
+import re
 from collections.abc import Iterable
 
 
@@ -8,6 +9,9 @@ class DeepCNNError(Exception):
     """A mistake of the user or a fault of the machine that one line can explain. Ends the program with `exit_code`."""
 
     exit_code = 2
+
+    def __init__(self, sentence: object):
+        super().__init__(one_line(str(sentence)))
 
 
 class ConfigError(DeepCNNError):
@@ -40,6 +44,13 @@ class LostPeer(DeepCNNError):
             f"lost another process of this run ({reason}); see its message above or in torchrun's summary. The last "
             "checkpoint is intact; run the same command to resume from it"
         )
+
+
+def one_line(text: str) -> str:
+    """The text as one printable line: line ends and control characters escaped, words of more than 300 letters shortened."""
+    text = text.encode("utf-8", "backslashreplace").decode()  # of file names that are not UTF-8
+    text = re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]", lambda found: repr(found[0])[1:-1], text)
+    return re.sub(r"\S{301,}", lambda found: f"{found[0][:120]}...{found[0][-40:]}", text)
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

@@ -21,6 +21,7 @@ class Stopped(BaseException):
     """
 
     exit_code = 75  # EX_TEMPFAIL of sysexits.h
+    noted = True  # in status.json, which job scripts read where torchrun hides the exit code
 
 
 class Interrupted(BaseException):

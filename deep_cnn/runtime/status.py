@@ -15,6 +15,9 @@ class Status:
         """writes: False in every process but the first."""
         self.files, self.writes = files, writes
         self.progress: dict[str, Any] = {}
+        self.claimed = (
+            not files.has_results()
+        )  # whether the files of this name are this run's, so that it may speak of them
 
     def before(self) -> str | None:
         """The state that the last process of this run left, or None."""
@@ -34,10 +37,22 @@ class Status:
         """`note` of what a state calls its progress; steps: of the whole run."""
         self.note(epoch=progress["epoch"], step=progress["global_step"], steps=steps)
 
-    def say(self, state: str, reason: str = "") -> None:
-        """state: running, stopped, finished, mistake or failed."""
+    def claim(self) -> None:
+        """From now on the files of this name are this run's: it goes on with them, or has moved another run's aside."""
+        self.claimed = True
+
+    def say(self, state: str, reason: str = "") -> bool:
+        """Write the state: running, stopped, finished, mistake or failed.
+
+        Returns:
+            False where the name still has the files of a run that this one has not touched: a mistaken command must not
+            say of a finished run that it is a mistake. A stop is said of an unfinished run, for job scripts go by it.
+        """
+        if not self.claimed and (state == "mistake" or self.before() == "finished"):
+            return False
         if not self.writes:
-            return
+            return True
         now = time.strftime("%Y-%m-%dT%H:%M:%S%z")
         with contextlib.suppress(OSError):  # a full disk must not stop a run that can still compute
             write_json(self.files.status, {"state": state, "reason": reason, **self.progress, "time": now})
+        return True

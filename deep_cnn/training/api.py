@@ -1,6 +1,7 @@
 """deep_cnn from Python: `from deep_cnn import train, load_model, predict`, with DataFrames in and out."""
 
 import dataclasses
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,13 +69,11 @@ def train(data_dir: str | Path, table: pd.DataFrame | None = None, **flags: Any)
     Raises:
         ConfigError, DataError: a mistake, told in one line. MachineError: what the machine cannot do.
     """
-    given = {"data_dir": str(data_dir)} | {k: str(v) if isinstance(v, Path) else v for k, v in flags.items()}
-    fields = {f.name: f for f in dataclasses.fields(Config)}
-    for name, value in given.items():
+    given = {"data_dir": data_dir} | flags
+    fields = {f.name for f in dataclasses.fields(Config)}
+    for name in given:
         if name not in fields:
             raise ConfigError(f"{name}: unknown flag.{nearest(name, fields)}")
-        if fields[name].metadata["many"] and isinstance(value, str):
-            given[name] = (value,)
     config = with_recipe(given)
     files = RunFiles(config.root / "outputs", config.run_name)
     if table is not None:
@@ -146,8 +145,9 @@ def _predicted(
 
 
 def _kept(table: pd.DataFrame, files: RunFiles) -> Path:
-    """The table as a file, by which a stopped run knows it again."""
-    path = files.outputs / "tables" / f"{files.name}.csv"
+    """The table as a file, by which a stopped run knows it again; another table of this name stays, for it is another run's."""
+    text = table.to_csv(index=False).encode("utf-8", "surrogateescape")
+    path = files.outputs / "tables" / f"{files.name}-{hashlib.sha256(text).hexdigest()[:8]}.csv"
     with atomic_path(path) as temporary:
-        table.to_csv(temporary, index=False)
+        temporary.write_bytes(text)
     return path

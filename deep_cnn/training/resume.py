@@ -25,16 +25,19 @@ class SavedRun:
         identity: `run_identity` of the run that was asked for.
         state: what its last.pt holds; None to begin.
         finished: trained to its end and, where there is a test set, tested.
+        to_move: why the files of this name, another run's, are to be moved aside; "" where there are none. That is done by
+            `move_aside` when this run is sure to begin: a mistake must not take the name from a finished run.
     """
 
     identity: dict[str, Any]
     state: dict[str, Any] | None = None
     finished: bool = False
+    to_move: str = ""
 
 
 @main_process
 def find_checkpoint(run: Run, identity: dict[str, Any], tested: bool) -> SavedRun:
-    """The state from which this run goes on, or none to begin; files of another run of this name are moved aside.
+    """The state from which this run goes on, or none to begin. Nothing is moved yet: see `move_aside`.
 
     Args:
         tested: whether the run ends with a test.
@@ -44,61 +47,55 @@ def find_checkpoint(run: Run, identity: dict[str, Any], tested: bool) -> SavedRu
     """
     mode, files = run.config.resume, run.files
     if mode == "never":
-        if files.has_results():
-            log.info("--resume=never: renamed the existing run to %s", _move_aside(files))
-        return SavedRun(identity)
+        return SavedRun(identity, to_move="--resume=never" if files.has_results() else "")
     state = checkpoint.load_last(files.last)
     if state is None:
-        _nothing_saved(mode, files, run.status)
-        return SavedRun(identity)
+        return SavedRun(identity, to_move=_nothing_saved(mode, files, run.status))
     changed = differences(identity, state["identity"])
     sources_changed = identity["sources"] != sources_of(state["identity"])
     finished = is_finished(files, run.status, state, tested)
     if changed:
         if mode == "must":
             raise CheckpointError(f"--resume=must: {files.last} belongs to a different run: {'; '.join(changed)}")
-        name = _move_aside(files)
-        log.info(
-            "The existing run differs (%s); renamed it to %s%s",
-            "; ".join(changed),
-            name,
-            "" if finished else f" (unfinished; to continue it, use its flags and --run_name={name})",
-        )
-        return SavedRun(identity)
+        unfinished = "" if finished else "; it is unfinished, and continues with its own flags and its new name"
+        return SavedRun(identity, to_move=f"The existing run differs ({'; '.join(changed)}){unfinished}")
     if sources_changed and finished and mode != "must":
-        log.info(
-            "The source code has changed since this run finished, so it is trained again; renamed the old run to %s",
-            _move_aside(files),
-        )
-        return SavedRun(identity)
+        why = "The source code has changed since this run finished, so it is trained again"
+        return SavedRun(identity, to_move=why)
     if sources_changed:
         log.warning(
             "The source code has changed since this run %s",
             "finished" if finished else "started; it continues with the new code",
         )
+    run.status.claim()
     return SavedRun(identity, state, finished)
 
 
-def _nothing_saved(mode: str, files: RunFiles, status: Status) -> None:
+@main_process
+def move_aside(run: Run, saved: SavedRun) -> None:
+    """Move the other run of this name aside, if there is one, with its lines of the log; the name is this run's from now on."""
+    files = run.files
+    if saved.to_move:
+        name = files.move_aside()
+        console.keep_old_lines(files.log, RunFiles(files.outputs, name).log)
+        log.info("%s; renamed the existing run to %s", saved.to_move, name)
+    run.status.claim()
+
+
+def _nothing_saved(mode: str, files: RunFiles, status: Status) -> str:
+    """Why other files of this name are to be moved aside, or ""."""
     if files.has_results():  # a best.pt, or a test, whose last.pt somebody has removed
         if mode == "must":
             raise CheckpointError(f"--resume=must: {files.last} does not exist; there is nothing to resume")
-        log.info(
-            "There is no %s to resume from; renamed the other files of this run to %s", files.last, _move_aside(files)
-        )
-    elif mode == "must" and status.before() is None:
+        return f"There is no {files.last} to resume from"
+    if mode == "must" and status.before() is None:
         raise CheckpointError(f"--resume=must: {files.last} does not exist; there is nothing to resume")
-    elif mode == "must":  # a link of a chain that was stopped while it still counted the images
+    if mode == "must":  # a link of a chain that was stopped while it still counted the images
         log.info(
             "--resume=must: this run was %s before its first checkpoint, so training starts from the beginning",
             status.before(),
         )
-
-
-def _move_aside(files: RunFiles) -> str:
-    name = files.move_aside()
-    console.keep_old_lines(files.log, RunFiles(files.outputs, name).log)
-    return name
+    return ""
 
 
 def is_finished(files: RunFiles, status: Status, saved: dict[str, Any], tested: bool) -> bool:

@@ -140,7 +140,7 @@ def _end_in_status(status: Status) -> Iterator[None]:
         status.say("finished")
     except Stopped as stop:
         log.debug("%s", stop)  # to the log file; the console gets it as the command's last line
-        status.say("stopped", str(stop))
+        stop.noted = status.say("stopped", str(stop))
         raise
     except KeyboardInterrupt:
         status.say("stopped", "by a second SIGINT, immediately; the last checkpoint is kept")

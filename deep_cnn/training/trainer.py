@@ -18,8 +18,8 @@ from deep_cnn.config.fields import parse_duration
 from deep_cnn.config.identity import command_line, run_identity, versions
 from deep_cnn.config.schema import Config
 from deep_cnn.data.augment.steps import parse_augment
-from deep_cnn.data.dataset import Dataset, eval_feed, open_feeds
-from deep_cnn.data.feed import Batch, BatchSource, FeedSettings, ShardSpec, steps_per_epoch
+from deep_cnn.data.dataset import Dataset, check_readable, eval_feed, open_feeds
+from deep_cnn.data.feed import Batch, BatchSource, FeedSettings, ShardSpec, steps_per_epoch, train_rows
 from deep_cnn.data.split import save_splits
 from deep_cnn.inference.evaluate import collect, flat_scores, held_out, with_views
 from deep_cnn.inference.tta import Averaged
@@ -54,7 +54,7 @@ from deep_cnn.training.ood_reference import add_reference
 from deep_cnn.training.optim import range_test
 from deep_cnn.training.optim.optimizers import follows_lr
 from deep_cnn.training.optim.schedules import make_schedule
-from deep_cnn.training.resume import SavedRun, find_checkpoint
+from deep_cnn.training.resume import SavedRun, find_checkpoint, move_aside
 from deep_cnn.training.setup import Run, RunPlace, opened_run
 
 log = logging.getLogger(__name__)
@@ -81,6 +81,8 @@ class Limits:
 
     images: int | None = None
 
+
+FIRST_IMAGES = 1000  # of each split are read before another run is moved aside: seconds, and the cache keeps them
 
 NO_HOOKS = Hooks()
 NO_LIMITS = Limits()
@@ -511,6 +513,9 @@ def build_trainer(
     with contextlib.ExitStack() as stack:
         stack.callback(trainer.close_feeds)
         signals.raise_if_requested()
+        if saved.state is None:
+            read_first_images(trainer, replaces=bool(saved.to_move))
+        move_aside(run, saved)
         if config.lr == "auto" and saved.state is None:
             find_learning_rate(trainer)
         write_records(trainer)
@@ -532,6 +537,20 @@ def build_trainer(
         trackers = opened_trackers(config, run.files, trainer.summary(), progress.epoch, writes=distributed.is_main())
         trainer.log.trackers = stack.enter_context(trackers)
         yield trainer
+
+
+@main_process
+def read_first_images(trainer: Trainer, *, replaces: bool) -> None:
+    """Read the first batch, so that an image that cannot be read is named before anything is written.
+
+    replaces: another run of this name will be moved aside: read some of every split.
+    """
+    splits, config = trainer.dataset.splits, trainer.config
+    first = next(train_rows(splits.train, config.seed, 0, 0, config.batch_size))
+    if replaces:
+        parts = (splits.train, splits.validation, splits.test)
+        first = np.concatenate([first, *(part[:FIRST_IMAGES] for part in parts)])
+    check_readable(trainer.dataset.pixels, first, trainer.run.workers)
 
 
 def find_learning_rate(trainer: Trainer) -> None:

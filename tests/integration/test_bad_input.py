@@ -4,6 +4,7 @@ import os
 import shutil
 
 import pytest
+import torch
 from conftest import PERCEPTION, PLACES
 from PIL import Image
 
@@ -185,3 +186,31 @@ def test_odd_images_are_read(train, tmp_path):
         image.save(tmp_path / "odd" / "train" / "beach" / f"odd{n}.{'jpg' if mode == 'CMYK' else 'PNG'}")
     Image.new("RGB", (1, 1)).save(tmp_path / "odd" / "train" / "beach" / "point.bmp")
     assert train(data_dir=tmp_path / "odd")[0] == 0
+
+
+def everything(root) -> dict[str, bytes]:
+    """What is below outputs/, but for the log, to which each command adds its lines."""
+    files = [path for path in (root / "outputs").rglob("*") if path.is_file() and path.parent.name != "logger"]
+    return {path.relative_to(root).as_posix(): path.read_bytes() for path in files}
+
+
+def test_a_mistake_touches_nothing_of_a_finished_run(train, scores, with_broken, tmp_path, capsys):
+    """Neither its files nor its status: not by flags, weights, tables or images that show late that they are wrong."""
+    assert train()[0] == 0
+    before = everything(tmp_path)
+    torch.save({"conv.weight": torch.zeros(3, 3)}, tmp_path / "foreign.pt")
+    mistakes = [
+        {"freeze": 99},
+        {"weights": tmp_path / "foreign.pt"},
+        scores(range(70)) | {"target": "scor"},
+        {"data_dir": with_broken[0]},
+        {"data_dir": with_broken[0], "resume": "never"},
+        {"data_dir": "nowhere"},
+        {"resume": "must", "seed": 5},
+    ]
+    for flags in mistakes:
+        assert train(**flags)[0] == 2, flags
+        assert everything(tmp_path) == before, flags
+    capsys.readouterr()
+    assert train()[0] == 0 and "This run is finished" in capsys.readouterr().out
+    assert train(seed=5)[0] == 0 and "renamed the existing run to default.1" in capsys.readouterr().out

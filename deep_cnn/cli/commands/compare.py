@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from deep_cnn.config.fields import flag
+from deep_cnn.config.fields import check_flags, flag
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,9 @@ class Options:
         None, "folder for the table and the figure; by default outputs/compare", group="command", kind=str
     )
     root_dir: str = flag(".", "root directory of the project", group="command")
+
+    def __post_init__(self):
+        check_flags(self)
 
 
 def main(options: Options) -> int:

@@ -2,13 +2,13 @@
 
 from dataclasses import dataclass
 
-from deep_cnn.config.fields import check_ranges, flag, tta_level
+from deep_cnn.config.fields import check_flags, flag, on_off, run_name, tta_level, worker_count
 from deep_cnn.config.schema import TTA
 
 
 @dataclass(frozen=True)
 class Options:
-    run_name: str = flag("default", "name of the run", group="command")
+    run_name: str = flag("default", "name of the run", group="command", kind=run_name)
     split: str = flag("test", "split to evaluate", group="command", choices=("train", "validation", "test"))
     root_dir: str = flag(".", "root directory of the project", group="command")
     data_dir: str | None = flag(None, "folder of images, if it was moved after training", group="command", kind=str)
@@ -21,11 +21,13 @@ class Options:
         bare="flip",
     )
     device: str = flag("auto", "device: auto, cpu, cuda, cuda:N or mps", group="command")
-    workers: str = flag("auto", "threads that read images; auto: the cores available to this job", group="command")
-    cache: str = flag("auto", "cache of decoded images on disk: auto, off, or a folder", group="command")
+    workers: str = flag(
+        "auto", "threads that read images; auto: the cores available to this job", group="command", kind=worker_count
+    )
+    cache: str = flag("auto", "cache of decoded images on disk: auto, off, or a folder", group="command", kind=on_off)
 
     def __post_init__(self):
-        check_ranges(self)
+        check_flags(self)
 
 
 def main(options: Options) -> int:

@@ -2,12 +2,12 @@
 
 from dataclasses import dataclass
 
-from deep_cnn.config.fields import check_ranges, flag
+from deep_cnn.config.fields import check_flags, flag, run_name, worker_count
 
 
 @dataclass(frozen=True)
 class Options:
-    run_name: str = flag("default", "name of the run; its best network is explained", group="command")
+    run_name: str = flag("default", "name of the run; its best network is explained", group="command", kind=run_name)
     split: str = flag(
         "test", "split whose most wrong images are explained", group="command", choices=("train", "validation", "test")
     )
@@ -31,10 +31,12 @@ class Options:
     root_dir: str = flag(".", "root directory of the project", group="command")
     data_dir: str | None = flag(None, "folder of images, if it was moved after training", group="command", kind=str)
     device: str = flag("auto", "device: auto, cpu, cuda, cuda:N or mps", group="command")
-    workers: str = flag("auto", "threads that read images; auto: the cores available to this job", group="command")
+    workers: str = flag(
+        "auto", "threads that read images; auto: the cores available to this job", group="command", kind=worker_count
+    )
 
     def __post_init__(self):
-        check_ranges(self)
+        check_flags(self)
 
 
 def main(options: Options) -> int:

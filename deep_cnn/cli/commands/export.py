@@ -2,12 +2,12 @@
 
 from dataclasses import dataclass
 
-from deep_cnn.config.fields import check_ranges, flag
+from deep_cnn.config.fields import check_flags, flag, run_name
 
 
 @dataclass(frozen=True)
 class Options:
-    run_name: str = flag("default", "name of the run; its best network is exported", group="command")
+    run_name: str = flag("default", "name of the run; its best network is exported", group="command", kind=run_name)
     format: str = flag(
         "onnx", "format of the file", group="command", choices=("onnx", "torchscript", "pt2", "safetensors")
     )
@@ -31,7 +31,7 @@ class Options:
     data_dir: str | None = flag(None, "folder of images, if it was moved after training", group="command", kind=str)
 
     def __post_init__(self):
-        check_ranges(self)
+        check_flags(self)
 
 
 def main(options: Options) -> int:

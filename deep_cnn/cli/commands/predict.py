@@ -2,7 +2,16 @@
 
 from dataclasses import dataclass
 
-from deep_cnn.config.fields import check_ranges, flag, tta_level, wrong
+from deep_cnn.config.fields import (
+    check_flags,
+    flag,
+    parse_duration,
+    positive_integer,
+    run_name,
+    tta_level,
+    worker_count,
+    wrong,
+)
 from deep_cnn.config.schema import TTA
 from deep_cnn.runtime import signals
 from deep_cnn.runtime.errors import ConfigError
@@ -13,7 +22,7 @@ SOME_FAILED = 3  # exit code: everything is done, but some images could not be r
 
 @dataclass(frozen=True)
 class Options:
-    run_name: str = flag("default", "name of the run; its best network predicts", group="command")
+    run_name: str = flag("default", "name of the run; its best network predicts", group="command", kind=run_name)
     checkpoint: tuple[str, ...] = flag(
         (), "checkpoint file to use instead; several (A,B) are averaged", group="command", kind=str, many="comma"
     )
@@ -53,18 +62,21 @@ class Options:
         group="command",
         choices=("auto", "fp32", "bf16", "fp16", "fp64"),
     )
-    workers: str = flag("auto", "threads that read images; auto: the cores available to this job", group="command")
+    workers: str = flag(
+        "auto", "threads that read images; auto: the cores available to this job", group="command", kind=worker_count
+    )
     max_time: str | None = flag(
         None, "save everything and stop before this time (HH:MM:SS) is over", group="command", kind=str
     )
 
     def __post_init__(self):
-        check_ranges(self)
+        check_flags(self)
+        parse_duration("max_time", self.max_time)
         if self.images is None and not self.merge:
             raise ConfigError(
                 "--images: missing; give a folder, a table (.csv), a list of paths (.txt), or - for a list on standard input"
             )
-        if self.top != "all" and not (self.top.isdecimal() and int(self.top) > 0):
+        if self.top != "all" and not (positive_integer(self.top)):
             raise wrong("top", self.top, "expected all, or a number of classes from 1 on")
 
 

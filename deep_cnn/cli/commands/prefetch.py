@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from deep_cnn.config.fields import check_ranges, flag
+from deep_cnn.config.fields import check_flags, flag
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,7 @@ class Options:
     data_dir: str = flag("input", "folder for the data set", group="command")
 
     def __post_init__(self):
-        check_ranges(self)
+        check_flags(self)
 
 
 def main(options: Options) -> int:

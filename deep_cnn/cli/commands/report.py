@@ -2,14 +2,17 @@
 
 from dataclasses import dataclass
 
-from deep_cnn.config.fields import flag
+from deep_cnn.config.fields import check_flags, flag, run_name
 
 
 @dataclass(frozen=True)
 class Options:
-    run_name: str = flag("default", "name of the run", group="command")
+    run_name: str = flag("default", "name of the run", group="command", kind=run_name)
     root_dir: str = flag(".", "root directory of the project", group="command")
     data_dir: str | None = flag(None, "folder of images, if it was moved after training", group="command", kind=str)
+
+    def __post_init__(self):
+        check_flags(self)
 
 
 def main(options: Options) -> int:

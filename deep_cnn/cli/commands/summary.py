@@ -2,13 +2,13 @@
 
 from dataclasses import dataclass
 
-from deep_cnn.config.fields import check_ranges, flag
+from deep_cnn.config.fields import check_flags, flag
 
 
 @dataclass(frozen=True)
 class Options:
     model: str = flag("resnet101", "name of the network", group="command")
-    classes: int = flag(10, "number of outputs", group="command", low=1)
+    classes: int = flag(10, "number of outputs", group="command", low=1, high=10**6)
     image_size: int | None = flag(
         None,
         "side of the input in pixels; by default that of the network's weights",
@@ -24,7 +24,7 @@ class Options:
     list: bool = flag(False, "list the names of all networks instead", group="command")
 
     def __post_init__(self):
-        check_ranges(self)
+        check_flags(self)
 
 
 def main(options: Options) -> int:

@@ -15,7 +15,7 @@ def main(config: Config) -> int:
         train(config)
     except signals.Stopped as stop:
         tell(stop, heard=True)
-        return 0 if signals.under_torchrun() else stop.exit_code
+        return 0 if signals.under_torchrun() and stop.noted else stop.exit_code
     except KeyboardInterrupt:
         tell("stopped at once; the same command resumes from the last save", heard=True)
         return signals.INTERRUPTED

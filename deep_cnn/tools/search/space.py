@@ -16,7 +16,7 @@ from optuna.samplers import BaseSampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial
 
-from deep_cnn.config.fields import problem
+from deep_cnn.config.fields import converted, problem, rate
 from deep_cnn.config.schema import Config
 from deep_cnn.runtime.errors import ConfigError, nearest
 from deep_cnn.runtime.rng import draws, permutation
@@ -71,11 +71,18 @@ def parse_space(words: Sequence[str]) -> Space:
 
 def _range(word: str, field: dataclasses.Field[Any], values: str) -> FloatDistribution | IntDistribution:
     bounds, colon, scale = values.partition(":")
+    if field.metadata["kind"] not in (int, float, rate):
+        raise ConfigError(f"--space {word}: --{field.name} is no number; list its values, e.g. {field.name}=a,b")
     whole = field.metadata["kind"] is int
     try:
-        low, high = (int(float(text)) if whole else float(text) for text in bounds.split(".."))
-    except (ValueError, OverflowError):
-        raise ConfigError(f"--space {word}: expected two numbers, e.g. {field.name}=1e-5..1e-1:log") from None
+        low, high = (converted(field, text) for text in bounds.split(".."))
+    except (ValueError, ConfigError):
+        numbers = (
+            f"two whole numbers, e.g. {field.name}=5..20" if whole else f"two numbers, e.g. {field.name}=1e-5..1e-1:log"
+        )
+        raise ConfigError(f"--space {word}: expected {numbers}") from None
+    if "auto" in (low, high):
+        raise ConfigError(f"--space {word}: expected two numbers, e.g. {field.name}=1e-5..1e-1:log")
     if colon and scale != "log":
         raise ConfigError(f"--space {word}: expected nothing or log after ':'")
     if not low < high or (colon and low <= 0):
@@ -96,12 +103,11 @@ def _choices(word: str, field: dataclasses.Field[Any], values: str) -> Categoric
 
 def _valid(word: str, field: dataclasses.Field[Any], text: Any) -> Any:
     """The value as its flag takes it; ConfigError where the flag itself would refuse it."""
-    kind = field.metadata["kind"]
     if text == "none" and field.default is None:
         return None
     try:
-        value = {"true": True, "false": False}[str(text).lower()] if kind is bool else kind(text)
-    except (ValueError, KeyError):
+        value = converted(field, text)
+    except ConfigError:
         raise ConfigError(f"--space {word}: {text} is not a value of --{field.name}") from None
     if problem(field.metadata, value):
         raise ConfigError(f"--space {word}: {text} is outside the range of --{field.name}")
