@@ -191,6 +191,14 @@ def adjust_saturation(images: torch.Tensor, factor: np.ndarray) -> torch.Tensor:
     return _blend(images, grey(images), factor)
 
 
+def adjust_colour(images: torch.Tensor, which: np.ndarray, factor: np.ndarray) -> torch.Tensor:
+    """Brightness, contrast or saturation of each image, int (B,) of 0, 1 and 2, by a factor (B,): one pass for all three."""
+    bright, contrast = (per_sample(which == number, images, torch.bool) for number in (0, 1))
+    other = grey(images)  # (B, 1, H, W)
+    other = torch.where(contrast, other.mean((1, 2, 3), keepdim=True), other)
+    return _blend(images, other.masked_fill_(bright, 0), factor)
+
+
 def adjust_sharpness(images: torch.Tensor, factor: np.ndarray) -> torch.Tensor:
     """Blend with a 3 x 3 mean whose middle counts five times; the outermost pixels stay."""
     pixels = images.float()

@@ -104,7 +104,7 @@ OPERATIONS: dict[str, tuple[Callable[..., torch.Tensor], Callable[..., torch.Ten
 NAMES = tuple(OPERATIONS)
 SIGNED = {"ShearX", "ShearY", "TranslateX", "TranslateY", "Rotate", "Brightness", "Color", "Contrast", "Sharpness"}
 
-# strength at the lowest and the highest setting; translations of the second in shares of the side
+# strength at the lowest and the highest setting; translations in pixels here, in shares of the side in the other two tables
 WIDE: Ranges = {  # TrivialAugment, Müller and Hutter 2021, "wide"
     "Identity": (0, 0),
     "ShearX": (0, 0.99),
@@ -138,7 +138,7 @@ NARROW: Ranges = {  # AutoAugment, Cubuk et al. 2018, and RandAugment, Cubuk et 
     "Equalize": (0, 0),
     "Invert": (0, 0),
 }
-RANDOM = {name: NARROW[name] for name in NARROW if name != "Invert"}  # RandAugment leaves it out
+RANDOM: Ranges = {name: NARROW[name] for name in NARROW if name != "Invert"}  # RandAugment leaves it out
 
 # AutoAugment's policy for ImageNet: 25 pairs of "operation setting probability" (setting out of 0 to 9)
 AUTO = """
@@ -160,12 +160,16 @@ AUTO_PAIRS = [
 ]
 
 
-def strength(name: str, setting: np.ndarray, bins: int, ranges: Ranges, side: int) -> np.ndarray:
-    """Strength of an operation at one of `bins` settings, without its sign."""
+def strength(name: str, setting: np.ndarray, bins: int, ranges: Ranges, size: np.ndarray) -> np.ndarray:
+    """Strength of an operation at one of `bins` settings, without its sign.
+
+    Args:
+        setting: integers (n,). size: height and width of each image in pixels, (n, 2).
+    """
     low, high = ranges[name]
     value = low + (high - low) * np.asarray(setting) / (bins - 1)
-    if name.startswith("Translate") and ranges is NARROW:
-        value = value * side
+    if name in ("TranslateX", "TranslateY") and high <= 1:  # a share of the side that it moves along
+        value = value * size[:, 1 if name == "TranslateX" else 0]
     # rounded: 29.999999999999996 pixels must not become 29
     return np.round(value) if name == "Posterize" else np.round(value, 9)
 
@@ -187,8 +191,8 @@ class Policy:
         """Uniform numbers that a sample needs: which pair, and for each slot which operation, its sign and its strength."""
         return 1 + 3 * self.slots
 
-    def parameters(self, u: np.ndarray, side: int, crop: int) -> np.ndarray:
-        """Uniform draws (B, draws) -> float64 (B, 2 * slots)."""
+    def parameters(self, u: np.ndarray, size: np.ndarray, crop: int) -> np.ndarray:
+        """Uniform draws (B, draws) and sizes (B, 2) -> float64 (B, 2 * slots)."""
         columns = []
         for slot in range(self.slots):
             which, sign, level = u[:, 1 + 3 * slot : 4 + 3 * slot].T
@@ -196,12 +200,12 @@ class Policy:
                 pair = np.floor(u[:, 0] * len(AUTO_PAIRS)).astype(int)
                 names, settings, chances = zip(*(pair[slot] for pair in AUTO_PAIRS), strict=True)
                 codes = np.where(which < np.array(chances)[pair], _codes(names)[pair], NAMES.index("Identity"))
-                columns += [codes, _signed(codes, np.array(settings)[pair], sign, 10, NARROW, side)]
+                columns += [codes, _signed(codes, np.array(settings)[pair], sign, 10, NARROW, size)]
             else:
                 ranges = WIDE if self.name == "trivialaugment" else RANDOM
                 codes = _codes(ranges)[np.floor(which * len(ranges)).astype(int)]
                 setting = np.floor(level * 31) if self.name == "trivialaugment" else np.full(len(u), 9)
-                columns += [codes, _signed(codes, setting, sign, 31, ranges, side)]
+                columns += [codes, _signed(codes, setting, sign, 31, ranges, size)]
         return np.stack(columns, axis=1).astype(np.float64)
 
     def one(self, image: torch.Tensor, row: list[Any], crop: int, interpolation: str) -> torch.Tensor:
@@ -228,11 +232,11 @@ def _codes(names: Iterable[str]) -> np.ndarray:
 
 
 def _signed(
-    codes: np.ndarray, setting: np.ndarray, sign: np.ndarray, bins: int, ranges: Ranges, side: int
+    codes: np.ndarray, setting: np.ndarray, sign: np.ndarray, bins: int, ranges: Ranges, size: np.ndarray
 ) -> np.ndarray:
     result = np.zeros(len(codes))
     for code in np.unique(codes):
         name, members = NAMES[code], codes == code
-        value = strength(name, setting[members], bins, ranges, side)
+        value = strength(name, setting[members], bins, ranges, size[members])
         result[members] = np.where(sign[members] < 0.5, -value, value) if name in SIGNED else value
     return result

@@ -6,6 +6,7 @@ An augmentation is a chain of steps. Each step turns a sample's own uniform draw
 No generator is drawn from, so the result depends neither on a sample's neighbours nor on the thread that makes it.
 """
 
+import itertools
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -26,26 +27,36 @@ from deep_cnn.runtime.rng import draws
 GREY = tuple(round(255 * m) for m in IMAGENET_MEAN)  # what is erased becomes about 0 after normalisation
 SMALL = 3 / 4  # of the side, in the first epochs of --small_epochs: 0.56 of the pixels
 TRIES = 10  # as torchvision: draws of a box until one fits into the image
+RATIO = (3 / 4, 4 / 3)  # of width to height of a random crop, as torchvision
 
 
-def _boxes(u: np.ndarray, side: int, area: tuple[float, float], ratio: tuple[float, float]) -> np.ndarray:
+def _boxes(u: np.ndarray, size: np.ndarray, area: tuple[float, float], ratio: tuple[float, float]) -> np.ndarray:
     """Boxes of random area and width/height ratio, each the first of TRIES that fits.
 
     Args:
-        u: uniform draws (B, 2 * TRIES + 2); area: range in shares of the image; ratio: range, drawn on a log scale.
+        u: uniform draws (B, 2 * TRIES + 2); size: height and width of each image, (B, 2); area: range in shares of the
+            image; ratio: range, drawn on a log scale.
 
     Returns:
         int64 (B, 4): top, left, height, width; height 0 where none fits.
     """
-    target = side * side * (area[0] + u[:, :TRIES] * (area[1] - area[0]))  # (B, TRIES)
+    height, width = size[:, :1], size[:, 1:]  # (B, 1)
+    target = height * width * (area[0] + u[:, :TRIES] * (area[1] - area[0]))  # (B, TRIES)
     low, high = np.log(ratio)
     aspect = np.exp(low + u[:, TRIES : 2 * TRIES] * (high - low))
     widths, heights = np.round(np.sqrt(target * aspect)), np.round(np.sqrt(target / aspect))
-    fits = (widths > 0) & (widths <= side) & (heights > 0) & (heights <= side)
+    fits = (widths > 0) & (widths <= width) & (heights > 0) & (heights <= height)
     rows, first = np.arange(len(u)), fits.argmax(1)
-    size = np.stack([heights[rows, first], widths[rows, first]], 1) * fits.any(1, keepdims=True)  # (B, 2)
-    corner = np.floor(u[:, 2 * TRIES :] * (side - size + 1))
-    return np.concatenate([corner, size], 1).astype(np.int64)
+    box = np.stack([heights[rows, first], widths[rows, first]], 1) * fits.any(1, keepdims=True)  # (B, 2)
+    corner = np.floor(u[:, 2 * TRIES :] * (size - box + 1))
+    return np.concatenate([corner, box], 1).astype(np.int64)
+
+
+def _largest_centre(size: np.ndarray) -> np.ndarray:
+    """The largest box in the middle whose ratio is in RATIO, for sizes int64 (n, 2): int64 (n, 4) as `_boxes`."""
+    height, width = size.T
+    box = np.stack([np.minimum(height, np.round(width / RATIO[0])), np.minimum(width, np.round(height * RATIO[1]))], 1)
+    return np.concatenate([(size - box) // 2, box], 1).astype(np.int64)
 
 
 class Step(ABC):
@@ -55,8 +66,12 @@ class Step(ABC):
     crops: ClassVar[bool]
 
     @abstractmethod
-    def parameters(self, u: np.ndarray, side: int, crop: int) -> np.ndarray:
-        """The parameters (B, k) of a batch, from its draws (B, draws), for images of a side R and a crop size S in pixels."""
+    def parameters(self, u: np.ndarray, size: np.ndarray, crop: int) -> np.ndarray:
+        """The parameters (B, k) of a batch, from its draws (B, draws).
+
+        Args:
+            size: height and width of each image in pixels, int64 (B, 2). crop: the crop size S in pixels.
+        """
 
     @abstractmethod
     def one(self, image: torch.Tensor, row: list[Any], crop: int, interpolation: str) -> torch.Tensor:
@@ -75,9 +90,10 @@ class ResizedCrop(Step):
     draws = 2 * TRIES + 2
     crops = True
 
-    def parameters(self, u: np.ndarray, side: int, crop: int) -> np.ndarray:
-        boxes = _boxes(u, side, self.area, (3 / 4, 4 / 3))
-        boxes[boxes[:, 2] == 0] = (0, 0, side, side)
+    def parameters(self, u: np.ndarray, size: np.ndarray, crop: int) -> np.ndarray:
+        boxes = _boxes(u, size, self.area, RATIO)
+        none_fits = boxes[:, 2] == 0
+        boxes[none_fits] = _largest_centre(size[none_fits])
         return boxes
 
     def one(self, image: torch.Tensor, row: list[Any], crop: int, interpolation: str) -> torch.Tensor:
@@ -100,8 +116,8 @@ class ShiftedCrop(Step):
     draws = 2
     crops = True
 
-    def parameters(self, u: np.ndarray, side: int, crop: int) -> np.ndarray:
-        return np.floor(u * (side + 2 * (crop // self.share) - crop + 1)).astype(np.int64)
+    def parameters(self, u: np.ndarray, size: np.ndarray, crop: int) -> np.ndarray:
+        return np.floor(u * (size + 2 * (crop // self.share) - crop + 1)).astype(np.int64)
 
     def one(self, image: torch.Tensor, row: list[Any], crop: int, interpolation: str) -> torch.Tensor:
         return F.crop(F.pad(image, [crop // self.share] * 4, padding_mode=self.mode), *row, crop, crop)
@@ -119,7 +135,7 @@ class Flip(Step):
     draws = 1
     crops = False
 
-    def parameters(self, u: np.ndarray, side: int, crop: int) -> np.ndarray:
+    def parameters(self, u: np.ndarray, size: np.ndarray, crop: int) -> np.ndarray:
         return u < 0.5
 
     def one(self, image: torch.Tensor, row: list[Any], crop: int, interpolation: str) -> torch.Tensor:
@@ -152,7 +168,7 @@ class Rotation(Step):
     draws = 1
     crops = False
 
-    def parameters(self, u: np.ndarray, side: int, crop: int) -> np.ndarray:
+    def parameters(self, u: np.ndarray, size: np.ndarray, crop: int) -> np.ndarray:
         return (2 * u - 1) * self.degrees
 
     def one(self, image: torch.Tensor, row: list[Any], crop: int, interpolation: str) -> torch.Tensor:
@@ -162,25 +178,37 @@ class Rotation(Step):
         return kernels.affine(images, kernels.rotation(rows[:, 0]), interpolation)
 
 
+COLOUR_CHANGES = (F.adjust_brightness, F.adjust_contrast, F.adjust_saturation)
+ORDERS = tuple(itertools.permutations(range(3)))
+
+
 @dataclass(frozen=True)
 class Colour(Step):
-    """Brightness, contrast and saturation, each by a factor between 1 - amount and 1 + amount."""
+    """Brightness, contrast and saturation, each by a factor between 1 - amount and 1 + amount, in a random order.
+
+    In a random order as torchvision's ColorJitter: the three do not commute, since values are cut at 0 and 255.
+    """
 
     amount: float
-    draws = 3
+    draws = 4
     crops = False
 
-    def parameters(self, u: np.ndarray, side: int, crop: int) -> np.ndarray:
-        return 1 + (2 * u - 1) * self.amount
+    def parameters(self, u: np.ndarray, size: np.ndarray, crop: int) -> np.ndarray:
+        """The three factors, and the order as its number in ORDERS."""
+        return np.concatenate([1 + (2 * u[:, :3] - 1) * self.amount, np.floor(u[:, 3:] * len(ORDERS))], 1)
 
     def one(self, image: torch.Tensor, row: list[Any], crop: int, interpolation: str) -> torch.Tensor:
-        brightness, contrast, saturation = row
-        image = F.adjust_brightness(image.contiguous(), brightness)  # planar: a sixth faster, the copy included
-        return F.adjust_saturation(F.adjust_contrast(image, contrast), saturation)
+        image = image.contiguous()  # planar: a sixth faster, the copy included
+        for which in ORDERS[int(row[3])]:
+            image = COLOUR_CHANGES[which](image, row[which])
+        return image
 
     def batch(self, images: torch.Tensor, rows: np.ndarray, crop: int, interpolation: str) -> torch.Tensor:
-        images = kernels.adjust_contrast(kernels.adjust_brightness(images, rows[:, 0]), rows[:, 1])
-        return kernels.adjust_saturation(images, rows[:, 2])
+        order = np.array(ORDERS)[rows[:, 3].astype(int)]  # (B, 3)
+        factors = np.take_along_axis(rows, order, 1)
+        for place in range(3):
+            images = kernels.adjust_colour(images, order[:, place], factors[:, place])
+        return images
 
 
 @dataclass(frozen=True)
@@ -208,8 +236,8 @@ class Erasing(_Erase):
     chance: float
     draws = 2 * TRIES + 3
 
-    def parameters(self, u: np.ndarray, side: int, crop: int) -> np.ndarray:
-        boxes = _boxes(u[:, 1:], side, (0.02, 0.33), (0.3, 3.3))
+    def parameters(self, u: np.ndarray, size: np.ndarray, crop: int) -> np.ndarray:
+        boxes = _boxes(u[:, 1:], size, (0.02, 0.33), (0.3, 3.3))
         boxes[u[:, 0] >= self.chance] = 0
         return boxes
 
@@ -220,9 +248,9 @@ class Cutout(_Erase):
 
     draws = 2
 
-    def parameters(self, u: np.ndarray, side: int, crop: int) -> np.ndarray:
-        start = np.floor(u * side).astype(np.int64) - side // 4
-        stop = np.minimum(start + side // 2, side)
+    def parameters(self, u: np.ndarray, size: np.ndarray, crop: int) -> np.ndarray:
+        start = np.floor(u * size).astype(np.int64) - size // 4
+        stop = np.minimum(start + size // 2, size)
         start = np.maximum(start, 0)
         return np.concatenate([start, stop - start], 1)
 
@@ -283,16 +311,20 @@ class Augmentation:
         """
         return crop if epoch >= self.small_epochs else min(crop, max(8, round(SMALL * crop / 8) * 8))
 
-    def plan(self, side: int, crop: int, seed: int, epoch: int, indices: np.ndarray) -> list[np.ndarray]:
-        """Each step's parameters (B, k) for these samples: row b depends on indices[b] alone."""
+    def plan(self, size: np.ndarray, crop: int, seed: int, epoch: int, indices: np.ndarray) -> list[np.ndarray]:
+        """Each step's parameters (B, k) for these samples: row b depends on size[b] and indices[b] alone.
+
+        Args:
+            size: height and width of each image in pixels, int64 (B, 2).
+        """
         u = draws(seed, "augment", epoch, np.asarray(indices), sum(step.draws for step in self.steps))
         plan = []
         for step in self.steps:
             if isinstance(step, AlternatingFlip):
                 plan.append(step.plan(seed, epoch, np.asarray(indices)))
             else:
-                plan.append(step.parameters(u[:, : step.draws], side, crop))
-            u, side = u[:, step.draws :], crop if step.crops else side
+                plan.append(step.parameters(u[:, : step.draws], size, crop))
+            u, size = u[:, step.draws :], np.full_like(size, crop) if step.crops else size
         return plan
 
     def each(
@@ -315,7 +347,8 @@ class Augmentation:
         side = self.side(crop, epoch)
         if out is None:
             out = torch.empty((len(images), 3, side, side), dtype=torch.uint8, memory_format=torch.channels_last)
-        plan = [rows.tolist() for rows in self.plan(images.shape[-1], crop, seed, epoch, indices)]
+        size = np.tile(images.shape[-2:], (len(images), 1))
+        plan = [rows.tolist() for rows in self.plan(size, crop, seed, epoch, indices)]
         for b, image in enumerate(images):
             for step, rows in zip(self.steps, plan, strict=True):
                 image = step.one(image, rows[b], crop, interpolation)
@@ -339,7 +372,8 @@ class Augmentation:
         interpolation: str = "bilinear",
     ) -> torch.Tensor:
         """Augment a batch at once on its own device: uint8 (B, 3, R, R) -> (B, 3, S, S), as `each` within rounding."""
-        for step, rows in zip(self.steps, self.plan(images.shape[-1], crop, seed, epoch, indices), strict=True):
+        size = np.tile(images.shape[-2:], (len(images), 1))
+        for step, rows in zip(self.steps, self.plan(size, crop, seed, epoch, indices), strict=True):
             images = step.batch(images, rows, crop, interpolation)
         return _shrunk(center_crop(images, crop), self.side(crop, epoch))
 

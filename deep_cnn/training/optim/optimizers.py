@@ -1,6 +1,7 @@
 """Parameter groups, the optimizers of the registry, and the learning rate of each group."""
 
 from collections.abc import Callable, Iterable
+from fnmatch import fnmatch
 from typing import Any
 
 import torch
@@ -24,8 +25,9 @@ def parameter_groups(
     """Backbone and head, with and without weight decay: up to four groups, and one for each pace of their own.
 
     Norms' scales and all biases (tensors of one dimension) are not decayed: shrinking them does not regularise
-    (Goyal et al., "Accurate, large minibatch SGD", 2017, section 5.3). Frozen parameters are in the groups too: they have
-    no gradient, so the optimizer passes them by until they are thawed.
+    (Goyal et al., "Accurate, large minibatch SGD", 2017, section 5.3). Neither is what a network of timm itself excludes by its
+    method `no_weight_decay`: position embeddings, class tokens and the like. Frozen parameters are in the groups too: they
+    have no gradient, so the optimizer passes them by until they are thawed.
 
     Args:
         head: names of the modules that are the head; everything else is backbone.
@@ -33,13 +35,14 @@ def parameter_groups(
             the weights are, by as much in a step as they.
         muon: for `Muon`: `backbone_lr` is that of the backbone's filters and matrices alone, and everything else has `lr`.
     """
-    head = tuple(head)
+    head, undecayed = tuple(head), tuple(getattr(model, "no_weight_decay", tuple)())  # patterns of names
     groups: dict[tuple[bool, bool, float, bool], list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
         in_head = any(name == module or name.startswith(module + ".") for module in head)
         turned = muon and not in_head and is_matrix(parameter)
-        key = (in_head, parameter.ndim > 1 or pace(name) != 1, pace(name), turned)
-        groups.setdefault(key, []).append(parameter)
+        is_weight = parameter.ndim > 1 and not name.endswith(".bias")
+        decayed = (is_weight or pace(name) != 1) and not any(fnmatch(name, pattern) for pattern in undecayed)
+        groups.setdefault((in_head, decayed, pace(name), turned), []).append(parameter)
     described = []
     for (in_head, decayed, times, turned), parameters in sorted(groups.items(), key=lambda item: item[0]):
         flag = "lr" if in_head or (muon and not turned) else "backbone_lr"
@@ -52,6 +55,7 @@ def parameter_groups(
                 "base_lr": rate,
                 "lr": rate,
                 "weight_decay": weight_decay / times if decayed else 0.0,
+                "decayed": decayed,
                 "orthogonal": turned,
             }
         )
@@ -92,5 +96,7 @@ def set_lr(optimizer: torch.optim.Optimizer, factor: float) -> None:
 
 def add_l1(optimizer: torch.optim.Optimizer, l1: float) -> None:
     """Add the gradient of l1 * sum |w| to the gradients of the weights that decay applies to."""
-    weights = [p for g in optimizer.param_groups for p in g["params"] if p.ndim > 1 and p.grad is not None]
+    # the key is missing in the groups of a run that 0.1.0 began
+    decayed = [p for group in optimizer.param_groups if group.get("decayed", True) for p in group["params"]]
+    weights = [p for p in decayed if p.ndim > 1 and p.grad is not None]
     torch._foreach_add_([p.grad for p in weights], [p.detach().sign() for p in weights], alpha=l1)

@@ -22,12 +22,17 @@ def cosine(step: int, steps: int, warmup: int) -> float:
 
 
 def onecycle(step: int, steps: int, warmup: int) -> float:
-    """Smith and Topin, "Super-convergence", 2019: up from 1/25 in 30% of the steps, down to 1/10,000, by cosines."""
-    rise = 0.3 * steps
-    if step < rise:
-        return 1 / 25 + (1 - 1 / 25) * 0.5 * (1 - math.cos(math.pi * step / rise))
-    done = (step - rise) / max(1.0, steps - 1 - rise)
-    return 1e-4 + (1 - 1e-4) * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
+    """Smith and Topin, "Super-convergence", 2019: up from 1/25 in 30% of the steps, then down to 1/250,000, by cosines.
+
+    The shares, and at which step the peak is, are those of torch's OneCycleLR.
+    """
+    start, end, peak = 1 / 25, 1 / 25e4, 0.3 * steps - 1
+    if step <= peak:
+        return start + (1 - start) * 0.5 * (1 - math.cos(math.pi * step / peak))
+    if steps == 1:
+        return 1.0  # torch's only step would be its last, the smallest
+    done = (step - peak) / (steps - 1 - peak)  # in [0, 1]
+    return end + (1 - end) * 0.5 * (1 + math.cos(math.pi * done))
 
 
 def triangle(step: int, steps: int, warmup: int) -> float:

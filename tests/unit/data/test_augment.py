@@ -10,8 +10,8 @@ from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as F
 
 from deep_cnn.data.augment import kernels as kernels
-from deep_cnn.data.augment.policies import AUTO_PAIRS, NAMES, NARROW, OPERATIONS, WIDE, Policy, strength
-from deep_cnn.data.augment.steps import GREY, STEPS, augment_names, center_crop, parse_augment
+from deep_cnn.data.augment.policies import AUTO_PAIRS, NAMES, NARROW, OPERATIONS, RANDOM, WIDE, Policy, strength
+from deep_cnn.data.augment.steps import GREY, ORDERS, STEPS, augment_names, center_crop, parse_augment
 from deep_cnn.runtime.errors import ConfigError
 from deep_cnn.runtime.rng import draws
 
@@ -88,10 +88,10 @@ def test_each_writes_into_the_given_buffer():
 
 def test_golden_parameters():
     # another number here means that no recorded run can be repeated any more
-    crop, _, colour = parse_augment("basic").plan(256, 224, seed=0, epoch=1, indices=np.array([0, 1, 12345]))
+    crop, _, colour = parse_augment("basic").plan(size(3), 224, seed=0, epoch=1, indices=np.array([0, 1, 12345]))
     assert crop.tolist() == [[45, 96, 189, 150], [23, 4, 203, 243], [32, 17, 197, 182]]
-    np.testing.assert_allclose(colour[0], [0.9042681529442376, 0.8615197978615842, 1.019365746645088], atol=1e-12)
-    flip, policy = parse_augment("flip,trivialaugment").plan(256, 224, seed=0, epoch=1, indices=np.arange(8))
+    np.testing.assert_allclose(colour[0], [0.9042681529442376, 0.8615197978615842, 1.019365746645088, 2], atol=1e-12)
+    flip, policy = parse_augment("flip,trivialaugment").plan(size(8), 224, seed=0, epoch=1, indices=np.arange(8))
     assert flip[:, 0].tolist() == [True, False, False, False, False, False, True, True]
     assert [NAMES[int(code)] for code in policy[:4, 0]] == ["TranslateY", "Sharpness", "ShearY", "Equalize"]
 
@@ -106,8 +106,13 @@ def test_pickles():
 # ---- distributions ---------------------------------------------------------------------------------------------------
 
 
-def parameters(step, n=20_000, side=256, crop=224):
-    return step.parameters(draws(0, "test", 0, np.arange(n), step.draws), side, crop)
+def size(count, height=256, width=256) -> np.ndarray:
+    """Of so many images, int64 (count, 2)."""
+    return np.tile([height, width], (count, 1))
+
+
+def parameters(step, n=20_000, height=256, width=256, crop=224):
+    return step.parameters(draws(0, "test", 0, np.arange(n), step.draws), size(n, height, width), crop)
 
 
 def test_half_of_the_samples_are_flipped():
@@ -134,7 +139,9 @@ def test_crops_are_distributed_as_torchvisions():
 
 def test_boxes_that_never_fit():
     step = STEPS["zoom"]  # all of the area at a ratio of 3/4 is higher than the image
-    assert step.parameters(np.hstack([np.ones((1, 10)), np.zeros((1, 12))]), 256, 224).tolist() == [[0, 0, 256, 256]]
+    assert step.parameters(np.hstack([np.ones((1, 10)), np.zeros((1, 12))]), size(1), 224).tolist() == [
+        [0, 0, 256, 256]
+    ]
 
 
 def test_basic_keeps_a_third_of_the_image():
@@ -143,17 +150,17 @@ def test_basic_keeps_a_third_of_the_image():
 
 
 def test_rotation_colour_and_erasing_ranges():
-    angles, factors = parameters(STEPS["rotation"]), parameters(STEPS["colour"])
+    angles, factors = parameters(STEPS["rotation"]), parameters(STEPS["colour"])[:, :3]
     assert -15 <= angles.min() < -14.9 and 14.9 < angles.max() <= 15 and abs(angles.mean()) < 0.3
     assert 0.8 <= factors.min() < 0.801 and 1.199 < factors.max() <= 1.2
     assert abs((parameters(STEPS["erasing"])[:, 2] > 0).mean() - 0.1) < 0.01
-    holes = parameters(STEPS["cutout"], side=32)
+    holes = parameters(STEPS["cutout"], height=32, width=32)
     assert holes[:, 2:].max() == 16 and (holes[:, :2] + holes[:, 2:] <= 32).all()
     assert (holes[:, 2] == 16).mean() == pytest.approx(17 / 32, abs=0.02)  # 17 of 32 rows keep the square whole
 
 
 def test_cifar_reaches_every_shift():
-    corners = parameters(STEPS["shift"], side=32, crop=32)
+    corners = parameters(STEPS["shift"], height=32, width=32, crop=32)
     assert sorted(np.unique(corners)) == list(range(9))
     image = torch.full((3, 32, 32), 255, dtype=torch.uint8)
     black = [(parse_augment("shift").one(image, 32, 0, 0, i) == 0).any().item() for i in range(200)]
@@ -201,16 +208,21 @@ def test_colour_kernels(name):
     assert_close(getattr(kernels, name)(images, values), torch.stack(expected), mean=0.02, most=1)
 
 
-@pytest.mark.parametrize("ranges", [WIDE, NARROW], ids=["wide", "narrow"])
-@pytest.mark.parametrize("name", NAMES)
-def test_operations_against_torchvisions_classes(name, ranges):
-    reference = (v2.TrivialAugmentWide if ranges is WIDE else v2.AutoAugment)(interpolation="bilinear")
+POLICIES = {  # name: (torchvision's class, our table, settings)
+    "trivialaugment": (v2.TrivialAugmentWide, WIDE, 31),
+    "randaugment": (v2.RandAugment, RANDOM, 31),
+    "autoaugment": (v2.AutoAugment, NARROW, 10),
+}
+
+
+@pytest.mark.parametrize("policy, name", [(policy, name) for policy, row in POLICIES.items() for name in row[1]])
+def test_operations_against_torchvisions_classes(name, policy):
+    torchvisions, ranges, bins = POLICIES[policy]
+    reference, images = torchvisions(interpolation="bilinear"), pictures()
     space = {**reference._AUGMENTATION_SPACE, "Identity": (lambda *a: None, False)}
-    if name not in ranges:
-        pytest.skip("TrivialAugment has no Invert")
-    bins, images = 31 if ranges is WIDE else 10, pictures()
+    assert space.keys() == ranges.keys() | {"Identity"}
     settings = np.arange(B) % bins
-    ours = strength(name, settings, bins, ranges, R)
+    ours = strength(name, settings, bins, ranges, size(B, R, R))
     if name in space and (theirs := space[name][0](bins, R, R)) is not None:
         theirs = theirs[settings].double().numpy()
         np.testing.assert_allclose(ours, theirs, atol=1e-4)
@@ -228,8 +240,50 @@ def test_operations_against_torchvisions_classes(name, ranges):
 
 def test_translations_are_whole_pixels():
     # 32 * 15 / 30 in float32 is 15.999999, which torchvision cuts to 15
-    assert [int(strength("TranslateX", n, 31, WIDE, R)) for n in range(31)] == [32 * n // 30 for n in range(31)]
-    assert strength("TranslateX", 15, 31, WIDE, R) == 16
+    pixels = strength("TranslateX", np.arange(31), 31, WIDE, size(31))
+    assert pixels.astype(int).tolist() == [32 * n // 30 for n in range(31)] and pixels[15] == 16
+
+
+@pytest.mark.parametrize("height, width", [(224, 224), (256, 342), (342, 256)])
+@pytest.mark.parametrize("policy", POLICIES)
+def test_policies_draw_the_strengths_of_torchvision(policy, height, width):
+    """What a policy really does to images of a size: each operation with each of the strengths it can have, and no other."""
+    rows = np.concatenate(
+        np.split(parameters(Policy(policy), height=height, width=width), Policy(policy).slots, axis=1)
+    )
+    drawn = {(NAMES[int(code)], round(abs(m), 3)) for code, m in rows}
+    torchvisions, _, bins = POLICIES[policy]
+    reference = torchvisions()
+    settings = {name: range(31) for name in WIDE} if policy == "trivialaugment" else {name: [9] for name in RANDOM}
+    if policy == "autoaugment":
+        operations = [(name, setting or 0) for pair in reference._policies for name, _, setting in pair]
+        settings = {name: [setting for other, setting in operations if other == name] for name, _ in operations}
+    expected = {("Identity", 0.0)}  # also AutoAugment's, of an operation that is left out
+    for name, numbers in settings.items():
+        theirs = reference._AUGMENTATION_SPACE[name][0](bins, height, width)
+        expected |= {(name, 0.0 if theirs is None else round(float(theirs[number]), 3)) for number in numbers}
+    assert drawn == expected
+
+
+def test_colour_changes_are_in_every_order_equally_often():
+    factors, order = np.split(parameters(STEPS["colour"]), [3], axis=1)
+    counts = np.bincount(order[:, 0].astype(int), minlength=len(ORDERS))
+    assert len(counts) == 6 and abs(counts / len(order) - 1 / 6).max() < 0.015
+    assert abs(np.corrcoef(factors.T, order.T)[3, :3]).max() < 0.03  # and whatever the factors are
+
+
+@pytest.mark.parametrize("order", range(6))
+def test_colour_is_torchvisions_jitter(order):
+    images, factors = pictures(6) // 2 + 128, [1.2, 0.8, 1.15]  # bright: many values are cut, so that the order matters
+    jitter = v2.ColorJitter(0.2, 0.2, 0.2)
+    names = ("brightness_factor", "contrast_factor", "saturation_factor", "hue_factor")
+    given = dict(zip(names, (*factors, None), strict=True)) | {"fn_idx": ORDERS[order]}
+    expected = torch.stack([jitter.transform(image, given) for image in images])
+    row = [*factors, order]
+    assert torch.equal(torch.stack([STEPS["colour"].one(image, row, S, "bilinear") for image in images]), expected)
+    assert_close(STEPS["colour"].batch(images, np.tile(row, (6, 1)), S, "bilinear"), expected, mean=0.02, most=1)
+    other = torch.stack([jitter.transform(image, given | {"fn_idx": ORDERS[5 - order]}) for image in images])
+    assert not torch.equal(expected, other)
 
 
 def test_autoaugment_table_is_torchvisions():

@@ -113,3 +113,27 @@ def test_without_timm_the_command_that_installs_it_is_named(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "timm", None)
     with pytest.raises(ConfigError, match="timm is not installed; pip install timm"):
         timm_optimizers.check_name("timm/lion")
+
+
+@pytest.mark.parametrize(
+    "name", ["vit_tiny_patch16_224", "swin_tiny_patch4_window7_224", "beit_base_patch16_224", "resnet18"]
+)
+def test_what_timm_does_not_decay_is_not_decayed(name):
+    """Position embeddings, class tokens and position biases; timm's own groups are the reference."""
+    import timm
+    from timm.optim import param_groups_weight_decay
+
+    with torch.device("meta"):
+        model = timm.create_model(name)
+    decayed, theirs = [{p: n for n, p in model.named_parameters()} for _ in range(2)]
+    head = [n for n, module in model.named_modules() if module is model.get_classifier()]
+    for group in optimizers.parameter_groups(model, head, lr=1.0, backbone_lr=1.0, weight_decay=0.1):
+        for parameter in group["params"]:
+            decayed[parameter] = group["weight_decay"] > 0
+            assert group["decayed"] == decayed[parameter]
+    for group in param_groups_weight_decay(
+        model, 0.1, no_weight_decay_list=model.no_weight_decay() if name != "resnet18" else ()
+    ):
+        for parameter in group["params"]:
+            theirs[parameter] = group["weight_decay"] > 0
+    assert {n: decayed[p] for n, p in model.named_parameters()} == {n: theirs[p] for n, p in model.named_parameters()}
