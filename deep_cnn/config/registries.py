@@ -246,8 +246,8 @@ FIGURES = _by_name(
     ),
     Figure(
         "residuals",
-        "Without a pattern around the line, nothing simple is left to learn; if the points fall from left to right, extreme values "
-        "are predicted too close to the mean.",
+        "Points spread evenly around the line: the errors do not depend on the prediction. If they rise from left to right, the "
+        "predictions are too far from the mean; if they fall, too close to it.",
         f"{_PLOTS}.residuals:draw",
         title="Residuals",
         tasks=("regression",),
@@ -295,6 +295,11 @@ def any_names(names: Sequence[str]) -> bool:
     return True
 
 
+def several(names: Sequence[str]) -> bool:
+    """Whether there is more than one class or target."""
+    return len(names) > 1
+
+
 def more_than_five(names: Sequence[str]) -> bool:
     """Whether there are more than five classes."""
     return len(names) > 5
@@ -313,6 +318,7 @@ class Metric:
     tasks: those that have it, as --task names them; fits: whether a task with these class names has it.
     code: computes it from a selection of samples; empty for the loss, which the task itself defines.
     share: a fraction, shown in percent.
+    in_units: in the unit of the target, so that only targets of one unit have a mean.
     """
 
     name: str
@@ -320,6 +326,7 @@ class Metric:
     tasks: tuple[str, ...]
     code: str
     share: bool = False
+    in_units: bool = False
     higher_is_better: bool = True
     fits: Callable[[Sequence[str]], bool] = any_names
 
@@ -349,8 +356,9 @@ METRICS: dict[str, Metric] = {
             fits=whole_numbers,
         ),
         Metric("micro_f1", "micro F1", _LABELS, f"{_CODE}micro_f1", share=True),
-        Metric("mae", "MAE", _NUMBERS, f"{_CODE}mae", higher_is_better=False),
-        Metric("rmse", "RMSE", _NUMBERS, f"{_CODE}rmse", higher_is_better=False),
+        Metric("mae", "MAE", _NUMBERS, f"{_CODE}mae", in_units=True, higher_is_better=False),
+        Metric("rmse", "RMSE", _NUMBERS, f"{_CODE}rmse", in_units=True, higher_is_better=False),
+        Metric("mae_sd", "MAE in SD", _NUMBERS, f"{_CODE}mae_sd", higher_is_better=False, fits=several),
         Metric("r2", "R2", _NUMBERS, f"{_CODE}r2"),
         Metric("pearson", "Pearson", _NUMBERS, f"{_CODE}pearson"),
         Metric("spearman", "Spearman", _NUMBERS, f"{_CODE}spearman"),

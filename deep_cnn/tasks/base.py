@@ -76,6 +76,10 @@ class Task(ABC):
         """With what the task learns from the targets of the training set alone."""
         return self
 
+    def in_one_unit(self) -> "Task":
+        """With the knowledge that all of its targets have the same unit."""
+        return self
+
     @abstractmethod
     def encode(self, targets: np.ndarray) -> Tensor:
         """The index's targets as the loss wants them; row n belongs to sample n."""
@@ -280,7 +284,8 @@ def new_task(name: str, names: Sequence[str], loss: str = "auto", label_smoothin
 
 def make_task(config: Config, index: Index) -> Task:
     """The task of a run, before anything is split; `Task.fitted` follows when the training set is known."""
-    return new_task(index.task, index.classes or index.target_names, config.loss, config.label_smoothing)
+    task = new_task(index.task, index.classes or index.target_names, config.loss, config.label_smoothing)
+    return task.in_one_unit() if config.study_id else task  # all studies of Place Pulse have one scale
 
 
 def task_from_dict(values: dict[str, Any]) -> Task:

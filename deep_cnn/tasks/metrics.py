@@ -47,6 +47,12 @@ def functions_of(task: str, names: Sequence[str]) -> Functions:
     return {row.name: resolve(row.code) for row in METRICS.values() if row.code and row.belongs_to(task, names)}
 
 
+def shared_metrics(names: Sequence[str], one_unit: bool) -> list[str]:
+    """The metrics of a regression that stand for all of its targets: of several with different units not MAE and RMSE."""
+    rows = [row for row in METRICS.values() if row.code and row.belongs_to("regression", names)]
+    return [row.name for row in rows if len(names) == 1 or one_unit or not row.in_units]
+
+
 def _computed(functions: Functions, selection: Any) -> Scores:
     return {name: _plain(function(selection)) for name, function in functions.items()}
 
@@ -314,20 +320,31 @@ class RegressionScores:
     prediction_order: Ints  # (T, N)
     train_mean: Floats  # (T,)
     functions: Functions
+    train_std: Floats  # (T,)
+    one_unit: bool = False
 
     @classmethod
     def of(
-        cls, predictions: np.ndarray, targets: np.ndarray, names: Sequence[str], train_mean: np.ndarray
+        cls,
+        predictions: np.ndarray,
+        targets: np.ndarray,
+        names: Sequence[str],
+        train_mean: np.ndarray,
+        train_std: np.ndarray | None = None,
+        one_unit: bool = False,
     ) -> "RegressionScores":
         """Metrics of one or several numbers per image, in the targets' own units.
 
         Args:
             predictions: (N, T). targets: (N, T), NaN where missing: those are left out, target by target.
             names: the T names. train_mean: (T,), what the mean predictor says: the mean of the TRAINING set.
+            train_std: (T,), its standard deviation, the unit of mae_sd; by default 1. one_unit: whether all targets have
+            the same unit, so that a mean of their errors means something.
         Its metrics:
-            mae, rmse, r2, pearson, spearman: means over the targets that have values; None when undefined for one of
-            these, e.g. the correlation of constant predictions, so that a collapsed target cannot hide in an average;
-            mean_predictor: {mae, rmse}; per_target: {name: {the five, count, mean_predictor: {mae, rmse}}}.
+            r2, pearson, spearman, and of several targets mae_sd: means over the targets that have values; None when
+            undefined for one of these, e.g. the correlation of constant predictions, so that a collapsed target cannot
+            hide in an average; mae, rmse: likewise, but not of several targets with different units (dollars and rooms);
+            mean_predictor: {mae, rmse, mae_sd}, those that are there; per_target: {name: {all, count, mean_predictor}}.
 
         Raises:
             DataError: no images. NonFiniteLoss: a prediction is NaN or infinite.
@@ -346,6 +363,8 @@ class RegressionScores:
             prediction_order=np.stack([_order(column) for column in predictions.T]),
             train_mean=train_mean,
             functions=functions_of("regression", names),
+            train_std=np.ones(len(names)) if train_std is None else np.asarray(train_std, dtype=np.float64),
+            one_unit=one_unit,
         )
 
     def __len__(self) -> int:
@@ -359,7 +378,11 @@ class RegressionScores:
             for name, (scores, _) in zip(self.names, per_target, strict=True)
             for metric in self.functions
         }
-        return {**{metric: _mean_over_targets(per_target, metric) for metric in self.functions}, **each}
+        return {**{metric: _mean_over_targets(per_target, metric) for metric in self._overall()}, **each}
+
+    def _overall(self) -> list[str]:
+        """The metrics whose mean over the targets means something."""
+        return shared_metrics(self.names, self.one_unit)
 
     def metrics(self) -> dict[str, Any]:
         """See `SampleScores.metrics`."""
@@ -368,10 +391,14 @@ class RegressionScores:
             measured = self._measured(t, None)
             per_target.append(self._of_target(t, measured))
             error = self.targets[t, measured] - self.train_mean[t]
-            baselines.append(({"mae": _plain(_mean(np.abs(error))), "rmse": _plain(_rms(error))}, len(measured)))
+            baseline = {"mae": _plain(_mean(np.abs(error))), "rmse": _plain(_rms(error))}
+            if "mae_sd" in self.functions:
+                baseline["mae_sd"] = _plain(_mean(np.abs(error)) / self.train_std[t])
+            baselines.append((baseline, len(measured)))
+        overall = self._overall()
         return {
-            **{metric: _mean_over_targets(per_target, metric) for metric in self.functions},
-            "mean_predictor": {metric: _mean_over_targets(baselines, metric) for metric in ("mae", "rmse")},
+            **{metric: _mean_over_targets(per_target, metric) for metric in overall},
+            "mean_predictor": {m: _mean_over_targets(baselines, m) for m in baselines[0][0] if m in overall},
             "per_target": {
                 name: {**scores, "count": count, "mean_predictor": baseline}
                 for name, (scores, count), (baseline, _) in zip(self.names, per_target, baselines, strict=True)
@@ -418,6 +445,11 @@ class TargetSelection:
 def mae(s: TargetSelection) -> float:
     """Mean absolute error, in the target's units."""
     return _mean(np.abs(s.error))
+
+
+def mae_sd(s: TargetSelection) -> float:
+    """Mean absolute error in standard deviations of the training set's targets: comparable between targets of any unit."""
+    return _mean(np.abs(s.error)) / float(s.samples.train_std[s.target])
 
 
 def rmse(s: TargetSelection) -> float:

@@ -13,7 +13,7 @@ from deep_cnn.data.balance import rarity_of_bins
 from deep_cnn.data.split import Strata
 from deep_cnn.runtime.format import quantity
 from deep_cnn.tasks.base import Mistake, Task
-from deep_cnn.tasks.metrics import RegressionScores
+from deep_cnn.tasks.metrics import RegressionScores, shared_metrics
 
 DECILES = 10
 PER_STRATUM = 10  # images; below 100 a score has fewer strata, for one of 4 images tests on 25% of them
@@ -24,18 +24,19 @@ BINS = 10  # of equal width over the range of a score: deciles would all be equa
 class Regression(Task):
     """Scores, standardised by the training set's mean and spread (never the test's) and reported in their own units.
 
-    Targets are float64 (N, K), NaN where missing.
+    Targets are float64 (N, K), NaN where missing. one_unit: whether all scores have the same unit.
     """
 
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
+    one_unit: bool = False
 
     name = "regression"
     old_name = "scores"
     title = "regression"
     noun, nouns = "target", "targets"
     select = "loss"
-    headline = ("r2", "mae", "loss")
+    headline = ("r2", "mae", "mae_sd", "loss")
     signed = True
     smooths_labels = False
     difference_unit = "of the standard deviation of the scores"
@@ -44,6 +45,9 @@ class Regression(Task):
         mean, std = np.nanmean(train_targets, 0), np.nanstd(train_targets, 0)
         std = np.where(std > 0, std, 1.0)
         return dataclasses.replace(self, mean=tuple(mean.tolist()), std=tuple(std.tolist()))
+
+    def in_one_unit(self) -> "Regression":
+        return dataclasses.replace(self, one_unit=True)
 
     def encode(self, targets: np.ndarray) -> Tensor:
         standardised = (np.asarray(targets, np.float64) - np.array(self.mean)) / np.array(self.std)
@@ -104,10 +108,11 @@ class Regression(Task):
         names = super().metric_names()
         if self.outputs == 1:
             return names
-        return [*names, *(f"{target}/{name}" for target in self.names for name in names if name != "loss")]
+        shared = [*shared_metrics(self.names, self.one_unit), "loss"]
+        return [*shared, *(f"{target}/{name}" for target in self.names for name in names if name != "loss")]
 
     def scored_decoded(self, decoded: np.ndarray, targets: np.ndarray) -> RegressionScores:
-        return RegressionScores.of(decoded, targets, self.names, np.array(self.mean))
+        return RegressionScores.of(decoded, targets, self.names, np.array(self.mean), np.array(self.std), self.one_unit)
 
     def wrongness(self, decoded: np.ndarray, targets: np.ndarray) -> np.ndarray:
         """The mean error over the scores that are known, in units of their spread."""

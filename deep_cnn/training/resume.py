@@ -4,7 +4,7 @@ import logging
 from dataclasses import dataclass
 from typing import Any
 
-from deep_cnn.config.identity import differences, sources_of
+from deep_cnn.config.identity import OTHER_NUMBERS, differences, sources_of
 from deep_cnn.models import checkpoint
 from deep_cnn.runtime import console
 from deep_cnn.runtime.atomic import read_json
@@ -63,10 +63,7 @@ def find_checkpoint(run: Run, identity: dict[str, Any], tested: bool) -> SavedRu
         why = "The source code has changed since this run finished, so it is trained again"
         return SavedRun(identity, to_move=why)
     if sources_changed:
-        log.warning(
-            "The source code has changed since this run %s",
-            "finished" if finished else "started; it continues with the new code",
-        )
+        log.warning(_changed_sources(state["identity"]["sources"], finished))
     run.status.claim()
     return SavedRun(identity, state, finished)
 
@@ -80,6 +77,18 @@ def move_aside(run: Run, saved: SavedRun) -> None:
         console.keep_old_lines(files.log, RunFiles(files.outputs, name).log)
         log.info("%s; renamed the existing run to %s", saved.to_move, name)
     run.status.claim()
+
+
+def _changed_sources(before: str, finished: bool) -> str:
+    if finished:
+        return "The source code has changed since this run finished"
+    if release := OTHER_NUMBERS.get(before):
+        return (
+            f"This run was started by version {release}, whose augmentation and learning rates are not the same (see "
+            "CHANGELOG.md). It continues with those of this version, so its result is that of neither version alone. To train it "
+            "with this version from the beginning, use --resume=never"
+        )
+    return "The source code has changed since this run started; it continues with the new code"
 
 
 def _nothing_saved(mode: str, files: RunFiles, status: Status) -> str:

@@ -5,6 +5,6 @@ learning_curves    Loss, metrics and learning rate by epoch
 of_task            The figures of a test set, as the registry FIGURES lists them for a task
 predicted_vs_true  Predictions against true values
 reliability        Accuracy against confidence
-residuals          Errors against true values
+residuals          Errors against predictions
 style              What all figures share: colours, numbers on axes, labels, and how a figure is saved
 """

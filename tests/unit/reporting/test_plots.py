@@ -14,6 +14,7 @@ from PIL import Image
 from deep_cnn.reporting.plots.confusion_matrix import confusion_matrix
 from deep_cnn.reporting.plots.learning_curves import MAX_PANELS, learning_curves
 from deep_cnn.reporting.plots.predicted_vs_true import predicted_vs_true
+from deep_cnn.reporting.plots.residuals import residuals
 
 
 @pytest.fixture(autouse=True)
@@ -135,6 +136,18 @@ def test_predicted_vs_true(tmp_path, drawn, targets):
         assert np.allclose(axes[1].collections[0].get_offsets(), np.stack([true[:100, 1], predicted[:100, 1]], axis=1))
     for ax in axes:
         assert ax.get_xlim() == ax.get_ylim()
+
+
+def test_residuals_of_the_best_predictor_have_no_slope(tmp_path, drawn):
+    """Against the truth they fall for every predictor that is not perfect, even for the best there can be."""
+    rng = np.random.default_rng(0)
+    best = rng.normal(size=2000)
+    true = (best + rng.normal(size=2000))[:, None]  # what an image does not show
+    residuals(best[:, None], true, ["score"], tmp_path / "residuals.png")
+    axes = drawn[0].axes[0]
+    x, error = axes.collections[0].get_offsets().T
+    assert axes.get_xlabel() == "predicted" and abs(np.polyfit(x, error, 1)[0]) < 0.06
+    assert np.polyfit(true[:, 0], best - true[:, 0], 1)[0] < -0.4
 
 
 def test_predicted_vs_true_of_nothing_one_point_and_a_constant(tmp_path, drawn):

@@ -89,7 +89,7 @@ def test_the_result_of_a_test_set():
     predictions = targets + rng.normal(size=(60, 2))
     targets[::3, 1] = np.nan
     groups = np.arange(60) % 5
-    samples = RegressionScores.of(predictions, targets, ["price", "a/b"], np.zeros(2))
+    samples = RegressionScores.of(predictions, targets, ["price", "a/b"], np.zeros(2), one_unit=True)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         found = held_out_result(samples, 0, groups=groups, group_names=list("vwxyz"), repeats=200)

@@ -199,11 +199,27 @@ def test_regression_agrees_with_sklearn_and_scipy_and_masks_missing_targets():
         assert {k: found["per_target"][name][k] for k in expected} == pytest.approx(expected)
         assert baseline["mae"] == pytest.approx(np.abs(y - train_mean[t]).mean())
         assert baseline["rmse"] == pytest.approx(np.sqrt(((y - train_mean[t]) ** 2).mean()))
-    for metric in ("mae", "rmse", "r2", "pearson", "spearman"):
+    for metric in ("r2", "pearson", "spearman"):
         assert found[metric] == pytest.approx(np.mean([found["per_target"][name][metric] for name in names]))
-    assert found["mean_predictor"]["mae"] == pytest.approx(
-        np.mean([found["per_target"][name]["mean_predictor"]["mae"] for name in names])
-    )
+
+
+def test_errors_in_different_units_have_no_mean_but_in_standard_deviations():
+    predictions, targets, names = scores_with_gaps()
+    mean, std = np.nanmean(targets, 0), np.nanstd(targets, 0)
+    mixed = RegressionScores.of(predictions, targets, names, mean, std)
+    assert not {"mae", "rmse"} & (mixed.metrics().keys() | mixed.metrics()["mean_predictor"].keys())
+    assert "mae" not in mixed.scores() and "price/mae" in mixed.scores()
+    scaled = [np.nanmean(np.abs(predictions[:, t] - targets[:, t])) / std[t] for t in range(3)]
+    assert mixed.metrics()["mae_sd"] == pytest.approx(np.mean(scaled))
+    assert mixed.metrics()["per_target"]["price"]["mae_sd"] == pytest.approx(scaled[2])
+    trivial = [np.nanmean(np.abs(mean[t] - targets[:, t])) / std[t] for t in range(3)]
+    assert mixed.metrics()["mean_predictor"]["mae_sd"] == pytest.approx(np.mean(trivial))
+    shared = RegressionScores.of(predictions, targets, names, mean, std, one_unit=True).metrics()
+    for found in (shared, shared["mean_predictor"]):
+        of_targets = [v if found is shared else v["mean_predictor"] for v in shared["per_target"].values()]
+        assert found["mae"] == pytest.approx(np.mean([values["mae"] for values in of_targets]))
+    alone = RegressionScores.of(predictions[:, :1], targets[:, :1], names[:1], mean[:1], std[:1]).metrics()
+    assert alone["mae"] > 0 and "mae_sd" not in alone
 
 
 def test_regression_scores_of_a_resample_equal_those_of_the_copied_samples():

@@ -78,4 +78,6 @@ def test_the_layer_decodes():
 def test_each_of_several_targets_has_its_metrics():
     assert new_task("regression", ("price",)).metric_names() == ["mae", "rmse", "r2", "pearson", "spearman", "loss"]
     names = new_task("regression", ("price", "area")).metric_names()
-    assert "area/mae" in names and "area/loss" not in names and len(names) == 16
+    assert names[:5] == ["mae_sd", "r2", "pearson", "spearman", "loss"]  # no mean of dollars and square metres
+    assert "area/mae" in names and "area/loss" not in names and len(names) == 5 + 2 * 6
+    assert new_task("regression", ("safety", "beauty")).in_one_unit().metric_names()[:3] == ["mae", "rmse", "mae_sd"]
