@@ -10,6 +10,8 @@ MOST_PIECES = 10**6  # of a batch: more than any batch has images
 if TYPE_CHECKING:
     from deep_cnn.config.schema import Config
 
+TEST_SPLIT = 0.15  # the default share of the test set
+
 
 def check_combinations(config: "Config") -> None:
     """Raise ConfigError for flags that contradict each other, as far as that can be told without looking at the data."""
@@ -49,8 +51,33 @@ def check_combinations(config: "Config") -> None:
         raise wrong("target", ",".join(config.target), f"{twice[0]} is given twice")
     if config.subset_order != "stratified" and config.subset is None:
         raise wrong("subset_order", config.subset_order, "works only with --subset", "add --subset=15000, for example")
+    check_folds(config)
     parse_subset(config.subset)
     parse_duration("max_time", config.max_time)
     parse_duration("peer_timeout", config.peer_timeout)
     if not positive_integer(config.save_every):
         parse_duration("save_every", config.save_every)
+
+
+def check_folds(config: "Config") -> None:
+    """Raise ConfigError for --folds, --fold and other flags of the split that contradict each other."""
+    if config.folds is None:
+        if config.fold is not None:
+            raise wrong("fold", config.fold, "works only with --folds", "add --folds=5, for example")
+        return
+    if config.folds == "groups":
+        if config.group is None:
+            raise wrong(
+                "folds", config.folds, "needs --group, the column of the groups", "add --group=city, for example"
+            )
+    elif not positive_integer(config.folds) or int(config.folds) < 2:
+        raise wrong("folds", config.folds, "expected a number of folds from 2 on, or groups")
+    elif config.fold is not None and config.fold > int(config.folds):
+        raise wrong("fold", config.fold, f"there are only {config.folds} folds", f"choose one from 1 to {config.folds}")
+    if config.test_split not in (TEST_SPLIT, 0):
+        raise wrong(
+            "test_split",
+            f"{config.test_split:g}",
+            "with --folds each image is tested in its own fold",
+            "omit --test_split",
+        )

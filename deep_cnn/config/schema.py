@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from deep_cnn.config.checks import check_combinations
+from deep_cnn.config.checks import TEST_SPLIT, check_combinations
 from deep_cnn.config.fields import check_flags, flag, on_off, rate, run_name, tta_level, worker_count
 from deep_cnn.config.registries import AUGMENTATION_PRESETS, AUGMENTATIONS, LOSSES, OPTIMIZERS, SCHEDULES, TRACKERS
+from deep_cnn.runtime.run_files import fold_name
 
 # presets, and policies that stand alone
 AUGMENTS = (*AUGMENTATION_PRESETS, *(row.name for row in AUGMENTATIONS.values() if row.before))
@@ -99,12 +100,27 @@ class Config:
         usual=True,
     )
     test_split: float = flag(
-        0.15,
+        TEST_SPLIT,
         "share of the training images held out for testing if there is no test set",
         group="data",
         low=0.0,
         below=1.0,
         usual=True,
+    )
+    folds: str | None = flag(
+        None,
+        "cross-validation: test each image by a network that was not trained on it. A number of parts (5), or groups: leave one "
+        "group of --group out at a time",
+        group="data",
+        kind=str,
+        usual=True,
+    )
+    fold: int | None = flag(
+        None,
+        "train only this one of the --folds, from 1 on; by default all, one after the other",
+        group="data",
+        kind=int,
+        low=1,
     )
     val_folder: str = flag(
         "val", "name of the folder of validation images, inside --data_dir; none: hold them out of train", group="data"
@@ -364,6 +380,11 @@ class Config:
     def root(self) -> Path:
         """The folder of --root_dir, with ~ expanded."""
         return Path(self.root_dir).expanduser()
+
+    @property
+    def files_name(self) -> str:
+        """The name of the run's own files: of a fold, that of its --run_name and its number."""
+        return self.run_name if self.fold is None else fold_name(self.run_name, self.fold)
 
     def identity(self) -> dict[str, Any]:
         """The flags that change numbers, by name."""

@@ -10,6 +10,7 @@ duplicates       files with the same bytes
 feed             batches of a split, in order
 files            image files below a folder
 folders          classes and splits that folders name
+folds            --folds: which fold tests each image
 index            samples: class folders, or files and a table
 near_duplicates  images that look the same
 normalise        uint8 pixels to normalised floats

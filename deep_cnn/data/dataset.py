@@ -18,7 +18,8 @@ from deep_cnn.data.assemble import Pixels, open_copy_stream
 from deep_cnn.data.augment.steps import center_crop, parse_augment
 from deep_cnn.data.cache import cache_folder, open_cache
 from deep_cnn.data.feed import Feed, FeedSettings, Sampling
-from deep_cnn.data.index import VALIDATION, Index, IndexOptions, build_index
+from deep_cnn.data.folds import Folds, assign_folds
+from deep_cnn.data.index import TEST, VALIDATION, Index, IndexOptions, build_index
 from deep_cnn.data.normalise import Normaliser
 from deep_cnn.data.preprocess import Preprocessing
 from deep_cnn.data.split import Splits, Strata, make_splits
@@ -60,11 +61,16 @@ class Dataset:
 
     def digest(self) -> str:
         """Names the data by relative paths, sizes and the table's bytes: staged to another folder, it is the same data."""
-        digest = hashlib.sha256(self.index.table_digest.encode())
-        digest.update(self.index.paths.blob)
-        for column in (self.index.paths.offsets, self.index.sizes):
-            digest.update(np.ascontiguousarray(column, dtype=np.int64).tobytes())
-        return digest.hexdigest()
+        return digest_of(self.index)
+
+
+def digest_of(index: Index) -> str:
+    """See `Dataset.digest`."""
+    digest = hashlib.sha256(index.table_digest.encode())
+    digest.update(index.paths.blob)
+    for column in (index.paths.offsets, index.sizes):
+        digest.update(np.ascontiguousarray(column, dtype=np.int64).tobytes())
+    return digest.hexdigest()
 
 
 def find(flag: str, given: str, config: Config, *others: Path, advice: str = "check the path") -> Path:
@@ -141,16 +147,43 @@ def find_images(config: Config, pre: Preprocessing, workers: int) -> Images:
         log.info(note)
     log.info("Task: %s", index.reason)
     pixels = Pixels(index.root, index.paths, pre, open_cache(kept, index, pre))
-    return without_bad_images(index, pixels, workers) if config.on_bad_image == "skip" else Images(index, pixels)
+    images = without_bad_images(index, pixels, workers) if config.on_bad_image == "skip" else Images(index, pixels)
+    return images if config.folds is None else without_test_images(images)
+
+
+def without_test_images(images: Images) -> Images:
+    """For --folds: without a given test set, which stays out of all folds so that it can be tested once, later."""
+    index, pixels = images.index, images.pixels
+    given = index.given_split == TEST
+    if not given.any():
+        return images
+    log.info("--folds: the %d images of the given test set are not used", int(given.sum()))
+    kept = np.flatnonzero(~given)
+    rows = kept if pixels.rows is None else pixels.rows[kept]
+    index = index.take(kept)
+    return Images(index, Pixels(index.root, index.paths, pixels.pre, pixels.cache, rows), images.bad_files)
+
+
+def find_folds(images: Images, strata: Strata, config: Config) -> Folds:
+    """The folds of --folds, which all runs of the same data, flags and seed agree on. strata: the task's."""
+    assert config.folds is not None
+    kept = cache_folder(config.cache, config.root)
+    return assign_folds(images.index, strata, config.folds, group=config.group, seed=config.seed, cache_dir=kept)
 
 
 def split_images(images: Images, strata: Strata, config: Config) -> Dataset:
     """Train, validation and test as the flags ask for them; what is noteworthy goes to the log. strata: the task's."""
+    index, test_split = images.index, config.test_split
+    if config.folds is not None:
+        assert config.fold is not None, "a run is one fold; tools/folds trains all of them"
+        folds = find_folds(images, strata, config)
+        index, test_split = folds.testing(config.fold, index), 0.0
+        log.info("Cross-validation: %s is the test set", folds.title(config.fold))
     splits = make_splits(
-        images.index,
+        index,
         strata,
         val_split=config.val_split,
-        test_split=config.test_split,
+        test_split=test_split,
         seed=config.seed,
         cache_dir=cache_folder(config.cache, config.root),
     )

@@ -1,6 +1,6 @@
 """Train, validation and test: given ones kept, missing ones held out from train; saved, and read again by every command."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -68,7 +68,7 @@ def make_splits(
     split[pool] = TRAIN
     wanted = {k: shares[k] for k in held_out if shares[k] > 0}
     if wanted and len(pool):
-        units = _units(same_bytes[pool], None if index.groups is None else index.groups[pool])
+        units = units_of(same_bytes[pool], None if index.groups is None else index.groups[pool])
         split[pool] = _hold_out(strata.codes[pool], units, wanted, seed)
     parts = [np.flatnonzero(split == k).astype(np.int64) for k in (TRAIN, VALIDATION, TEST)]
     if not len(parts[TRAIN]):
@@ -109,7 +109,7 @@ def _torn(groups: np.ndarray, split: np.ndarray) -> int:
 # --- strata and units ------------------------------------------------------------------------------------------------
 
 
-def _units(same_bytes: np.ndarray, groups: np.ndarray | None) -> np.ndarray:
+def units_of(same_bytes: np.ndarray, groups: np.ndarray | None) -> np.ndarray:
     """What stays together, as codes 0.. (N,): connected parts of "same group" and "same bytes"."""
     if groups is None:
         return np.unique(same_bytes, return_inverse=True)[1]
@@ -153,7 +153,8 @@ def _hold_out(stratum: np.ndarray, units: np.ndarray, wanted: dict[int, float], 
     split = np.full(len(stratum), TRAIN, dtype=np.int8)
     order = permutation(seed, 0, len(stratum), "split")
     single = np.bincount(units)[units] == 1
-    _place_units(split, stratum, units, order[~single[order]], left, wanted, int(single.sum()))
+    choices = (TRAIN, *sorted(wanted, reverse=True))
+    place_units(split, (stratum, units), order[~single[order]], left, choices, int(single.sum()))
     order = order[single[order]]
     order = order[np.argsort(stratum[order], kind="stable")]  # shuffled within each stratum
     ends = np.cumsum(np.bincount(stratum[order], minlength=len(sizes)))
@@ -163,27 +164,30 @@ def _hold_out(stratum: np.ndarray, units: np.ndarray, wanted: dict[int, float], 
     return split
 
 
-def _place_units(
+def place_units(
     split: np.ndarray,
-    stratum: np.ndarray,
-    units: np.ndarray,
+    of: tuple[np.ndarray, np.ndarray],
     order: np.ndarray,
     left: np.ndarray,
-    wanted: dict,
+    choices: Sequence[int],
     singles: int,
 ) -> None:
     """Place groups, the largest first, where they fill the most of what is left and overshoot the least.
 
-    Writes to `split` and takes from `left`, both the caller's own. `order`: the groups' images, shuffled.
+    Writes to `split` (N,) and takes from `left` (S, parts), images that are still wanted; both are the caller's own.
+
+    Args:
+        of: stratum and unit of each image, int (N,). order: the groups' images, shuffled.
+        choices: the parts, columns of `left`. singles: images that stand alone, placed later.
     """
+    stratum, units = of
     codes, first, counts = np.unique(units[order], return_index=True, return_counts=True)
     members = np.split(order[np.argsort(units[order], kind="stable")], np.cumsum(counts)[:-1])
-    choices = [TRAIN, *sorted(wanted, reverse=True)]
     asked = np.maximum(left.sum(axis=0), 1)
     empty = list(choices)
     for rank, u in enumerate(np.lexsort((first, -counts))):
         kinds, sizes = np.unique(stratum[members[u]], return_counts=True)
-        filled = np.minimum(sizes[:, None], left[kinds].clip(min=0)).sum(axis=0)  # (3,)
+        filled = np.minimum(sizes[:, None], left[kinds].clip(min=0)).sum(axis=0)  # (parts,)
         # the last groups go to splits that would have none
         among = empty if 0 < len(codes) - rank + singles <= len(empty) else choices
         remaining = left.sum(axis=0) / asked

@@ -34,6 +34,10 @@ class MachineError(DeepCNNError):
     """The machine cannot do what was asked: no usable GPU, out of memory, no space for the state of the run."""
 
 
+class NameInUse(MachineError):
+    """A living process holds the run's name."""
+
+
 class LostPeer(DeepCNNError):
     """Another process of this run has died, or cannot be reached."""
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from deep_cnn.runtime import scheduler
 from deep_cnn.runtime.atomic import read_json
-from deep_cnn.runtime.errors import MachineError
+from deep_cnn.runtime.errors import MachineError, NameInUse
 from deep_cnn.runtime.run_files import RunFiles
 
 log = logging.getLogger(__name__)
@@ -25,6 +25,7 @@ HEARTBEAT = 30.0  # seconds between two signs of life of the process that holds 
 DEAD_AFTER = (
     10 * HEARTBEAT
 )  # a process on another machine that gave none for so long is taken for dead: servers stall, too
+PATIENCE = 300.0  # seconds that `held_in_turn` waits
 
 
 class RunLock:
@@ -45,7 +46,7 @@ class RunLock:
 
 @contextlib.contextmanager
 def held(files: RunFiles, *, steal: bool = False) -> Iterator[RunLock]:
-    """Hold the run's name; MachineError, naming the holder, when a living process has it.
+    """Hold the run's name; NameInUse, naming the holder, when a living process has it.
 
     A holder on this machine is dead when its process is. One on another machine is dead when the scheduler knows its job
     no more, or when it has given no sign of life for five minutes, which are waited for: in a chain of jobs the one before
@@ -65,6 +66,22 @@ def held(files: RunFiles, *, steal: bool = False) -> Iterator[RunLock]:
         heart.join()
         if read_json(files.lock) == me:  # not when somebody took it
             files.lock.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def held_in_turn(files: RunFiles, *, steal: bool = False) -> Iterator[RunLock]:
+    """`held` for work of milliseconds or seconds that many processes do: waits for a living holder, for five minutes at most."""
+    with contextlib.ExitStack() as stack:
+        end = time.monotonic() + PATIENCE
+        while True:
+            try:
+                lock = stack.enter_context(held(files, steal=steal))
+                break
+            except NameInUse:
+                if time.monotonic() > end:
+                    raise
+                time.sleep(0.1)
+        yield lock
 
 
 def _taken(lock: Path, me: Holder) -> bool:
@@ -116,7 +133,7 @@ def _found_dead(lock: Path, holder: Holder | None, me: Holder, name: str) -> boo
         started = _started(int(holder["pid"]))
         if started is None or started != holder.get("started"):
             return True
-        raise MachineError(_held_by(holder, name))
+        raise NameInUse(_held_by(holder, name))
     job = holder.get("job")
     if job and job != me["job"] and scheduler.job_is_over(job):
         return True
@@ -135,7 +152,7 @@ def _found_dead(lock: Path, holder: Holder | None, me: Holder, name: str) -> boo
         if read_json(lock) != holder:
             return False
         if lock.stat().st_mtime != beat:
-            raise MachineError(_held_by(holder, name))
+            raise NameInUse(_held_by(holder, name))
     return True
 
 

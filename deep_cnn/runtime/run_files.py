@@ -8,6 +8,11 @@ from deep_cnn.runtime.atomic import clear_leftovers
 from deep_cnn.runtime.errors import ConfigError
 
 
+def fold_name(run_name: str, fold: int) -> str:
+    """The name of one fold's run of `--run_name=NAME --folds=5`: each fold is a run with files of its own."""
+    return f"{run_name}-fold{fold}"
+
+
 @dataclass(frozen=True)
 class RunFiles:
     """The places of one run's files, below ROOT_DIR/outputs."""
@@ -49,6 +54,11 @@ class RunFiles:
     def best(self) -> Path:
         """The best network so far."""
         return self.models / "best.pt"
+
+    @property
+    def fold_plan(self) -> Path:
+        """What the folds of this name have in common; none where the name is a single run's."""
+        return self.results / "plan.json"
 
     @property
     def status(self) -> Path:

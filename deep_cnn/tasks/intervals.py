@@ -81,7 +81,7 @@ def per_group(
     result = {}
     for begin, size in zip(first, sizes, strict=True):
         indices = members[begin : begin + size]
-        result[group_names[groups[indices[0]]]] = {"count": int(size), **_nested(compute(indices))}
+        result[group_names[groups[indices[0]]]] = {"count": int(size), **nested(compute(indices))}
     return result
 
 
@@ -110,7 +110,7 @@ def held_out_result(
     result = {
         "count": len(samples),
         **samples.metrics(),
-        "intervals": _nested(intervals),
+        "intervals": nested(intervals),
         "bootstrap": {"level": level, "repeats": repeats, "resampled": "images" if groups is None else "groups"},
     }
     if groups is not None:
@@ -119,7 +119,7 @@ def held_out_result(
     return result
 
 
-def _nested(flat: Mapping[str, Any]) -> dict[str, Any]:
+def nested(flat: Mapping[str, Any]) -> dict[str, Any]:
     """{"mae": a, "price/mae": b} -> {"mae": a, "per_target": {"price": {"mae": b}}}."""
     result: dict[str, Any] = {}
     for key, value in flat.items():

@@ -44,8 +44,10 @@ class Finding:
 
 def inspect(config: Config) -> Iterator[Finding]:
     """All findings, in the order in which a run would meet them."""
+    fold = config.fold or (1 if config.folds else None)  # of a cross-validation the first fold stands for all
     try:
-        run, dataset, task = look_at_data(replace(config, on_bad_image="error", resume="never"), fresh=True)
+        asked = replace(config, on_bad_image="error", resume="never", fold=fold)
+        run, dataset, task = look_at_data(asked, fresh=True)
     except DeepCNNError as mistake:
         yield Finding("stop", "flags and data", str(mistake))
         return

@@ -51,6 +51,8 @@ def short_version(config: Config, root: Path) -> Config:
         tensorboard=False,
         trackers=(),
         config=None,
+        folds=None,  # a fold is a run like any other
+        fold=None,
     )
 
 

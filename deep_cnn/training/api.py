@@ -75,7 +75,11 @@ def train(data_dir: str | Path, table: pd.DataFrame | None = None, **flags: Any)
         if name not in fields:
             raise ConfigError(f"{name}: unknown flag.{nearest(name, fields)}")
     config = with_recipe(given)
-    files = RunFiles(config.root / "outputs", config.run_name)
+    if config.folds is not None and config.fold is None:
+        raise ConfigError(
+            f"folds={config.folds}: train() trains one network; add fold=1, or use the command line for all"
+        )
+    files = RunFiles(config.root / "outputs", config.files_name)
     if table is not None:
         if config.metadata:
             raise ConfigError("metadata and table: give only one of them")

@@ -9,7 +9,7 @@ from deep_cnn.models import checkpoint
 from deep_cnn.runtime import console
 from deep_cnn.runtime.atomic import read_json
 from deep_cnn.runtime.distributed import main_process
-from deep_cnn.runtime.errors import CheckpointError
+from deep_cnn.runtime.errors import CheckpointError, ConfigError
 from deep_cnn.runtime.run_files import RunFiles
 from deep_cnn.runtime.status import Status
 from deep_cnn.training.setup import Run
@@ -44,8 +44,13 @@ def find_checkpoint(run: Run, identity: dict[str, Any], tested: bool) -> SavedRu
 
     Raises:
         CheckpointError: --resume=must and there is nothing of the same run; or no state can be read.
+        ConfigError: the name is that of a cross-validation.
     """
     mode, files = run.config.resume, run.files
+    if files.fold_plan.exists():
+        raise ConfigError(
+            f"--run_name={files.name}: the name of a cross-validation (--folds); choose another --run_name"
+        )
     if mode == "never":
         return SavedRun(identity, to_move="--resume=never" if files.has_results() else "")
     state = checkpoint.load_last(files.last)

@@ -115,15 +115,25 @@ def opened_run(config: Config, place: RunPlace | None = None) -> Iterator[Run]:
     """
     with contextlib.ExitStack() as stack:
         if place is None:
-            timeout = parse_duration("peer_timeout", config.peer_timeout)
-            stack.enter_context(distributed.process_group(config.device, timeout))
-            files = RunFiles(config.root / "outputs", config.run_name)
-            lock = stack.enter_context(distributed.entered_by_main(_folders_log_and_lock(config, files)))
-            place = RunPlace(files, lock)
+            stack.enter_context(connected_ranks(config))
+            place = stack.enter_context(opened_place(config))
         run = Run(config, place.files, place.lock, Status(place.files, distributed.is_main()), time.monotonic())
-        stack.enter_context(_end_in_status(run.status))
+        stack.enter_context(end_in_status(run.status))
         stack.enter_context(faults.explained(config.batch_size, 1))
         yield run
+
+
+def connected_ranks(config: Config) -> contextlib.AbstractContextManager[None]:
+    """The processes of torchrun connected, as --device and --peer_timeout have it."""
+    return distributed.process_group(config.device, parse_duration("peer_timeout", config.peer_timeout))
+
+
+@contextlib.contextmanager
+def opened_place(config: Config) -> Iterator[RunPlace]:
+    """The run's folders and log, and its name, held by rank 0."""
+    files = RunFiles(config.root / "outputs", config.files_name)
+    with distributed.entered_by_main(_folders_log_and_lock(config, files)) as lock:
+        yield RunPlace(files, lock)
 
 
 @contextlib.contextmanager
@@ -134,7 +144,8 @@ def _folders_log_and_lock(config: Config, files: RunFiles) -> Iterator[RunLock]:
 
 
 @contextlib.contextmanager
-def _end_in_status(status: Status) -> Iterator[None]:
+def end_in_status(status: Status) -> Iterator[None]:
+    """However the run ends, status.json says so."""
     try:
         yield
         status.say("finished")
@@ -168,7 +179,7 @@ def look_at_data(config: Config, *, fresh: bool) -> tuple[Run, Dataset, Task]:
 
     fresh: whether the weights will be needed.
     """
-    files = RunFiles(config.root / "outputs", config.run_name)
+    files = RunFiles(config.root / "outputs", config.files_name)
     run = find_inputs(Run(config, files, None, Status(files, writes=False), time.monotonic()), fresh)
     return run, *load_dataset(run)
 

@@ -20,6 +20,7 @@ def main(options: Options) -> int:
 
     from deep_cnn.config.schema import Config
     from deep_cnn.data import dataset
+    from deep_cnn.reporting.report.folds import read_folds, write_folds_report
     from deep_cnn.reporting.report.page import write_report
     from deep_cnn.reporting.report.record import read_record
     from deep_cnn.runtime import console
@@ -28,7 +29,8 @@ def main(options: Options) -> int:
 
     console.console_only()
     files = RunFiles(Path(options.root_dir).expanduser() / "outputs", options.run_name)
-    flags = read_record(files).config["config"]
+    folds = files.fold_plan.exists()
+    flags = (read_folds(files) if folds else read_record(files)).config["config"]
     config = Config(root_dir=options.root_dir, data_dir=options.data_dir or flags["data_dir"])
     try:
         data = dataset.data_dir(config)
@@ -37,5 +39,5 @@ def main(options: Options) -> int:
             raise
         console.log.warning("%s; the report shows no images; use --data_dir if they were moved", missing)
         data = None
-    console.log.info("Report: %s", write_report(files, data))
+    console.log.info("Report: %s", (write_folds_report if folds else write_report)(files, data))
     return 0

@@ -50,6 +50,8 @@ class Options(Config):
     def __post_init__(self):
         super().__post_init__()
         parse_duration("budget", self.budget)
+        if self.folds is not None and self.fold is None:
+            raise wrong("folds", self.folds, "a search chooses within one fold", "add --fold=1, then search each fold")
         if self.val_split == 0 and self.split_column is None:
             raise wrong("val_split", self.val_split, "a search needs a validation set", "use --val_split=0.15")
 

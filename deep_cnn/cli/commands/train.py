@@ -10,9 +10,14 @@ Options = Config
 def main(config: Config) -> int:
     signals.catch_signals()  # before torch is imported, which takes seconds
     try:
-        from deep_cnn.training.trainer import train
+        if config.folds is None:
+            from deep_cnn.training.trainer import train
 
-        train(config)
+            train(config)
+        else:
+            from deep_cnn.tools.folds.runner import train_folds
+
+            train_folds(config)
     except signals.Stopped as stop:
         tell(stop, heard=True)
         return 0 if signals.under_torchrun() and stop.noted else stop.exit_code

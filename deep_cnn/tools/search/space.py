@@ -41,6 +41,8 @@ OURS = (
     "tensorboard",
     "trackers",
     "seed",
+    "folds",
+    "fold",
 )
 
 

@@ -3,7 +3,6 @@
 import contextlib
 import functools
 import logging
-import time
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,15 +15,14 @@ from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import FrozenTrial, TrialState
 
 from deep_cnn.config.registries import metric_row
-from deep_cnn.runtime.errors import ConfigError, MachineError
-from deep_cnn.runtime.lock import RunLock, held, vacant
+from deep_cnn.runtime.errors import ConfigError
+from deep_cnn.runtime.lock import RunLock, held, held_in_turn, vacant
 from deep_cnn.runtime.rng import number
 from deep_cnn.runtime.run_files import RunFiles
 from deep_cnn.tools.search.space import PointSampler, Space, grid_point, random_point
 
 log = logging.getLogger(__name__)
 
-LOCK_PATIENCE = 300.0  # seconds for a claim or a summary of another process to end; they take milliseconds and seconds
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 
 
@@ -54,16 +52,7 @@ class Study:
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
         """One process at a time; a dead one is noticed."""
-        with contextlib.ExitStack() as stack:
-            end = time.monotonic() + LOCK_PATIENCE
-            while True:
-                try:
-                    stack.enter_context(held(RunFiles(self.folder, "study")))
-                    break
-                except MachineError:
-                    if time.monotonic() > end:
-                        raise
-                    time.sleep(0.1)
+        with held_in_turn(RunFiles(self.folder, "study")):
             yield
 
     def files(self, trial: int) -> RunFiles:

@@ -179,7 +179,7 @@ def test_groups_stay_whole_and_shares_hold(count, tolerance):
 
 def test_a_split_that_forgets_groups_is_caught(monkeypatch):
     """The planted bug."""
-    monkeypatch.setattr(split_module, "_units", lambda same_bytes, groups: np.arange(len(same_bytes)))
+    monkeypatch.setattr(split_module, "units_of", lambda same_bytes, groups: np.arange(len(same_bytes)))
     groups = np.repeat(np.arange(30), 10)
     splits = make_splits(index_of(np.tile([0, 1], 150), groups=groups), val_split=0.2, test_split=0.2, seed=0)
     assert torn(groups, splits) > 0

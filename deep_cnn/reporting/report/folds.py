@@ -1,0 +1,105 @@
+"""report.html of a cross-validation: one page about all folds."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from deep_cnn.config.registries import METRICS, metric_row
+from deep_cnn.data.preprocess import Preprocessing
+from deep_cnn.reporting.plots import of_task
+from deep_cnn.reporting.report import sections
+from deep_cnn.reporting.report.images import Photographs
+from deep_cnn.reporting.report.page import render, write_page
+from deep_cnn.reporting.report.record import Record, read_record
+from deep_cnn.reporting.result_text import shown
+from deep_cnn.runtime.atomic import read_json
+from deep_cnn.runtime.errors import DataError
+from deep_cnn.runtime.run_files import RunFiles
+
+
+@dataclass(frozen=True)
+class FoldsRecord(Record):
+    """The common result of all folds as their files tell it. `config` is that of the first fold, `test` is folds.json."""
+
+    plan: dict[str, Any]
+
+    @cached_property
+    def predictions(self) -> pd.DataFrame | None:
+        """predictions_folds.csv, all of it text."""
+        return self._table("predictions_folds.csv")
+
+
+def read_folds(files: RunFiles) -> FoldsRecord:
+    """DataError where the folds of this name are not all finished."""
+    result, plan = read_json(files.results / "folds.json"), read_json(files.fold_plan)
+    if result is None or plan is None:
+        raise DataError(f"--run_name={files.name}: not all folds are finished; run the same command to go on")
+    first = read_record(RunFiles(files.outputs, result["per_fold"][0]["run_name"]))
+    return FoldsRecord(files, first.config, read_json(files.status) or {}, [], [], result, plan)
+
+
+def write_folds_report(files: RunFiles, data: Path | None) -> Path:
+    """Write outputs/results/NAME/report.html from the files of all folds; returns its path.
+
+    Args:
+        data: the folder of the images; without it, or if it is gone, the page has no photographs.
+    """
+    record = read_folds(files)
+    assert record.test is not None and record.tested is not None
+    of_task.draw(of_task.figures_of(record.task), record.task, *record.tested, files.results)
+    pre = Preprocessing.from_dict(record.config["preprocessing"])
+    photographs = Photographs(data if data is not None and data.is_dir() else None, pre)
+    page = render(
+        "folds.html",
+        name=files.name,
+        result=record.test,
+        headline=headline(record),
+        kind=record.task.title,
+        model=record.config["model"]["name"],
+        crop=pre.crop,
+        metrics=metric_table(record),
+        by_fold=fold_table(record),
+        groups=sections.group_table(record),
+        classes=sections.class_table(record),
+        figures=sections.figures(record, "test"),
+        galleries=sections.galleries(record, photographs),
+        command=record.plan["command"],
+        versions=record.config["versions"],
+    )
+    path = files.results / "report.html"
+    write_page(path, page)
+    return path
+
+
+def headline(record: FoldsRecord) -> str:
+    """The main metric."""
+    assert record.test is not None
+    name = next(n for n in record.task.headline if record.test.get(n) is not None)
+    return f"{metric_row(name).label} {shown(name, record.test[name])} in {record.test['folds']} folds, {record.test['count']:,} images"
+
+
+def metric_table(record: FoldsRecord) -> list[list[str]]:
+    """[metric, mean of folds, pooled] of each metric."""
+    result = record.test or {}
+    names = [name for name in METRICS if name in result]
+    return [[METRICS[n].label, shown(n, result[n]), shown(n, result["pooled"].get(n))] for n in names]
+
+
+def fold_table(record: FoldsRecord) -> dict[str, Any]:
+    """The test's metrics of each fold, {columns, rows}."""
+    folds = (record.test or {})["per_fold"]
+    names = [name for name in METRICS if name in folds[0]]
+    titles = [f"{fold['fold']}" + (f" ({fold['name']})" if fold["name"] else "") for fold in folds]
+    rows = [
+        [
+            title,
+            f"{fold['count']:,}",
+            *(shown(n, fold[n]) for n in names),
+            "" if fold["best_epoch"] is None else fold["best_epoch"],
+        ]
+        for title, fold in zip(titles, folds, strict=True)
+    ]
+    return {"columns": ["fold", "images", *(METRICS[n].label for n in names), "best epoch"], "rows": rows}

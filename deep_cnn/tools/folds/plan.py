@@ -1,0 +1,203 @@
+"""What the folds of one name have in common, so that results of other flags, data or code are never mixed; and how far each is."""
+
+import logging
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from deep_cnn.config.identity import command_line, differences, run_identity, sources_of
+from deep_cnn.config.schema import Config
+from deep_cnn.data.dataset import Images, digest_of, find_folds, find_images
+from deep_cnn.data.folds import Folds, fold_title
+from deep_cnn.runtime import console, distributed
+from deep_cnn.runtime.atomic import read_json, write_csv, write_json
+from deep_cnn.runtime.errors import CheckpointError, NameInUse
+from deep_cnn.runtime.lock import held_in_turn, vacant
+from deep_cnn.runtime.run_files import RunFiles, fold_name
+from deep_cnn.runtime.status import Status
+from deep_cnn.tasks.base import Task, make_task
+from deep_cnn.training.setup import Run, find_inputs
+
+log = logging.getLogger(__name__)
+
+MOVED = ("results", "tensorboard", "models", "log")  # properties of RunFiles
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The folds of one --run_name.
+
+    Attributes:
+        files: of the common result; each fold has its own (`files_of`).
+        identity: `run_identity` of all folds, without the number of the fold.
+        names: the group that each fold tests, with --folds=groups; else ().
+        data: the folder of the images.
+    """
+
+    files: RunFiles
+    identity: dict[str, Any]
+    count: int
+    names: tuple[str, ...]
+    data: Path
+
+    @property
+    def folds(self) -> range:
+        """Their numbers, from 1 on."""
+        return range(1, self.count + 1)
+
+    @property
+    def assignment(self) -> Path:
+        """folds.csv: file, targets, group (with --group), fold."""
+        return self.files.results / "folds.csv"
+
+    def title(self, fold: int) -> str:
+        """'fold 3 of 5', or 'fold 3 of 8 (Boston)'."""
+        return fold_title(fold, self.count, self.names)
+
+    def files_of(self, fold: int) -> RunFiles:
+        """A fold's run is a run like any other, with a name of its own."""
+        return RunFiles(self.files.outputs, fold_name(self.files.name, fold))
+
+    def finished(self, fold: int) -> bool:
+        """Whether the fold was trained and tested to its end, with the flags, data and code of this plan."""
+        files = self.files_of(fold)
+        status, record = read_json(files.status), read_json(files.results / "config.json")
+        tested = read_json(files.results / "test.json") is not None
+        if not tested or not record or (status or {}).get("state") != "finished":
+            return False
+        return not self._differs(record["identity"], fold)
+
+    def state(self, fold: int) -> str:
+        """'finished', 'busy' (another process trains it), 'new', or what its last process left: stopped, failed..."""
+        if self.finished(fold):
+            return "finished"
+        if not vacant(self.files_of(fold)):
+            return "busy"
+        left = (read_json(self.files_of(fold).status) or {}).get("state", "new")
+        return "new" if left == "finished" else str(left)  # finished, but of another plan
+
+    def _differs(self, identity: dict[str, Any], fold: int | None = None) -> list[str]:
+        """What makes an identity another one than the plan's, in words."""
+        ours = self.identity | {"flags": self.identity["flags"] | {"fold": fold}}
+        found = differences(ours, identity)
+        return found or (["the source code has changed"] if ours["sources"] != sources_of(identity) else [])
+
+
+@distributed.main_process
+def join_plan(config: Config) -> Plan:
+    """The plan of these flags: that of an earlier or a parallel command, or a new one; folds of other flags are moved aside.
+
+    Raises:
+        CheckpointError: --resume=must, and there is nothing of the same flags, data and code.
+        NameInUse: folds of other flags under this name are being trained. ConfigError, DataError: as of a run.
+    """
+    files = RunFiles(config.root / "outputs", config.run_name)
+    files.make_folders()
+    with console.quiet_console():  # each fold says it again
+        run, images, task, folds = look_at_folds(config)
+    if config.fold is not None:
+        folds.testing(config.fold, images.index)  # ConfigError where there is no such fold
+    identity = run_identity(replace(run.config, fold=None), digest_of(images.index))
+    plan = Plan(files, identity, folds.count, folds.names, images.index.root)
+    with held_in_turn(files, steal=config.steal_lock):
+        saved = read_json(files.fold_plan)
+        if _goes_on(plan, saved, config):
+            return plan
+        for note in folds.notes:
+            log.info(note)
+        _write_plan(plan, config, folds, images, task)
+    return plan
+
+
+def look_at_folds(config: Config) -> tuple[Run, Images, Task, Folds]:
+    """The images, what is learnt of them, and which fold tests each; without a folder or a name of its own."""
+    files = RunFiles(config.root / "outputs", config.run_name)
+    run = find_inputs(Run(config, files, None, Status(files, writes=False), 0.0), fresh=False)
+    assert run.pre is not None
+    images = find_images(run.config, run.pre, run.workers)
+    task = make_task(run.config, images.index)
+    return run, images, task, find_folds(images, task.strata(images.index.targets), run.config)
+
+
+def _goes_on(plan: Plan, saved: dict[str, Any] | None, config: Config) -> bool:
+    """Whether the folds that are there are of this very plan; what else has the name is moved aside."""
+    files, must = plan.files, config.resume == "must"
+    if saved is None:
+        if must and Status(files).before() is None:
+            raise CheckpointError(
+                f"--resume=must: there are no folds of --run_name={files.name}; there is nothing to resume"
+            )
+        if files.has_results():
+            log.info("Renamed the existing run to %s", _move_aside(files, ()))
+        return False
+    there = range(1, saved["folds"] + 1)
+    changed = plan._differs(saved["identity"])
+    afresh = config.resume == "never" and config.fold is None
+    if not changed and not afresh:
+        return True
+    code_only = changed == ["the source code has changed"]
+    if code_only and not afresh and not any((_member(files, k).results / "test.json").exists() for k in there):
+        log.warning("The source code has changed since these folds started; they continue with the new code")
+        return False  # nothing is finished that could be mixed; the plan is written again
+    if must:
+        raise CheckpointError(f"--resume=must: the folds of --run_name={files.name} differ: {'; '.join(changed)}")
+    name = _move_aside(files, there)
+    log.info("The existing folds differ (%s); renamed them to %s" if changed else "%s: renamed the existing folds to %s",
+             "; ".join(changed) or "--resume=never", name)  # fmt: skip
+    return False
+
+
+def _member(files: RunFiles, fold: int) -> RunFiles:
+    return RunFiles(files.outputs, fold_name(files.name, fold))
+
+
+def _move_aside(files: RunFiles, folds: Sequence[int]) -> str:
+    """Rename all files of a name and its folds to NAME.1, NAME.1-fold1, ...; returns the new name.
+
+    The common files go last: a process that dies in between leaves the plan, and the next one moves the rest to the same name.
+    """
+    busy = [_member(files, fold).name for fold in folds if not vacant(_member(files, fold))]
+    if busy:
+        raise NameInUse(
+            f"--run_name={files.name}: {', '.join(busy)} with other flags, data or code is being trained; wait for it, or "
+            "choose another --run_name"
+        )
+    number = 1
+    while _taken(files, f"{files.name}.{number}", folds):
+        number += 1
+    other = RunFiles(files.outputs, f"{files.name}.{number}")
+    for old, new in [*((_member(files, k), _member(other, k)) for k in folds), (files, other)]:
+        for part in MOVED:
+            if getattr(old, part).exists():
+                os.rename(getattr(old, part), getattr(new, part))
+    files.make_folders()
+    return other.name
+
+
+def _taken(files: RunFiles, name: str, folds: Sequence[int]) -> bool:
+    """Whether a name is in use, by a run or by folds that would be overwritten."""
+    other = RunFiles(files.outputs, name)
+    pairs = [(_member(files, fold), _member(other, fold)) for fold in folds]
+    return any(getattr(other, part).exists() for part in MOVED) or any(
+        getattr(old, part).exists() and getattr(new, part).exists() for old, new in pairs for part in MOVED
+    )
+
+
+def _write_plan(plan: Plan, config: Config, folds: Folds, images: Images, task: Task) -> None:
+    """folds.csv, and plan.json last: where it is, everything is."""
+    index = images.index
+    cells = task.target_rows(index.targets)
+    group = [[]] * len(index) if index.groups is None else [[index.group_names[g]] for g in index.groups.tolist()]
+    columns = ["file", *index.target_names, *(["group"] if index.groups is not None else []), "fold"]
+    numbers = ["" if k < 0 else str(k + 1) for k in folds.of.tolist()]  # no number: it validates in every fold
+    rows = ([path, *cell, *of, k] for path, cell, of, k in zip(index.paths, cells, group, numbers, strict=True))
+    write_csv(plan.assignment, columns, rows)
+    about = {
+        "folds": plan.count,
+        "names": list(plan.names),
+        "identity": plan.identity,
+        "command": command_line(replace(config, fold=None, resume="auto")),
+    }
+    write_json(plan.files.fold_plan, about, durable=True)

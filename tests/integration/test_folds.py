@@ -1,0 +1,190 @@
+"""Cross-validation: each fold a run of its own, bit for bit the same alone or among others, and never mixed with other flags."""
+
+import json
+import os
+import shutil
+
+import pandas as pd
+import pytest
+import torch
+from conftest import PLACES, TINY
+
+from deep_cnn.runtime import signals
+from deep_cnn.runtime.errors import NonFiniteLoss
+from deep_cnn.runtime.lock import held
+from deep_cnn.runtime.run_files import RunFiles, fold_name
+from deep_cnn.tools.folds import runner
+
+FLAGS = TINY | {"data_dir": PLACES / "train", "folds": 2, "batch_size": 8}
+BITS = ("metrics.csv", "test.json", "predictions_test.csv", "splits.csv")
+
+
+@pytest.fixture(scope="module")
+def outputs(tmp_path_factory):
+    """All folds of a tiny cross-validation, trained by one command; for tests that only read them."""
+    from deep_cnn.cli.main import main
+
+    root = tmp_path_factory.mktemp("folds")
+    patch = pytest.MonkeyPatch()
+    patch.setattr(signals, "catch_signals", lambda: None)
+    assert main([f"--{name}={value}" for name, value in (FLAGS | {"root_dir": root, "run_name": "cv"}).items()]) == 0
+    patch.undo()
+    return root / "outputs"
+
+
+def member(outputs, fold: int, name: str = "cv") -> RunFiles:
+    return RunFiles(outputs, fold_name(name, fold))
+
+
+def test_each_image_is_predicted_once_by_a_network_that_was_not_trained_on_it(outputs):
+    table = pd.read_csv(outputs / "results/cv/predictions_folds.csv")
+    plan = pd.read_csv(outputs / "results/cv/folds.csv")
+    assert len(table) == 40 and table["file"].is_unique
+    assert (table.set_index("file")["fold"] == plan.set_index("file")["fold"]).all()
+    for fold in (1, 2):
+        splits = pd.read_csv(member(outputs, fold).results / "splits.csv").set_index("file")["split"]
+        own = set(table["file"][table["fold"] == fold])
+        assert own == set(splits[splits == "test"].index) and len(own) == 20
+        assert (splits == "validation").any(), "held out of the other folds"
+
+
+def test_the_common_result_is_the_mean_of_the_folds_own(outputs):
+    result = json.loads((outputs / "results/cv/folds.json").read_text())
+    own = [json.loads((member(outputs, fold).results / "test.json").read_text()) for fold in (1, 2)]
+    assert result["folds"] == 2 and result["count"] == 40
+    for name in ("top1", "balanced_accuracy", "loss"):
+        assert result[name] == pytest.approx(sum(test[name] for test in own) / 2)
+        assert [fold[name] for fold in result["per_fold"]] == pytest.approx([test[name] for test in own])
+    table = pd.read_csv(outputs / "results/cv/predictions_folds.csv")
+    assert result["pooled"]["top1"] == pytest.approx((table["target"] == table["predicted"]).mean())
+    assert (outputs / "results/cv/report.html").exists()
+    assert json.loads((outputs / "results/cv/status.json").read_text())["state"] == "finished"
+
+
+def test_folds_that_are_trained_one_by_one_are_the_same_bits_and_the_last_one_writes_the_result(
+    outputs, run_cli, capsys
+):
+    for fold in (2, 1):
+        code, files = run_cli(**FLAGS, run_name="cv", fold=fold)
+        assert code == 0
+        said = capsys.readouterr().out
+        assert files.fold_plan.exists() and ("still open: 1 (not started)" in said) == (fold == 2)
+        assert (files.results / "folds.json").exists() == (fold == 1)
+    for fold in (1, 2):
+        ours, theirs = member(files.outputs, fold), member(outputs, fold)
+        for name in BITS:
+            assert (ours.results / name).read_bytes() == (theirs.results / name).read_bytes(), name
+        weights = [torch.load(f.best, weights_only=True)["weights"] for f in (ours, theirs)]
+        assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[1])
+    for name in ("predictions_folds.csv", "folds.csv", "folds.json"):
+        assert (files.results / name).read_bytes() == (outputs / "results/cv" / name).read_bytes()
+
+
+@pytest.fixture
+def pretended(monkeypatch):
+    """Training is a file; returns the folds that were trained. A fold that is in `broken` has no finite loss."""
+    trained: list[int] = []
+
+    def train(config, place):
+        if config.fold in train.broken:
+            raise NonFiniteLoss("epoch 0, step 3: the loss is nan")
+        trained.append(config.fold)
+
+    train.broken = set()
+    monkeypatch.setattr(runner, "train", train)
+    train.trained = trained
+    return train
+
+
+def test_a_fold_that_fails_names_itself_and_the_others_are_trained(pretended, run_cli, capsys):
+    pretended.broken = {1}
+    code, files = run_cli(**FLAGS | {"folds": 3})
+    assert code == 2 and pretended.trained == [2, 3]
+    assert "deep_cnn: fold 1 of 3: epoch 0, step 3: the loss is nan" in capsys.readouterr().err
+    assert json.loads(files.status.read_text())["state"] == "mistake"
+
+
+def test_a_fold_of_another_process_is_left_to_it(pretended, run_cli, capsys, tmp_path):
+    with held(RunFiles(tmp_path / "outputs", "default-fold1")):
+        code, _ = run_cli(**FLAGS)
+        assert code == 0 and pretended.trained == [2]
+        assert "Fold 1 of 2 is trained elsewhere" in capsys.readouterr().out
+        code, _ = run_cli(**FLAGS, fold=1)
+        assert code == 2 and "fold 1 of 2: --run_name=default-fold1: in use by process" in capsys.readouterr().err
+        code, _ = run_cli(**FLAGS | {"lr": 0.5})
+        assert code == 2 and "default-fold1 with other flags, data or code is being trained" in capsys.readouterr().err
+
+
+def test_folds_of_other_flags_are_moved_aside_together(outputs, run_cli, pretended, capsys, tmp_path):
+    shutil.copytree(outputs, tmp_path / "outputs")
+    code, files = run_cli(**FLAGS, run_name="cv")
+    assert code == 0 and pretended.trained == [], "the same flags: all is there"
+    code, files = run_cli(**FLAGS | {"lr": 0.5}, run_name="cv", fold=2)
+    assert code == 0 and pretended.trained == [2]
+    assert "The existing folds differ (--lr was 0.001, is 0.5); renamed them to cv.1" in capsys.readouterr().out
+    there = sorted(path.name for path in (tmp_path / "outputs/results").iterdir())
+    assert there == ["cv", "cv-fold2", "cv.1", "cv.1-fold1", "cv.1-fold2"]
+    assert not (files.results / "folds.json").exists()
+    code, _ = run_cli(**FLAGS | {"lr": 0.25}, run_name="cv", resume="must")
+    assert code == 2 and "--resume=must: the folds of --run_name=cv differ" in capsys.readouterr().err
+
+
+def test_a_plain_run_may_not_take_the_name(pretended, run_cli, train, capsys):
+    assert run_cli(**FLAGS)[0] == 0
+    assert train()[0] == 2
+    assert "--run_name=default: the name of a cross-validation (--folds); choose another" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        ({"folds": 1}, "--folds=1: expected a number of folds from 2 on, or groups"),
+        ({"folds": "cities"}, "--folds=cities: expected a number of folds from 2 on, or groups"),
+        ({"folds": "groups"}, "--folds=groups: needs --group"),
+        ({"folds": 2, "fold": 3}, "--fold=3: there are only 2 folds; choose one from 1 to 2"),
+        ({"folds": None, "fold": 1}, "--fold=1: works only with --folds; add --folds=5"),
+        ({"folds": 2, "test_split": 0.3}, "--test_split=0.3: with --folds each image is tested in its own fold"),
+        ({"folds": 9}, "--folds=9: some classes have fewer images than folds: alley (8)"),
+        ({"folds": 2, "val_split": 0, "patience": 3}, "--patience=3: needs a validation set"),
+        ({"folds": 2, "resume": "must"}, "--resume=must: there are no folds of --run_name=default"),
+    ],
+)
+def test_mistakes_are_one_line(run_cli, capsys, flags, said):
+    flags = {name: value for name, value in (FLAGS | flags).items() if value is not None}
+    code, files = run_cli(**flags)
+    err = capsys.readouterr().err
+    assert code == 2 and said in err and "Traceback" not in err
+    assert not files.best.exists() and not list(files.outputs.glob("models/*/best.pt"))
+
+
+def test_the_search_chooses_within_one_fold(run_cli, capsys):
+    assert run_cli("search", **FLAGS, space="lr=1e-4,1e-3")[0] == 2
+    assert "--folds=2: a search chooses within one fold; add --fold=1" in capsys.readouterr().err
+
+
+def test_leave_one_group_out_of_a_table_of_scores(run_cli, tmp_path):
+    names = sorted(path.relative_to(PLACES).as_posix() for path in (PLACES / "train").rglob("*.jpg"))
+    rows = [f"{name},{k % 7},{'AB'[k % 3 == 0]}" for k, name in enumerate(names)]
+    (tmp_path / "scores.csv").write_text("\n".join(["image,score,city", *rows]) + "\n", encoding="utf-8")
+    flags = {
+        "metadata": tmp_path / "scores.csv",
+        "target": "score",
+        "task": "regression",
+        "group": "city",
+        "val_split": 0,
+    }
+    code, files = run_cli(**FLAGS | {"data_dir": PLACES, "folds": "groups"} | flags)
+    assert code == 0
+    result = json.loads((files.results / "folds.json").read_text())
+    assert [fold["name"] for fold in result["per_fold"]] == list(result["per_group"]) == ["A", "B"]
+    assert [fold["count"] for fold in result["per_fold"]] == [26, 14] and result["count"] == 40
+    for fold in result["per_fold"]:
+        assert fold["mae"] == pytest.approx(result["per_group"][fold["name"]]["mae"])
+
+
+def test_the_report_command_writes_the_page_again(outputs, run_cli):
+    page = outputs / "results/cv/report.html"
+    os.unlink(page)
+    assert run_cli("report", root_dir=outputs.parent, run_name="cv")[0] == 0
+    text = page.read_text()
+    assert "Each fold" in text and "2 folds" in text and "http" not in text.split("</style>")[1].replace("http://", "")
