@@ -1,4 +1,4 @@
-"""submit.pbs, cluster/submit_array.pbs and cluster/submit_chain.sh, with a program, a qsub and a qstat that are fakes."""
+"""submit.pbs, cluster/submit_array.pbs, cluster/submit_folds.pbs and cluster/submit_chain.sh, with a program, a qsub and a qstat that are fakes."""
 
 import json
 import os
@@ -20,6 +20,7 @@ calls = pathlib.Path(os.environ["CALLS"])
 with calls.open("a") as file:
     print(*sys.argv[1:], file=file)
 run = [flag.split("=")[1] for flag in sys.argv if flag.startswith("--run_name=")] or ["default"]
+run += [f"{{run[-1]}}-fold{{flag.split('=')[1]}}" for flag in sys.argv if flag.startswith("--fold=")]
 results = pathlib.Path("outputs/results") / run[-1]
 results.mkdir(parents=True, exist_ok=True)
 plan = pathlib.Path(os.environ["HOME"], "plan")
@@ -54,7 +55,9 @@ printf '    Resource_List.walltime = %s\\n    queue = gpu72\\n' "${FAKE_WALLTIME
 
 @pytest.fixture
 def jobs(tmp_path):
-    made = Project(tmp_path, "submit.pbs", "cluster/submit_array.pbs", "cluster/submit_chain.sh")
+    made = Project(
+        tmp_path, "submit.pbs", "cluster/submit_array.pbs", "cluster/submit_folds.pbs", "cluster/submit_chain.sh"
+    )
     write_tool(made.folder / "environment.sh", '#!/bin/sh\nexec "$@"\n')
     for name, text in [("python", FAKE_PROGRAM), ("qsub", FAKE_QSUB), ("qstat", FAKE_QSTAT)]:
         made.fake(name, text)
@@ -72,7 +75,7 @@ def jobs(tmp_path):
 def test_the_head_of_submit_pbs():
     lines = (ROOT / "submit.pbs").read_text(encoding="utf-8").splitlines()
     assert lines[9:12] == [f'export {name}="${{{name}:-}}"' for name in ("WB_KEY", "WB_PROJECT", "WB_USER")]
-    for script in ("submit.pbs", "cluster/submit_array.pbs"):
+    for script in ("submit.pbs", "cluster/submit_array.pbs", "cluster/submit_folds.pbs"):
         head = (ROOT / script).read_text(encoding="utf-8")
         assert "#PBS -l select=1:ncpus=4:ngpus=1:mem=24gb\n" in head  # mem last: Slurm's wrapper needs it so
         assert "#PBS -koed\n" in head
@@ -188,6 +191,30 @@ def test_an_array_runs_a_line_each(jobs):
     assert "-N deep_cnn-1" in again and "-v FLAGS_FILE,FLAGS_LINE,RESUBMITS submit.pbs" in again
     assert second.endswith("--run_name=sweep --epochs=1 --run_name=big --device=cuda")
     assert third == "-m deep_cnn search --trials=4 --device=cuda"
+
+
+def test_an_array_trains_a_fold_each_and_its_own_status_decides(jobs):
+    jobs.plan("stopped 75", "finished 0", "finished 0")
+    given = {"FOLDS": "groups", "RUN_NAME": "cities", "ARGS": "--group=city"}
+    assert jobs.submit("cluster/submit_folds.pbs", PBS_ARRAY_INDEX="3", **given).returncode == 75
+    done = jobs.submit("cluster/submit_folds.pbs", PBS_ARRAY_INDEX="1", **given)
+    assert done.returncode == 0 and "cities-fold1: finished" in done.stdout
+    follower = jobs.submit(RESUBMITS="1", RUN_NAME="cities", ARGS="--group=city --folds=groups --fold=3")
+    assert follower.returncode == 0 and "cities-fold3: finished" in follower.stdout
+    third, again, first, after = jobs.calls()
+    assert third == "-m deep_cnn --group=city --folds=groups --fold=3 --run_name=cities --device=cuda"
+    assert "-N deep_cnn-fold3" in again and "-v RUN_NAME,ARGS,RESUBMITS submit.pbs" in again
+    assert "--fold=1 " in first and after == f"{third} --resume=must"
+
+
+def test_a_chain_gets_on_when_any_fold_does(jobs):
+    jobs.plan("failed 1", "failed 1", "failed 1")
+    for fold in (1, 2):
+        assert jobs.submit(CHAIN="c", ARGS="--folds=5").returncode == 1
+        last = jobs.folder / f"outputs/models/default-fold{fold}/last.pt"
+        last.parent.mkdir(parents=True)
+        last.touch()
+    assert jobs.submit(CHAIN="c", ARGS="--folds=5").returncode == 1, "a third try, since a fold got on in each of them"
 
 
 def test_a_chain_is_queued_in_order(jobs):
