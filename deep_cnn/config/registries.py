@@ -144,23 +144,49 @@ LOSSES = _by_name(
 
 @dataclass(frozen=True)
 class ImageFormat(Row):
-    """code: (bytes, path) -> uint8 (3, H, W), see data/decode.py; endings: of file names, in lower case.
+    """code: (bytes, path, bits) -> uint8 (3, H, W), see data/formats.py; endings: of file names, in lower case.
 
-    magic: how the bytes of such a file begin: the content and not the ending decides on the reader.
+    pillow: Pillow's names for it; no other formats are opened.
+    magic: what such a file has at the byte `at`: the content and not the ending decides on the reader.
+    needs: what has to be installed, where the requirements are not enough.
     """
 
     endings: tuple[str, ...] = ()
+    pillow: tuple[str, ...] = ()
     magic: tuple[bytes, ...] = ()
+    at: int = 0
+    needs: str = ""
 
 
-_PILLOW = "deep_cnn.data.decode:read_by_pillow"
+_FORMATS = "deep_cnn.data.formats"
+_PILLOW = f"{_FORMATS}:read_by_pillow"
 IMAGE_FORMATS = _by_name(
-    ImageFormat("JPEG", "", "deep_cnn.data.decode:read_jpeg", (".jpg", ".jpeg"), (b"\xff\xd8\xff",)),
-    ImageFormat("PNG", "", _PILLOW, (".png",), (b"\x89PNG",)),
-    ImageFormat("WebP", "", _PILLOW, (".webp",), (b"RIFF",)),
-    ImageFormat("BMP", "", _PILLOW, (".bmp",), (b"BM",)),
-    ImageFormat("GIF", "first frame", _PILLOW, (".gif",), (b"GIF8",)),
-    ImageFormat("TIFF", "first page", _PILLOW, (".tif", ".tiff"), (b"II*\0", b"MM\0*")),
+    ImageFormat(
+        "JPEG",
+        "also as Windows and browsers call it: .jfif",
+        f"{_FORMATS}:read_jpeg",
+        (".jpg", ".jpeg", ".jpe", ".jfif", ".jfi"),
+        ("JPEG", "MPO"),
+        (b"\xff\xd8\xff",),
+    ),
+    ImageFormat("PNG", "", _PILLOW, (".png",), ("PNG",), (b"\x89PNG",)),
+    ImageFormat("WebP", "", _PILLOW, (".webp",), ("WEBP",), (b"RIFF",)),
+    ImageFormat("BMP", "", _PILLOW, (".bmp",), ("BMP",), (b"BM",)),
+    ImageFormat("GIF", "first frame", _PILLOW, (".gif",), ("GIF",), (b"GIF8",)),
+    ImageFormat("TIFF", "first page", _PILLOW, (".tif", ".tiff"), ("TIFF",), (b"II*\0", b"MM\0*")),
+    ImageFormat(
+        "AVIF", "", f"{_FORMATS}:read_avif", (".avif",), ("AVIF",), (b"avif", b"avis"), at=8, needs="'pillow>=11.3'"
+    ),
+    ImageFormat(
+        "HEIC",
+        "photographs of iPhones",
+        f"{_FORMATS}:read_heic",
+        (".heic", ".heif", ".hif"),
+        ("HEIF",),
+        (b"heic", b"heix", b"heim", b"heis", b"mif1", b"msf1"),
+        at=8,
+        needs="pillow-heif",
+    ),
 )
 IMAGE_ENDINGS = frozenset(ending for row in IMAGE_FORMATS.values() for ending in row.endings)
 

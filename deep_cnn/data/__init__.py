@@ -6,12 +6,15 @@ balance          weights for rare targets
 cache            decoded images in one file
 dataset          index, splits, pixels and feeds of one run
 decode           file to canonical image
+depth            how many bits the 16-bit images of a data set use
 duplicates       files with the same bytes
 feed             batches of a split, in order
 files            image files below a folder
 folders          classes and splits that folders name
 folds            --folds: which fold tests each image
+formats          bytes of a file to pixels, for each format
 index            samples: class folders, or files and a table
+jpeg             JPEG to pixels, by the library that is installed
 near_duplicates  images that look the same
 normalise        uint8 pixels to normalised floats
 place_pulse      Place Pulse tables and file names

@@ -31,7 +31,8 @@ LARGEST_SHARE = 1 / 3  # of the free space, so that a shared or small disk keeps
 
 def cache_key(index: Index, pre: Preprocessing) -> str:
     """Names the pixels: the files (path, size, time of change) and the geometry, not the normalisation."""
-    digest = hashlib.sha256(f"1 {pre.resize} {pre.fit} {pre.interpolation}\n".encode())
+    # 2: orientation is found wherever Pillow finds it, values of 16-bit images count from the highest used bit
+    digest = hashlib.sha256(f"2 {pre.resize} {pre.fit} {pre.interpolation} {pre.bits}\n".encode())
     digest.update(index.paths.blob)
     for column in (index.paths.offsets, index.sizes, index.mtimes):
         digest.update(np.ascontiguousarray(column, dtype=np.int64).tobytes())

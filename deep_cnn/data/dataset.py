@@ -13,12 +13,15 @@ import numpy as np
 import torch
 
 from deep_cnn.config.fields import parse_subset
+from deep_cnn.config.registries import IMAGE_FORMATS
 from deep_cnn.config.schema import Config
 from deep_cnn.data.assemble import Pixels, open_copy_stream
 from deep_cnn.data.augment.steps import center_crop, parse_augment
 from deep_cnn.data.cache import cache_folder, open_cache
+from deep_cnn.data.depth import used_bits
 from deep_cnn.data.feed import Feed, FeedSettings, Sampling
 from deep_cnn.data.folds import Folds, assign_folds
+from deep_cnn.data.formats import missing_decoder
 from deep_cnn.data.index import TEST, VALIDATION, Index, IndexOptions, build_index
 from deep_cnn.data.normalise import Normaliser
 from deep_cnn.data.preprocess import Preprocessing
@@ -126,8 +129,12 @@ class Images:
     bad_files: tuple[str, ...] = ()
 
 
-def find_images(config: Config, pre: Preprocessing, workers: int) -> Images:
-    """Index the images, and leave out what cannot be read where that was asked for; each finding goes to the log."""
+def find_images(config: Config, pre: Preprocessing, workers: int, trained: bool = False) -> Images:
+    """Index the images, and leave out what cannot be read where that was asked for; each finding goes to the log.
+
+    Args:
+        trained: `pre` is that of a trained network, and not to be fitted to the images' own bits.
+    """
     folder = data_dir(config)
     kept = cache_folder(config.cache, config.root)  # beside the decoded images: what is known of their files
     options = IndexOptions(
@@ -143,6 +150,12 @@ def find_images(config: Config, pre: Preprocessing, workers: int) -> Images:
         test_folder=config.test_folder,
     )
     index = build_index(folder, options, kept)
+    if config.on_bad_image != "skip":
+        check_formats(index)
+    if not trained and (bits := used_bits(index, workers, kept)) != pre.bits:
+        pre = dataclasses.replace(pre, bits=bits)
+        note = f"16-bit images: no value uses more than {bits} bits, so {(1 << bits) - 1:,} is white"
+        index = dataclasses.replace(index, notes=(*index.notes, note))
     for note in index.notes:
         log.info(note)
     log.info("Task: %s", index.reason)
@@ -169,6 +182,20 @@ def find_folds(images: Images, strata: Strata, config: Config) -> Folds:
     assert config.folds is not None
     kept = cache_folder(config.cache, config.root)
     return assign_folds(images.index, strata, config.folds, group=config.group, seed=config.seed, cache_dir=kept)
+
+
+def check_formats(index: Index) -> None:
+    """Refuse images that no installed library reads, before anything is computed; DataError says what to install."""
+    blob = index.paths.blob.lower()  # a million names at once: most sets have no such ending at all
+    for name, row in IMAGE_FORMATS.items():
+        if not row.needs or not any(ending.encode() in blob for ending in row.endings):
+            continue
+        found = [path for path in index.paths if path.lower().endswith(row.endings)]
+        if found and (remedy := missing_decoder(name)):
+            raise DataError(
+                f"{index.root / found[0]}: {remedy}; {len(found):,} of the images are such files. To leave them out, give "
+                "--on_bad_image=skip"
+            )
 
 
 def split_images(images: Images, strata: Strata, config: Config) -> Dataset:

@@ -35,7 +35,7 @@ def duplicate_groups(index: Index, cache_dir: Path | None = None) -> np.ndarray:
     groups = np.arange(len(index), dtype=np.int64)
     _, counts = _alike(index.sizes)
     rows = np.flatnonzero((counts > 1) & (index.sizes > 0))
-    kept = None if cache_dir is None or not len(rows) else Path(cache_dir) / f"same-{_files_key(index)}.npy"
+    kept = None if cache_dir is None or not len(rows) else Path(cache_dir) / f"same-{files_key(index)}.npy"
     twins = _load_twins(kept)
     if twins is None:
         twins = _twins(index, rows)
@@ -60,7 +60,8 @@ def _twins(index: Index, rows: np.ndarray) -> np.ndarray:
     return np.stack([rows, rows[first]])
 
 
-def _files_key(index: Index) -> str:
+def files_key(index: Index) -> str:
+    """Names the files by their folder, names, sizes and times of change."""
     digest = blake2b(os.path.realpath(index.root).encode("utf-8", "surrogateescape"), digest_size=8)
     digest.update(index.paths.blob)
     for column in (index.paths.offsets, index.sizes, index.mtimes):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from deep_cnn.config.registries import IMAGE_FORMATS
 from deep_cnn.data import place_pulse
 from deep_cnn.data.files import Files, Paths, scan
 from deep_cnn.data.folders import (
@@ -113,7 +114,7 @@ def build_index(data_dir: Path, options: IndexOptions = IndexOptions(), cache_di
     files = scan(Path(data_dir), cache_dir)
     if not len(files.paths):
         found = files.notes() or ["The folder is empty"]
-        raise DataError(f"--data_dir={data_dir}: no images found (.jpg .png .webp .bmp .gif). {found[0]}")
+        raise DataError(f"--data_dir={data_dir}: no images found ({', '.join(IMAGE_FORMATS)}). {found[0]}")
     if options.metadata is None:
         return _from_folders(files, options)
     table = read_table(Path(options.metadata))

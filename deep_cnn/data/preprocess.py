@@ -15,7 +15,8 @@ class Preprocessing:
     """Geometry and normalisation of one network's input.
 
     resize: side R of the canonical image in pixels; crop: side S of the network's input; mean and std: per channel (RGB),
-    for values in [0, 1]; fit: how a photograph becomes a square (cut to the centre, squashed, or padded).
+    for values in [0, 1]; fit: how a photograph becomes a square (cut to the centre, squashed, or padded); bits: how many bits of
+    16 the values of 16-bit images use, for the whole data set (depth.py).
     """
 
     resize: int
@@ -24,10 +25,11 @@ class Preprocessing:
     std: tuple[float, float, float] = IMAGENET_STD
     interpolation: str = "bilinear"
     fit: str = "crop"
+    bits: int = 16
 
     def __post_init__(self) -> None:
         assert 1 <= self.crop <= self.resize, (self.crop, self.resize)
-        assert self.interpolation in INTERPOLATIONS and self.fit in FITS
+        assert self.interpolation in INTERPOLATIONS and self.fit in FITS and 8 <= self.bits <= 16
 
     def with_crop(self, crop: int) -> "Preprocessing":
         """The same at another input size: R keeps its proportion to S (256 for 224)."""

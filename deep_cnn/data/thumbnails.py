@@ -1,7 +1,7 @@
 """Every image of an index, read once: what cannot be read, how large the others are, and what they look like."""
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -26,16 +26,17 @@ class Look:
     thumbs: np.ndarray  # uint8 (N, 8, 8, 3)
 
 
-def look(index: Index, workers: int) -> Look:
-    """Decode all images of the index, several at a time."""
+def look(index: Index, workers: int, bits: int = 16) -> Look:
+    """Decode all images of the index, several at a time; bits: as Preprocessing has it."""
     count = len(index.paths)
     found = Look({}, np.zeros((count, 2), np.int64), np.zeros((count, 8, 8, 3), np.uint8))
+    small = replace(SMALL, bits=bits)
     bar = console.Bar("Reading", count, unit="image")
 
     def read(sample: int) -> None:
         path = index.root / index.paths[sample]
         try:
-            image = decode(path, SMALL)
+            image = decode(path, small)
             found.sizes[sample] = image_size(path)
         except DataError as error:
             found.errors[sample] = str(error)

@@ -43,7 +43,7 @@ def rescore(
     config = replace(Config.from_dict(network.meta["config"]), **flags)
     workers = granted_cores() if config.workers == "auto" else max(1, int(config.workers))
     with distributed.main_process_first():
-        images = find_images(config, network.pre, workers)
+        images = find_images(config, network.pre, workers, trained=True)
     names = images.index.classes or images.index.target_names
     if tuple(names) != network.task.names:
         raise CheckpointError(

@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 NAMED = 10  # files named in one finding; the others are counted
 OUTLYING = 12.0  # robust standard deviations; of a normal distribution 1 value in 10**32 is farther out
 FEW = 5  # training images of a class: fewer, and it is hardly learnt
-HARMLESS = ("Ignored ", "Image column: ")  # notes of the index that tell rather than warn
+HARMLESS = ("Ignored ", "Image column: ", "16-bit images: ")  # notes of the index that tell rather than warn
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def inspect(config: Config) -> Iterator[Finding]:
     for note in index.notes:
         yield Finding("ok" if note.startswith(HARMLESS) else "look", "files and table", note)
     yield from about_targets(dataset, task)
-    seen = look(index, run.workers)
+    seen = look(index, run.workers, dataset.pixels.pre.bits)
     yield from about_files(seen, index, config.on_bad_image, dataset.pixels.pre.crop)
     yield from about_copies(seen, dataset)
     yield from about_machine(run, dataset, task, seen)

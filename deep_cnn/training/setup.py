@@ -274,8 +274,13 @@ def with_weights_file(config: Config) -> Config:
 def normalised(run: Run, dataset: Dataset, saved: dict[str, Any] | None) -> tuple[Preprocessing, Dataset]:
     """Without weights, --pre=auto normalises by the training images' own mean and spread; a run keeps those it began with."""
     assert run.pre is not None
+    if saved and saved["preprocessing"].get("bits", 16) != dataset.pixels.pre.bits:
+        raise DataError(
+            f"--run_name={run.config.run_name}: was begun by a version that took 16-bit images as darker than they are "
+            f"({dataset.pixels.pre.bits} bits are used); give --resume=never to train it afresh"
+        )
     if run.config.pre != "auto" or run.config.weights != "none":
-        return run.pre, dataset
+        return dataset.pixels.pre, dataset
     pre = Preprocessing.from_dict(saved["preprocessing"]) if saved else _own_normalisation(dataset, run.workers)
     return pre, renormalised(dataset, pre)
 
