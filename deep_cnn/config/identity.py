@@ -31,6 +31,9 @@ SAME_NUMBERS: frozenset[str] = frozenset()
 OTHER_NUMBERS = {"f01b80a8c354cdfbbb75bc9285dcfe787398335779fc93b11b234184a12b332d": "0.1.0"}
 
 LIBRARIES = ("torch", "torchvision", "numpy", "pandas", "scikit-learn", "pillow", "timm")
+OPTIONAL_LIBRARIES = ("torchcodec", "simplejpeg", "pillow-heif")  # they read images where they are installed
+
+NOT_INSTALLED = "not installed"
 
 
 def run_identity(config: Config, data_digest: str) -> dict[str, Any]:
@@ -95,6 +98,7 @@ def versions() -> dict[str, str]:
     """Versions of Python, the libraries and the program: into config.json and each checkpoint."""
     found = {"python": platform.python_version(), "system": platform.platform(), "deep_cnn": _version("deep_cnn")}
     found |= {name: _version(name) for name in LIBRARIES}
+    found |= {name: known for name in OPTIONAL_LIBRARIES if (known := _version(name)) != NOT_INSTALLED}
     commit = _git_commit()
     return found | ({"git_commit": commit} if commit else {})
 
@@ -103,7 +107,7 @@ def _version(name: str) -> str:
     try:
         return version(name)
     except PackageNotFoundError:
-        return "not installed"
+        return NOT_INSTALLED
 
 
 def _git_commit() -> str | None:

@@ -131,7 +131,10 @@ def read_avif(data: bytearray, path: str | Path, bits: int) -> torch.Tensor:
 
 
 def read_heic(data: bytearray, path: str | Path, bits: int) -> torch.Tensor:
-    """HEIC bytes -> uint8 (3, H, W), by pillow-heif, or by torchcodec where the system has libheif: the same bits."""
+    """HEIC bytes -> uint8 (3, H, W), by pillow-heif, or by torchcodec where the system has libheif.
+
+    Both use libheif; of another version of it some pixels differ by a few levels.
+    """
     if data[8:12] in (b"mif1", b"msf1") and b"avif" in data[16:64]:  # a brand that both formats may have
         return read_avif(data, path, bits)
     if _register_heif():

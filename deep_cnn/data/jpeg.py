@@ -24,7 +24,19 @@ Decoder = Callable[
 def _torchcodec() -> Decoder:
     from torchcodec.decoders import decode_jpeg
 
-    return lambda data: decode_jpeg(torch.frombuffer(data, dtype=torch.uint8), mode="RGB")
+    # it turns by EXIF, but finds less of it than Pillow does: turning is left to formats.py for all libraries
+    return lambda data: decode_jpeg(torch.frombuffer(_without_exif(data), dtype=torch.uint8), mode="RGB")
+
+
+def _without_exif(data: bytearray) -> bytearray:
+    """The same with the names of its EXIF segments overwritten."""
+    position, hidden = 2, data
+    while data[position : position + 1] == b"\xff" and data[position + 1] != 0xDA and position + 10 < len(data):
+        if data[position + 1] == 0xE1 and data[position + 4 : position + 10] == b"Exif\0\0":
+            hidden = bytearray(data) if hidden is data else hidden
+            hidden[position + 4 : position + 8] = b"none"
+        position += 2 + int.from_bytes(data[position + 2 : position + 4], "big")
+    return hidden
 
 
 def _simplejpeg() -> Decoder:
