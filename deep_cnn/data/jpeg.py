@@ -16,6 +16,8 @@ import torch
 
 log = logging.getLogger(__name__)
 
+APP1, APP12, START_OF_SCAN = 0xE1, 0xEC, 0xDA  # the second byte of a JPEG's markers
+
 Decoder = Callable[
     [bytearray], torch.Tensor
 ]  # a grey or colour JPEG -> uint8 (3, H, W), not turned; ValueError, RuntimeError
@@ -29,14 +31,14 @@ def _torchcodec() -> Decoder:
 
 
 def _without_exif(data: bytearray) -> bytearray:
-    """The same with the names of its EXIF segments overwritten."""
-    position, hidden = 2, data
-    while data[position : position + 1] == b"\xff" and data[position + 1] != 0xDA and position + 10 < len(data):
-        if data[position + 1] == 0xE1 and data[position + 4 : position + 10] == b"Exif\0\0":
-            hidden = bytearray(data) if hidden is data else hidden
-            hidden[position + 4 : position + 8] = b"none"
+    """The same, its segments APP1 (EXIF, XMP) called APP12, which decoders pass over."""
+    position, changed = 2, data
+    while position + 4 < len(data) and data[position] == 0xFF and data[position + 1] != START_OF_SCAN:
+        if data[position + 1] == APP1:
+            changed = bytearray(data) if changed is data else changed
+            changed[position + 1] = APP12
         position += 2 + int.from_bytes(data[position + 2 : position + 4], "big")
-    return hidden
+    return changed
 
 
 def _simplejpeg() -> Decoder:

@@ -34,7 +34,7 @@ KINDS = {
     "one pixel": encoded(width=1, height=1),
     "a line": encoded(width=17, height=1),
     "more behind the end": encoded() + b"\0" * 500,
-    "turned by EXIF": encoded(exif=b"Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0"),
+    "turned by EXIF": encoded(exif=b"Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06" + bytes(7)),
     "a photograph's size": encoded(width=640, height=427),
 }
 
