@@ -4,6 +4,7 @@ assemble         sample numbers to images on the device
 augment/         Random changes of training images
 balance          weights for rare targets
 cache            decoded images in one file
+contradictions   the same picture with two labels
 dataset          index, splits, pixels and feeds of one run
 decode           file to canonical image
 depth            how many bits the 16-bit images of a data set use

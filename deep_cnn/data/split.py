@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from deep_cnn.data import contradictions
 from deep_cnn.data.duplicates import _alike, duplicate_groups
 from deep_cnn.data.index import FREE, SPLITS, TEST, TRAIN, VALIDATION, Index
 from deep_cnn.runtime.atomic import read_csv, write_csv
@@ -82,7 +83,8 @@ def make_splits(
         notes.append(f"Held out {' and '.join(counts)}, stratified {strata.how}{grouped}")
     duplicates = _duplicates(index, same_bytes, split)
     train, validation, test = parts
-    return Splits(train, validation, test, (*notes, *_warnings(index, split, parts, shares, duplicates)), duplicates)
+    notes += [*_warnings(index, split, parts, shares, duplicates), *contradictions.notes(index, same_bytes)]
+    return Splits(train, validation, test, tuple(notes), duplicates)
 
 
 def _warnings(index: Index, split: np.ndarray, parts: list, shares: dict, duplicates: list) -> list[str]:

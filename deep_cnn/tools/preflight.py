@@ -9,6 +9,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from deep_cnn.config.schema import Config
+from deep_cnn.data.contradictions import different_targets
+from deep_cnn.data.contradictions import named as named_pair
 from deep_cnn.data.dataset import Dataset
 from deep_cnn.data.duplicates import duplicate_groups
 from deep_cnn.data.index import SPLITS, Index
@@ -143,7 +145,8 @@ def about_copies(seen: Look, dataset: Dataset) -> Iterator[Finding]:
     copies = [(int(first), i) for i, first in enumerate(groups) if first != i]
     good = np.array([i for i in np.unique(groups) if i not in seen.errors], dtype=np.int64)
     near = alike(seen.thumbs, good)
-    for pairs, words in ((copies, "identical files"), (near, "near duplicates")):
+    # scores of two pictures that look alike may differ, those of one picture not
+    for pairs, words, labelled in ((copies, "identical files", True), (near, "near duplicates", bool(index.classes))):
         pairs = [(a, b) for a, b in pairs if split[a] >= 0 and split[b] >= 0]
         across = [pair for pair in pairs if split[pair[0]] != split[pair[1]]]
         within = [pair for pair in pairs if split[pair[0]] == split[pair[1]]]
@@ -154,6 +157,9 @@ def about_copies(seen: Look, dataset: Dataset) -> Iterator[Finding]:
             yield Finding(
                 "look", f"{words}, in two splits", listed(named, len(across), "scores on them are too optimistic")
             )
+        if labelled and len(differ := different_targets(index, np.array(pairs))):
+            named = (named_pair(index, pair) for pair in differ)
+            yield Finding("look", f"{words}, two labels", listed(named, len(differ), "check which label is right"))
         if within:
             named = (f"{index.paths[a]} = {index.paths[b]}" for a, b in within)
             yield Finding("look", f"{words}, in one split", listed(named, len(within)))

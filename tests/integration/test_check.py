@@ -86,6 +86,7 @@ def test_ten_planted_faults_are_found_by_name_and_nothing_else(clean):
         assert one("unreadable image", f"{number:03}.jpg") == "stop"
     assert one("identical files, in one split", "012.jpg", "013.jpg") == "look"
     assert one("identical files, in two splits", "017.jpg (test)", "018.jpg (train)") == "look"
+    assert one("identical files, two labels", "012.jpg", "013.jpg", "017.jpg", "018.jpg") == "look"
     assert one("near duplicates, in two splits", "022.jpg (validation)", "024.jpg (train)") == "look"
     assert one("files and table", "no image file", "images/lost.jpg") == "look"
     assert one("files and table", "no row", "030.jpg") == "look"
@@ -106,11 +107,14 @@ def test_classes_with_few_images_and_missing_weights(run_cli, tmp_path, capsys):
         folder = tmp_path / "photos" / split / name
         folder.mkdir(parents=True, exist_ok=True)
         street(1, number, 64, 64)[0].save(folder / f"{number}.jpg")
+    again = Image.open(tmp_path / "photos" / "train" / "a" / "0.jpg").resize((50, 50))
+    again.save(tmp_path / "photos" / "train" / "b" / "again.jpg")
     flags = FLAGS | {"data_dir": tmp_path / "photos", "test_split": 0}
     code, files = run_cli("check", **flags)
     said = capsys.readouterr().out
     assert code == 0 and not files.results.exists() and not files.models.exists()  # it leaves no run behind
-    assert "c: 3 train, 1 validation, 0 test: fewer than 5" in said and "1 to look at" in said
+    assert "c: 3 train, 1 validation, 0 test: fewer than 5" in said and "3 to look at" in said
+    assert "near duplicates, two labels" in said and "train/a/0.jpg (a) and train/b/again.jpg (b)" in said
     code, _ = run_cli("check", **flags | {"weights": "lost.pt"})
     assert code == 2 and "STOP" in capsys.readouterr().out
 
