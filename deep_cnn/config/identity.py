@@ -30,20 +30,26 @@ SAME_NUMBERS: frozenset[str] = frozenset()
 # Sources of releases that give other numbers, and the release.
 OTHER_NUMBERS = {"f01b80a8c354cdfbbb75bc9285dcfe787398335779fc93b11b234184a12b332d": "0.1.0"}
 
+DATA_CHANGED = "the images or the table have changed"
+
 LIBRARIES = ("torch", "torchvision", "numpy", "pandas", "scikit-learn", "pillow", "timm")
 OPTIONAL_LIBRARIES = ("torchcodec", "simplejpeg", "pillow-heif")  # they read images where they are installed
 
 NOT_INSTALLED = "not installed"
 
 
-def run_identity(config: Config, data_digest: str) -> dict[str, Any]:
-    """The flags that change numbers, the data, and the package's own sources (a student edits the table of --pre)."""
+def run_identity(config: Config, data_digest: str, read_digest: str) -> dict[str, Any]:
+    """The flags that change numbers, the data, and the package's own sources (a student edits the table of --pre).
+
+    Args:
+        data_digest: of the files and the table that are there. read_digest: of what the program made of them.
+    """
     flags = config.identity()
     weights = Path(config.weights).expanduser()
     if weights.is_file():  # the same file under another name is the same, another file of this name is not
         with weights.open("rb") as file:
             flags["weights"] = f"file with SHA-256 {hashlib.file_digest(file, 'sha256').hexdigest()[:16]}"
-    return {"flags": _as_json(flags), "data": data_digest, "sources": sources_digest()}
+    return {"flags": _as_json(flags), "data": data_digest, "read": read_digest, "sources": sources_digest()}
 
 
 def _as_json(flags: dict[str, Any]) -> dict[str, Any]:
@@ -78,7 +84,7 @@ def differences(ours: dict[str, Any], saved: dict[str, Any]) -> list[str]:
     names = [name for name, value in ours["flags"].items() if value != before[name]]
     found = [f"--{name} was {flag_text(before[name])}, is {flag_text(ours['flags'][name])}" for name in names]
     if ours["data"] != saved["data"]:
-        found.append("the images or the table have changed")
+        found.append(DATA_CHANGED)
     return found
 
 

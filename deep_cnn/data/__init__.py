@@ -4,6 +4,7 @@ assemble         sample numbers to images on the device
 augment/         Random changes of training images
 balance          weights for rare targets
 cache            decoded images in one file
+contents         digests of files; whether they have changed
 contradictions   the same picture with two labels
 dataset          index, splits, pixels and feeds of one run
 decode           file to canonical image

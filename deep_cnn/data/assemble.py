@@ -17,7 +17,8 @@ import torch
 
 from deep_cnn.data.augment.steps import Augmentation, center_crop
 from deep_cnn.data.cache import RowCache
-from deep_cnn.data.decode import decode
+from deep_cnn.data.contents import UNKNOWN, Contents, digest_of
+from deep_cnn.data.decode import decode, read_file
 from deep_cnn.data.index import Paths
 from deep_cnn.data.normalise import Normaliser
 from deep_cnn.data.preprocess import Preprocessing
@@ -41,12 +42,19 @@ class Pixels:
     """Sample number -> canonical image, from the cache or decoded and then kept there.
 
     rows: row of the cache that each sample has, int64 (N,), where samples were left out of the index it was made for.
+    contents: takes note of what is read, and refuses a sample whose file has changed; None to read whatever is there.
     """
 
     def __init__(
-        self, root: Path, paths: Paths, pre: Preprocessing, cache: RowCache | None, rows: np.ndarray | None = None
+        self,
+        root: Path,
+        paths: Paths,
+        pre: Preprocessing,
+        cache: RowCache | None,
+        rows: np.ndarray | None = None,
+        contents: Contents | None = None,
     ):
-        self.root, self.paths, self.pre, self.cache, self.rows = root, paths, pre, cache, rows
+        self.root, self.paths, self.pre, self.cache, self.rows, self.contents = root, paths, pre, cache, rows, contents
 
     def __getitem__(self, index: int) -> torch.Tensor:
         """uint8 (3, R, R), a view of (R, R, 3) memory. DataError names a file that cannot be read."""
@@ -55,15 +63,25 @@ class Pixels:
     def read(self, samples: np.ndarray) -> list[torch.Tensor]:
         """Several images, by their sample numbers int64 (n,)."""
         images, rows = [], samples if self.rows is None else self.rows[samples]
-        for path, row in zip(list(self.paths.take(samples)), rows.tolist(), strict=True):
+        for sample, path, row in zip(samples.tolist(), list(self.paths.take(samples)), rows.tolist(), strict=True):
             stored = self.cache.read(row) if self.cache else None
             if stored is not None:
+                assert self.cache is not None
+                self.note(sample, int(self.cache.contents[row]))
                 images.append(torch.from_numpy(stored).permute(2, 0, 1))
                 continue
-            images.append(decode(self.root / path, self.pre))
+            data = read_file(self.root / path)
+            content = UNKNOWN if self.contents is None else digest_of(data)
+            self.note(sample, content)
+            images.append(decode(self.root / path, self.pre, data))
             if self.cache:
-                self.cache.write(row, images[-1].permute(1, 2, 0).contiguous().numpy())
+                self.cache.write(row, images[-1].permute(1, 2, 0).contiguous().numpy(), content)
         return images
+
+    def note(self, sample: int, content: int) -> None:
+        """Take note of the digest of a sample's file; DataError where the file has changed since the run began."""
+        if self.contents is not None:
+            self.contents.note(sample, content, lambda: self.root / self.paths[sample])
 
     def fill(self, buffer: torch.Tensor, samples: np.ndarray, start: int) -> None:
         """Read samples[start : start + CHUNK] into the same rows of a buffer, uint8 (B, R, R, 3)."""

@@ -1,7 +1,7 @@
 """Decoded images in one file: written as the first epoch reads them, mapped into memory ever after.
 
-Two files per cache: KEY.pixels, a row of R * R * 3 bytes per image of the index, and KEY.rows, eight bytes per row:
-0 while it is missing, else its CRC-32 with bit 32 set. A row is written before its checksum, and the checksum is
+Three files per cache: KEY.pixels, a row of R * R * 3 bytes per image of the index; KEY.rows, eight bytes per row:
+0 while it is missing, else its CRC-32 with bit 32 set; KEY.contents, the digest of the file that the row was made of. A row is written before its checksum, and the checksum is
 compared when a process reads the row for the first time: a row that was half written when a machine died is decoded
 again. Two processes may fill one cache at once, since they write the same bytes.
 
@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
+from deep_cnn.data.contents import UNKNOWN
 from deep_cnn.data.index import Index
 from deep_cnn.data.preprocess import Preprocessing
 from deep_cnn.runtime.format import readable
@@ -60,11 +61,13 @@ class RowCache:
         self.row_bytes = int(np.prod(shape)) * np.dtype(dtype).itemsize
         self.path, size = folder / f"{key}.{kind}", rows * self.row_bytes
         _check_space(self.path, size)
-        self._files = [_open_sized(self.path, size), _open_sized(folder / f"{key}.rows", rows * 8)]
+        sums, sources = folder / f"{key}.rows", folder / f"{key}.contents"
+        self._files = [_open_sized(self.path, size), _open_sized(sums, rows * 8), _open_sized(sources, rows * 8)]
         # "r+", though nothing is written through the maps: torch warns of every tensor that looks at read-only memory.
         # view(): a row of a plain array is taken in a third of the time that a memmap's own indexing needs
         self._data = np.memmap(self.path, dtype, "r+", shape=(rows, *shape)).view(np.ndarray)
-        self._sums = np.memmap(folder / f"{key}.rows", np.uint64, "r+", shape=(rows,)).view(np.ndarray)
+        self._sums = np.memmap(sums, np.uint64, "r+", shape=(rows,)).view(np.ndarray)
+        self.contents = np.memmap(sources, np.int64, "r+", shape=(rows,)).view(np.ndarray)  # contents.UNKNOWN at first
         self._verified = np.zeros(rows, bool)
         self._lock = threading.Lock()  # for systems without pwrite
         self._writable = True
@@ -81,12 +84,16 @@ class RowCache:
             self._verified[row] = True  # once per process: a sum of every read would cost 60 us an image
         return data
 
-    def write(self, row: int, data: np.ndarray) -> None:
-        """Keep a row, contiguous and of the shape and type of all. A disk that fails is said once, and nothing more is written."""
+    def write(self, row: int, data: np.ndarray, content: int = UNKNOWN) -> None:
+        """Keep a row, contiguous and of the shape and type of all. A disk that fails is said once, and nothing more is written.
+
+        content: digest of the file that it was made of.
+        """
         if not self._writable:
             return
         try:
             self._write_at(0, row * self.row_bytes, data.data.cast("B"))
+            self._write_at(2, row * 8, np.int64(content).tobytes())
             self._write_at(1, row * 8, np.uint64(zlib.crc32(data.data) | PRESENT).tobytes())
         except OSError as error:
             if self._writable:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import json
 import logging
 from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +19,7 @@ from deep_cnn.config.schema import Config
 from deep_cnn.data.assemble import Pixels, open_copy_stream
 from deep_cnn.data.augment.steps import center_crop, parse_augment
 from deep_cnn.data.cache import cache_folder, open_cache
+from deep_cnn.data.contents import Contents
 from deep_cnn.data.depth import used_bits
 from deep_cnn.data.feed import Feed, FeedSettings, Sampling
 from deep_cnn.data.folds import Folds, assign_folds
@@ -61,6 +63,20 @@ class Dataset:
             if len(rows := self.samples(name))
         }
         return dataclasses.replace(self, splits=dataclasses.replace(self.splits, **cut))
+
+    def read_digest(self) -> str:
+        """Names what was read of the data: file, target, group and split of each sample."""
+        index = self.index
+        digest = hashlib.sha256(index.paths.blob)
+        split = np.full(len(index), -1, np.int64)
+        for number, name in enumerate(SPLITS):
+            split[self.samples(name)] = number
+        groups = np.zeros(0, np.int64) if index.groups is None else index.groups
+        for column in (index.paths.offsets, np.asarray(index.targets, np.float64), groups, split):
+            digest.update(np.ascontiguousarray(column).tobytes())
+        names = [list(index.classes), list(index.target_names), list(index.group_names)]
+        digest.update(json.dumps(names).encode())
+        return digest.hexdigest()
 
     def digest(self) -> str:
         """Names the data by relative paths, sizes and the table's bytes: staged to another folder, it is the same data."""
@@ -117,7 +133,7 @@ def own_normalisation(dataset: Dataset, workers: int) -> Preprocessing:
 def renormalised(dataset: Dataset, pre: Preprocessing) -> Dataset:
     """The same images with the mean and spread of `pre`, which has the same geometry."""
     old = dataset.pixels
-    return dataclasses.replace(dataset, pixels=Pixels(old.root, old.paths, pre, old.cache, old.rows))
+    return dataclasses.replace(dataset, pixels=Pixels(old.root, old.paths, pre, old.cache, old.rows, old.contents))
 
 
 @dataclass(frozen=True)
@@ -159,7 +175,7 @@ def find_images(config: Config, pre: Preprocessing, workers: int, trained: bool 
     for note in index.notes:
         log.info(note)
     log.info("Task: %s", index.reason)
-    pixels = Pixels(index.root, index.paths, pre, open_cache(kept, index, pre))
+    pixels = Pixels(index.root, index.paths, pre, open_cache(kept, index, pre), contents=Contents(index.mtimes))
     images = without_bad_images(index, pixels, workers) if config.on_bad_image == "skip" else Images(index, pixels)
     return images if config.folds is None else without_test_images(images)
 
@@ -174,7 +190,9 @@ def without_test_images(images: Images) -> Images:
     kept = np.flatnonzero(~given)
     rows = kept if pixels.rows is None else pixels.rows[kept]
     index = index.take(kept)
-    return Images(index, Pixels(index.root, index.paths, pixels.pre, pixels.cache, rows), images.bad_files)
+    contents = None if pixels.contents is None else pixels.contents.take(kept)
+    left = Pixels(index.root, index.paths, pixels.pre, pixels.cache, rows, contents)
+    return Images(index, left, images.bad_files)
 
 
 def find_folds(images: Images, strata: Strata, config: Config) -> Folds:
@@ -290,7 +308,8 @@ def without_bad_images(index: Index, pixels: Pixels, workers: int) -> Images:
     log.warning("Skipped %d of %d images because they cannot be read", int(bad.sum()), len(bad))
     good = np.flatnonzero(~bad)
     kept = index.take(good)
-    kept_pixels = Pixels(index.root, kept.paths, pixels.pre, pixels.cache, rows=good)
+    contents = None if pixels.contents is None else pixels.contents.take(good)
+    kept_pixels = Pixels(index.root, kept.paths, pixels.pre, pixels.cache, rows=good, contents=contents)
     return Images(kept, kept_pixels, tuple(index.paths[i] for i in np.flatnonzero(bad).tolist()))
 
 

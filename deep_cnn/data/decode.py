@@ -25,8 +25,11 @@ TRANSIENT = (
 PAUSES = (0.5, 2.0, 5.0)  # seconds before the second, third and fourth try
 
 
-def decode(path: str | Path, pre: Preprocessing) -> torch.Tensor:
+def decode(path: str | Path, pre: Preprocessing, data: bytearray | None = None) -> torch.Tensor:
     """The canonical image of a file: a function of its bytes and of `pre` alone, safe to call from several threads.
+
+    Args:
+        data: the file's bytes (`read_file`), where they have been read.
 
     Returns:
         uint8 (3, R, R), RGB, R = pre.resize; a view of (R, R, 3) memory, so `.permute(1, 2, 0)` is contiguous.
@@ -34,7 +37,7 @@ def decode(path: str | Path, pre: Preprocessing) -> torch.Tensor:
     Raises:
         DataError: the file is missing, empty, truncated, no image, or above Pillow's limit of 179 megapixels.
     """
-    data = read_file(path)
+    data = read_file(path) if data is None else data
     return _rows_first(_fit(_rows_first(reader(data)(data, path, pre.bits)), pre))
 
 

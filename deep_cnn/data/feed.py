@@ -211,7 +211,7 @@ class Feed:
         """
         device, dtype, seed = settings.device, settings.dtype, sampling.seed
         augmentation, weights, rarity = sampling.augmentation, sampling.weights, sampling.rarity
-        self.indices, self.seed, self.device = indices, seed, device
+        self.pixels, self.indices, self.seed, self.device = pixels, indices, seed, device
         self.rarity = None if rarity is None else rarity[indices]
         of_samples = torch.ones(len(targets)) if weights is None else torch.from_numpy(weights)
         # whole, on the device: a copy of each batch's few bytes would make the host wait for the GPU at every step

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import chain
+from itertools import zip_longest
 from pathlib import Path
 
 import numpy as np
@@ -226,19 +226,40 @@ ROWS_AT_ONCE = 1 << 16  # bounds the memory that a million samples take
 
 def save_splits(path: Path, index: Index, splits: Splits, target_rows: TargetRows) -> None:
     """Write splits.csv: file, target columns, split; in the index's order, atomically."""
+    write_csv(path, ["file", *index.target_names, "split"], _rows_of_splits(index, splits, target_rows))
+
+
+def _rows_of_splits(index: Index, splits: Splits, target_rows: TargetRows) -> Iterator[list[str]]:
     parts = (splits.train, splits.validation, splits.test)
     samples = np.concatenate(parts)
     order = np.argsort(samples, kind="stable")
     split_of, samples = np.repeat(np.arange(3), [len(part) for part in parts])[order], samples[order]
 
-    def blocks() -> Iterator[list[list[str]]]:
-        for start in range(0, len(samples), ROWS_AT_ONCE):
-            some = samples[start : start + ROWS_AT_ONCE]
-            paths, cells = list(index.paths.take(some)), target_rows(index.targets[some])
-            names = [SPLITS[k] for k in split_of[start : start + ROWS_AT_ONCE].tolist()]
-            yield [[path, *row, name] for path, row, name in zip(paths, cells, names, strict=True)]
+    for start in range(0, len(samples), ROWS_AT_ONCE):
+        some = samples[start : start + ROWS_AT_ONCE]
+        paths, cells = list(index.paths.take(some)), target_rows(index.targets[some])
+        names = [SPLITS[k] for k in split_of[start : start + ROWS_AT_ONCE].tolist()]
+        yield from ([path, *row, name] for path, row, name in zip(paths, cells, names, strict=True))
 
-    write_csv(path, ["file", *index.target_names, "split"], chain.from_iterable(blocks()))
+
+def rows_read_differently(path: Path, index: Index, splits: Splits, target_rows: TargetRows) -> int:
+    """How many rows of a splits.csv (or of what is read now) have no equal: file, target or split differs.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    theirs = read_csv(path)
+    header = next(theirs, None)
+    ours = _rows_of_splits(index, splits, target_rows)
+    if header != ["file", *index.target_names, "split"]:
+        return sum(1 for _ in ours)
+    only_theirs: set[tuple[str, ...]] = set()
+    only_ours: set[tuple[str, ...]] = set()
+    for left, right in zip_longest(map(tuple, theirs), map(tuple, ours)):  # in one order, unless something differs
+        if left != right:
+            only_theirs.add(left)
+            only_ours.add(right)
+    return max(len(only_theirs - only_ours - {None}), len(only_ours - only_theirs - {None}))
 
 
 def load_splits(path: Path, index: Index, target_rows: TargetRows) -> Splits:

@@ -29,6 +29,9 @@ class Saveable(Protocol):
     def before_save(self) -> None:
         """May refuse a save by raising: the run's name was taken, the loss is no number."""
 
+    def save_contents(self) -> None:
+        """On every rank, before the state: write what this rank has learnt of the images' contents."""
+
     def capture(self) -> dict[str, Any]:
         """The whole state as it is now."""
 
@@ -97,10 +100,12 @@ class Checkpointer:
     def save(self) -> bool:
         """Write last.pt. A disk that refuses is said, and the run goes on: it may have room again at the next time."""
         if not distributed.is_main():
+            self.source.save_contents()
             self.saved_at = self.asked_at = time.monotonic()
             self.steps_since = 0
             return True
         self.source.before_save()
+        self.source.save_contents()
         begun = time.monotonic()
         try:
             if self.unsaved_best is not None:

@@ -19,6 +19,7 @@ import torch
 from torch import nn
 
 from deep_cnn.data.cache import RowCache, cache_key
+from deep_cnn.data.contents import UNKNOWN
 from deep_cnn.data.feed import WHOLE_BATCH, Batch, BatchRequest, Feed, ShardSpec, eval_requests, train_rows
 from deep_cnn.data.index import Index
 from deep_cnn.data.preprocess import Preprocessing
@@ -186,9 +187,10 @@ class Features:
         missing = []
         for position, sample in enumerate(feed.indices.tolist()):
             stored = cache.read(sample) if cache else None
-            if stored is None:
+            if cache is None or stored is None:
                 missing.append(position)
             else:
+                feed.pixels.note(sample, int(cache.contents[sample]))
                 table[position] = stored
         missing = distributed.broadcast(np.array(missing, np.int64))
         if len(missing):
@@ -227,8 +229,9 @@ class Features:
                         positions, start = missing[start : start + len(rows)], start + len(rows)
                         table[positions] = rows
                         if cache:
+                            known = feed.pixels.contents
                             for sample, row in zip(feed.indices[positions].tolist(), rows, strict=True):
-                                cache.write(sample, row)
+                                cache.write(sample, row, UNKNOWN if known is None else int(known.digests[sample]))
                     bar.step()
                     between()
         finally:

@@ -4,17 +4,36 @@ import logging
 from dataclasses import dataclass
 from typing import Any
 
-from deep_cnn.config.identity import OTHER_NUMBERS, differences, sources_of
+import numpy as np
+
+from deep_cnn.config.identity import DATA_CHANGED, OTHER_NUMBERS, differences, sources_of
+from deep_cnn.data import contents
+from deep_cnn.data.contents import UNKNOWN, Contents
+from deep_cnn.data.dataset import Dataset
+from deep_cnn.data.decode import read_file
+from deep_cnn.data.split import TargetRows, rows_read_differently
 from deep_cnn.models import checkpoint
 from deep_cnn.runtime import console
 from deep_cnn.runtime.atomic import read_json
 from deep_cnn.runtime.distributed import main_process
-from deep_cnn.runtime.errors import CheckpointError, ConfigError
+from deep_cnn.runtime.errors import CheckpointError, ConfigError, DataError
 from deep_cnn.runtime.run_files import RunFiles
 from deep_cnn.runtime.status import Status
 from deep_cnn.training.setup import Run
 
 log = logging.getLogger(__name__)
+
+# of images with another time of change, before an unfinished run goes on; what is beyond is compared when it is read
+COMPARED_AT_ONCE = 1 << 30
+NAMED = 3  # files in a message
+
+
+@dataclass(frozen=True)
+class AskedData:
+    """What the command would train on. target_rows: the task's, as in splits.csv."""
+
+    dataset: Dataset
+    target_rows: TargetRows
 
 
 @dataclass(frozen=True)
@@ -27,16 +46,18 @@ class SavedRun:
         finished: trained to its end and, where there is a test set, tested.
         to_move: why the files of this name, another run's, are to be moved aside; "" where there are none. That is done by
             `move_aside` when this run is sure to begin: a mistake must not take the name from a finished run.
+        contents: what its images' bytes were when they were read, or None.
     """
 
     identity: dict[str, Any]
     state: dict[str, Any] | None = None
     finished: bool = False
     to_move: str = ""
+    contents: Contents | None = None
 
 
 @main_process
-def find_checkpoint(run: Run, identity: dict[str, Any], tested: bool) -> SavedRun:
+def find_checkpoint(run: Run, identity: dict[str, Any], tested: bool, asked: AskedData) -> SavedRun:
     """The state from which this run goes on, or none to begin. Nothing is moved yet: see `move_aside`.
 
     Args:
@@ -45,6 +66,7 @@ def find_checkpoint(run: Run, identity: dict[str, Any], tested: bool) -> SavedRu
     Raises:
         CheckpointError: --resume=must and there is nothing of the same run; or no state can be read.
         ConfigError: the name is that of a cross-validation.
+        DataError: an unfinished run whose images have changed, or whose program read other rows.
     """
     mode, files = run.config.resume, run.files
     if files.fold_plan.exists():
@@ -60,17 +82,101 @@ def find_checkpoint(run: Run, identity: dict[str, Any], tested: bool) -> SavedRu
     sources_changed = identity["sources"] != sources_of(state["identity"])
     finished = is_finished(files, run.status, state, tested)
     if changed:
+        if changed == [DATA_CHANGED] and not finished and "read" not in state["identity"]:
+            _refuse_other_reading(files, state, asked, "its images or its table have changed, or")
         if mode == "must":
             raise CheckpointError(f"--resume=must: {files.last} belongs to a different run: {'; '.join(changed)}")
         unfinished = "" if finished else "; it is unfinished, and continues with its own flags and its new name"
         return SavedRun(identity, to_move=f"The existing run differs ({'; '.join(changed)}){unfinished}")
+    other = _other_data(run, state, asked, identity, finished)
+    if other:
+        if mode == "must":
+            raise CheckpointError(f"--resume=must: {files.last} belongs to a different run: {other}")
+        return SavedRun(identity, to_move=f"{other}, so it is trained again")
     if sources_changed and finished and mode != "must":
         why = "The source code has changed since this run finished, so it is trained again"
         return SavedRun(identity, to_move=why)
     if sources_changed:
         log.warning(_changed_sources(state["identity"]["sources"], finished))
     run.status.claim()
-    return SavedRun(identity, state, finished)
+    return SavedRun(identity, state, finished, contents=asked.dataset.pixels.contents)
+
+
+def expect_contents(dataset: Dataset, saved: SavedRun) -> None:
+    """From now on a sample whose bytes are not those that the run has read before is refused when it is read."""
+    if saved.contents is not None and dataset.pixels.contents is not None:
+        dataset.pixels.contents.adopt(saved.contents)
+
+
+def _other_data(run: Run, state: dict[str, Any], asked: AskedData, identity: dict[str, Any], finished: bool) -> str:
+    """Why the data is not what the run was trained on, though names, sizes and table are; "" where it is.
+
+    Raises:
+        DataError: where it is not, and the run is unfinished.
+    """
+    read_before = state["identity"].get("read")
+    if read_before != identity["read"]:
+        try:
+            rows = rows_read_differently(
+                run.files.results / "splits.csv", asked.dataset.index, asked.dataset.splits, asked.target_rows
+            )
+        except OSError as error:
+            rows = 0
+            log.warning("It is not known whether this run has read the same rows: splits.csv: %s", error.strerror)
+        if rows or read_before is not None:
+            if not finished:
+                _refuse_other_reading(run.files, state, asked, "")
+            return f"The program that trained this run read {rows or 'some'} rows of the data differently"
+    now, index = asked.dataset.pixels.contents, asked.dataset.index
+    assert now is not None
+    before = contents.load(run.files.models, now, identity["data"])
+    since = "finished" if finished else "began"
+    if before is None:
+        log.info("It is not known whether images have changed since this run %s: it has no digests of them", since)
+        return ""
+    rows_changed = _changed(now, before, asked.dataset, finished)
+    if not len(rows_changed):
+        now.adopt(before)
+        if finished and now.unsaved:
+            contents.save(contents.file_of(run.files.models, 0), now, identity["data"])
+        return ""
+    names = ", ".join(index.paths[i] for i in rows_changed[:NAMED].tolist())
+    more = ", ..." if len(rows_changed) > NAMED else ""
+    what = f"{len(rows_changed):,} of its images have changed since this run {since} ({names}{more})"
+    if not finished:
+        raise DataError(
+            f"--data_dir={run.config.data_dir}: {what}; restore them to continue the run, or start over with --resume=never"
+        )
+    return what
+
+
+def _changed(now: Contents, before: Contents, dataset: Dataset, finished: bool) -> np.ndarray:
+    """The samples that hold other bytes than before, as far as that is known, int64 (M,)."""
+    index, doubtful = dataset.index, now.doubtful(before)
+    doubtful = doubtful[now.digests[doubtful] == UNKNOWN]
+    if len(doubtful):
+        if finished or index.sizes[doubtful].sum() <= COMPARED_AT_ONCE:
+            log.info("%d images have another time of change; comparing their contents", len(doubtful))
+            now.read(doubtful, lambda i: read_file(index.root / index.paths[i]))
+        else:
+            log.info("%d images have another time of change; each is compared when it is read", len(doubtful))
+    return now.differing(before, np.flatnonzero(before.digests != UNKNOWN))
+
+
+def _refuse_other_reading(files: RunFiles, state: dict[str, Any], asked: AskedData, maybe: str) -> None:
+    """Raise DataError: an unfinished run would go on with other files, targets or splits than it began with."""
+    version = state.get("versions", {}).get("deep_cnn", "0.1.0")
+    try:
+        rows = rows_read_differently(
+            files.results / "splits.csv", asked.dataset.index, asked.dataset.splits, asked.target_rows
+        )
+    except OSError:
+        rows = 0  # splits.csv is gone: that something differs is known, how much is not
+    count = f"{rows:,}" if rows else "some"
+    raise DataError(
+        f"{files.last}: this unfinished run was begun by deep_cnn {version}; {maybe}{' ' if maybe else ''}that program read "
+        f"{count} rows (file, target or split) differently; start over with --resume=never, or continue with that version"
+    )
 
 
 @main_process
@@ -81,6 +187,8 @@ def move_aside(run: Run, saved: SavedRun) -> None:
         name = files.move_aside()
         console.keep_old_lines(files.log, RunFiles(files.outputs, name).log)
         log.info("%s; renamed the existing run to %s", saved.to_move, name)
+    elif saved.state is None:
+        contents.clear(files.models)  # of a start that saved no state
     run.status.claim()
 
 

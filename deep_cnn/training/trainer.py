@@ -18,8 +18,15 @@ from deep_cnn.config.fields import parse_duration
 from deep_cnn.config.identity import command_line, run_identity, versions
 from deep_cnn.config.schema import Config
 from deep_cnn.data.augment.steps import parse_augment
+<<<<<<< HEAD
 from deep_cnn.data.dataset import Dataset, check_readable, eval_feed, open_feeds
 from deep_cnn.data.feed import Batch, BatchSource, FeedSettings, ShardSpec, steps_per_epoch, train_rows
+=======
+from deep_cnn.data.contents import file_of
+from deep_cnn.data.contents import save as save_contents
+from deep_cnn.data.dataset import Dataset, eval_feed, open_feeds
+from deep_cnn.data.feed import Batch, BatchSource, FeedSettings, ShardSpec, steps_per_epoch
+>>>>>>> 2df78a6 (Changed pictures are noticed: runs and tables of predictions keep digests of what was read)
 from deep_cnn.data.split import save_splits
 from deep_cnn.inference.evaluate import collect, flat_scores, held_out, with_views
 from deep_cnn.inference.tta import Averaged
@@ -54,7 +61,11 @@ from deep_cnn.training.ood_reference import add_reference
 from deep_cnn.training.optim import range_test
 from deep_cnn.training.optim.optimizers import follows_lr
 from deep_cnn.training.optim.schedules import make_schedule
+<<<<<<< HEAD
 from deep_cnn.training.resume import SavedRun, find_checkpoint, move_aside
+=======
+from deep_cnn.training.resume import AskedData, SavedRun, expect_contents, find_checkpoint
+>>>>>>> 2df78a6 (Changed pictures are noticed: runs and tables of predictions keep digests of what was read)
 from deep_cnn.training.setup import Run, RunPlace, opened_run
 
 log = logging.getLogger(__name__)
@@ -107,9 +118,12 @@ def train(
     with opened_run(config, place) as run:  # folders, log, lock, ranks; status.json at the end, whatever happens
         run = setup.prepare(run)  # flags checked; device, weights and preprocessing found
         dataset, task = setup.load_dataset(run, limits.images)  # which images, which targets; splits; cache
-        identity = run_identity(run.config, dataset.digest())  # what makes another command the same run
+        # what makes another command the same run
+        identity = run_identity(run.config, dataset.digest(), dataset.read_digest())
         tested = hooks.test and len(dataset.splits.test) > 0
-        saved = find_checkpoint(run, identity, tested)  # nothing, an unfinished run, or a finished one
+        saved = find_checkpoint(run, identity, tested, AskedData(dataset, task.target_rows))
+        # nothing, an unfinished run, or a finished one
+        expect_contents(dataset, saved)
         if saved.finished:
             return show_again(run, dataset, saved, hooks)
         with build_trainer(run, dataset, task, saved, hooks) as trainer:
@@ -262,6 +276,7 @@ class Trainer:
             with self.profile.timer("test"):
                 add_reference(self, self.check_without_saving)
                 yield
+            self.save_contents()
         except Interrupted:
             self.check_without_saving()
             raise
@@ -301,6 +316,19 @@ class Trainer:
         assert self.run.lock is not None  # only rank 0 saves
         self.run.lock.check()
         self.losses.read()
+
+    def save_contents(self) -> None:
+        """Keep what this rank has read, so that a later start notices files that have changed."""
+        contents = self.dataset.pixels.contents
+        if contents is None or not contents.unsaved:
+            return
+        path = file_of(self.run.files.models, distributed.rank())
+        try:
+            save_contents(path, contents, self.identity["data"])
+        except OSError as error:
+            log.warning(
+                "Could not write %s (%s); whether these images change is not known later", path, error.strerror or error
+            )
 
     def capture(self) -> dict[str, Any]:
         """The whole state, as last.pt holds it."""

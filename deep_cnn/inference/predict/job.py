@@ -7,6 +7,7 @@ from typing import Any
 
 from deep_cnn.config.fields import parse_duration
 from deep_cnn.inference.load import TrainedNetwork, given_folders, image_folders, open_networks
+from deep_cnn.inference.predict import redo
 from deep_cnn.inference.predict.inputs import Images, check_there, read_images
 from deep_cnn.inference.predict.output_table import OutputTable, TableFiles, known_of
 from deep_cnn.inference.predict.row_maker import RowMaker
@@ -73,9 +74,15 @@ def run(asked: Any, output: Path) -> dict[str, Any]:
 
     def predict_shard() -> dict[str, Any]:
         with distributed.stopped_together(), OutputTable(files, maker.columns(), about) as table:
-            if (known := table.finished()) is not None:
+            known = table.finished()
+            if not redo.previous(files).rows.exists() and redo.changed(files, images, first, last).any():
+                redo.put_aside(files)
+                table.restart()
+                known = None
+            if known is not None:
                 log.info("The table is already complete")
                 return known
+            old = redo.OldRows(files, images, first, last)
             position = table.resume(images.paths, first, last)
             if position > first:
                 log.info("Resuming after %d of %d images", position - first, last - first)
@@ -84,18 +91,33 @@ def run(asked: Any, output: Path) -> dict[str, Any]:
             with signals.between_steps():
                 # from the start of the block, so that each image is in the same batch as without a stop
                 start = position // block * block
-                blocks = stream(networks, images, start, last, workers=workers, tta=maker.tta)
-                append(table, maker, images, range(position, last), blocks, deadline)
-            return table.finish(last - first)
+                for left, right, copied in old.parts(start, last, block):
+                    if copied:
+                        old.copy_to(table, max(left, position), right)
+                        continue
+                    blocks = stream(networks, images, left, right, workers=workers, tta=maker.tta)
+                    append(table, maker, images, range(max(left, position), right), blocks, deadline)
+            about_table = table.finish(last - first)
+            redo.remove_previous(files)
+            return about_table
 
     if distributed.world_size() == 1 or whole != (1, 1):
         return predict_shard()
     making = {key: value for key, value in about.items() if key != "shard"} | {"columns": maker.columns()}
     if (known := known_of(TableFiles(output), making)) is not None and known["complete"]:
-        log.info("The table is already complete")
-        return known
+        stale = count_changed(TableFiles(output), images)
+        if not stale:
+            log.info("The table is already complete")
+            return known
+        log.info("%d images have changed since they were predicted; predicting all images again", stale)
     predict_shard()
     return put_together(output, distributed.world_size())
+
+
+@distributed.main_process
+def count_changed(files: TableFiles, images: Images) -> int:
+    """How many images are not what they were when a complete table of all images was made."""
+    return int(redo.changed(files, images, 0, len(images.paths)).sum())
 
 
 @distributed.main_process
@@ -119,7 +141,8 @@ def append(
     bar = console.Bar("Predict", len(wanted), unit="image")
     try:
         for predicted in blocks:
-            table.add(*maker.rows(predicted, images, position))
+            fresh = predicted.contents[predicted.positions >= position]
+            table.add(*maker.rows(predicted, images, position), fresh)
             bar.step(count=len(predicted.positions) - max(0, position - int(predicted.positions[0])))
             position = int(predicted.positions[-1]) + 1
             if (signal := signals.requested()) or deadline.near():

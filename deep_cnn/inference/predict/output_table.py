@@ -1,7 +1,8 @@
 """The table of predictions on disk: rows are only ever appended, and each one that is whole is true for good.
 
 Beside FILE.csv lie FILE.failed.csv (images that cannot be read, and why) and FILE.csv.json (what makes the table: the
-checkpoints, the list of images, the columns). Failures are flushed to the disk before the rows that follow them, so the
+checkpoints, the list of images, the columns), and FILE.csv.contents (24 bytes for each image: size, time of change and
+digest of the file that was read). Failures are flushed to the disk before the rows that follow them, so the
 last whole row of FILE.csv tells how far the work came; what lies behind it in either file is cut off and done again.
 """
 
@@ -14,12 +15,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import numpy as np
+
 from deep_cnn.data.files import Paths
 from deep_cnn.runtime.atomic import csv_line, read_csv, read_json, write_json
 from deep_cnn.runtime.errors import ConfigError, MachineError
 
 FLUSH_SECONDS = 1.0  # at most so much work is done twice; a flush takes 1 to 10 ms
 FAILED_HEADER = ["file", "reason"]
+NOT_KEPT = -2  # in place of a time: nothing is known of this image
+ENTRY = 3 * 8  # bytes of an image in FILE.csv.contents: int64 size (-1: no such file), time of change, digest
 
 
 @dataclass(frozen=True)
@@ -32,6 +37,11 @@ class TableFiles:
     def failed(self) -> Path:
         """The images that could not be read, and why: FILE.failed.csv."""
         return self.rows.with_name(f"{self.rows.stem}.failed.csv")
+
+    @property
+    def contents(self) -> Path:
+        """What the images held when they were predicted: FILE.csv.contents."""
+        return self.rows.with_name(f"{self.rows.name}.contents")
 
     @property
     def about(self) -> Path:
@@ -70,6 +80,7 @@ class OutputTable:
         self.files, self.columns, self.about = files, columns, about | {"columns": columns}
         self._waiting: list[bytes] = []
         self._waiting_failed: list[bytes] = []
+        self._waiting_contents: list[bytes] = []
         self._flushed = time.monotonic()
         self.failed = 0
 
@@ -77,6 +88,7 @@ class OutputTable:
         if known_of(self.files, self.about) is None:
             write_json(self.files.about, self.about | {"complete": False})
         self._rows, self._failed = _opened(self.files.rows), _opened(self.files.failed)
+        self._contents = _opened(self.files.contents)
         _lock(self._rows, self.files.rows)
         return self
 
@@ -87,11 +99,19 @@ class OutputTable:
         finally:
             self._rows.close()
             self._failed.close()
+            self._contents.close()
 
     def finished(self) -> dict[str, Any] | None:
         """What FILE.csv.json says when the table is complete, else None."""
         known = read_json(self.files.about)
         return known if known["complete"] else None
+
+    def restart(self) -> None:
+        """Begin the table anew; its rows so far were put aside."""
+        write_json(self.files.about, self.about | {"complete": False}, durable=True)
+        self._rows.close()
+        self._rows = _opened(self.files.rows)
+        _lock(self._rows, self.files.rows)
 
     def resume(self, paths: Paths, first: int, last: int) -> int:
         """Cut off what is not whole; the position in `paths` of the first image that has no row yet.
@@ -99,7 +119,7 @@ class OutputTable:
         Raises:
             ConfigError: the rows are not those of these images.
         """
-        reasons = {_first_cell(record): record for _, record in _records(self._failed)}
+        reasons = _reasons(self._failed)
         position, end, done = first - 1, 0, first  # position: of the last row; end: of its bytes
         skipped: list[bytes] = []
         for number, (stop, record) in enumerate(_records(self._rows)):
@@ -121,13 +141,26 @@ class OutputTable:
         _cut(self._failed, 0)
         self._waiting_failed += [csv_line(FAILED_HEADER).encode(), *skipped]
         self.failed = len(skipped)
+        entries = _entries(self._contents, position + 1 - first)
+        _cut(self._contents, 0)
+        self._waiting_contents.append(entries.tobytes())
         self.flush()
         return position + 1
 
-    def add(self, rows: list[list[Any]], failures: list[tuple[str, str]]) -> None:
-        """Rows and (file, reason) of failures, which lie before or among them."""
-        self._waiting += [csv_line(row).encode("utf-8", "surrogateescape") for row in rows]
-        self._waiting_failed += [csv_line(row).encode("utf-8", "surrogateescape") for row in failures]
+    def add(self, rows: list[list[Any]], failures: list[tuple[str, str]], contents: np.ndarray) -> None:
+        """Rows and (file, reason) of failures, which lie before or among them.
+
+        contents: int64 (n, 3), size, time and digest of the file of each row and failure, in the order of the images.
+        """
+        made = [csv_line(row).encode("utf-8", "surrogateescape") for row in rows]
+        failed = [csv_line(row).encode("utf-8", "surrogateescape") for row in failures]
+        self.append(made, failed, contents)
+
+    def append(self, rows: list[bytes], failures: list[bytes], contents: np.ndarray) -> None:
+        """`add` of lines as they stand in the files."""
+        self._waiting += rows
+        self._waiting_failed += failures
+        self._waiting_contents.append(np.ascontiguousarray(contents, np.int64).tobytes())
         self.failed += len(failures)
         if time.monotonic() - self._flushed >= FLUSH_SECONDS:
             self.flush()
@@ -136,6 +169,7 @@ class OutputTable:
         """Everything so far is on the disk, even if the power goes."""
         for file, waiting in (
             (self._failed, self._waiting_failed),
+            (self._contents, self._waiting_contents),
             (self._rows, self._waiting),
         ):  # this order: see above
             if waiting:
@@ -151,6 +185,54 @@ class OutputTable:
         about = self.about | {"complete": True, "rows": images - self.failed, "failed": self.failed}
         write_json(self.files.about, about, durable=True)
         return about
+
+
+def read_contents(files: TableFiles, count: int) -> np.ndarray:
+    """int64 (count, 3): size, time and digest of the images of a table, time NOT_KEPT where nothing was kept."""
+    try:
+        with open(files.contents, "rb") as file:
+            return _entries(file, count)
+    except OSError:
+        return _no_entries(count)
+
+
+def _no_entries(count: int) -> np.ndarray:
+    return np.tile(np.array([-1, NOT_KEPT, 0], np.int64), (count, 1))
+
+
+def _entries(file: BinaryIO, count: int) -> np.ndarray:
+    file.seek(0)
+    data = file.read(count * ENTRY)
+    entries = np.frombuffer(data[: len(data) // ENTRY * ENTRY], np.int64).reshape(-1, 3)
+    return np.concatenate([entries, _no_entries(count - len(entries))])
+
+
+def positions_of(files: TableFiles, paths: Paths, first: int, last: int) -> tuple[np.ndarray, dict[int, bytes]]:
+    """Where the rows of the images first ... last - 1 lie in FILE.csv, int64 (n, 2) first and last + 1 byte, 0 where there is none.
+
+    Also the lines of FILE.failed.csv, by position from `first` on.
+    """
+    found, failed, done, begin = np.zeros((last - first, 2), np.int64), {}, first, 0
+    with open(files.rows, "rb") as rows, contextlib.ExitStack() as stack:
+        reasons = _reasons(stack.enter_context(open(files.failed, "rb"))) if files.failed.exists() else {}
+        for number, (stop, record) in enumerate(_records(rows)):
+            while number and done < last and _encoded(paths[done]) != _first_cell(record):
+                if _encoded(paths[done]) in reasons:
+                    failed[done - first] = reasons[_encoded(paths[done])]
+                done += 1
+            if number and done < last:
+                found[done - first] = begin, stop
+                done += 1
+            begin = stop
+    for k in range(done, last):
+        if _encoded(paths[k]) in reasons:
+            failed[k - first] = reasons[_encoded(paths[k])]
+    return found, failed
+
+
+def _reasons(file: BinaryIO) -> dict[bytes, bytes]:
+    """The lines of FILE.failed.csv by the names of their files."""
+    return {_first_cell(record): record for _, record in _records(file)}
 
 
 def _opened(path: Path) -> BinaryIO:

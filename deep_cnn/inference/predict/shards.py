@@ -4,7 +4,7 @@ import re
 import shutil
 from pathlib import Path
 
-from deep_cnn.inference.predict.output_table import TableFiles
+from deep_cnn.inference.predict.output_table import TableFiles, read_contents
 from deep_cnn.runtime.atomic import atomic_path, read_json, write_json
 from deep_cnn.runtime.errors import ConfigError, DataError
 from deep_cnn.runtime.scheduler import array_place
@@ -87,6 +87,10 @@ def merge(output: Path, count: int | None = None) -> dict:
     for target, sources in ((whole.failed, [p.failed for p in parts]), (whole.rows, [p.rows for p in parts])):
         with atomic_path(target, durable=True) as temporary:
             _concatenate(sources, temporary)
+    bounds = [about["rows"] + about["failed"] for about in abouts]
+    with atomic_path(whole.contents) as temporary, open(temporary, "wb") as file:
+        for part, count in zip(parts, bounds, strict=True):
+            file.write(read_contents(part, count).tobytes())
     about = abouts[0] | {"shard": "1/1", "rows": rows, "failed": failed}
     write_json(whole.about, about, durable=True)
     return about
@@ -96,7 +100,7 @@ def remove(output: Path, count: int) -> None:
     """The shards, after they were put together."""
     for number in range(1, count + 1):
         part = TableFiles(shard_file(output, (number, count)))
-        for path in (part.rows, part.failed, part.about):
+        for path in (part.rows, part.failed, part.contents, part.about):
             path.unlink(missing_ok=True)
 
 

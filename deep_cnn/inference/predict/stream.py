@@ -8,7 +8,8 @@ from itertools import islice
 import numpy as np
 import torch
 
-from deep_cnn.data.decode import ADVICE
+from deep_cnn.data.contents import UNKNOWN, digest_of, status_of
+from deep_cnn.data.decode import ADVICE, decode, read_file
 from deep_cnn.data.feed import Feed, FeedSettings, Pixels
 from deep_cnn.data.preprocess import Preprocessing
 from deep_cnn.inference.load import TrainedNetwork
@@ -26,12 +27,14 @@ class Predicted:
         decoded: float64 (M, n, K), of each network and view, as often as `tta.COUNTS` says.
         distances: float64 (n,) from the training set, above 1 unusual; or None.
         failures: position -> reason.
+        contents: int64 (n, 3), size in bytes, time of change in ns and digest of each image's file, -1 and UNKNOWN without one.
     """
 
     positions: np.ndarray
     decoded: np.ndarray
     distances: np.ndarray | None
     failures: dict[int, str]
+    contents: np.ndarray
 
 
 class TolerantPixels(Pixels):
@@ -40,19 +43,25 @@ class TolerantPixels(Pixels):
     def __init__(self, images: Images, pre: Preprocessing):
         super().__init__(images.root, images.paths, pre, cache=None)
         self.failures: dict[int, str] = {}
+        self.seen: dict[int, tuple[int, int, int]] = {}  # of each image that was read: as in `Predicted.contents`
 
     def read(self, samples: np.ndarray) -> list[torch.Tensor]:
         """As `Pixels.read`, without DataError."""
         return [self._read_or_note(index) for index in samples.tolist()]
 
     def _read_or_note(self, index: int) -> torch.Tensor:
+        path, content = self.root / self.paths[index], UNKNOWN
+        status = status_of(path)  # before it is read: what is written meanwhile has a later time
         try:
-            return super().read(np.array([index]))[0]
+            data = read_file(path)
+            content = digest_of(data)
+            return decode(path, self.pre, data)
         except DataError as error:
-            path = self.root / self.paths[index]
             self.failures[index] = str(error).removeprefix(f"{path}: ").removesuffix(ADVICE).rstrip(" .")
             side = self.pre.resize
             return torch.zeros((side, side, 3), dtype=torch.uint8).permute(2, 0, 1)
+        finally:
+            self.seen[index] = (*status, content)
 
 
 class _SameBatches:
@@ -124,7 +133,9 @@ def _joined(parts: list[list], groups: list[_SameBatches]) -> Predicted:
     distances = [np.concatenate(ds) for part in parts for ds in zip(*(d for _, _, d in part), strict=True)]
     failures = {}
     for group in groups:
+        seen = [group.pixels.seen.pop(position) for position in positions.tolist()]
         for position in positions.tolist():
             if position in group.pixels.failures:
                 failures[position] = group.pixels.failures.pop(position)
-    return Predicted(positions, np.stack(decoded), np.mean(distances, axis=0) if distances else None, failures)
+    distance = np.mean(distances, axis=0) if distances else None
+    return Predicted(positions, np.stack(decoded), distance, failures, np.array(seen, np.int64))

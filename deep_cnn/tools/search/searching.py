@@ -45,7 +45,7 @@ def search(options: Any) -> None:
     if not len(dataset.splits.validation):
         raise ConfigError("search needs a validation set; see --val_split")
     metric = choose_metric(options.metric, task)
-    same = identity.run_identity(run.config, dataset.digest())
+    same = identity.run_identity(run.config, dataset.digest(), dataset.read_digest())
     folder = options.root / "outputs" / "search" / options.run_name
     about = {
         "space": dict(sorted(word.split("=", 1) for word in options.space)),

@@ -406,5 +406,5 @@ def test_a_run_knows_its_file_of_weights_by_what_is_in_it(tmp_path):
     for place, content in zip(places, (b"one", b"two", b"one"), strict=True):
         place.parent.mkdir()
         place.write_bytes(content)
-    one, two, same = (run_identity(Config(weights=str(place)), "data")["flags"]["weights"] for place in places)
+    one, two, same = (run_identity(Config(weights=str(place)), "data", "read")["flags"]["weights"] for place in places)
     assert one == same != two

@@ -35,6 +35,9 @@ class Source:
     def capture(self) -> dict:
         return state(self.step)
 
+    def save_contents(self) -> None:
+        pass
+
     def after_save(self) -> None:
         pass
 
