@@ -18,15 +18,10 @@ from deep_cnn.config.fields import parse_duration
 from deep_cnn.config.identity import command_line, run_identity, versions
 from deep_cnn.config.schema import Config
 from deep_cnn.data.augment.steps import parse_augment
-<<<<<<< HEAD
-from deep_cnn.data.dataset import Dataset, check_readable, eval_feed, open_feeds
-from deep_cnn.data.feed import Batch, BatchSource, FeedSettings, ShardSpec, steps_per_epoch, train_rows
-=======
 from deep_cnn.data.contents import file_of
 from deep_cnn.data.contents import save as save_contents
-from deep_cnn.data.dataset import Dataset, eval_feed, open_feeds
-from deep_cnn.data.feed import Batch, BatchSource, FeedSettings, ShardSpec, steps_per_epoch
->>>>>>> 2df78a6 (Changed pictures are noticed: runs and tables of predictions keep digests of what was read)
+from deep_cnn.data.dataset import Dataset, check_readable, eval_feed, open_feeds
+from deep_cnn.data.feed import Batch, BatchSource, FeedSettings, ShardSpec, steps_per_epoch, train_rows
 from deep_cnn.data.split import save_splits
 from deep_cnn.inference.evaluate import collect, flat_scores, held_out, with_views
 from deep_cnn.inference.tta import Averaged
@@ -61,11 +56,7 @@ from deep_cnn.training.ood_reference import add_reference
 from deep_cnn.training.optim import range_test
 from deep_cnn.training.optim.optimizers import follows_lr
 from deep_cnn.training.optim.schedules import make_schedule
-<<<<<<< HEAD
-from deep_cnn.training.resume import SavedRun, find_checkpoint, move_aside
-=======
-from deep_cnn.training.resume import AskedData, SavedRun, expect_contents, find_checkpoint
->>>>>>> 2df78a6 (Changed pictures are noticed: runs and tables of predictions keep digests of what was read)
+from deep_cnn.training.resume import AskedData, SavedRun, expect_contents, find_checkpoint, move_aside
 from deep_cnn.training.setup import Run, RunPlace, opened_run
 
 log = logging.getLogger(__name__)
@@ -121,8 +112,8 @@ def train(
         # what makes another command the same run
         identity = run_identity(run.config, dataset.digest(), dataset.read_digest())
         tested = hooks.test and len(dataset.splits.test) > 0
-        saved = find_checkpoint(run, identity, tested, AskedData(dataset, task.target_rows))
-        # nothing, an unfinished run, or a finished one
+        asked = AskedData(dataset, task.target_rows)
+        saved = find_checkpoint(run, identity, tested, asked)  # nothing, an unfinished run, or a finished one
         expect_contents(dataset, saved)
         if saved.finished:
             return show_again(run, dataset, saved, hooks)

@@ -99,7 +99,8 @@ def join_plan(config: Config) -> Plan:
         run, images, task, folds = look_at_folds(config)
     if config.fold is not None:
         folds.testing(config.fold, images.index)  # ConfigError where there is no such fold
-    identity = run_identity(replace(run.config, fold=None), digest_of(images.index))
+    # what was read is compared by the run of each fold
+    identity = run_identity(replace(run.config, fold=None), digest_of(images.index), "")
     plan = Plan(files, identity, folds.count, folds.names, images.index.root)
     with held_in_turn(files, steal=config.steal_lock):
         saved = read_json(files.fold_plan)
