@@ -82,8 +82,13 @@ def find_checkpoint(run: Run, identity: dict[str, Any], tested: bool, asked: Ask
     sources_changed = identity["sources"] != sources_of(state["identity"])
     finished = is_finished(files, run.status, state, tested)
     if changed:
-        if changed == [DATA_CHANGED] and not finished and "read" not in state["identity"]:
-            _refuse_other_reading(files, state, asked, "its images or its table have changed, or")
+        if changed == [DATA_CHANGED] and not finished:
+            if "read" not in state["identity"]:
+                _refuse_other_reading(files, state, asked, "its images or its table have changed, or")
+            raise DataError(
+                f"--data_dir={run.config.data_dir}: {DATA_CHANGED} since this unfinished run began (names, sizes or rows); "
+                "restore them to continue the run, or start over with --resume=never"
+            )
         if mode == "must":
             raise CheckpointError(f"--resume=must: {files.last} belongs to a different run: {'; '.join(changed)}")
         unfinished = "" if finished else "; it is unfinished, and continues with its own flags and its new name"

@@ -80,6 +80,10 @@ def test_an_unfinished_run_refuses_changed_pixels_and_goes_on_with_the_old_ones(
         "2 of its images have changed since this run began (cat/4.bmp, dog/3.bmp)" in said and "--resume=never" in said
     )
     assert files.last.read_bytes() == state
+    (data / "cat" / "new.bmp").write_bytes((data / "cat" / "2.bmp").read_bytes())
+    code, _ = trained()
+    assert code == 2 and "have changed since this unfinished run began" in capsys.readouterr().err
+    (data / "cat" / "new.bmp").unlink()
     draw(data, 1, {"3.bmp", "4.bmp"})
     touch(data)
     assert trained()[0] == 0
