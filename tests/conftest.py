@@ -30,6 +30,12 @@ TINY = {
 }
 
 
+def pytest_xdist_auto_num_workers(config) -> int:
+    """Two processes for whole folders; none for single files or tests, which are through before two have imported torch."""
+    single = any(not Path(argument).is_dir() for argument in config.args)
+    return 0 if single else min(2, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count())
+
+
 @pytest.fixture
 def run_cli(tmp_path, monkeypatch):
     """A function: flags (and a command) -> (exit code, RunFiles). Outputs go below tmp_path; signals stay pytest's own."""
@@ -55,8 +61,18 @@ def run_cli(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def train(run_cli):
-    """A function: flags -> (exit code, RunFiles) of a tiny training on the committed places."""
+def pictures():
+    """Asked for by a test that wants the figures and the report of its runs, which take half of a tiny run's time."""
+
+
+@pytest.fixture
+def train(run_cli, request, monkeypatch):
+    """A function: flags -> (exit code, RunFiles) of a tiny training on the committed places, drawn only with `pictures`."""
+    if "pictures" not in request.fixturenames:
+        from deep_cnn.training import outputs, trainer
+
+        monkeypatch.setattr(outputs, "write_plots", lambda *args, **kwargs: None)
+        monkeypatch.setattr(trainer, "write_report_of", lambda *args, **kwargs: None)
 
     def run(**flags):
         return run_cli(**(TINY | {"data_dir": PLACES} | flags))
@@ -79,6 +95,20 @@ def scores_run(tmp_path_factory):
 
     flags = {"metadata": "meta", "study_id": "safety,wealthy", "root_dir": str(tmp_path_factory.mktemp("scores"))}
     return train(PERCEPTION, **(TINY | flags))
+
+
+@pytest.fixture
+def pickles(tmp_path, monkeypatch):
+    """A CIFAR-10 of three classes in tmp_path/data, whose MD5 sums torchvision's class takes for the published ones."""
+    from cifar_pickles import PER_FILE, write_pickles
+    from torchvision import datasets
+
+    folder = tmp_path / "data" / "cifar-10-batches-py"
+    sums = write_pickles(folder)
+    monkeypatch.setattr(datasets.CIFAR10, "train_list", [[n, sums[n]] for n in PER_FILE if n != "test_batch"])
+    monkeypatch.setattr(datasets.CIFAR10, "test_list", [["test_batch", sums["test_batch"]]])
+    monkeypatch.setattr(datasets.CIFAR10, "meta", datasets.CIFAR10.meta | {"md5": sums["batches.meta"]})
+    return folder
 
 
 @pytest.fixture(autouse=True)

@@ -126,7 +126,7 @@ def test_views_are_averaged():
         torch.testing.assert_close(Averaged(network, "shift")(images), sides[0] / 2 + (sides[1] + sides[2]) / 4)
 
 
-def test_the_recipe_trains_and_is_tested_with_and_without_views(train, run_cli, capsys):
+def test_the_recipe_trains_and_is_tested_with_and_without_views(pictures, train, run_cli, capsys):
     code, files = train(**FAST, epochs=5)
     assert code == 0
     shown = capsys.readouterr().out

@@ -28,7 +28,7 @@ def new_metric(monkeypatch):
     monkeypatch.setitem(registries.METRICS, ROW.name, ROW)
 
 
-def test_a_new_metric_is_found_everywhere(new_metric, train, capsys, tmp_path, caplog):
+def test_a_new_metric_is_found_everywhere(new_metric, pictures, train, capsys, tmp_path, caplog):
     code, files = train()
     said = capsys.readouterr().out
     test = json.loads((files.results / "test.json").read_text())

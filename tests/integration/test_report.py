@@ -144,7 +144,7 @@ def test_names_that_look_like_html_or_like_missing_values(classified):
     assert "&lt;b&gt;&amp;" in page and "<b>&" not in page and "<td>NA</td><td>8</td><td>3</td><td>3</td>" in page
 
 
-def test_a_page_that_fails_does_not_fail_the_run(train, monkeypatch, capfd):
+def test_a_page_that_fails_does_not_fail_the_run(pictures, train, monkeypatch, capfd):
     from deep_cnn.training import trainer
 
     monkeypatch.setattr(trainer, "write_report", lambda *_: 1 / 0)

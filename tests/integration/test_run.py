@@ -26,7 +26,7 @@ def rows(path) -> list[dict]:
         return list(csv.DictReader(stream))
 
 
-def test_classification_leaves_everything_behind(train, capsys):
+def test_classification_leaves_everything_behind(pictures, train, capsys):
     code, files = train(epochs=2)
     assert code == 0
     out = capsys.readouterr().out
@@ -136,7 +136,7 @@ def test_must_resume_insists(train, capsys):
     assert "--lr was 0.001" in capsys.readouterr().err
 
 
-def test_place_pulse_scores(train, capsys):
+def test_place_pulse_scores(pictures, train, capsys):
     code, files = train(
         data_dir=PERCEPTION / "test_images", metadata=PERCEPTION / "meta", study_id="50a68a51fdc9f05596000002"
     )
@@ -154,7 +154,7 @@ def table(tmp_path, scenes: int, column) -> dict:
     return {"metadata": tmp_path / "table.csv", "target": "value", "image_column": "image"}
 
 
-def test_several_labels(train, tmp_path):
+def test_several_labels(pictures, train, tmp_path):
     flags = table(
         tmp_path, 60, lambda i: ";".join(name for name, n in (("sky", 2), ("tree", 3), ("car", 5)) if i % n == 0)
     )
@@ -175,14 +175,14 @@ def test_several_labels(train, tmp_path):
         {"subset": 0.5, "fit": "pad", "pre": "half", "schedule": "constant", "optimizer": "adam"},
     ],
 )
-def test_every_flag_of_training_trains(train, flags):
+def test_every_flag_of_training_trains(pictures, train, flags):
     code, files = train(**flags)
     assert code == 0
     before = torch.load(files.best, weights_only=True)
     assert all(torch.isfinite(v).all() for v in before["weights"].values() if v.is_floating_point())
 
 
-def test_a_run_without_validation_or_test_says_so(train, tmp_path, capsys):
+def test_a_run_without_validation_or_test_says_so(pictures, train, tmp_path, capsys):
     for split in ("train",):
         shutil.copytree(PLACES / split, tmp_path / "only" / split)
     code, files = train(data_dir=tmp_path / "only", val_split=0, test_split=0)

@@ -3,9 +3,8 @@
 import dataclasses
 import importlib
 import os
-import subprocess
-import sys
 
+import network_checks
 import pytest
 
 from deep_cnn.cli.help import help_text
@@ -156,11 +155,6 @@ def test_durations(text, seconds):
 
 
 @pytest.mark.skipif(os.name != "posix", reason="pipes of a shell")
-@pytest.mark.parametrize("words", [["-h"], ["--help_all"], ["summary", "--list"]])
+@pytest.mark.parametrize("words", [["-h"], ["--help_all"]])
 def test_a_reader_that_leaves_is_no_error(words):
-    """`python -m deep_cnn -h | head -1`: no traceback, and the exit code of other programs."""
-    read, write = os.pipe()
-    os.close(read)  # before anything is written
-    done = subprocess.run([sys.executable, "-m", "deep_cnn", *words], stdout=write, stderr=subprocess.PIPE, text=True)
-    os.close(write)
-    assert done.returncode == 141 and done.stderr == ""
+    network_checks.a_reader_that_leaves(words)

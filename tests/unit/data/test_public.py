@@ -1,12 +1,12 @@
-"""--dataset: pickles in the form that torchvision reads, made here; unpacked, trained on, scored again."""
+"""--dataset: pickles in the form that torchvision reads, made here; unpacked once, checked."""
 
 import hashlib
-import json
 import pickle
 import tarfile
 
 import numpy as np
 import pytest
+from cifar_pickles import CLASSES, pixels_of
 from PIL import Image
 from torchvision import datasets
 
@@ -14,34 +14,6 @@ from deep_cnn.config.schema import Config
 from deep_cnn.data.public import with_dataset
 from deep_cnn.runtime import download
 from deep_cnn.runtime.errors import DataError
-
-CLASSES = ["airplane", "cat", "truck"]
-PER_FILE = {"data_batch_1": 24, "data_batch_2": 24, "test_batch": 18}
-
-
-def pixels_of(labels: np.ndarray, seed: int) -> np.ndarray:
-    """uint8 (n, 3072), planes of red, green and blue: noise around a colour of the class."""
-    noise = np.random.default_rng(seed).integers(0, 60, (len(labels), 3, 1024))
-    noise[np.arange(len(labels)), labels] += 150
-    return noise.reshape(len(labels), 3072).astype(np.uint8)
-
-
-@pytest.fixture
-def pickles(tmp_path, monkeypatch):
-    """A CIFAR-10 of three classes in tmp_path/data, whose MD5 sums torchvision's class takes for the published ones."""
-    folder = tmp_path / "data" / "cifar-10-batches-py"
-    folder.mkdir(parents=True)
-    for seed, (name, count) in enumerate(PER_FILE.items()):
-        labels = np.random.default_rng(seed).permutation(np.arange(count) % 3)
-        content = {"data": pixels_of(labels, seed), "labels": labels.tolist(), "batch_label": name}
-        (folder / name).write_bytes(pickle.dumps(content))
-    (folder / "batches.meta").write_bytes(pickle.dumps({"label_names": CLASSES, "num_vis": 3072}))
-    sums = {file.name: hashlib.md5(file.read_bytes()).hexdigest() for file in folder.iterdir()}
-    monkeypatch.setattr(datasets.CIFAR10, "train_list", [[n, sums[n]] for n in PER_FILE if n != "test_batch"])
-    monkeypatch.setattr(datasets.CIFAR10, "test_list", [["test_batch", sums["test_batch"]]])
-    meta = datasets.CIFAR10.meta | {"md5": sums["batches.meta"]}
-    monkeypatch.setattr(datasets.CIFAR10, "meta", meta)
-    return folder
 
 
 def config(folder, **flags) -> Config:
@@ -128,31 +100,3 @@ def test_cifar100_has_its_fine_classes(tmp_path, monkeypatch):
     found = with_dataset(Config(dataset="cifar100", data_dir=str(tmp_path)))
     assert len(list((tmp_path / "cifar100_png").glob("t*/aquarium_fish/*.png"))) == 8
     assert found.data_dir == str(tmp_path / "cifar100_png")
-
-
-def test_a_run_on_it_and_its_evaluation(pickles, run_cli, capsys):
-    """--recipe=tutorial, the labs' subset, no validation; `evaluate` gives the very numbers of the training."""
-    flags = {
-        "dataset": "cifar10",
-        "data_dir": pickles.parent,
-        "recipe": "tutorial",
-        "subset": 30,
-        "subset_order": "lab",
-    }
-    code, files = run_cli(**flags, epochs=1, cache="off")
-    said = capsys.readouterr().out
-    assert code == 0 and "using 30 of 48 training images in the labs' order" in said
-    assert "Recipe: tutorial (--model=net" in said and "overridden: --epochs=1" in said
-    assert "no validation set (the last weights are kept" in said
-    trained = [row.split(",")[0] for row in (files.results / "splits.csv").read_text().splitlines() if ",train" in row]
-    indices = list(range(48))
-    np.random.RandomState(2147483647).shuffle(indices)
-    assert sorted(int(path[-9:-4]) for path in trained) == sorted(indices[:30])
-    result = json.loads((files.results / "test.json").read_text())
-    right = round(18 * result["top1"])
-    assert f"Accuracy of the network on the 18 test images: {100 * right // 18} %" in said
-    assert f"Accuracy for class: cat   is {100 * result['per_class']['cat']['recall']:.1f} %" in said
-    assert run_cli("evaluate")[0] == 0
-    again = capsys.readouterr().out
-    block = said[said.index("Test result") : said.index("Accuracy of the network")]
-    assert block.strip() == again[again.index("Test result") :].strip()

@@ -1,14 +1,12 @@
-"""Normalisation by the data's own mean and spread, against numpy; kept by checkpoints, evaluation and resumed runs."""
+"""Normalisation by the data's own mean and spread, against numpy."""
 
 import shutil
 
 import numpy as np
 import pytest
-import torch
 from conftest import PLACES
 from PIL import Image
 
-from deep_cnn import load_model
 from deep_cnn.data import statistics
 from deep_cnn.data.assemble import Pixels
 from deep_cnn.data.files import Paths
@@ -48,36 +46,6 @@ def test_images_of_one_colour_do_not_divide_by_zero(tmp_path):
     Image.new("RGB", (8, 8), (0, 255, 9)).save(tmp_path / "a.png")
     pixels = Pixels(tmp_path, Paths.from_list(["a.png"] * 2), Preprocessing(8, 8), None)
     assert pixel_statistics(pixels, np.arange(2), 1)[:2] == ((0.0, 1.0, 9 / 255), (1.0, 1.0, 1.0))
-
-
-def test_a_run_without_weights_uses_keeps_and_says_them(train, run_cli, capsys):
-    code, files = train(model="cifar_resnet20", image_size=16)
-    said = capsys.readouterr().out
-    assert code == 0 and "Normalising with mean" in said
-    model, meta = load_model(files.best)
-    pre = meta["preprocessing"]
-    assert f"mean {', '.join(f'{m:.4f}' for m in pre['mean'])}" in said
-    rows = [row.split(",") for row in (files.results / "splits.csv").read_text().splitlines()]
-    seen = Pixels(PLACES, Paths.from_list([row[0] for row in rows if row[-1] == "train"]), Preprocessing(16, 16), None)
-    expected = np.stack([seen[k].numpy() for k in range(len(seen.paths))]).mean((0, 2, 3)) / 255
-    assert pre["mean"] == pytest.approx(expected, rel=1e-9)  # of the training images alone
-    assert (pre["resize"], pre["crop"]) == (16, 16)
-    with torch.no_grad():
-        assert model(torch.zeros(1, 3, 16, 16)).shape == (1, len(meta["task"]["names"]))
-    assert run_cli("evaluate")[0] == 0
-    again = capsys.readouterr().out
-    test = said[said.index("Test result") : said.index("Everything is in")]
-    assert (
-        again[again.index("Test result") :].strip() == test.strip()
-    )  # accuracy and loss to the last digit that is shown
-
-
-def test_a_given_preprocessing_and_small_networks(train, capsys):
-    """--pre=half normalises; a network for 32x32 images keeps its own geometry."""
-    code, files = train(model="net", pre="half", image_size=32)
-    assert code == 0 and "Normalising with" not in capsys.readouterr().out
-    pre = load_model(files.best)[1]["preprocessing"]
-    assert (pre["resize"], pre["crop"], pre["mean"]) == (32, 32, [0.5, 0.5, 0.5])
 
 
 @pytest.mark.parametrize("flags", [{"schedule": "plateau"}, {"patience": 3}])

@@ -106,18 +106,6 @@ def test_prefetch_has_nothing_to_do_and_never_deletes_it(capsys, tmp_path, monke
     assert broken.exists()
 
 
-def test_a_run_begins_with_it_by_default(train):
-    code, files = train(model=NAME, weights="pretrained")
-    assert code == 0 and (files.results / "test.json").is_file()
-    log = files.log.read_text(encoding="utf-8")
-    assert (
-        "from cifar_resnet20.pt (included with deep_cnn)" in log
-        and "Replaced the classifier (10 classes) by a new" in log
-    )
-    meta = checkpoint.load(files.best)
-    assert meta["preprocessing"]["mean"] == list(weights_preprocessing(NAME, "pretrained").mean)
-
-
 def test_our_checkpoint_for_others_keeps_its_head_to_itself(tmp_path, kept):
     """Given by name, too: two runs may have as many classes and not the same."""
     torch.save(kept | {"task": kept["task"] | {"names": [f"c{i}" for i in range(10)]}}, tmp_path / "best.pt")

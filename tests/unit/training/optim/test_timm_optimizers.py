@@ -17,6 +17,12 @@ timm_optim = pytest.importorskip("timm.optim")
 NAMES = timm_optim.list_optimizers(exclude_filters=["fused*", "bnb*", "adahessian"])
 
 
+@pytest.fixture(autouse=True)
+def uncompiled(monkeypatch):
+    """Kron compiles its parts, which takes 20 seconds."""
+    monkeypatch.setattr(torch, "compile", lambda function, **_: function)
+
+
 def network():
     torch.manual_seed(0)
     return nn.Sequential(
@@ -40,8 +46,7 @@ def steps(model, optimizer, numbers) -> None:
 
 
 @pytest.mark.parametrize("name", [*NAMES, "lookahead_adamw"])
-def test_a_saved_state_goes_on_bit_for_bit(name, monkeypatch):
-    monkeypatch.setattr(torch, "compile", lambda function, **_: function)  # Kron compiles its parts: 20 seconds
+def test_a_saved_state_goes_on_bit_for_bit(name):
     whole = network()
     optimizer = optimizer_of(whole, name)
     steps(whole, optimizer, range(4))

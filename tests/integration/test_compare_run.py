@@ -1,0 +1,32 @@
+"""`compare` on runs that were trained, not written by the test."""
+
+import csv
+
+import pytest
+from conftest import PERCEPTION, TINY
+
+
+def test_scores_are_compared_by_r2_or_any_metric_of_a_target(run_cli, tmp_path, capsys):
+    def compared(**flags):
+        code, _ = run_cli("compare", **flags)
+        said = capsys.readouterr()
+        table = tmp_path / "outputs/compare/table.csv"
+        return code, said.out + said.err, list(csv.DictReader(table.open(encoding="utf-8")))
+
+    for model in ("shufflenet_v2_x0_5", "squeezenet1_1"):
+        flags = TINY | {"model": model, "data_dir": PERCEPTION, "metadata": "meta", "study_id": "safety,wealthy"}
+        assert run_cli(run_name=model, **flags)[0] == 0
+    capsys.readouterr()
+    code, said, rows = compared()
+    assert code == 0 and "scores of safety, wealthy" in said and "test R2" in said and len(rows) == 2
+    code, said, rows = compared(metric="safety/mae", baseline="squeezenet1_1")
+    assert code == 0 and "test safety MAE" in said
+    values = [float(row["test_safety/mae"]) for row in rows]
+    assert values == sorted(values)  # the smaller error first
+    other = next(row for row in rows if row["run"] != "squeezenet1_1")
+    (base,) = (row for row in rows if row["run"] == "squeezenet1_1")
+    found = float(other["difference_safety/mae"])
+    assert found == pytest.approx(float(other["test_safety/mae"]) - float(base["test_safety/mae"]))
+    assert float(other["difference_safety/mae_low"]) <= found <= float(other["difference_safety/mae_high"])
+    code, said, _ = compared(metric="loss", baseline="squeezenet1_1")  # the loss is not in the predictions' own units
+    assert code == 2 and "--baseline cannot compare it; choose one of mae" in said
