@@ -177,6 +177,76 @@ def test_staging(jobs, tmp_path):
     assert "--data_dir=photos" in jobs.calls()[-1] and str(node) not in jobs.calls()[-1]
 
 
+SLOW_COPY = """#!/bin/sh
+touch "$HOME/up"
+exec sleep 60
+"""
+
+
+@pytest.fixture
+def staging(jobs, tmp_path):
+    """A function: variables -> the exit code and words of a job that SIGTERM reaches while it copies the data."""
+    (jobs.folder / "photos").mkdir()
+    (tmp_path / "node").mkdir()
+    jobs.fake("cp", SLOW_COPY)
+
+    def interrupted(**env: str) -> tuple[int, str]:
+        up = Path(jobs.env["HOME"], "up")
+        up.unlink(missing_ok=True)
+        flags = {"STAGE": "1", "TMPDIR": str(tmp_path / "node"), "DATA_DIR": "photos", "FAKE_WALLTIME": "00:00:00"}
+        process = jobs.start("bash", "submit.pbs", **flags | env)
+        wait_for(up.exists)
+        process.send_signal(signal.SIGTERM)  # to the shell alone
+        out, _ = process.communicate(timeout=30)
+        return process.returncode, out
+
+    return interrupted
+
+
+def test_a_signal_while_data_is_staged_submits_again(jobs, staging):
+    code, out = staging(EPOCHS="3")
+    assert code == 75 and "before the program had begun" in out and "submitted again" in out
+    (qsub,) = jobs.calls()  # the program was not started
+    assert "-v EPOCHS,DATA_DIR,STAGE,UNBEGUN,RESUBMITS submit.pbs" in qsub
+    jobs.plan("finished 0")
+    assert jobs.submit(RESUBMITS="1", UNBEGUN="1").returncode == 0
+    assert "--resume" not in jobs.calls()[-1]  # there is nothing to resume
+    assert staging(RESUBMITS="1")[0] == 75
+    assert "UNBEGUN" not in jobs.calls()[-1]  # the job before this one had begun
+    code, out = staging(FAKE_WALLTIME="24:00:00")
+    assert code == 75 and "by qdel" in out and len(jobs.calls()) == 3
+
+
+def test_a_link_of_a_chain_that_was_stopped_while_it_staged(jobs, staging):
+    assert staging(CHAIN="c")[0] == 75
+    jobs.plan("finished 0")
+    assert jobs.submit(CHAIN="c").returncode == 0
+    (program,) = jobs.calls()
+    assert "--resume" not in program
+
+
+@pytest.mark.parametrize("name", ["FLAGS_LINE", "GPUS", "RESUBMITS", "MAX_RESUBMITS"])
+@pytest.mark.parametrize("value", ["1e touch RUN;", "1p;1w RUN", "a[$(touch RUN)]", "-1", "1.5", "9999999999999999999999"])
+def test_numbers_are_numbers(jobs, name, value):
+    """sed executes what follows its command e, and a calculation of the shell the indices of arrays."""
+    (jobs.folder / "flags.txt").write_text("--epochs=1\n", encoding="utf-8")
+    jobs.plan("stopped 75")
+    done = jobs.submit(FLAGS_FILE="flags.txt", **{name: value})
+    assert done.returncode == 2 and f"{name}={value}: expected a whole number" in done.stdout
+    assert not list(jobs.folder.rglob("RUN*")) and jobs.calls() == []
+
+
+def test_values_with_commas_are_given_by_name(jobs):
+    """`qsub -v A=1,2` ends the value at its comma; the scripts' own qsub gives names alone."""
+    jobs.plan("stopped 75")
+    jobs.fake("qsub", '#!/bin/sh\necho "qsub $* [$ARGS]" >>"$CALLS"\n')
+    args = "--target=price,area --note='a, b'"
+    assert jobs.submit(ARGS=args).returncode == 75
+    program, qsub = jobs.calls()
+    assert program.startswith("-m deep_cnn --target=price,area --note=a, b ")
+    assert " -v ARGS,RESUBMITS submit.pbs" in qsub and qsub.endswith(f"[{args}]")
+
+
 def test_an_array_runs_a_line_each(jobs):
     lines = "# sweep\n--model=resnet18 --lr=1e-3\n\n--model=resnet50 --run_name=big\nsearch --trials=4\n"
     (jobs.folder / "flags.txt").write_text(lines, encoding="utf-8")
