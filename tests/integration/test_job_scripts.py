@@ -226,7 +226,9 @@ def test_a_link_of_a_chain_that_was_stopped_while_it_staged(jobs, staging):
 
 
 @pytest.mark.parametrize("name", ["FLAGS_LINE", "GPUS", "RESUBMITS", "MAX_RESUBMITS"])
-@pytest.mark.parametrize("value", ["1e touch RUN;", "1p;1w RUN", "a[$(touch RUN)]", "-1", "1.5", "9999999999999999999999"])
+@pytest.mark.parametrize(
+    "value", ["1e touch RUN;", "1p;1w RUN", "a[$(touch RUN)]", "-1", "1.5", "9999999999999999999999"]
+)
 def test_numbers_are_numbers(jobs, name, value):
     """sed executes what follows its command e, and a calculation of the shell the indices of arrays."""
     (jobs.folder / "flags.txt").write_text("--epochs=1\n", encoding="utf-8")
