@@ -211,7 +211,8 @@ def read_class_folders(files: Files, asked: Asked) -> ClassFolders:
     _check_classes(tree, classes, counts, stray, layout)
     notes = [_about_stray(tree, top, count, classes, layout) for top, count in stray.items()]
     notes += [*layout.notes(), *_hints(tree, layout)]
-    if empty := sorted({name for known in counts.values() for name, count in known.items() if not count}):
+    filled = {name for found in counts.values() for name in +found} if layout.inner else set()
+    if empty := sorted({name for found in counts.values() for name, count in found.items() if not count} - filled):
         notes.append(f"{len(empty)} class folders have no images: {', '.join(empty[:5])}")
     code = {name: k for k, name in enumerate(classes)}
     class_of = np.array([-1 if at is None else code.get(at[1], -1) for at in places], dtype=np.int64)
@@ -316,6 +317,14 @@ def _check_classes(
         raise DataError(
             f"--data_dir={tree.root}: {found}; expected one folder of images per class, or --metadata.{hint}"
         )
+    if layout.flat and not layout.inner:
+        for name in classes:
+            roles = roles_of((inner for inner in tree.inside(name) if inner.lower() in ALIASES), Asked())
+            if TRAIN in roles.values() and len(roles) > 1:
+                raise DataError(
+                    f"--data_dir={tree.root}: the class folder {name}/ contains {_listed(f'{role}/' for role in roles)}, others do "
+                    "not; give every class these folders, or none"
+                )
     if not layout.bases and {ALIASES.get(name.lower()) for name in classes} <= {VALIDATION, TEST}:
         raise DataError(f"--data_dir={tree.root}: has {' and '.join(classes)}, but no train folder; add one")
     train = next((top for top, (_, split) in layout.bases.items() if split == TRAIN), "")

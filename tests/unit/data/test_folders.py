@@ -29,7 +29,7 @@ def splits(index: Index) -> dict[str, set[str]]:
     names = {FREE: "free", TRAIN: "train", VALIDATION: "val", TEST: "test"}
     found: dict[str, set[str]] = {}
     for path, split in zip(index.paths, index.given_split.tolist(), strict=True):
-        found.setdefault(names[split], set()).add(path.rpartition("/")[0])
+        found.setdefault(names[split], set()).add(path.rpartition("/")[0].replace(" ", "_"))
     return found
 
 
@@ -102,6 +102,12 @@ HONOURED = {
         {},
         {"train": "train/{a,b}", "val": "val/val/a"},
         "",
+    ),
+    "names with blanks": (
+        ["Train set/{a,b}/1.jpg", "Test set/{a,b}/2.jpg"],
+        {},
+        {"train": "Train_set/{a,b}", "test": "Test_set/{a,b}"},
+        "Test set/ is used as the test set",
     ),
     "Training and Testing": (
         ["Training/{glioma,none}/1.jpg", "Testing/{glioma,none}/2.jpg"],
@@ -235,6 +241,7 @@ def test_class_folders_are_read_as_they_are_meant(name, tmp_path):
     assert splits(index) == {split: expanded(text) for split, text in expected.items()}
     assert note in notes_of(index)
     assert note or not index.notes  # nothing is said where nothing is remarkable
+    assert "have no images" not in notes_of(index)
     classes = [part for part in ("a", "cats") if part in index.classes]
     for name in classes:  # the label is the class's folder, wherever it lies
         rows = np.flatnonzero(index.targets == index.classes.index(name))
@@ -276,6 +283,11 @@ REFUSED = {
         ["train/{a,b}/images/1.jpg", "val/images/1.jpg"],
         {},
         r"class 'images' has 1 images in the validation folder and none in train/.*--val_folder=none",
+    ),
+    "splits inside of one class": (
+        ["cats/{train,test}/1.jpg", "dogs/1.jpg"],
+        {},
+        r"the class folder cats/ contains test/ and train/, others do not",
     ),
     "no such folder": (["{a,b}/1.jpg"], {"test_folder": "held"}, r"--test_folder=held: --data_dir has no such folder"),
     "not the classes": (
