@@ -22,7 +22,7 @@ class _Console(logging.Handler):
         text = self.format(record)
         # a console of another encoding (Windows) shows a question mark for what it does not have
         encoding = getattr(stream, "encoding", None) or "utf-8"
-        with contextlib.suppress(BrokenPipeError):  # `| head` has seen enough; the run goes on
+        with contextlib.suppress(BrokenPipeError):  # `| head` has seen enough; the run continues
             tqdm.write(text.encode(encoding, "replace").decode(encoding), file=stream)
             stream.flush()
 

@@ -199,7 +199,7 @@ def memory_for_training(device: torch.device) -> int:
 
 @dataclass(frozen=True)
 class ComputeSettings:
-    """What `auto` came to on the machine where the run began; kept when it goes on on another."""
+    """What `auto` came to on the machine where the run began; kept when it resumes on another."""
 
     device: str
     precision: str

@@ -27,7 +27,7 @@ class CheckpointError(DeepCNNError):
 
 
 class NonFiniteLoss(DeepCNNError):
-    """The loss became NaN or infinite: the weights so far are worthless to go on with."""
+    """The loss became NaN or infinite: training cannot continue from these weights."""
 
 
 class MachineError(DeepCNNError):

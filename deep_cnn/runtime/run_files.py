@@ -47,7 +47,7 @@ class RunFiles:
 
     @property
     def last(self) -> Path:
-        """The newest state, to go on from."""
+        """The newest state, from which the run resumes."""
         return self.models / "last.pt"
 
     @property

@@ -15,7 +15,7 @@ from typing import Any
 
 
 class Stopped(BaseException):
-    """The run was asked to stop; its message says why and what was saved. The same command goes on.
+    """The run was asked to stop; its message says why and what was saved. Run the same command to resume.
 
     No Exception, as KeyboardInterrupt is none: `except Exception` around a file that may be broken must not swallow it.
     """

@@ -60,7 +60,7 @@ class TrainedRun:
 
 
 def train(data_dir: str | Path, table: pd.DataFrame | None = None, **flags: Any) -> TrainedRun:
-    """Train, validate and test a network, as `python -m deep_cnn` does; a run that was stopped goes on.
+    """Train, validate and test a network, as `python -m deep_cnn` does; a run that was stopped resumes.
 
     Args:
         data_dir: folder of images. table: scores or labels, a row per image (--metadata takes a file).

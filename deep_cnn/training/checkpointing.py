@@ -98,7 +98,7 @@ class Checkpointer:
             )
 
     def save(self) -> bool:
-        """Write last.pt. A disk that refuses is said, and the run goes on: it may have room again at the next time."""
+        """Write last.pt. A disk that refuses is reported, and the run continues: next time there may be space."""
         if not distributed.is_main():
             self.source.save_contents()
             self.saved_at = self.asked_at = time.monotonic()

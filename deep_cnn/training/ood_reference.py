@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 def add_reference(trainer: "Trainer", between: Callable[[], None]) -> None:
     """Add `reference` to best.pt, unless it is there already or there is no validation set to draw the threshold from.
 
-    A pure function of the best weights and the data: a run that was stopped here, and goes on, writes the same.
+    A pure function of the best weights and the data: a run that was stopped here and resumed writes the same.
     between: called after each batch; may end the work by raising.
     """
     files, splits, seed = trainer.run.files, trainer.dataset.splits, trainer.config.seed

@@ -1,4 +1,4 @@
-"""A run whose name exists: does it go on, is it done already, or is it another run that is moved aside?"""
+"""A run whose name exists: does it resume, is it finished, or is it another run, which is moved aside?"""
 
 import logging
 from dataclasses import dataclass
@@ -58,7 +58,7 @@ class SavedRun:
 
 @main_process
 def find_checkpoint(run: Run, identity: dict[str, Any], tested: bool, asked: AskedData) -> SavedRun:
-    """The state from which this run goes on, or none to begin. Nothing is moved yet: see `move_aside`.
+    """The state from which this run resumes; None to begin. Nothing is moved yet: see `move_aside`.
 
     Args:
         tested: whether the run ends with a test.
@@ -169,7 +169,7 @@ def _changed(now: Contents, before: Contents, dataset: Dataset, finished: bool) 
 
 
 def _refuse_other_reading(files: RunFiles, state: dict[str, Any], asked: AskedData, maybe: str) -> None:
-    """Raise DataError: an unfinished run would go on with other files, targets or splits than it began with."""
+    """Raise DataError: an unfinished run would resume with other files, targets or splits than it began with."""
     version = state.get("versions", {}).get("deep_cnn", "0.1.0")
     try:
         rows = rows_read_differently(

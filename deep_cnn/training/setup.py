@@ -1,4 +1,4 @@
-"""All that happens before the first step: folders, machine, data, network, and the state to begin or go on with."""
+"""All that happens before the first step: folders, machine, data, network, and the state to begin with or to resume from."""
 
 import contextlib
 import copy

@@ -93,7 +93,7 @@ NO_LIMITS = Limits()
 def train(
     config: Config, hooks: Hooks = NO_HOOKS, limits: Limits = NO_LIMITS, place: RunPlace | None = None
 ) -> Result | None:
-    """Train, validate and test one network. The same command goes on where it was stopped.
+    """Train, validate and test one network. The same command resumes where it was stopped.
 
     Args:
         config: the flags of the run; what it leaves behind is below ROOT_DIR/outputs.
@@ -132,7 +132,7 @@ class Trainer:
     Args:
         run: from `setup.prepare`.
         dataset, task: from `setup.load_dataset`.
-        saved: what `find_checkpoint` found; the state to go on with, if any.
+        saved: what `find_checkpoint` found; the state to resume from, if any.
     """
 
     def __init__(self, run: Run, dataset: Dataset, task: Task, saved: SavedRun, hooks: Hooks = NO_HOOKS):

@@ -57,3 +57,12 @@ def test_unreadable_images_and_mistakes(array):
     assert (
         "which images" in array.submit("cluster/submit_predict.pbs", PBS_ARRAY_INDEX="1", SHARDS="2", IMAGES="").stdout
     )
+
+
+def test_names_with_quotes_spaces_and_commas_stay_one_word(array):
+    array.plan("silent 0")
+    names = {"IMAGES": "input/Anna's photos, 2024", "OUTPUT": 'outputs/"a b".csv', "CHECKPOINT": "a,b.pt"}
+    assert array.submit("cluster/submit_predict.pbs", PBS_ARRAY_INDEX="1", SHARDS="2", **names).returncode == 0
+    assert array.calls()[0].startswith(
+        """-m deep_cnn predict --images=input/Anna's photos, 2024 --output=outputs/"a b".csv --shard=1/2 --checkpoint=a,b.pt """
+    )

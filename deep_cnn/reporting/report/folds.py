@@ -36,7 +36,7 @@ def read_folds(files: RunFiles) -> FoldsRecord:
     """DataError where the folds of this name are not all finished."""
     result, plan = read_json(files.results / "folds.json"), read_json(files.fold_plan)
     if result is None or plan is None:
-        raise DataError(f"--run_name={files.name}: not all folds are finished; run the same command to go on")
+        raise DataError(f"--run_name={files.name}: not all folds are finished; run the same command to resume")
     first = read_record(RunFiles(files.outputs, result["per_fold"][0]["run_name"]))
     return FoldsRecord(files, first.config, read_json(files.status) or {}, [], [], result, plan)
 

@@ -22,7 +22,7 @@ OWN_FAULTS = (NonFiniteLoss, CheckpointError)  # of one fold; other mistakes wou
 
 
 def train_folds(config: Config) -> dict[str, Any] | None:
-    """Train all folds of --folds, or the one of --fold. The same command goes on where it was stopped.
+    """Train all folds of --folds, or the one of --fold. The same command resumes where it was stopped.
 
     Returns:
         The common result, as in folds.json; None where other folds are not finished yet.
@@ -61,7 +61,7 @@ def train_unless_done(plan: Plan, config: Config, fold: int) -> DeepCNNError | N
     except NameInUse as taken:  # between the look and the lock
         log.info("%s", taken)
     except OWN_FAULTS as fault:
-        log.warning("%s; the other folds go on", fault)
+        log.warning("%s; continuing with the other folds", fault)
         return fault
     return None
 

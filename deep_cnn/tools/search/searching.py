@@ -32,7 +32,7 @@ def search(options: Any) -> None:
     """`options`: of cli/commands/search.py.
 
     Raises:
-        Stopped: by a signal or --max_time; every trial goes on with the same command.
+        Stopped: by a signal or --max_time; the same command resumes every trial.
     """
     console.console_only()
     space, fixed = parse_space(options.space), given_flags(options)

@@ -56,7 +56,7 @@ def work(
             --max_time has it; called before each. Raises Stopped when there is no time left for another.
 
     Raises:
-        Stopped: by a signal or by time, with everything saved: its trial is open, and goes on with the next process.
+        Stopped: by a signal or by time, with everything saved: its trial is open, and the next process resumes it.
         DeepCNNError: a mistake that meets the very first trial would meet every other.
     """
     while True:
@@ -80,7 +80,7 @@ def work(
             except DeepCNNError as mistake:
                 first = not any(trial.intermediate_values for trial in study.trials())
                 if first or (isinstance(mistake, MachineError) and not str(mistake).startswith("out of")):
-                    raise  # left open: the same command goes on with it once the cause is mended
+                    raise  # left open: the same command resumes it once the cause is fixed
                 _tell(study, claim, TrialState.FAIL, str(mistake))
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 STEPS = 100
 LOWEST = 1e-6
-EXPLODED = 4.0  # times the lowest loss so far: nothing is learnt from going on
+EXPLODED = 4.0  # times the lowest loss so far: nothing is learnt from further steps
 SMOOTHING = 0.9  # decay of the mean of the losses: single batches differ more than neighbouring rates
 BELOW = 10.0  # the rate of the lowest loss is at the edge of stability; a tenth of it is the usual choice
 
