@@ -5,6 +5,7 @@ network trains on the batches before it.
 """
 
 import contextlib
+import logging
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -23,12 +24,18 @@ from deep_cnn.data.index import Paths
 from deep_cnn.data.normalise import Normaliser
 from deep_cnn.data.preprocess import Preprocessing
 from deep_cnn.runtime import signals
+from deep_cnn.runtime.device import free_memory, upload
+from deep_cnn.runtime.format import readable
+
+log = logging.getLogger(__name__)
 
 CHUNK = 8  # images per task of a thread: the pool's own cost (20 us a task) stays below 1% of decoding
 RUN_AHEAD = (
     2  # steps that are queued on a GPU behind the one it computes: more would only hold more batches in its memory
 )
-RESIDENT_SHARE = 0.4  # of the GPU's free memory; the rest is for the network, whose need is not known beforehand
+RESIDENT_SHARE = (
+    0.4  # of the GPU's free memory; the network's need, known beforehand only roughly, is kept free besides
+)
 
 Timer = Callable[[str], contextlib.AbstractContextManager[Any]]  # takes note of the time spent on something, by name
 
@@ -135,7 +142,7 @@ class HostAssembler:
 
     def rows(self, table: torch.Tensor, samples: np.ndarray) -> torch.Tensor:
         """The rows of a table on the device, e.g. the batch's targets."""
-        return table.index_select(0, torch.from_numpy(samples).to(self.device))
+        return table.index_select(0, upload(samples, self.device))
 
     def _fill(self, buffer: torch.Tensor, samples: np.ndarray, start: int, epoch: int) -> None:
         """Crop or augment samples[start : start + CHUNK] into the buffer, uint8 (B, S, S, 3)."""
@@ -180,25 +187,35 @@ class CopyStream:
     def __post_init__(self) -> None:
         self.stream = torch.cuda.Stream(self.device)
 
-    def upload(self, values: np.ndarray) -> torch.Tensor:
-        """A small array to the device, from pinned memory: a copy from ordinary memory would wait for the device."""
-        return torch.from_numpy(np.ascontiguousarray(values)).pin_memory().to(self.device, non_blocking=True)
-
     def wait_for_steps(self) -> None:
         """Call once per batch: waits until at most RUN_AHEAD steps are queued (not for the one that is computed)."""
-        self.queued.append(torch.cuda.current_stream(self.device).record_event())
+        event = torch.cuda.Event(blocking=True)  # the waiting thread sleeps; else it spins on one of the few cores
+        event.record(torch.cuda.current_stream(self.device))
+        self.queued.append(event)
         if len(self.queued) > RUN_AHEAD:
             self.queued.popleft().synchronize()
 
 
-def open_copy_stream(pixels: Pixels, samples: np.ndarray, device: torch.device) -> CopyStream | None:
-    """The copy_stream of a run on a GPU, with its images resident where they fit; None on other devices."""
+def open_copy_stream(pixels: Pixels, samples: np.ndarray, device: torch.device, reserve: int = 0) -> CopyStream | None:
+    """The copy_stream of a run on a GPU, with its images resident where they fit; None on other devices.
+
+    reserve: bytes that a training step will need.
+    """
     if device.type != "cuda":
         return None
     copy_stream, side = CopyStream(device), pixels.pre.resize
-    if len(samples) * side * side * 3 < RESIDENT_SHARE * torch.cuda.mem_get_info(device)[0]:
+    size, free = len(samples) * side * side * 3, free_memory(device)
+    fits = size < min(RESIDENT_SHARE * free, free - reserve)
+    if fits:
         with torch.cuda.stream(copy_stream.stream):  # the memory belongs to the stream that writes it
             copy_stream.residents = Residents(samples, len(pixels.paths), side, device)
+    log.info(
+        "%s the %d images (%s) in the GPU's memory, of which %s are free",
+        "Keeping" if fits else "Copying each batch to the GPU: it cannot keep",
+        len(samples),
+        readable(size),
+        readable(free),
+    )
     return copy_stream
 
 
@@ -249,16 +266,16 @@ class DeviceAssembler:
     def rows(self, table: torch.Tensor, samples: np.ndarray) -> torch.Tensor:
         """The rows of a table on the device, e.g. the batch's targets."""
         with torch.cuda.stream(self.copy_stream.stream):
-            found = table.index_select(0, self.copy_stream.upload(samples))
+            found = table.index_select(0, upload(samples, self.copy_stream.device))
         return self._hand_over(found)
 
     def _settle(self, home: Residents, fresh: torch.Tensor, arrived: np.ndarray, samples: np.ndarray) -> torch.Tensor:
         """Give the images that arrived their places; returns the batch's, gathered on the device."""
-        upload = self.copy_stream.upload
+        device = self.copy_stream.device
         if len(arrived):
-            home.images.index_copy_(0, upload(home.slots[arrived]), fresh)
+            home.images.index_copy_(0, upload(home.slots[arrived], device), fresh)
             home.present[arrived] = True
-        return home.images.index_select(0, upload(home.slots[samples]))  # (B, R, R, 3)
+        return home.images.index_select(0, upload(home.slots[samples], device))  # (B, R, R, 3)
 
     def _hand_over(self, tensor: torch.Tensor) -> torch.Tensor:
         """To the stream that trains: it waits for the copy_stream, and the memory is not given out again before it is done."""

@@ -350,7 +350,7 @@ def open_feeds(
     rarity: weight of each sample, float64 (N,), for --oversample and --class_weights.
     """
     everything = np.concatenate([dataset.samples(split) for split in SPLITS])
-    copy_stream = open_copy_stream(dataset.pixels, everything, settings.device)
+    copy_stream = open_copy_stream(dataset.pixels, everything, settings.device, settings.reserve)
     settings = dataclasses.replace(settings, copy_stream=copy_stream)
     feeds = {split: eval_feed(dataset, targets, split, settings) for split in SPLITS[1:] if len(dataset.samples(split))}
     sampling = Sampling(

@@ -168,7 +168,7 @@ class FeedSettings:
     """Where and with what batches are made.
 
     workers: threads that read; copy_stream: on a GPU, the one that the run's feeds share; timer: takes note of the time spent
-    on "copying".
+    on "copying"; reserve: bytes of a GPU that images must leave free, for the training step.
     """
 
     device: torch.device
@@ -176,6 +176,7 @@ class FeedSettings:
     workers: int = 1
     copy_stream: CopyStream | None = None
     timer: Timer = null_timer
+    reserve: int = 0
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 build          build a network by name, with a new head
 checkpoint     save and load checkpoints
 complexity     parameters and multiply-adds
+determinism    --deterministic on a GPU: poolings as matrix products, networks that are refused
 fast_conv      faster bf16 gradients on CPUs
 freeze         frozen parts and training mode
 layer_table    `summary`: the table of layers

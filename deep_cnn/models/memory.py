@@ -33,13 +33,22 @@ def saved_bytes_per_image(model: nn.Module, size: int, precision: str) -> int:
     return sum(kept.values()) * width // 2
 
 
-def pieces_for(batch_size: int, bytes_per_image: int, weights: int, memory: int) -> int:
-    """In how many parts a batch is computed so that a step takes at most 60% of `memory` bytes.
+def step_bytes(images: int, bytes_per_image: int, weights: int) -> float:
+    """Memory of a training step on so many images.
 
     Args:
+        bytes_per_image: from `saved_bytes_per_image`; half as much again for the gradients of activations and the kernels'
+            own work space.
         weights: number of the network's parameters; weight, gradient, two moments and an average are 20 bytes each.
     """
-    # half as much again for the gradients of activations and the kernels' own work space; 1 GiB for Python and libraries
-    room = 0.6 * memory - 20 * weights - 1 * GIB
-    fits = max(1, int(room / (1.5 * bytes_per_image)))
-    return min(batch_size, math.ceil(batch_size / fits))
+    return 1.5 * bytes_per_image * images + 20 * weights + 1 * GIB  # 1 GiB for Python and libraries
+
+
+def images_that_fit(bytes_per_image: int, weights: int, memory: int) -> int:
+    """On how many images, at least 1, a training step takes at most 60% of `memory` bytes."""
+    return max(1, int((0.6 * memory - step_bytes(0, bytes_per_image, weights)) / (1.5 * bytes_per_image)))
+
+
+def pieces_for(batch_size: int, bytes_per_image: int, weights: int, memory: int) -> int:
+    """In how many parts a batch is computed so that each fits in `memory` bytes, as `images_that_fit`."""
+    return min(batch_size, math.ceil(batch_size / images_that_fit(bytes_per_image, weights, memory)))

@@ -30,7 +30,12 @@ def out_of_memory(fault: BaseException, batch_size: int, pieces: int) -> str | N
     said = str(fault)
     # NumPy's and Python's; torch's allocator on Linux; on Windows
     on_host = isinstance(fault, MemoryError) or "can't allocate memory" in said or "not enough memory" in said
-    on_gpu = isinstance(fault, torch.OutOfMemoryError) or "_STATUS_ALLOC_FAILED" in said
+    # the caching allocator's; cuBLAS' and cuDNN's; the driver's, which pinned memory and a graph's capture raise
+    on_gpu = (
+        isinstance(fault, torch.OutOfMemoryError)
+        or "_STATUS_ALLOC_FAILED" in said
+        or ("CUDA" in said and "out of memory" in said)
+    )
     if not (on_host or on_gpu):
         return None
     more = min(batch_size, 2 * pieces)

@@ -26,6 +26,7 @@ from deep_cnn.data.preprocess import Preprocessing
 from deep_cnn.inference import evaluate
 from deep_cnn.models import freeze
 from deep_cnn.runtime import console, distributed
+from deep_cnn.runtime.device import HostCopy, one_behind, upload
 from deep_cnn.runtime.format import readable
 
 log = logging.getLogger(__name__)
@@ -219,11 +220,15 @@ class Features:
         try:
             with _capture(self.model.get_submodule(self.cut.tail[0])) as captured:
                 scored = evaluate.evaluate(self.model, batches, self.autocast)
-                for start in range(0, len(missing), self.eval_batch * ranks):
-                    mine = None
-                    if (batch := next(scored, None)) is not None:  # the last round may have none for this rank
-                        mine = captured[0][: len(batch[0])].float().cpu().numpy()  # (n, D)
-                    for rows in distributed.gather(mine) or ():
+
+                def computed() -> Iterator[HostCopy | None]:
+                    for _ in range(rounds):
+                        batch = next(scored, None)  # in the last round there may be none for this rank
+                        yield None if batch is None else HostCopy(captured[0][: len(batch[0])].float())  # (n, D)
+
+                start = 0
+                for mine in one_behind(computed(), feed.device):
+                    for rows in distributed.gather(mine and mine.numpy()) or ():
                         if rows is None:
                             continue
                         positions, start = missing[start : start + len(rows)], start + len(rows)
@@ -253,7 +258,7 @@ class Features:
         assert not self.views or split != "train"
         self.fill(split, 0, between)
         positions = np.searchsorted(self.images[split].indices, samples)
-        return self.table(split, CENTRE)[torch.from_numpy(positions).to(self.images[split].device)]
+        return self.table(split, CENTRE)[upload(positions, self.images[split].device)]
 
     def describe(self) -> str:
         """A line for the log."""
@@ -293,8 +298,8 @@ class FeatureFeed:
         """`wanted`: by positions in the split."""
         table = self.features.table(self.split, view)
         for batch in wanted:
-            samples = torch.from_numpy(self.indices[batch.rows]).to(self.device)
-            features = table.index_select(0, torch.from_numpy(batch.images).to(self.device))  # (b, D)
+            samples = upload(self.indices[batch.rows], self.device)
+            features = table.index_select(0, upload(batch.images, self.device))  # (b, D)
             targets, weights = (
                 column.index_select(0, samples) for column in (self.source.targets, self.source.weights)
             )

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from deep_cnn.runtime.device import upload
 from deep_cnn.runtime.rng import number
 from deep_cnn.tasks.base import Task
 
@@ -36,7 +37,7 @@ class Mixer:
         if not self.is_on:
             return images, targets
         generator, cut, share, partner = self._drawn(len(targets), seed, step)
-        rows = torch.from_numpy(partner).to(images.device)
+        rows = upload(partner, images.device)
         others = images[len(images) // 2 :] if shared else images[rows]
         images = images[: len(others)]
         if cut:

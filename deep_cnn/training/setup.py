@@ -32,7 +32,8 @@ from deep_cnn.data.preprocess import Preprocessing
 from deep_cnn.data.public import with_dataset
 from deep_cnn.models import fast_conv
 from deep_cnn.models.build import ModelSpec, build_model, check_weights_present, load_weights
-from deep_cnn.models.memory import pieces_for, saved_bytes_per_image
+from deep_cnn.models.determinism import check_deterministic, with_matrix_pools
+from deep_cnn.models.memory import images_that_fit, pieces_for, saved_bytes_per_image, step_bytes
 from deep_cnn.models.preprocessing import check_pre, choose_preprocessing
 from deep_cnn.models.zoo import networks
 from deep_cnn.models.zoo.custom_training import OwnTraining
@@ -40,6 +41,7 @@ from deep_cnn.runtime import console, distributed, faults
 from deep_cnn.runtime.device import (
     CHANNELS_LAST,
     ComputeSettings,
+    compiler_works,
     compiles,
     dtype_of,
     granted_cores,
@@ -69,7 +71,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-EVAL_BATCH = {"cpu": 32}  # more rows are no faster on a CPU
+EVAL_BATCH = 32  # more rows are no faster on a CPU
 GPU_EVAL_BATCH = 256
 CPU = torch.device("cpu")
 MUON_TURN = 0.2  # of their size filters turn in a step, from scratch (0.24 in Jordan 2024); pretrained, a tenth
@@ -303,9 +305,14 @@ def build_network(
         for line in lines:
             log.info(line)
     check_small_images(config, model, crop)
+    if config.deterministic and run.device.type == "cuda":
+        check_deterministic(with_matrix_pools(model), config.model, crop)
     settings = choose_settings(run, dataset, model, saved)
     if config.sync_batchnorm and distributed.world_size() > 1:
-        if any(isinstance(module, nn.BatchNorm2d) and module.weight is None for module in model.modules()):
+        if any(
+            isinstance(module, nn.BatchNorm2d) and module.affine and not isinstance(module.weight, nn.Parameter)
+            for module in model.modules()
+        ):
             raise ConfigError(
                 f"--sync_batchnorm: does not support {config.model}, whose normalization layers have no scale; omit it"
             )
@@ -453,10 +460,9 @@ def decide(run: Run, dataset: Dataset, model: nn.Module, ranks: int) -> ComputeS
     """What `auto` comes to here: a function of the flags and the machine, never of a timing or of what is free just now."""
     config, device = run.config, run.device
     precision = pick_precision(config.precision, device)
+    per_image = saved_bytes_per_image(model, dataset.pixels.pre.crop, precision)
+    weights, memory = count_weights(model), memory_for_training(device)
     if config.grad_accumulation == "auto":
-        per_image = saved_bytes_per_image(model, dataset.pixels.pre.crop, precision)
-        weights = sum(p.numel() for p in model.parameters())
-        memory = memory_for_training(device)
         images = -(-config.batch_size // ranks)
         pieces = pieces_for(images, per_image, weights, memory)
         if pieces > 1:
@@ -470,13 +476,28 @@ def decide(run: Run, dataset: Dataset, model: nn.Module, ranks: int) -> ComputeS
     else:
         pieces = int(config.grad_accumulation)
     largest = max(len(dataset.splits.validation), len(dataset.splits.test), 1)
-    eval_batch = min(EVAL_BATCH.get(device.type, GPU_EVAL_BATCH), largest)
+    most = EVAL_BATCH if device.type == "cpu" else min(GPU_EVAL_BATCH, images_that_fit(per_image, weights, memory))
+    eval_batch = min(most, largest)
     steps = steps_per_epoch(len(dataset.splits.train), config.batch_size) * config.epochs
-    compiled = compiles(config.compile, device, steps, config.deterministic)
+    compiled = compiles(config.compile, device, steps, config.deterministic) and compiler_works(device)
     return ComputeSettings(device.type, precision, compiled, granted_cores(), pieces, eval_batch, processes=ranks)
 
 
 _decided = main_process(decide)
+
+
+def step_memory(run: Run, model: nn.Module, settings: ComputeSettings, crop: int) -> int:
+    """Bytes of the GPU that a training step needs and images must leave free; 0 on a CPU, which keeps none of them."""
+    if run.device.type != "cuda":
+        return 0
+    images = -(-run.config.batch_size // (settings.pieces * settings.processes))
+    per_image = saved_bytes_per_image(model, crop, settings.precision)
+    return int(step_bytes(images, per_image, count_weights(model)))
+
+
+def count_weights(model: nn.Module) -> int:
+    """The number of a network's parameters."""
+    return sum(parameter.numel() for parameter in model.parameters())
 
 
 @main_process
@@ -493,6 +514,9 @@ def _recorded(run: Run, dataset: Dataset, model: nn.Module, saved: dict[str, Any
         )
         here = decide(run, dataset, model, ranks)
         settings = replace(settings, processes=here.processes, threads=here.threads, pieces=here.pieces)
+    if settings.compile and not compiler_works(run.device):
+        log.warning("The run started compiled: results are not bit-identical to an uninterrupted run")
+        settings = replace(settings, compile=False)
     if settings.device != device:
         log.warning(
             "The run started on %s and continues on %s: results are not bit-identical to an uninterrupted run",

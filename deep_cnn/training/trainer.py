@@ -147,7 +147,9 @@ class Trainer:
         self.state = setup.build_state(run, model, self.head, self.settings, saved.state)
         self.profile = profiling.Profile(self.device, run.began) if self.config.profile else profiling.SILENT
         targets = encoded(task, dataset.index, self.dtype)
-        feed_settings = FeedSettings(self.device, self.dtype, run.workers, timer=self.profile.cuda_timer)
+        reserve = setup.step_memory(run, model, self.settings, pre.crop)
+        timer = self.profile.cuda_timer
+        feed_settings = FeedSettings(self.device, self.dtype, run.workers, timer=timer, reserve=reserve)
         rarity = None
         if self.config.oversample or self.config.class_weights:
             rarity = task.rarity(dataset.index.targets, dataset.splits.train)

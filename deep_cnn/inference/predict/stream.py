@@ -15,6 +15,7 @@ from deep_cnn.data.preprocess import Preprocessing
 from deep_cnn.inference.load import TrainedNetwork
 from deep_cnn.inference.predict.inputs import Images
 from deep_cnn.inference.tta import COUNTS, views
+from deep_cnn.runtime.device import HostCopy, one_behind
 from deep_cnn.runtime.errors import DataError
 
 
@@ -80,17 +81,24 @@ class _SameBatches:
 
     def results(self) -> Generator[tuple[np.ndarray, list[np.ndarray], list[np.ndarray]], None, None]:
         """Of each batch: positions (n,), decoded (n, K) of each network and view, distances (n,) of each network."""
+        for indices, outputs, distances in one_behind(self._outputs(), self.feed.device):
+            decoded: list[np.ndarray] = []
+            for network, of_network in zip(self.networks, outputs, strict=True):
+                for raw, count in zip(of_network, COUNTS[self.tta], strict=True):
+                    decoded += count * [network.task.decode(raw.numpy())]
+            yield indices, decoded, [distance.numpy().astype(np.float64) for distance in distances]
+
+    def _outputs(self) -> Iterator[tuple[np.ndarray, list[list[HostCopy]], list[HostCopy]]]:
+        """Of each batch: positions (n,), raw outputs (n, K) of each network and view, distances (n,) of each network."""
         for batch in self.feed.eval_batches(self.rows):
-            decoded, distances = [], []
+            outputs: list[list[HostCopy]] = []
+            distances = []
             for network in self.networks:
-                for number, (view, count) in enumerate(
-                    zip(views(batch.images, self.tta), COUNTS[self.tta], strict=True)
-                ):
-                    outputs, distance = network.outputs(replace(batch, images=view))
-                    decoded += count * [network.task.decode(outputs.cpu().numpy())]
-                    if distance is not None and number == 0:
-                        distances.append(distance.cpu().double().numpy())
-            yield batch.indices, decoded, distances
+                scored = [network.outputs(replace(batch, images=view)) for view in views(batch.images, self.tta)]
+                outputs.append([HostCopy(raw) for raw, _ in scored])
+                if scored[0][1] is not None:
+                    distances.append(HostCopy(scored[0][1]))
+            yield batch.indices, outputs, distances
 
 
 def stream(

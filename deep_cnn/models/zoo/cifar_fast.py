@@ -21,11 +21,16 @@ LITTLE = 5e-4  # added to each eigenvalue: directions in which patches hardly va
 
 
 class FastNorm(nn.BatchNorm2d):
-    """BatchNorm without scale, whose statistics forget faster: a run has a few hundred steps."""
+    """BatchNorm without scale, whose statistics forget faster: a run has a few hundred steps.
+
+    The scale is a constant of ones, not None: with a bias alone, CUDA's backward for channels_last gives the bias an empty
+    gradient, and cuDNN's kernel is not used.
+    """
 
     def __init__(self, channels: int):
         super().__init__(channels, eps=1e-12, momentum=0.4)
-        self.register_parameter("weight", None)
+        del self.weight
+        self.register_buffer("weight", torch.ones(channels), persistent=False)
 
     def reset_parameters(self) -> None:
         """Start at mean 0, variance 1 and bias 0."""

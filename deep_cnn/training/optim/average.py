@@ -15,14 +15,15 @@ class MovingAverage:
         """`averaged` is a copy of `model`; it becomes the average and is what validation scores."""
         self.model, self.averaged, self.decay = model, averaged.requires_grad_(False).eval(), decay
         self.averaged.load_state_dict(model.state_dict())
+        pairs = list(zip(averaged.state_dict().values(), model.state_dict().values(), strict=True))
+        floats = [pair for pair in pairs if pair[0].is_floating_point()]
+        self._ours, self._theirs = [a for a, _ in floats], [b for _, b in floats]  # both change in place
+        self._counters = [pair for pair in pairs if not pair[0].is_floating_point()]  # BatchNorm's
 
     @torch.no_grad()
     def update(self, step: int) -> None:
         """After optimizer step `step` (from 0)."""
-        ours, theirs = self.averaged.state_dict().values(), self.model.state_dict().values()
-        floats = [(a, b) for a, b in zip(ours, theirs, strict=True) if a.is_floating_point()]
         decay = min(self.decay, (1 + step) / (10 + step))
-        torch._foreach_lerp_([a for a, _ in floats], [b for _, b in floats], 1 - decay)
-        for a, b in zip(ours, theirs, strict=True):
-            if not a.is_floating_point():  # BatchNorm's counter
-                a.copy_(b)
+        torch._foreach_lerp_(self._ours, self._theirs, 1 - decay)
+        for ours, theirs in self._counters:
+            ours.copy_(theirs)

@@ -28,22 +28,33 @@ class Muon(torch.optim.SGD):
     def step(self, closure=None):
         """One step of all parameters that have a gradient; the gradients of the orthogonal groups are used up."""
         for group in self.param_groups:
+            shapes: dict[tuple, list[torch.Tensor]] = {}
             for parameter in group["params"] if group["orthogonal"] else ():
                 if parameter.grad is not None:
-                    self._turn(parameter, parameter.grad, group)
+                    key = (parameter.flatten(1).shape, parameter.dtype, parameter.device)
+                    shapes.setdefault(key, []).append(parameter)
+            for alike in shapes.values():
+                self._turn(alike, group)
+                for parameter in alike:
                     parameter.grad = None  # so that SGD passes it by
         return super().step(closure)
 
-    def _turn(self, parameter: torch.Tensor, gradient: torch.Tensor, group: dict[str, Any]) -> None:
-        state, momentum = self.state[parameter], group["momentum"]
-        if "momentum_buffer" not in state:
-            state["momentum_buffer"] = torch.zeros_like(parameter)
-        average = state["momentum_buffer"].mul_(momentum).add_(gradient)
-        direction = gradient.add(average, alpha=momentum) if group["nesterov"] else average
-        step = orthogonal(direction.flatten(1)).view_as(parameter)
-        size = parameter.norm()
-        parameter.sub_(step * (group["lr"] * size / step.norm().clamp(min=1e-12)))
-        parameter.mul_(size / parameter.norm().clamp(min=1e-12))
+    def _turn(self, parameters: list[torch.Tensor], group: dict[str, Any]) -> None:
+        """Turn parameters of one shape (m, n) together: a GPU then has some 30 kernels for each shape, not for each layer."""
+        momentum, gradients = group["momentum"], [parameter.grad for parameter in parameters]
+        for parameter in parameters:
+            if "momentum_buffer" not in self.state[parameter]:
+                self.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+        averages = [self.state[parameter]["momentum_buffer"] for parameter in parameters]
+        torch._foreach_mul_(averages, momentum)
+        torch._foreach_add_(averages, gradients)
+        directions = torch._foreach_add(gradients, averages, alpha=momentum) if group["nesterov"] else averages
+        steps = orthogonal(torch.stack([direction.flatten(1) for direction in directions]))  # (k, m, n)
+        sizes, lengths = torch._foreach_norm(parameters), torch._foreach_norm(steps.unbind())
+        steps *= (group["lr"] * torch.stack(sizes) / torch.stack(lengths).clamp(min=1e-12))[:, None, None]
+        torch._foreach_sub_(parameters, [s.view_as(p) for s, p in zip(steps.unbind(), parameters, strict=True)])
+        turned = torch.stack(torch._foreach_norm(parameters)).clamp(min=1e-12)
+        torch._foreach_mul_(parameters, (torch.stack(sizes) / turned).unbind())
 
 
 def is_matrix(parameter: torch.Tensor) -> bool:
@@ -51,13 +62,14 @@ def is_matrix(parameter: torch.Tensor) -> bool:
     return parameter.ndim > 1 and min(parameter.flatten(1).shape) > 1
 
 
-def orthogonal(matrix: torch.Tensor) -> torch.Tensor:
-    """About U V^T of the singular value decomposition U S V^T, by Newton and Schulz's iteration: (m, n) -> (m, n)."""
+def orthogonal(matrices: torch.Tensor) -> torch.Tensor:
+    """About U V^T of the singular value decompositions U S V^T, by Newton and Schulz's iteration: (..., m, n) -> (..., m, n)."""
     a, b, c = COEFFICIENTS
-    tall = matrix.shape[0] > matrix.shape[1]
-    x = matrix.T if tall else matrix
-    x = x / x.norm().clamp(min=1e-12)  # singular values up to 1, from where the iteration comes to about 1
+    tall = matrices.shape[-2] > matrices.shape[-1]
+    x = matrices.mT if tall else matrices
+    size = torch.linalg.vector_norm(x, dim=(-2, -1), keepdim=True)
+    x = x / size.clamp(min=1e-12)  # singular values up to 1, from where the iteration comes to about 1
     for _ in range(STEPS):
-        square = x @ x.T
+        square = x @ x.mT
         x = a * x + (b * square + c * square @ square) @ x
-    return x.T if tall else x
+    return x.mT if tall else x
