@@ -252,7 +252,7 @@ class DeviceAssembler:
         fresh = pending.wait()
         with torch.cuda.stream(copy_stream.stream):
             with self.timer("copying"):
-                images = fresh.to(copy_stream.device, non_blocking=True)  # (n, R, R, 3)
+                images = fresh.to(copy_stream.device, non_blocking=True) if len(fresh) else fresh  # (n, R, R, 3)
             if copy_stream.residents is not None:
                 images = self._settle(copy_stream.residents, images, pending.samples, samples)
             images = images.permute(0, 3, 1, 2)  # (B, 3, R, R)

@@ -17,6 +17,7 @@ class Normaliser:
         mean64, std64 = torch.tensor(mean, dtype=torch.float64), torch.tensor(std, dtype=torch.float64)
         self.scale = (1 / (255 * std64)).float()  # (3,)
         self.shift = (-mean64 / std64).float()  # (3,)
+        self._on: dict[torch.device, tuple[torch.Tensor, torch.Tensor]] = {}  # the two, on each device that has asked
 
     def __call__(self, images: torch.Tensor, out: torch.Tensor | None = None) -> torch.Tensor:
         """Normalise a batch.
@@ -34,7 +35,10 @@ class Normaliser:
             )
         assert out.shape == images.shape and out.is_contiguous(memory_format=torch.channels_last), out.stride()
         if images.device.type != "cpu":
-            scale, shift = (v.to(images.device, non_blocking=True).view(3, 1, 1) for v in (self.scale, self.shift))
+            if images.device not in self._on:
+                here = [v.to(images.device).view(3, 1, 1) for v in (self.scale, self.shift)]
+                self._on[images.device] = (here[0], here[1])
+            scale, shift = self._on[images.device]
             return out.copy_(images).mul_(scale).add_(shift)
         height, width = images.shape[-2:]
         # a factor per number of a row: broadcasting over an innermost dimension of 3 runs at a tenth of the speed

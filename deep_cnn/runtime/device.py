@@ -216,9 +216,9 @@ def memory_for_training(device: torch.device) -> int:
     return total_memory()
 
 
-def upload(values: np.ndarray, device: torch.device) -> torch.Tensor:
+def upload(values: np.ndarray | torch.Tensor, device: torch.device) -> torch.Tensor:
     """An array as a tensor on the device. From pinned memory, since a copy from ordinary memory waits for the GPU."""
-    tensor = torch.from_numpy(np.ascontiguousarray(values))
+    tensor = values if isinstance(values, torch.Tensor) else torch.from_numpy(np.ascontiguousarray(values))
     return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
 
 

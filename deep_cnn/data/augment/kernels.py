@@ -9,12 +9,14 @@ import numpy as np
 import torch
 from torch.nn.functional import grid_sample, pad
 
+from deep_cnn.runtime.device import upload
+
 LUMA = (0.2989, 0.587, 0.114)  # ITU-R 601, as torchvision's rgb_to_grayscale
 
 
 def per_sample(values: np.ndarray, images: torch.Tensor, dtype: torch.dtype = torch.float32) -> torch.Tensor:
     """(B,) numbers -> (B, 1, 1, 1) on the device of the images."""
-    return torch.as_tensor(values).to(dtype).to(images.device, non_blocking=True).view(-1, 1, 1, 1)
+    return upload(torch.as_tensor(values).to(dtype), images.device).view(-1, 1, 1, 1)
 
 
 def to_uint8(values: torch.Tensor) -> torch.Tensor:
@@ -33,9 +35,8 @@ def flip(images: torch.Tensor, chosen: np.ndarray, dim: int) -> torch.Tensor:
 def crop(images: torch.Tensor, top: np.ndarray, left: np.ndarray, side: int) -> torch.Tensor:
     """Cut (side, side) from each image at its own corner."""
     batch = torch.arange(len(images), device=images.device)[:, None, None]
-    steps = np.arange(side)
-    rows = torch.as_tensor(top[:, None] + steps).to(images.device, torch.int64, non_blocking=True)  # (B, S)
-    columns = torch.as_tensor(left[:, None] + steps).to(images.device, torch.int64, non_blocking=True)
+    corners = upload(np.stack([top, left]).astype(np.int64), images.device)[:, :, None]  # (2, B, 1)
+    rows, columns = corners + torch.arange(side, device=images.device)  # (B, S) each
     cut = images.permute(0, 2, 3, 1)[batch, rows[:, :, None], columns[:, None, :]]  # (B, S, S, 3)
     return cut.permute(0, 3, 1, 2)
 
@@ -75,7 +76,7 @@ def _resampling(
         one: float32 (B, 1, 1), the integer that stands for a weight of 1 (a power of two).
     """
     exact = torch.float32 if torch.device(device).type == "mps" else torch.float64  # Apple's GPUs have no float64
-    first, size = (torch.as_tensor(v).to(exact).to(device, non_blocking=True)[:, None, None] for v in (start, length))
+    first, size = (upload(torch.as_tensor(v).to(exact), device)[:, None, None] for v in (start, length))
     out = torch.arange(target, device=device, dtype=exact)[:, None]  # (target, 1)
     pixel = torch.arange(source, device=device, dtype=exact) - first  # (B, 1, source), counted from the crop's edge
     scale = size / target
@@ -129,7 +130,7 @@ def affine(images: torch.Tensor, matrices: np.ndarray, interpolation: str = "bil
         matrices: float64 (B, 2, 3), from output to input coordinates.
     """
     height, width = images.shape[-2:]
-    m = torch.as_tensor(matrices).float().to(images.device, non_blocking=True)[:, :, :, None, None]  # (B, 2, 3, 1, 1)
+    m = upload(torch.as_tensor(matrices).float(), images.device)[:, :, :, None, None]  # (B, 2, 3, 1, 1)
     x = torch.arange(width, device=images.device, dtype=torch.float32) - (width - 1) / 2
     y = (torch.arange(height, device=images.device, dtype=torch.float32) - (height - 1) / 2)[:, None]
     # sums, not a matrix product: in TF32 a coordinate would be off by up to 0.06 pixels
@@ -235,5 +236,5 @@ def erase(
     columns = torch.arange(images.shape[-1], device=images.device)
     y, x, h, w = (per_sample(v, images, torch.int64) for v in (top, left, height, width))
     inside = (rows >= y) & (rows < y + h) & (columns >= x) & (columns < x + w)  # (B, 1, H, W)
-    fill = torch.tensor(colour, dtype=torch.uint8).to(images.device, non_blocking=True).view(3, 1, 1)
+    fill = upload(torch.tensor(colour, dtype=torch.uint8), images.device).view(3, 1, 1)
     return torch.where(inside, fill, images)

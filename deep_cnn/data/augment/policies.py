@@ -15,6 +15,7 @@ from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as F
 
 from deep_cnn.data.augment import kernels
+from deep_cnn.runtime.device import upload
 
 Ranges = dict[str, tuple[float, float]]  # of strength, by operation
 
@@ -222,7 +223,7 @@ class Policy:
             codes, m = rows[:, 2 * slot].astype(int), rows[:, 2 * slot + 1]
             for code in np.unique(codes):
                 members = np.flatnonzero(codes == code)
-                where = torch.as_tensor(members).to(images.device, non_blocking=True)
+                where = upload(members, images.device)
                 images[where] = OPERATIONS[NAMES[code]][1](images[where], m[members], interpolation)
         return images
 
