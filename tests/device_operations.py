@@ -12,8 +12,8 @@ from unittest import mock
 
 import torch
 from torch._subclasses import FakeTensorMode
-from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._device import _device_constructors
+from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 GPU = torch.device("cuda", 0)
@@ -21,7 +21,9 @@ GPU = torch.device("cuda", 0)
 NO_KERNEL = frozenset(
     ("empty", "empty_like", "empty_strided", "new_empty", "_unsafe_view", "detach", "alias", "lift_fresh", "device")
 )
-READS = frozenset(("_local_scalar_dense", "is_nonzero", "nonzero", "equal", "unique", "masked_select"))  # the host waits
+READS = frozenset(
+    ("_local_scalar_dense", "is_nonzero", "nonzero", "equal", "unique", "masked_select")
+)  # the host waits
 
 
 @dataclass

@@ -114,3 +114,39 @@ def test_cgroup_files_are_read(monkeypatch, tmp_path):
     assert device._cgroup_numbers("memory.max") == [2e6]
     (tmp_path / "memory.max").write_text("max\n")
     assert device._cgroup_numbers("memory.max") == []
+
+
+def test_without_a_c_compiler_training_continues_without_torch_compile(monkeypatch, caplog):
+    """As on the nodes of many clusters; a run that began compiled elsewhere is told so, too."""
+
+    def no_compiler(function):
+        raise RuntimeError("Failed to find C compiler.\nPlease specify via CC environment variable")
+
+    device.compiler_works.cache_clear()
+    with monkeypatch.context() as patch:
+        patch.setattr(torch, "compile", no_compiler)
+        assert not device.compiler_works(CPU)
+    device.compiler_works.cache_clear()
+    assert (
+        len(caplog.messages) == 1 and "(Failed to find C compiler.)" in caplog.text and "module load gcc" in caplog.text
+    )
+
+
+def test_values_come_to_the_host_in_order_and_at_once_on_a_cpu():
+    asked = []
+
+    def outputs():
+        for number in range(3):
+            asked.append(number)
+            yield number, device.HostCopy(torch.full((2,), float(number)))
+
+    for number, copied in device.one_behind(outputs(), CPU):
+        assert asked[-1] == number and copied.numpy().tolist() == [number, number]
+
+
+def test_a_gpus_free_memory_counts_what_torch_keeps(monkeypatch):
+    """A second run in one process finds room for its images again."""
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (3_000, 80_000))
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: 50_000)
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda device: 20_000)
+    assert device.free_memory(torch.device("cuda")) == 33_000

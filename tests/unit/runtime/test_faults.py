@@ -28,6 +28,15 @@ def test_memory_that_ran_out_names_the_batch_and_the_flag():
     assert "out of memory with --batch_size=128 in 128 pieces" in said and "--grad_accumulation=128" in said
 
 
+@pytest.mark.parametrize(
+    "said", ["CUDA error: out of memory\nCUDA kernel errors might be...", "CUDA driver error: out of memory"]
+)
+def test_memory_of_the_gpu_that_ran_out_is_known_in_every_form(said):
+    """Pinned memory and the driver say it in an AcceleratorError or a RuntimeError, not in an OutOfMemoryError."""
+    for kind in (torch.AcceleratorError, RuntimeError):
+        assert "out of GPU memory with --batch_size=128" in told(kind(said))
+
+
 def test_the_hosts_own_words_for_it_are_known():
     """A real refusal of the CPU's allocator, whatever it says in this version."""
     with pytest.raises(RuntimeError) as caught:
