@@ -1,5 +1,6 @@
 """Networks under --deterministic on a GPU: poolings made of matrix products, and operations that cannot be had at all."""
 
+import contextlib
 import copy
 
 import torch
@@ -44,7 +45,8 @@ class MatrixPool(nn.Module):
         """(..., H, W) -> (..., height, width)."""
         if x.shape[-2:] == (self.height, self.width):
             return x
-        with torch.autocast(x.device.type, enabled=False):  # a mean in bfloat16 would lose half its digits
+        # a mean in bfloat16 would lose half its digits; the meta device has no autocast
+        with contextlib.nullcontext() if x.is_meta else torch.autocast(x.device.type, enabled=False):
             rows = pooling_matrix(x.shape[-2], self.height, x.device)
             columns = pooling_matrix(x.shape[-1], self.width, x.device)
             return (rows @ x.float() @ columns.T).to(x.dtype)
