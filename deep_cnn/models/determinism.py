@@ -2,6 +2,7 @@
 
 import contextlib
 import copy
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -69,7 +70,7 @@ def with_matrix_pools(model: nn.Module) -> nn.Module:
     for module in list(model.modules()):
         for name, child in module.named_children():
             if isinstance(child, nn.AdaptiveAvgPool2d):
-                sides = child.output_size
+                sides: Any = child.output_size
                 height, width = (sides, sides) if isinstance(sides, int) else sides
                 if height and width and (height, width) != (1, 1):
                     setattr(module, name, MatrixPool(height, width))

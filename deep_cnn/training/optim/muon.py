@@ -41,7 +41,8 @@ class Muon(torch.optim.SGD):
 
     def _turn(self, parameters: list[torch.Tensor], group: dict[str, Any]) -> None:
         """Turn parameters of one shape (m, n) together: a GPU then has some 30 kernels for each shape, not for each layer."""
-        momentum, gradients = group["momentum"], [parameter.grad for parameter in parameters]
+        momentum = group["momentum"]
+        gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]  # all have one
         for parameter in parameters:
             if "momentum_buffer" not in self.state[parameter]:
                 self.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
