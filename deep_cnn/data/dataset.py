@@ -166,8 +166,6 @@ def find_images(config: Config, pre: Preprocessing, workers: int, trained: bool 
         test_folder=config.test_folder,
     )
     index = build_index(folder, options, kept)
-    if config.on_bad_image != "skip":
-        check_formats(index)
     if not trained and (bits := used_bits(index, workers, kept)) != pre.bits:
         pre = dataclasses.replace(pre, bits=bits)
         note = f"16-bit images: no value uses more than {bits} bits, so {(1 << bits) - 1:,} is white"

@@ -20,7 +20,7 @@ from deep_cnn.config.schema import Config
 from deep_cnn.data.augment.steps import parse_augment
 from deep_cnn.data.contents import file_of
 from deep_cnn.data.contents import save as save_contents
-from deep_cnn.data.dataset import Dataset, check_readable, eval_feed, open_feeds
+from deep_cnn.data.dataset import Dataset, check_formats, check_readable, eval_feed, open_feeds
 from deep_cnn.data.feed import Batch, BatchSource, FeedSettings, ShardSpec, steps_per_epoch, train_rows
 from deep_cnn.data.split import save_splits
 from deep_cnn.inference.evaluate import collect, flat_scores, held_out, with_views
@@ -110,6 +110,7 @@ def train(
         run = setup.prepare(run)  # flags checked; device, weights and preprocessing found
         dataset, task = setup.load_dataset(run, limits.images)  # which images, which targets; splits; cache
         # what makes another command the same run
+        check_formats(dataset.index)  # HEIC needs a library: said now, not in the middle of an epoch
         identity = run_identity(run.config, dataset.digest(), dataset.read_digest())
         tested = hooks.test and len(dataset.splits.test) > 0
         asked = AskedData(dataset, task.target_rows)
