@@ -147,9 +147,14 @@ up() {
     say "up; to use it: . $queue/env"
 }
 
+no_jobs() { [ -z "$(squeue -h -t running,completing)" ]; }
+
 down() {                                    # newest first, and only what still is the process that was started
     [ -s "$queue/processes" ] || return 0
     local name process
+    export SLURM_CONF="$queue/slurm.conf"
+    timeout 20 scancel --user="$(id -un)" 2>/dev/null || true     # a job must not outlive its queue
+    for _ in $(seq 100); do if timeout 20 squeue -h >/dev/null 2>&1 && ! no_jobs; then sleep 0.2; else break; fi; done
     while read -r name process; do
         [ "$(cat "/proc/$process/comm" 2>/dev/null)" = "$name" ] || continue
         kill "$process" 2>/dev/null || continue
