@@ -345,6 +345,9 @@ class Metric:
     code: computes it from a selection of samples; empty for the loss, which the task itself defines.
     share: a fraction, shown in percent.
     in_units: in the unit of the target, so that only targets of one unit have a mean.
+    interval: how its confidence interval is made: "wilson" for a share of images, "bonett_wright", or the scale of the jackknife
+    (tasks/confidence.SCALES); empty: the logit's for a share, else none.
+    left_out: computes it without each sample in one pass, see tasks/left_out.py; empty: it is computed anew.
     """
 
     name: str
@@ -354,6 +357,8 @@ class Metric:
     share: bool = False
     in_units: bool = False
     higher_is_better: bool = True
+    interval: str = ""
+    left_out: str = ""
     fits: Callable[[Sequence[str]], bool] = any_names
 
     def belongs_to(self, task: str, names: Sequence[str]) -> bool:
@@ -361,34 +366,49 @@ class Metric:
         return task in self.tasks and self.fits(names)
 
 
-_CODE = "deep_cnn.tasks.metrics:"
+_CODE, _LEFT_OUT = "deep_cnn.tasks.metrics:", "deep_cnn.tasks.left_out:"
 _CLASSES, _LABELS, _NUMBERS = ("classification",), ("multilabel",), ("regression",)
 _BOTH = _CLASSES + _LABELS
+
+
+def _metric(name: str, label: str, tasks: tuple[str, ...], function: str = "", **about: Any) -> Metric:
+    """A row whose functions have the metric's name, or another one."""
+    function = function or name
+    return Metric(name, label, tasks, f"{_CODE}{function}", left_out=f"{_LEFT_OUT}{function}", **about)
+
 
 # In the order in which they are shown; files have the loss first
 METRICS: dict[str, Metric] = {
     row.name: row
     for row in (
-        Metric("top1", "top-1", _CLASSES, f"{_CODE}top1", share=True),
-        Metric("top5", "top-5", _CLASSES, f"{_CODE}top5", share=True, fits=more_than_five),
-        Metric("balanced_accuracy", "balanced accuracy", _CLASSES, f"{_CODE}balanced_accuracy", share=True),
-        Metric("map", "mAP", _LABELS, f"{_CODE}mean_average_precision", share=True),
-        Metric("macro_f1", "macro F1", _BOTH, f"{_CODE}macro_f1", share=True),
-        Metric(
+        _metric("top1", "top-1", _CLASSES, share=True, interval="wilson"),
+        _metric("top5", "top-5", _CLASSES, share=True, interval="wilson", fits=more_than_five),
+        _metric("balanced_accuracy", "balanced accuracy", _CLASSES, share=True),
+        _metric("map", "mAP", _LABELS, "mean_average_precision", share=True),
+        _metric("macro_f1", "macro F1", _BOTH, share=True),
+        _metric(
             "quadratic_weighted_kappa",
             "quadratic weighted kappa",
             _CLASSES,
-            f"{_CODE}quadratic_weighted_kappa",
             fits=whole_numbers,
+            interval="log(1 - x)",
         ),
-        Metric("micro_f1", "micro F1", _LABELS, f"{_CODE}micro_f1", share=True),
-        Metric("mae", "MAE", _NUMBERS, f"{_CODE}mae", in_units=True, higher_is_better=False),
-        Metric("rmse", "RMSE", _NUMBERS, f"{_CODE}rmse", in_units=True, higher_is_better=False),
-        Metric("mae_sd", "MAE in SD", _NUMBERS, f"{_CODE}mae_sd", higher_is_better=False, fits=several),
-        Metric("r2", "R2", _NUMBERS, f"{_CODE}r2"),
-        Metric("pearson", "Pearson", _NUMBERS, f"{_CODE}pearson"),
-        Metric("spearman", "Spearman", _NUMBERS, f"{_CODE}spearman"),
-        Metric("loss", "loss", _BOTH + _NUMBERS, "", higher_is_better=False),
+        _metric("micro_f1", "micro F1", _LABELS, share=True),
+        _metric("mae", "MAE", _NUMBERS, in_units=True, higher_is_better=False, interval="log"),
+        _metric("rmse", "RMSE", _NUMBERS, in_units=True, higher_is_better=False, interval="log"),
+        _metric("mae_sd", "MAE in SD", _NUMBERS, higher_is_better=False, fits=several, interval="log"),
+        _metric("r2", "R2", _NUMBERS, interval="log(1 - x)"),
+        _metric("pearson", "Pearson", _NUMBERS, interval="atanh"),
+        Metric("spearman", "Spearman", _NUMBERS, f"{_CODE}spearman", interval="bonett_wright"),
+        Metric(
+            "loss",
+            "loss",
+            _BOTH + _NUMBERS,
+            "",
+            higher_is_better=False,
+            interval="log",
+            left_out=f"{_LEFT_OUT}loss",
+        ),
     )
 }
 

@@ -8,10 +8,11 @@ import numpy as np
 import torch
 from torch import nn
 
+from deep_cnn.data.dataset import Dataset
 from deep_cnn.data.feed import Batch, BatchSource, ShardSpec
-from deep_cnn.data.index import Index
 from deep_cnn.runtime import console, distributed
 from deep_cnn.tasks.base import Task
+from deep_cnn.tasks.differences import differences
 from deep_cnn.tasks.intervals import held_out_result
 
 
@@ -73,16 +74,17 @@ def flat_scores(task: Task, outputs: np.ndarray, targets: np.ndarray) -> dict[st
     }
 
 
-def held_out(
-    task: Task, index: Index, samples: np.ndarray, outputs: np.ndarray, split: str, seed: int
-) -> dict[str, Any]:
-    """What test.json holds: all metrics of a split, their 95% intervals, and each group's, where there are groups."""
-    targets = index.targets[samples]
-    groups = None if index.groups is None else index.groups[samples]
+def held_out(task: Task, dataset: Dataset, split: str, outputs: np.ndarray) -> dict[str, Any]:
+    """What test.json holds: all metrics of a split, their 95% intervals, each group's, and what is better than looking at no image."""
+    index, rows = dataset.index, dataset.samples(split)
+    targets = index.targets[rows]
+    groups = None if index.groups is None else index.groups[rows]
     scores = task.scored(outputs, targets)
-    result = held_out_result(scores, seed, groups=groups, group_names=index.group_names)
+    result = held_out_result(scores, groups=groups, group_names=index.group_names)
+    blind = task.scored_decoded(task.blind(index.targets[dataset.splits.train], len(rows)), targets)
     about = {"split": split, "task": task.old_name, "task_name": task.name}
-    return about | result | {"loss": task.validation_loss(outputs, targets)}
+    beyond = {"differences": {task.blind_name: differences(scores, blind, groups)}}
+    return about | result | beyond | {"loss": task.validation_loss(outputs, targets)}
 
 
 def with_views(result: dict[str, Any], level: str, of_views: dict[str, Any]) -> dict[str, Any]:

@@ -52,8 +52,7 @@ def rescore(
         )
     splits = load_splits(files.results / "splits.csv", images.index, network.task.target_rows)
     dataset = Dataset(images.index, splits, images.pixels, images.bad_files)
-    samples = dataset.samples(split)
-    if not len(samples):
+    if not len(dataset.samples(split)):
         raise DataError(f"--split={split}: run {files.name} has no such images")
     dtype = dtype_of(network.settings.precision)
     targets = encoded(network.task, dataset.index, dtype)
@@ -68,10 +67,6 @@ def rescore(
     views = outputs_of(Averaged(network.model, level), "Views") if level != "none" else None
     if outputs is None:  # not rank 0
         return None
-    what = (network.task, dataset.index, samples)
-    result = evaluate.held_out(*what, outputs, split, config.seed)
-    return (
-        result
-        if views is None
-        else evaluate.with_views(result, level, evaluate.held_out(*what, views, split, config.seed))
-    )
+    what = (network.task, dataset, split)
+    result = evaluate.held_out(*what, outputs)
+    return result if views is None else evaluate.with_views(result, level, evaluate.held_out(*what, views))

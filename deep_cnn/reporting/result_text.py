@@ -1,15 +1,15 @@
-"""A result in words: the console's lines of metrics with their intervals."""
+"""A result in words: the console's lines of metrics with their intervals, how these were made, and what to be careful about."""
 
 import logging
 from typing import Any
 
 from deep_cnn.config.registries import METRICS, metric_row
-from deep_cnn.runtime.format import percent, quantity
+from deep_cnn.runtime.format import percent, plural, quantity
 
 log = logging.getLogger(__name__)
 
-
-FEW_GROUPS = 20
+FEW = 5  # errors, test images of a class, groups: fewer say next to nothing
+HEAVY_TAIL = 1.5  # RMSE / MAE; 1.25 where errors are normal, 1.65 where they are lognormal (sigma 1)
 
 
 def metric_line(scores: dict[str, Any]) -> str:
@@ -21,13 +21,11 @@ def metric_line(scores: dict[str, Any]) -> str:
 def show_result(result: dict[str, Any]) -> None:
     """The held-out result on the console and in the log, with its intervals; each target's and the mean predictor's."""
     log.info(
-        "%s result on %d images, with 95%% intervals from %s:",
+        "%s result on %d images, with 95%% confidence intervals for %s:",
         result["split"].capitalize(),
         result["count"],
-        "resampled images" if "per_group" not in result else f"{result['number_of_groups']} resampled groups",
+        "new images" if "per_group" not in result else "new groups",
     )
-    if warning := few_groups(result):
-        log.warning("  %s", warning)
     _show_metrics(result, result["intervals"], "")
     if "mean_predictor" in result:
         log.info("  (predicting the training mean: %s)", metric_line(result["mean_predictor"]))
@@ -39,20 +37,100 @@ def show_result(result: dict[str, Any]) -> None:
     if views := result.get("tta"):
         log.info("  Averaged over views of each image (--tta=%s):", views["views"])
         _show_metrics(views, views["intervals"], "  ")
+    for line in (*interval_lines(result), *difference_lines(result)):
+        log.info("  %s", line)
+    for warning in cautions(result):
+        log.warning("  %s", warning)
 
 
-def few_groups(result: dict[str, Any]) -> str:
-    """A warning about intervals from few resampled groups, which contain the true value too rarely; else empty.
+def interval_lines(result: dict[str, Any]) -> list[str]:
+    """What the intervals are of, and how they were made."""
+    if "interval_methods" not in result:  # of version 0.1.0
+        resampled = result.get("bootstrap", {}).get("resampled", "images")
+        return [f"Intervals: {resampled} resampled 1,000 times (percentile bootstrap)"]
+    methods: dict[str, list[str]] = {}
+    for name, method in result["interval_methods"].items():
+        if name in METRICS:
+            methods.setdefault(method, []).append(METRICS[name].label)
+    made = "; ".join(f"{', '.join(names)}: {method}" for method, names in methods.items())
+    return [f"The intervals are of {result['estimand']}", f"Method: {made}"]
 
-    Cameron, Gelbach and Miller, "Bootstrap-based improvements for inference with clustered errors", 2008: few are 5 to 30.
+
+def difference_lines(result: dict[str, Any]) -> list[str]:
+    """What was learnt beyond a prediction that looks at no image, by the metric that counts."""
+    lines = []
+    for name, found in result.get("differences", {}).items():
+        metric = next((m for m in ("top1", "map", "mae", "mae_sd") if found.get(m)), None)
+        if metric is None:
+            continue
+        value, interval = found[metric]["value"], found[metric]["interval"]
+        between = f" [{_signed(metric, interval[0])}, {_signed(metric, interval[1])}]" if interval else ""
+        lines.append(
+            f"Compared with {name.replace('_', ' ')}: {METRICS[metric].label} {_signed(metric, value)}{between}"
+        )
+    return lines
+
+
+def _signed(metric: str, value: float) -> str:
+    return f"{'+' if value > 0 else ''}{shown(metric, value)}"
+
+
+def cautions(result: dict[str, Any]) -> list[str]:
+    """What makes a result weaker than it looks."""
+    found = [_few_groups(result), _few_errors(result), _few_images(result), *_heavy_tails(result)]
+    return [sentence for sentence in found if sentence]
+
+
+def _few_groups(result: dict[str, Any]) -> str:
+    """Of how many groups it is, where these are few.
+
+    The bootstrap of 0.1.0 was too narrow for fewer than 20: Cameron, Gelbach and Miller, "Bootstrap-based improvements for inference
+    with clustered errors", 2008.
     """
-    if not 1 < result.get("number_of_groups", 0) < FEW_GROUPS:
+    number = result.get("number_of_groups", 0)
+    if not number:
         return ""
     largest = max(group["count"] for group in result["per_group"].values()) / result["count"]
+    said = f"Only {plural(number, 'group')}, the largest with {percent(largest, 0)} of the images"
+    if "interval_methods" not in result:
+        return f"{said}: with fewer than 20 groups these intervals are too narrow." if 1 < number < 20 else ""
+    if number < FEW:
+        return f"{said}: too few for an interval. Report each group's own result, and test on more groups."
+    if (effective := result["effective_groups"]) < FEW:
+        return f"{said}: worth {effective:.1f} groups of equal size, so the intervals are wide."
+    return ""
+
+
+def _few_errors(result: dict[str, Any]) -> str:
+    if result.get("top1") is None:
+        return ""
+    errors = round((1 - result["top1"]) * result["count"])
     return (
-        f"Only {result['number_of_groups']} groups, the largest with {percent(largest, 0)} of the images: with fewer than "
-        f"{FEW_GROUPS} groups the intervals are too narrow, so the true uncertainty is larger."
+        ""
+        if errors >= FEW
+        else f"Only {plural(errors, 'error')} in the test set: it is too small to tell this network from a better one."
     )
+
+
+def _few_images(result: dict[str, Any]) -> str:
+    counts = {name: values["count"] for name, values in result.get("per_class", {}).items()}
+    few = [name for name, count in counts.items() if count < FEW]
+    if not few:
+        return ""
+    names = ", ".join(few[:5]) + (", ..." if len(few) > 5 else "")
+    return (
+        f"Fewer than {FEW} test images of {len(few)} of {len(counts)} classes ({names}): their recall is hardly known, and so are "
+        "means over classes."
+    )
+
+
+def _heavy_tails(result: dict[str, Any]) -> list[str]:
+    targets = result.get("per_target", {})
+    few = [n for n, v in targets.items() if v.get("mae") and v["rmse"] > HEAVY_TAIL * v["mae"]]
+    return [
+        f"{name}: a few large errors make up most of the RMSE. Its interval is too narrow then; prefer the MAE."
+        for name in few
+    ]
 
 
 def _show_metrics(values: dict[str, Any], intervals: dict[str, Any], indent: str) -> None:

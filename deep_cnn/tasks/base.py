@@ -15,7 +15,7 @@ from deep_cnn.config.registries import LOSSES, METRICS, metric_row, resolve
 from deep_cnn.config.schema import Config
 from deep_cnn.data.index import Index
 from deep_cnn.data.split import Strata
-from deep_cnn.tasks.metrics import SampleScores
+from deep_cnn.tasks.metrics import Scored
 
 TASKS = (
     "deep_cnn.tasks.classification:Classification",
@@ -168,17 +168,26 @@ class Task(ABC):
         plain = dataclasses.replace(self, label_smoothing=0.0)
         return plain.losses_and_weights(torch.from_numpy(outputs).double(), plain.encode(targets))
 
-    def scored(self, outputs: np.ndarray, targets: np.ndarray) -> SampleScores:
+    def scored(self, outputs: np.ndarray, targets: np.ndarray) -> Scored:
         """A split's raw outputs (N, K) and targets, ready to be scored as the task is scored."""
         return self.scored_decoded(self.decode(outputs), targets)
 
     @abstractmethod
-    def scored_decoded(self, decoded: np.ndarray, targets: np.ndarray) -> SampleScores:
+    def scored_decoded(self, decoded: np.ndarray, targets: np.ndarray) -> Scored:
         """The same from decoded outputs, which is what predictions_test.csv holds."""
 
     def chance(self, targets: np.ndarray) -> Chance | None:
         """What a network that learnt nothing would reach on these targets; None where a metric says it (R2)."""
         return None
+
+    @property
+    @abstractmethod
+    def blind_name(self) -> str:
+        """What `blind` is called in test.json: "majority_class" or "mean_predictor"."""
+
+    @abstractmethod
+    def blind(self, train_targets: np.ndarray, n: int) -> np.ndarray:
+        """What one would say of n images without looking at them, as `decode` gives it: float64 (n, K)."""
 
     def calibration(self, decoded: np.ndarray, targets: np.ndarray) -> dict[str, Any] | None:
         """See tasks/calibration.py; None where nothing is a confidence in one class."""

@@ -74,6 +74,13 @@ class Classification(NamedOutputs):
         how = f"always predicting '{self.names[int(counts.argmax())]}'"
         return Chance(float(counts.max() / counts.sum()), how, float(-(shares * np.log(shares)).sum()))
 
+    blind_name = "majority_class"
+
+    def blind(self, train_targets: np.ndarray, n: int) -> np.ndarray:
+        """The classes' shares among the training images: the most frequent class comes first."""
+        counts = np.bincount(np.asarray(train_targets, dtype=np.int64), minlength=self.outputs)
+        return np.tile(counts / counts.sum(), (n, 1))
+
     def calibration(self, decoded: np.ndarray, targets: np.ndarray) -> dict[str, Any]:
         return calibration(decoded, targets)
 

@@ -1,97 +1,220 @@
-"""How far the numbers of a test set can be trusted: bootstrap intervals, and the same metrics group by group.
+"""How far the numbers of a test set can be trusted: confidence intervals, and the same metrics group by group.
 
-held_out_result(ClassificationScores.of(probabilities, targets, classes), seed)  # all that test.json says
+held_out_result(ClassificationScores.of(probabilities, targets, classes))  # all that test.json says
+
+| metric | independent images | images in groups (--group) |
+|---|---|---|
+| shares of images: top-1, top-5, a class's recall | Wilson | jackknife over groups, logit scale, or Wilson with its variance if wider |
+| means of classes: balanced accuracy, macro F1; mAP | Wilson with the jackknife's variance, or MOVER if wider | as for shares |
+| MAE, RMSE, loss | jackknife, log scale | jackknife over groups, log scale |
+| R2, kappa | jackknife, scale log(1 - x) | jackknife over groups, scale log(1 - x) |
+| Pearson | jackknife, Fisher's scale | jackknife over groups, Fisher's scale |
+| Spearman | Bonett and Wright | jackknife over groups, Fisher's scale |
+
+With fewer than 5 groups there is no interval. The formulas with their papers: confidence.py;
+how often they contain the truth: `python -m benchmarks.coverage`.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from deep_cnn.runtime.rng import number
-from deep_cnn.tasks.metrics import SampleScores, Scores
+from deep_cnn.config.registries import metric_row
+from deep_cnn.tasks import confidence
+from deep_cnn.tasks.confidence import Interval
+from deep_cnn.tasks.left_out import few_units, left_out, recalls_of_groups
+from deep_cnn.tasks.metrics import (
+    ClassificationScores,
+    ClassSelection,
+    LabelSelection,
+    MultilabelScores,
+    RegressionScores,
+    Scored,
+)
+
+FEWEST_GROUPS = 5  # of fewer, no method covers
+MOST_GROUPS = 300  # with intervals of their own: some milliseconds each, and nobody reads more
+
+ESTIMANDS = {
+    "images": "this network, on new images of the same kind",
+    "groups": "this network, on images of new groups of the same kind; a group counts by its number of images",
+}
 
 
-def bootstrap_intervals(
-    compute: Callable[[np.ndarray], Scores],
-    n: int,
-    *,
-    groups: np.ndarray | None = None,
-    seed: int,
-    repeats: int = 1000,
-    level: float = 0.95,
-) -> dict[str, tuple[float, float] | None]:
-    """Percentile intervals (Efron and Tibshirani 1993, chapter 13): how far a metric moves with another test set.
+@dataclass(frozen=True)
+class Estimate:
+    """An interval and its method; None, and the reason, where there is none."""
+
+    interval: Interval | None
+    method: str
+
+
+def intervals(samples: Scored, groups: np.ndarray | None = None, level: float = 0.95) -> dict[str, Estimate]:
+    """The interval of each of `samples.scores()`.
 
     Args:
-        compute: sample numbers (any length, with repeats) -> metrics, None where undefined.
-        n: number of samples.
-        groups: codes (n,): whole groups are drawn instead of samples, since the images of one place are no independent
-            witnesses.
-        level: share of the repeats within the interval.
-
-    Returns:
-        {metric: (low, high)}, over the repeats in which it is defined; None where it is undefined in more than half of
-        them, and for a single sample or group, whose interval of width 0 would claim certainty.
+        groups: codes (n,) of images that are not independent, such as those of a city; None where they are.
     """
-    rng = np.random.default_rng(number(seed, "bootstrap"))
-    resample = _sample_resampler(n) if groups is None else _group_resampler(groups)
-    rows = [compute(resample(rng)) for _ in range(repeats)]
-    units = n if groups is None else len(np.unique(groups))
-    intervals: dict[str, tuple[float, float] | None] = {}
-    for name in rows[0]:
-        values = np.array([row[name] for row in rows if row[name] is not None])
-        intervals[name] = None
-        if units > 1 and 2 * len(values) >= repeats:
-            low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
-            intervals[name] = (float(low), float(high))
-    return intervals
+    units = None if groups is None else few_units(groups)
+    estimates: dict[str, Estimate] = {}
+    for name, value in samples.scores().items():
+        overall = name.rpartition("/")[2]
+        alone = isinstance(samples, RegressionScores) and len(samples.names) == 1  # its mean over targets is itself
+        known = estimates.get(overall) if alone else None
+        estimates[name] = known or interval_of(samples, name, value, units, level)
+    return estimates
 
 
-def _sample_resampler(n: int) -> Callable[[np.random.Generator], np.ndarray]:
-    return lambda rng: rng.integers(n, size=n)
+def interval_of(
+    samples: Scored, name: str, value: float | None, units: np.ndarray | None = None, level: float = 0.95
+) -> Estimate:
+    """That of one metric, of which the value is known. units: codes 0 .. U-1 of groups (n,); None for independent images."""
+    if value is None:
+        return Estimate(None, "none: undefined")
+    return _of_images(samples, name, value, level) if units is None else _of_groups(samples, name, value, units, level)
 
 
-def _group_resampler(groups: np.ndarray) -> Callable[[np.random.Generator], np.ndarray]:
-    members, first, sizes = _members(groups)
+def _of_images(samples: Scored, name: str, value: float, level: float) -> Estimate:
+    row, n = metric_row(name), _known(samples, name)
+    if n < 2:
+        return Estimate(None, "none: a single image")
+    if row.interval == "wilson":
+        return Estimate(_pair(confidence.wilson(value, n, level)), "Wilson")
+    if row.interval == "bonett_wright" and _is_of_one_target(samples, name):
+        return Estimate(confidence.bonett_wright(value, n, level), "Bonett-Wright")
+    values, units = left_out(samples, name, None)
+    if row.share and np.isfinite(values).all():
+        by_variance = confidence.wilson_of_variance(value, confidence.jackknife_variance(values), n, units - 1, level)
+        found = confidence.hull(by_variance, _means_of_shares(samples, name, level))
+        return Estimate(found, "Wilson with the jackknife's variance, or MOVER if wider")
+    found = confidence.jackknife_interval(value, values, units - 1, scale_of(name), level)
+    return Estimate(found, f"jackknife, {scale_of(name)} scale" if found else "none: no spread")
 
-    def resample(rng: np.random.Generator) -> np.ndarray:
-        drawn = rng.integers(len(first), size=len(first))
-        ends = np.cumsum(sizes[drawn])
-        within = np.arange(ends[-1]) - np.repeat(ends - sizes[drawn], sizes[drawn])  # 0, 1, ... in each drawn group
-        chosen: np.ndarray = members[np.repeat(first[drawn], sizes[drawn]) + within]
-        return chosen
 
-    return resample
+def _of_groups(samples: Scored, name: str, value: float, units: np.ndarray, level: float) -> Estimate:
+    sizes = np.bincount(units[_known_rows(samples, name)])
+    sizes = sizes[sizes > 0]
+    if len(sizes) < FEWEST_GROUPS:
+        return Estimate(None, f"none: fewer than {FEWEST_GROUPS} groups")
+    df = confidence.effective_groups(sizes) - 1
+    values, _ = left_out(samples, name, units)
+    found = confidence.jackknife_interval(value, values, df, scale_of(name), level)
+    method = f"jackknife over groups, {scale_of(name)} scale"
+    if metric_row(name).share and np.isfinite(values).all():
+        by_variance = confidence.wilson_of_groups(value, confidence.jackknife_variance(values), sizes, level)
+        found = confidence.hull(found, by_variance, _means_of_shares(samples, name, level))
+        method += ", or Wilson with its variance if wider"
+    return Estimate(found, method if found else "none: no spread")
 
 
-def _members(groups: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Sample numbers sorted by group (n,), and where each group begins and how many it has (G,)."""
+def scale_of(name: str) -> str:
+    """On which a metric's jackknife is; a name of `confidence.SCALES`."""
+    row = metric_row(name)
+    other = {"wilson": "logit", "bonett_wright": "atanh", "": "logit" if row.share else "plain"}
+    return other.get(row.interval, row.interval)
+
+
+def _pair(ends: tuple[Any, Any]) -> Interval:
+    return float(ends[0]), float(ends[1])
+
+
+def _known_rows(samples: Scored, name: str) -> np.ndarray:
+    """Which samples tell something of a metric, bool (n,): of a target those that have it."""
+    if not isinstance(samples, RegressionScores):
+        return np.ones(len(samples), dtype=bool)
+    target = name.rpartition("/")[0]
+    if target:
+        return np.asarray(samples.known[samples.names.index(target)])
+    return np.asarray(samples.known.any(axis=0))
+
+
+def _known(samples: Scored, name: str) -> int:
+    return int(_known_rows(samples, name).sum())
+
+
+def _is_of_one_target(samples: Scored, name: str) -> bool:
+    return "/" in name or len(_names(samples)) == 1
+
+
+def _names(samples: Scored) -> tuple[str, ...]:
+    return samples.names if isinstance(samples, RegressionScores) else samples.classes
+
+
+def _means_of_shares(samples: Scored, name: str, level: float) -> Interval | None:
+    """MOVER's interval of a mean over classes or labels; None for other metrics."""
+    if isinstance(samples, RegressionScores) or name not in ("balanced_accuracy", "macro_f1", "micro_f1", "map"):
+        return None
+    selection = _selection(samples)
+    hits, true, predicted = selection.counts
+    if name == "micro_f1":
+        hits, true, predicted = (x.sum(keepdims=True) for x in (hits, true, predicted))
+    if name == "map":
+        precision = selection.average_precision  # type: ignore[union-attr]
+        there = true > 0
+        return confidence.mean_of_shares(precision[there] * true[there], true[there], level)
+    if name == "balanced_accuracy":
+        there = true > 0
+        return confidence.mean_of_shares(hits[there], true[there], level)
+    union = true + predicted - hits
+    there = union > 0
+    return confidence.mean_of_f1(hits[there], union[there], level)
+
+
+def _selection(samples: ClassificationScores | MultilabelScores) -> ClassSelection | LabelSelection:
+    everything = np.arange(len(samples))
+    if isinstance(samples, ClassificationScores):
+        return ClassSelection(samples, everything)
+    return LabelSelection(samples, everything)
+
+
+def per_group(samples: Scored, groups: np.ndarray, group_names: Sequence[str], level: float = 0.95) -> dict[str, Any]:
+    """{name of each group that has samples: {count, its metrics, intervals}}, in the order of the codes (n,).
+
+    A group's interval is that of its own images: this network, on new images of this group. Very many groups have none.
+    """
     groups = np.asarray(groups)
-    members = np.argsort(groups, kind="stable")
-    _, first, sizes = np.unique(groups[members], return_index=True, return_counts=True)
-    return members, first, sizes
-
-
-def per_group(
-    compute: Callable[[np.ndarray], Scores], groups: np.ndarray, group_names: Sequence[str]
-) -> dict[str, Any]:
-    """{name of each group that has samples: {count, its metrics}}, in the order of the codes (n,)."""
-    members, first, sizes = _members(groups)
+    order = np.argsort(groups, kind="stable")
+    codes, first, sizes = np.unique(groups[order], return_index=True, return_counts=True)
     result = {}
-    for begin, size in zip(first, sizes, strict=True):
-        indices = members[begin : begin + size]
-        result[group_names[groups[indices[0]]]] = {"count": int(size), **nested(compute(indices))}
+    for code, begin, size in zip(codes, first, sizes, strict=True):
+        of_group = samples.take(order[begin : begin + size])
+        result[group_names[code]] = values = {"count": int(size), **nested(of_group.scores())}
+        if len(codes) <= MOST_GROUPS:
+            values["intervals"] = nested({name: e.interval for name, e in intervals(of_group, level=level).items()})
     return result
 
 
+def recall_intervals(
+    samples: ClassificationScores | MultilabelScores, groups: np.ndarray | None = None, level: float = 0.95
+) -> dict[str, Interval | None]:
+    """Of the share of each class's or label's images that are found. groups: as in `intervals`."""
+    hits, true, _ = _selection(samples).counts
+    if groups is None:
+        ends = [
+            confidence.wilson(h / n, n, level) if n else None for h, n in zip(hits.tolist(), true.tolist(), strict=True)
+        ]
+        return {name: end and _pair(end) for name, end in zip(samples.classes, ends, strict=True)}
+    units = few_units(groups)
+    sizes, without = recalls_of_groups(samples, units)  # (U, K) each
+    found: dict[str, Interval | None] = {}
+    for k, name in enumerate(samples.classes):
+        there = sizes[:, k] > 0
+        of_groups, values = sizes[there, k], without[there, k]
+        if len(of_groups) < FEWEST_GROUPS:
+            found[name] = None
+            continue
+        variance = confidence.jackknife_variance(values)
+        found[name] = confidence.wilson_of_groups(hits[k] / true[k], variance, of_groups, level)
+    return found
+
+
 def held_out_result(
-    samples: SampleScores,
-    seed: int,
+    samples: Scored,
     *,
     groups: np.ndarray | None = None,
     group_names: Sequence[str] = (),
-    repeats: int = 1000,
     level: float = 0.95,
 ) -> dict[str, Any]:
     """What test.json says of a test set: `samples.metrics()`, their intervals, and the metrics of each group.
@@ -100,23 +223,47 @@ def held_out_result(
         groups: codes (n,) into group_names, of these samples; None without --group.
 
     Returns:
-        count, all of samples.metrics(), intervals {metric: (low, high) or None} with {per_target: {name: ...}} for
-        regression, bootstrap {level, repeats, resampled: "images" | "groups"}; with groups also number_of_groups and
-        per_group {name: {count, metrics}}.
+        count, all of samples.metrics(); intervals {metric: (low, high) or None} with {per_target: {name: ...}} for
+        regression and {per_class: {name: {recall: ...}}} for classes and labels; interval_methods, alike, in words;
+        interval_level; estimand; bootstrap {level, repeats: 0, resampled: "images" | "groups"}, whose last word says what varies;
+        with groups also number_of_groups, effective_groups (of equal size), mean_of_groups {metric: their unweighted mean} and
+        per_group {name: {count, metrics, intervals}}.
     """
-    intervals = bootstrap_intervals(
-        samples.scores, len(samples), groups=groups, seed=seed, repeats=repeats, level=level
-    )
+    estimates = intervals(samples, groups, level)
+    units = "images" if groups is None else "groups"
     result = {
         "count": len(samples),
         **samples.metrics(),
-        "intervals": nested(intervals),
-        "bootstrap": {"level": level, "repeats": repeats, "resampled": "images" if groups is None else "groups"},
+        "intervals": nested({name: e.interval for name, e in estimates.items()}),
+        "interval_methods": nested({name: e.method for name, e in estimates.items()}),
+        "interval_level": level,
+        "estimand": ESTIMANDS[units],
+        "bootstrap": {"level": level, "repeats": 0, "resampled": units},
     }
+    if not isinstance(samples, RegressionScores):
+        recalls = recall_intervals(samples, groups, level)
+        result["intervals"]["per_class"] = {name: {"recall": interval} for name, interval in recalls.items()}
     if groups is not None:
-        groups_found = per_group(samples.scores, groups, group_names)
-        result |= {"number_of_groups": len(groups_found), "per_group": groups_found}
+        found = per_group(samples, groups, group_names, level)
+        sizes = np.array([values["count"] for values in found.values()])
+        result |= {
+            "number_of_groups": len(found),
+            "effective_groups": confidence.effective_groups(sizes),
+            "mean_of_groups": mean_of_groups(samples, groups),
+            "per_group": found,
+        }
     return result
+
+
+def mean_of_groups(samples: Scored, groups: np.ndarray) -> dict[str, Any]:
+    """Each metric's mean over the groups in which it is defined, all of them with the same weight."""
+    of_groups = [samples.scores(np.flatnonzero(groups == code)) for code in np.unique(groups)]
+    means = {}
+    for name in of_groups[0]:
+        values = [scores[name] for scores in of_groups]
+        known = [value for value in values if value is not None]
+        means[name] = float(np.mean(known)) if known else None
+    return nested(means)
 
 
 def nested(flat: Mapping[str, Any]) -> dict[str, Any]:

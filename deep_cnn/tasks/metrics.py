@@ -1,10 +1,10 @@
 """How good the predictions are: every sample counted once, undefined values None.
 
 Each task has a class that reduces the predictions, once, to a few numbers per sample. Its `scores(indices)` then turns
-any selection of samples into metrics in about a millisecond: all of them, one group, or a bootstrap resample.
+any selection of samples into metrics in about a millisecond: all of them, one group, or all but one.
 
     ClassificationScores.of(probabilities, targets, classes).metrics()                # each epoch, on validation
-    held_out_result(ClassificationScores.of(probabilities, targets, classes), seed)  # once, on test: intervals.py
+    held_out_result(ClassificationScores.of(probabilities, targets, classes))  # once, on test: intervals.py
 
 A metric is a row of config/registries.METRICS and the function it names: selection of samples -> number, NaN or None
 where it is undefined. A selection computes what several metrics need only once.
@@ -13,7 +13,7 @@ Sums avoid BLAS: its results depend on the number of threads, and test.json is c
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Protocol
 
@@ -34,6 +34,9 @@ class SampleScores(Protocol):
     """Predictions and targets of N samples, ready to be scored in any selection."""
 
     def __len__(self) -> int: ...
+
+    def take(self, indices: np.ndarray) -> "SampleScores":
+        """These samples alone."""
 
     def scores(self, indices: np.ndarray | None = None) -> Scores:
         """Flat metrics of the samples with these numbers (repeats allowed; None: all of them)."""
@@ -107,6 +110,13 @@ class ClassificationScores:
 
     def __len__(self) -> int:
         return len(self.targets)
+
+    def take(self, indices: np.ndarray) -> "ClassificationScores":
+        """See `SampleScores.take`."""
+        i = indices
+        return replace(
+            self, targets=self.targets[i], predicted=self.predicted[i], loss=self.loss[i], in_top5=self.in_top5[i]
+        )
 
     def scores(self, indices: np.ndarray | None = None) -> Scores:
         """See `SampleScores.scores`."""
@@ -241,6 +251,13 @@ class MultilabelScores:
     def __len__(self) -> int:
         return len(self.targets)
 
+    def take(self, indices: np.ndarray) -> "MultilabelScores":
+        """See `SampleScores.take`."""
+        i = indices
+        return replace(
+            self, targets=self.targets[i], predicted=self.predicted[i], loss=self.loss[i], blocks=self.blocks[i]
+        )
+
     def scores(self, indices: np.ndarray | None = None) -> Scores:
         """See `SampleScores.scores`."""
         indices = _all_unless_given(indices, len(self))
@@ -369,6 +386,22 @@ class RegressionScores:
 
     def __len__(self) -> int:
         return len(self.targets.T)
+
+    @cached_property
+    def known(self) -> Bools:
+        """Which targets are not missing, (T, N)."""
+        there: Bools = ~np.isnan(self.targets)
+        return there
+
+    def take(self, indices: np.ndarray) -> "RegressionScores":
+        """See `SampleScores.take`."""
+        return replace(
+            self,
+            targets=self.targets[:, indices],
+            predictions=self.predictions[:, indices],
+            target_order=self.target_order[:, indices],
+            prediction_order=self.prediction_order[:, indices],
+        )
 
     def scores(self, indices: np.ndarray | None = None) -> Scores:
         """Means over targets as "mae", "r2"...; each target's as "NAME/mae"..."""
@@ -505,6 +538,10 @@ def _correlation(x: np.ndarray, y: np.ndarray) -> float:
 def _is_constant(values: np.ndarray) -> bool:
     """Fewer than two values, or no spread beyond float64's rounding (1e-13 of the size, as in scipy's warning)."""
     return len(values) < 2 or np.ptp(values) <= 1e-13 * np.abs(values).max()
+
+
+# the `SampleScores` that there are
+Scored = ClassificationScores | MultilabelScores | RegressionScores
 
 
 # -- small parts ------------------------------------------------------------------------------------------------------

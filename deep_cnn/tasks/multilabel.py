@@ -76,6 +76,12 @@ class MultiLabel(NamedOutputs):
         occurring = np.asarray(targets).mean(0)
         return Chance(float(occurring[occurring > 0].mean()), "random scores")
 
+    blind_name = "label_frequencies"
+
+    def blind(self, train_targets: np.ndarray, n: int) -> np.ndarray:
+        """Each label's share among the training images."""
+        return np.tile(np.asarray(train_targets, dtype=np.float64).mean(axis=0), (n, 1))
+
     def wrongness(self, decoded: np.ndarray, targets: np.ndarray) -> np.ndarray:
         """Of the label that is farthest off."""
         farthest: np.ndarray = np.nan_to_num(np.abs(targets - decoded).max(1), nan=-1.0)

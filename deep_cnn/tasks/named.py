@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from deep_cnn.tasks.base import Task
-from deep_cnn.tasks.metrics import ClassificationScores, MultilabelScores, SampleScores
+from deep_cnn.tasks.metrics import ClassificationScores, MultilabelScores, Scored
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class NamedOutputs(Task):
     @abstractmethod
     def scored_decoded(self, decoded: np.ndarray, targets: np.ndarray) -> ClassificationScores | MultilabelScores: ...
 
-    def scored(self, outputs: np.ndarray, targets: np.ndarray) -> SampleScores:
+    def scored(self, outputs: np.ndarray, targets: np.ndarray) -> Scored:
         # of the outputs themselves: a probability that was rounded to 0 has lost how wrong it was, and the mean loss would
         # lie outside its own interval
         losses, _ = self._plain_losses(outputs, targets)

@@ -114,6 +114,12 @@ class Regression(Task):
     def scored_decoded(self, decoded: np.ndarray, targets: np.ndarray) -> RegressionScores:
         return RegressionScores.of(decoded, targets, self.names, np.array(self.mean), np.array(self.std), self.one_unit)
 
+    blind_name = "mean_predictor"
+
+    def blind(self, train_targets: np.ndarray, n: int) -> np.ndarray:
+        """The mean of the training images."""
+        return np.tile(np.array(self.mean), (n, 1))
+
     def wrongness(self, decoded: np.ndarray, targets: np.ndarray) -> np.ndarray:
         """The mean error over the scores that are known, in units of their spread."""
         errors = np.abs(decoded - targets) / np.array(self.std)

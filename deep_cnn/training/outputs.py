@@ -30,10 +30,11 @@ def write_test(
 
 
 def write_predictions(path, task: Task, index: Index, samples: np.ndarray, outputs: np.ndarray) -> None:
-    """A row per image: file, truth, and what the network says (probabilities, or scores in their own units)."""
+    """A row per image: file, truth, what the network says (probabilities, or scores in their own units), and its group, if any."""
     said = task.tested_cells(task.decode(outputs), index.targets[samples])
-    table = ([index.paths[sample], *row] for sample, row in zip(samples, said, strict=True))
-    write_csv(path, ["file", *task.tested_columns()], table)
+    groups = [[]] * len(samples) if index.groups is None else [[index.group_names[g]] for g in index.groups[samples]]
+    table = ([index.paths[i], *row, *group] for i, row, group in zip(samples, said, groups, strict=True))
+    write_csv(path, ["file", *task.tested_columns(), *([] if index.groups is None else ["group"])], table)
 
 
 def write_plots(

@@ -284,9 +284,9 @@ class Trainer:
         assert outputs is not None, "rank 0 has them"
         files, config, progress = self.run.files, self.config, self.state.progress
         split = (self.task, self.dataset.index, self.dataset.splits.test)
-        result = held_out(*split, outputs, "test", config.seed) | {"best_epoch": best_epoch}
+        result = held_out(self.task, self.dataset, "test", outputs) | {"best_epoch": best_epoch}
         if views is not None:
-            result = with_views(result, config.tta, held_out(*split, views, "test", config.seed))
+            result = with_views(result, config.tta, held_out(self.task, self.dataset, "test", views))
         self.check_without_saving()
         best = progress.best_epoch if progress.best_epoch >= 0 else None
         run_outputs.write_plots(files, *split[:2], self.state.history, best, (split[2], outputs))

@@ -21,7 +21,10 @@ class Options:
         kind=str,
     )
     baseline: str | None = flag(
-        None, "run to which all others are compared, by a paired bootstrap", group="command", kind=str
+        None,
+        "run to which all others are compared on the same test images; or majority_class, mean_predictor: what is reached without images",
+        group="command",
+        kind=str,
     )
     reference: bool = flag(False, "also draw published accuracies on CIFAR-10", group="command")
     output: str | None = flag(

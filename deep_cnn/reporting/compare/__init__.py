@@ -3,7 +3,7 @@
 front      The Pareto front: networks of which no other is both smaller and better
 job        Compare finished runs, from their files to the table and the figure
 labels     Names beside the points of a figure, none over another, nor over a point
-paired     Is one run better than another, or was it luck? Both are scored on the same resampled test images
+paired     Is one row better than another, or was it luck? Differences on the same test images
 picture    The figure of a comparison: a metric against the number of parameters
 published  Accuracies on CIFAR-10 that others published, to be drawn beside one's own
 rows       The table of a comparison: as text for the console, and as a CSV with every metric

@@ -10,17 +10,16 @@ from deep_cnn.config.registries import metric_row
 from deep_cnn.models.build import ModelSpec
 from deep_cnn.models.complexity import Size, count
 from deep_cnn.reporting.compare import picture, published
-from deep_cnn.reporting.compare.paired import Difference, difference_of_rows
+from deep_cnn.reporting.compare.paired import difference_of_rows, meaning
 from deep_cnn.reporting.compare.picture import Point
-from deep_cnn.reporting.compare.rows import csv_rows, metric_label, text_table
+from deep_cnn.reporting.compare.rows import csv_rows, metric_label, shown_difference, text_table
 from deep_cnn.reporting.compare.runs import Row, Run, read_runs, rows_of, value
 from deep_cnn.reporting.report.record import Record
 from deep_cnn.runtime.atomic import write_rows, write_text
 from deep_cnn.runtime.errors import ConfigError, nearest
+from deep_cnn.tasks.differences import Difference
 
 log = logging.getLogger(__name__)
-
-SEED = 0  # of the paired resamples: the same command says the same
 
 
 @dataclass(frozen=True)
@@ -151,7 +150,7 @@ def sorted_section(section: Section, notes: list[str]) -> Section:
     return Section(section.title, known + missing, section.metric)
 
 
-def section_lines(section: Section, baseline: Row | None, found: dict[str, Difference | str]) -> list[str]:
+def section_lines(section: Section, baseline: Row | str | None, found: dict[str, Difference | str]) -> list[str]:
     """A section's heading, its table, and what a reader must know of it."""
     rows = section.rows
     runs = [run for row in rows for run in row.runs]
@@ -169,10 +168,7 @@ def section_lines(section: Section, baseline: Row | None, found: dict[str, Diffe
             "chooses the test set; part of the differences comes from the split"
         )
     if baseline is not None and found:
-        lines.append(
-            f"  difference: to {baseline.name}, on the same 1,000 resamples of the test images (percentile bootstrap, fixed networks). "
-            "If the interval excludes 0, the difference is unlikely to be due to the choice of test images"
-        )
+        lines += difference_lines(baseline, found, section.metric)
     machines = list(dict.fromkeys(run.machine for run in runs))
     if len(machines) > 1:
         lines.append(
@@ -183,22 +179,45 @@ def section_lines(section: Section, baseline: Row | None, found: dict[str, Diffe
     return lines
 
 
-def differences(section: Section, baseline: Row) -> dict[str, Difference | str]:
+def difference_lines(baseline: Row | str, found: dict[str, Difference | str], metric: str) -> list[str]:
+    """What the column of differences is, what it generalises to, and how small a difference it could have shown."""
+    name = baseline if isinstance(baseline, str) else baseline.name
+    lines = [f"  difference: to {name}, on the same test images, with its 95% interval"]
+    lines += [f"  {sentence}" for sentence in meaning(list(found.values()))]
+    smallest = [each.detectable for each in found.values() if isinstance(each, Difference) and each.detectable]
+    if smallest:
+        least, most = shown_difference(metric, min(smallest)), shown_difference(metric, max(smallest))
+        between = least if least == most else f"{least} to {most}"
+        lines.append(
+            f"  A true difference of {between} would be found in 80% of such comparisons, a smaller one less often"
+        )
+    if (compared := sum(isinstance(each, Difference) and each.p is not None for each in found.values())) > 1:
+        lines.append(
+            f"  {compared} comparisons: the p values are Holm's, so that all of them together call equal rows different in at most 5% of "
+            "cases; the intervals are each by itself"
+        )
+    return lines
+
+
+def differences(section: Section, baseline: Row | str) -> dict[str, Difference | str]:
     """Row's name -> its paired difference to the baseline, or why there is none."""
     return {
-        row.name: "baseline" if row is baseline else difference_of_rows(row, baseline, section.metric, SEED)
+        row.name: "baseline" if row is baseline else difference_of_rows(row, baseline, section.metric)
         for row in section.rows
     }
 
 
-def find_baseline(rows: Sequence[Row], name: str | None) -> Row | None:
-    """The row of the run --baseline names."""
+def find_baseline(rows: Sequence[Row], name: str | None) -> Row | str | None:
+    """The row of the run that --baseline names, or the name of a prediction that needs no image."""
     if name is None:
         return None
     for row in rows:
         if name in (row.name, *(run.name for run in row.runs)):
             return row
-    known = [run.name for row in rows for run in row.runs]
+    blind = list(dict.fromkeys(row.first.record.task.blind_name for row in rows))
+    if name in blind:
+        return name
+    known = [run.name for row in rows for run in row.runs] + blind
     raise ConfigError(
         f"--baseline={name}: is not among the compared runs; choose one of {', '.join(known)}.{nearest(name, known)}"
     )

@@ -1,73 +1,58 @@
-"""Is one run better than another, or was it luck? Both are scored on the same resampled test images."""
+"""Is one row better than another, or was it luck? The differences to --baseline, on the same test images."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-
-import numpy as np
 
 from deep_cnn.reporting.compare.runs import Row
 from deep_cnn.runtime.errors import ConfigError
-from deep_cnn.tasks.intervals import bootstrap_intervals
-from deep_cnn.tasks.metrics import SampleScores
+from deep_cnn.tasks.differences import Difference, difference
 
 
-@dataclass(frozen=True)
-class Difference:
-    """Ours minus theirs, with its 95% interval (None where it is undefined)."""
+def difference_of_rows(ours: Row, theirs: Row | str, metric: str) -> Difference | str:
+    """A metric's mean over the runs of a row minus that of another; the reason, in words, where two rows cannot be paired.
 
-    value: float
-    interval: tuple[float, float] | None
-
-
-def difference_of_rows(ours: Row, theirs: Row, metric: str, seed: int) -> Difference | str:
-    """See `paired_difference`; the reason, in words, where two rows cannot be paired.
+    theirs: a row, or `Task.blind_name`, what one says without looking at any image.
 
     Raises:
         ConfigError: the metric is not one of predictions.
     """
-    if not ours.test_set or ours.test_set != theirs.test_set:
+    other = [] if isinstance(theirs, str) else [theirs]
+    if not ours.test_set:
+        return "its runs were not tested on the same images"
+    if any(row.test_set != ours.test_set for row in other):
         return "not tested on the same images"
-    tests = [run.record.test for row in (ours, theirs) for run in row.runs]
-    if any(test is not None and test["bootstrap"]["resampled"] == "groups" for test in tests):
-        # images of one city are no independent witnesses, and no file of a run says which image is of which city
-        return "tested with --group, which has no paired comparison"
+    runs = [run for row in (ours, *other) for run in row.runs]
+    groups = next((run.groups for run in runs if run.groups is not None), None)
+    if groups is None and any(run.has_groups for run in runs):
+        return "tested with --group by version 0.1.0, whose files do not name the groups"
     known = ours.first.samples.scores()
     if metric not in known:
         raise ConfigError(f"--metric={metric}: --baseline cannot compare it; choose one of {', '.join(known)}")
-    ours_scored, theirs_scored = ([run.samples for run in row.runs] for row in (ours, theirs))
-    return paired_difference(ours_scored, theirs_scored, metric, seed) or f"{metric} is undefined"
+    samples = [run.samples for run in ours.runs]
+    if isinstance(theirs, str):
+        if theirs != ours.first.record.task.blind_name:
+            return f"this task has {ours.first.record.task.blind_name}"
+        found = difference(samples, [ours.first.blind], metric, groups, fixed=True)
+    else:
+        found = difference(samples, [run.samples for run in theirs.runs], metric, groups)
+    return f"{metric} is undefined" if found is None else found
 
 
-def paired_difference(
-    ours: Sequence[SampleScores], theirs: Sequence[SampleScores], metric: str, seed: int, *, repeats: int = 1000
-) -> Difference | None:
-    """A metric's mean over our networks minus its mean over theirs, and a percentile interval (Efron and Tibshirani 1993).
-
-    Each repeat scores all networks on the same resample of the images: what makes an image hard for one is hard for the other,
-    so that the difference is known better than either metric. The networks are taken as they are: the interval
-    says how far another test set would move it, not other seeds.
-
-    Args:
-        ours, theirs: the predictions of one network (seed) each, of the same N images in the same order.
-        metric: one of `SampleScores.scores`. repeats: number of resamples.
-
-    Returns:
-        None where the metric is undefined for one of the networks.
-    """
-    n = len(ours[0])
-    assert {len(samples) for samples in (*ours, *theirs)} == {n}, "not the same images"
-
-    def compute(indices: np.ndarray | None) -> dict[str, float | None]:
-        means = []
-        for side in (ours, theirs):
-            values = [samples.scores(indices)[metric] for samples in side]
-            defined = [value for value in values if value is not None]
-            if len(defined) < len(values):
-                return {"difference": None}
-            means.append(np.mean(defined))
-        return {"difference": float(means[0] - means[1])}
-
-    value = compute(None)["difference"]
-    if value is None:
-        return None
-    return Difference(value, bootstrap_intervals(compute, n, seed=seed, repeats=repeats)["difference"])
+def meaning(found: Sequence[Difference | str]) -> list[str]:
+    """What differences say, and what they do not say."""
+    known = [each for each in found if isinstance(each, Difference)]
+    if not known:
+        return []
+    lines = []
+    if any(not each.seeds for each in known):
+        lines.append(
+            "One run on each side: the interval is about these two networks on new images of this kind. It says nothing of their "
+            "flags, since another seed may turn the result around; train 3 or more seeds of each"
+        )
+    if any(each.seeds for each in known):
+        lines.append(
+            "Several seeds: the interval is about the two sets of flags, on new images and with new seeds, with this training set; the "
+            "spread between seeds is taken to be the same on both sides"
+        )
+    if any(each.interval is None for each in known):
+        lines.append("Fewer than 5 groups in the test set: no interval, since the groups are all that varies")
+    return lines

@@ -5,10 +5,10 @@ from typing import Any
 
 from deep_cnn.config.identity import flag_text
 from deep_cnn.config.registries import metric_row
-from deep_cnn.reporting.compare.paired import Difference
 from deep_cnn.reporting.compare.runs import Row, Value, value
 from deep_cnn.reporting.result_text import shown
 from deep_cnn.runtime.format import duration, short_count
+from deep_cnn.tasks.differences import Difference, holm
 
 TOLD_APART = {"seed", "model", "epochs"}  # flags that have a column of their own
 
@@ -33,7 +33,11 @@ def text_table(
         f"validation {metric_label(metric)}",
         f"test {metric_label(metric)}",
     ]
-    header += ["difference"] * bool(differences) + ["test images"] * bool(test_sets) + ["flags"] * bool(flags)
+    p_values = adjusted(differences)
+    p_header = [f"p (Holm, of {len(p_values)})" if len(p_values) > 1 else "p"] * bool(p_values)
+    header += (
+        ["difference"] * bool(differences) + p_header + ["test images"] * bool(test_sets) + ["flags"] * bool(flags)
+    )
     lines = [header]
     for row in rows:
         size = row.first.size
@@ -48,6 +52,7 @@ def text_table(
             _tested(row, metric),
         ]
         cells += [_difference(metric, differences[row.name])] if differences else []
+        cells += [_p(p_values.get(row.name))] if p_values else []
         cells += [",".join(sorted({test_sets[run.test_set] for run in row.runs}))] if test_sets else []
         cells += [flags[row.name]] if flags else []
         lines.append(cells)
@@ -66,7 +71,7 @@ def csv_rows(
 ) -> list[dict[str, Any]]:
     """The same with plain numbers: metrics as fractions or in their own units, times in seconds, all metrics."""
     found = []
-    flags = differing_flags(rows)
+    flags, p_values = differing_flags(rows), adjusted(differences)
     for row in rows:
         run, tested = row.first, row.first.record.test or {}
         cells = {
@@ -99,8 +104,18 @@ def csv_rows(
             cells[f"difference_{metric}"] = known.value if known else None
             low, high = (known and known.interval) or (None, None)
             cells |= {f"difference_{metric}_low": low, f"difference_{metric}_high": high}
+            cells[f"difference_{metric}_p"] = known.p if known else None
+            cells[f"difference_{metric}_p_holm"] = p_values.get(row.name)
+            cells[f"difference_{metric}_detectable"] = known.detectable if known else None
+            cells[f"difference_{metric}_over_seeds"] = known.seeds if known else None
         found.append(cells)
     return found
+
+
+def adjusted(differences: dict[str, Difference | str]) -> dict[str, float]:
+    """Row's name -> its p value, by Holm's method where there are several comparisons."""
+    p = {name: d.p for name, d in differences.items() if isinstance(d, Difference) and d.p is not None}
+    return dict(zip(p, holm(list(p.values())), strict=True))
 
 
 def differing_flags(rows: Sequence[Row]) -> dict[str, str]:
@@ -138,6 +153,15 @@ def _difference(metric: str, found: Difference | str) -> str:
         return found
     ends = [f"{'+' if v > 0 else ''}{_number(metric, v)}" for v in (found.value, *(found.interval or ()))]
     return f"{ends[0]} [{ends[1]}, {ends[2]}]" if found.interval else ends[0]
+
+
+def shown_difference(metric: str, value: float) -> str:
+    """Of two metrics, '2.1 points' where they are in percent."""
+    return f"{100 * value:.1f} points" if metric_row(metric).share else shown(metric, value)
+
+
+def _p(p: float | None) -> str:
+    return "" if p is None else "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def _number(metric: str, number: float) -> str:

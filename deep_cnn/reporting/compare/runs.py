@@ -17,7 +17,7 @@ from deep_cnn.reporting.report.record import Record, read_record
 from deep_cnn.runtime.atomic import read_json
 from deep_cnn.runtime.errors import DataError, nearest
 from deep_cnn.runtime.run_files import RunFiles
-from deep_cnn.tasks.metrics import SampleScores
+from deep_cnn.tasks.metrics import Scored
 
 
 @dataclass(frozen=True)
@@ -114,6 +114,21 @@ class Run:
         return list(table[["file", *truths]].itertuples(index=False, name=None))
 
     @cached_property
+    def groups(self) -> np.ndarray | None:
+        """Codes of the groups of its test images (n,), in the order of the sorted test rows; None where no file says them."""
+        table = self.record.predictions
+        if table is None or "group" not in table.columns:
+            return None
+        order = sorted(range(len(self.tested_rows)), key=self.tested_rows.__getitem__)
+        codes: np.ndarray = np.unique(table["group"].to_numpy(), return_inverse=True)[1][order]
+        return codes
+
+    @property
+    def has_groups(self) -> bool:
+        """Whether it was tested with --group."""
+        return (self.record.test or {}).get("bootstrap", {}).get("resampled") == "groups"
+
+    @cached_property
     def test_set(self) -> str:
         """Names the images that it was tested on, with their truths, in whatever order; "" where they are not known."""
         if not self.tested_rows:
@@ -122,12 +137,23 @@ class Run:
         return hashlib.sha256(lines.encode("utf-8", "surrogateescape")).hexdigest()
 
     @cached_property
-    def samples(self) -> SampleScores:
+    def samples(self) -> Scored:
         """Its predictions, ready to be scored in any selection, in the order of the sorted test rows."""
+        said, true = self._tested_in_order
+        return self.record.task.scored_decoded(said, true)
+
+    @cached_property
+    def blind(self) -> Scored:
+        """What one would say of its test images without looking at them; see `Task.blind`."""
+        task, (_, true) = self.record.task, self._tested_in_order
+        return task.scored_decoded(task.blind(self.record.targets("train"), len(true)), true)
+
+    @cached_property
+    def _tested_in_order(self) -> tuple[np.ndarray, np.ndarray]:
         order = sorted(range(len(self.tested_rows)), key=self.tested_rows.__getitem__)
         assert self.record.tested is not None, "only runs with a test_set are paired"
         said, true = self.record.tested
-        return self.record.task.scored_decoded(said[order], true[order])
+        return said[order], true[order]
 
 
 @dataclass(frozen=True)
@@ -256,7 +282,7 @@ def rows_of(runs: Sequence[Run]) -> tuple[list[Row], list[str]]:
 def _names(intervals: dict[str, Any]) -> list[str]:
     """Overall metrics, then those of each target, 'price/mae'."""
     of_targets = intervals.get("per_target", {}).items()
-    return [n for n in intervals if n != "per_target"] + [
+    return [n for n in intervals if n not in ("per_target", "per_class")] + [
         f"{target}/{n}" for target, values in of_targets for n in values
     ]
 

@@ -18,7 +18,7 @@ from deep_cnn.inference.explain.gallery import explanation_pictures
 from deep_cnn.reporting.plots.of_task import figures_of
 from deep_cnn.reporting.report.images import Photographs, Shown, png
 from deep_cnn.reporting.report.record import Record
-from deep_cnn.reporting.result_text import few_groups, shown
+from deep_cnn.reporting.result_text import cautions, difference_lines, interval_lines, shown
 from deep_cnn.runtime.format import duration, percent, plural, quantity
 
 Values = dict[str, Any]
@@ -74,8 +74,9 @@ def test(record: Record, photographs: Photographs) -> Values | None:
         return None
     return {
         "count": record.test["count"],
-        "resampled": record.test.get("bootstrap", {}).get("resampled", "images"),
-        "few_groups": few_groups(record.test),
+        "intervals": interval_lines(record.test),
+        "differences": difference_lines(record.test),
+        "cautions": cautions(record.test),
         "metrics": metric_table(record),
         "groups": group_table(record),
         "figures": figures(record, "test"),
@@ -234,16 +235,25 @@ def class_table(record: Record) -> dict[str, Any] | None:
     per_class = (record.test or {}).get("per_class")
     if not per_class:
         return None
+    recalls = record.test["intervals"].get("per_class", {}) if record.test else {}
     ordered = sorted(per_class.items(), key=lambda item: (item[1]["f1"] is None, item[1]["f1"] or 0))
     rows = [
         [
             name,
-            *("" if v[k] is None else percent(v[k]) for k in ("precision", "recall", "f1")),
+            "" if v["precision"] is None else percent(v["precision"]),
+            _recall(v["recall"], recalls.get(name, {}).get("recall")),
+            "" if v["f1"] is None else percent(v["f1"]),
             f"{v['count']:,}",
         ]
         for name, v in ordered[:MAX_CLASSES]
     ]
     return {"rows": rows, "more": max(0, len(ordered) - MAX_CLASSES)}
+
+
+def _recall(value: float | None, interval: list[float] | None) -> str:
+    if value is None:
+        return ""
+    return percent(value) + (f" [{percent(interval[0])}, {percent(interval[1])}]" if interval else "")
 
 
 def group_table(record: Record) -> dict[str, Any] | None:
@@ -253,10 +263,19 @@ def group_table(record: Record) -> dict[str, Any] | None:
         return None
     names = [n for n in METRICS if any(isinstance(g.get(n), (int, float)) for g in per_group.values())]
     rows = [
-        [group, f"{values['count']:,}", *(shown(n, values.get(n)) for n in names)]
+        [group, f"{values['count']:,}", *(_with_interval(n, values) for n in names)]
         for group, values in list(per_group.items())[:MAX_CLASSES]
     ]
+    if means := (record.test or {}).get("mean_of_groups"):
+        rows.append(["mean of the groups", "", *(shown(n, means.get(n)) for n in names)])
     return {"columns": ["group", "images", *(METRICS[n].label for n in names)], "rows": rows}
+
+
+def _with_interval(name: str, values: dict[str, Any]) -> str:
+    """'51.39% [50.45%, 52.37%]'; version 0.1.0 has no intervals of groups."""
+    interval = values.get("intervals", {}).get(name)
+    between = f" [{shown(name, interval[0])}, {shown(name, interval[1])}]" if interval else ""
+    return shown(name, values.get(name)) + between
 
 
 def epoch_table(record: Record) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from deep_cnn.runtime.atomic import read_csv, write_csv, write_json
 from deep_cnn.runtime.errors import DataError
 from deep_cnn.tasks.base import Task
 from deep_cnn.tasks.intervals import nested, per_group
-from deep_cnn.tasks.metrics import SampleScores
+from deep_cnn.tasks.metrics import Scored
 from deep_cnn.tools.folds.plan import Plan
 
 log = logging.getLogger(__name__)
@@ -42,7 +42,7 @@ class OutOfFold:
     targets: np.ndarray
 
     @property
-    def scores(self) -> SampleScores:
+    def scores(self) -> Scored:
         """All images together, although different networks predicted them."""
         return self.task.scored_decoded(self.decoded, self.targets)
 
@@ -141,7 +141,7 @@ def common_result(plan: Plan, found: OutOfFold) -> dict[str, Any]:
         result["mean_predictor"] = trivial
     if found.group is not None:
         names, codes = np.unique(found.group.astype(str), return_inverse=True)
-        result |= {"number_of_groups": len(names), "per_group": per_group(pooled.scores, codes, names.tolist())}
+        result |= {"number_of_groups": len(names), "per_group": per_group(pooled, codes, names.tolist())}
     return result
 
 

@@ -20,11 +20,10 @@ from deep_cnn.models.complexity import count
 from deep_cnn.reporting.compare import picture, published
 from deep_cnn.reporting.compare.front import pareto_front
 from deep_cnn.reporting.compare.labels import place_labels
-from deep_cnn.reporting.compare.paired import paired_difference
 from deep_cnn.reporting.compare.picture import Point, against_parameters
 from deep_cnn.runtime.atomic import write_json, write_rows
 from deep_cnn.tasks.intervals import held_out_result
-from deep_cnn.tasks.metrics import ClassificationScores, RegressionScores
+from deep_cnn.tasks.metrics import ClassificationScores
 
 ANIMALS = ("bee", "cat", "dog")
 
@@ -47,6 +46,7 @@ def made(tmp_path):
         state: str = "finished",
         tested: bool = True,
         resampled: str = "images",
+        group: int = 0,  # number of groups
         **flags,
     ) -> float:
         rng = np.random.default_rng(seed)  # what is hard for one network is hard for the others
@@ -76,10 +76,19 @@ def made(tmp_path):
             folder / "timing.csv",
             [{"epoch": e, "train_seconds": 30, "validation_seconds": 5.5, "images_per_second": 9} for e in (0, 1)],
         )
+        write_rows(
+            folder / "splits.csv",
+            [{"file": f"train{i}.jpg", "target": names[i % len(names)], "split": "train"} for i in range(6)],
+        )
         scores = ClassificationScores.of(chances, truth, names)
         if tested:
-            result = held_out_result(scores, seed, repeats=50) | {"split": "test", "task": "single", "best_epoch": 0}
-            result["bootstrap"]["resampled"] = resampled
+            groups = np.arange(n) % group if group else None
+            result = held_out_result(scores, groups=groups, group_names=[str(g) for g in range(group)]) | {
+                "split": "test",
+                "task": "single",
+                "best_epoch": 0,
+            }
+            result["bootstrap"]["resampled"] = "groups" if group else resampled
             write_json(folder / "test.json", result)
             shuffled = np.random.default_rng(len(name)).permutation(n)  # the order of the rows says nothing
             write_rows(
@@ -87,6 +96,7 @@ def made(tmp_path):
                 [
                     {"file": f"{files}{i}.jpg", "target": names[truth[i]]}
                     | {f"p_{c}": float(p) for c, p in zip(names, chances[i], strict=True)}
+                    | ({"group": f"city {i % group}"} if group else {})
                     for i in shuffled
                 ],
             )
@@ -257,69 +267,7 @@ def test_the_published_sizes_are_those_of_our_networks_of_that_name():
         assert count(ModelSpec(f"cifar_{name}", 10)).parameters == network.parameters
 
 
-# -- paired bootstrap -------------------------------------------------------------------------------------------------
-
-
-def two_networks(n: int = 500) -> list[ClassificationScores]:
-    """The second is right where the first is, but for a few images: far apart for the pair, near each other alone."""
-    rng = np.random.default_rng(0)
-    truth = rng.integers(3, size=n)
-    first = np.where(rng.random(n) < 0.6, truth, (truth + 1) % 3)
-    second = np.where(rng.random(n) < 0.08, truth, first)
-    return [ClassificationScores.of(np.eye(3)[said], truth, ANIMALS) for said in (second, first)]
-
-
-def test_paired_difference_is_that_of_scipy_and_of_theory():
-    ours, theirs = two_networks()
-    found = paired_difference([ours], [theirs], "top1", 0, repeats=4000)
-    hits = [(each.predicted == each.targets).astype(float) for each in (ours, theirs)]
-    assert found.value == pytest.approx(hits[0].mean() - hits[1].mean(), abs=1e-12)
-    reference = stats.bootstrap(
-        hits,
-        lambda a, b, axis=-1: a.mean(axis) - b.mean(axis),
-        paired=True,
-        method="percentile",
-        n_resamples=4000,
-        rng=1,
-    ).confidence_interval
-    assert found.interval == pytest.approx((reference.low, reference.high), abs=0.003)
-    spread = (hits[0] - hits[1]).std() / np.sqrt(500)
-    assert found.interval == pytest.approx((found.value - 1.96 * spread, found.value + 1.96 * spread), abs=0.004)
-    alone = np.hypot(*(h.std() / np.sqrt(500) for h in hits))
-    assert spread < 0.5 * alone  # what resampling each by itself would have claimed
-
-
-def test_paired_difference_of_a_metric_that_is_no_mean():
-    rng = np.random.default_rng(1)
-    true = rng.normal(size=(200, 1))
-    said = [true + rng.normal(scale=scale, size=true.shape) for scale in (0.5, 0.7)]
-    found = paired_difference(
-        *([RegressionScores.of(s, true, ["safety"], np.zeros(1))] for s in said), "r2", 0, repeats=2000
-    )
-
-    def difference(t, a, b):
-        return float(
-            1
-            - ((a - t) ** 2).sum() / ((t - t.mean()) ** 2).sum()
-            - 1
-            + ((b - t) ** 2).sum() / ((t - t.mean()) ** 2).sum()
-        )
-
-    columns = tuple(array[:, 0] for array in (true, *said))
-    reference = stats.bootstrap(
-        columns, difference, paired=True, vectorized=False, method="percentile", n_resamples=2000, rng=1
-    )
-    assert found.value == pytest.approx(difference(*columns))
-    ends = reference.confidence_interval
-    assert found.interval == pytest.approx((ends.low, ends.high), abs=0.02)
-
-
-def test_seeds_are_averaged_before_the_difference():
-    ours, theirs = two_networks()
-    found = paired_difference([ours, theirs], [theirs], "top1", 0)
-    assert found.value == pytest.approx(paired_difference([ours], [theirs], "top1", 0).value / 2)
-    same = paired_difference([ours, theirs], [theirs, ours], "top1", 0)
-    assert same.value == 0 and same.interval == (0, 0)
+# -- differences -----------------------------------------------------------------------------------------------------
 
 
 def test_rows_in_another_order_are_the_same_images(made, compared, tmp_path):
@@ -340,11 +288,47 @@ def test_rows_in_another_order_are_the_same_images(made, compared, tmp_path):
     assert re.search(r"^first .*baseline", said, re.MULTILINE) and f"+{100 * (second - first):.2f}%" in said
 
 
-def test_groups_are_not_resampled_as_if_they_were_images(made, compared):
-    made("one", resampled="groups")
-    made("two", lr=0.1, resampled="groups")
-    code, said, _ = compared(baseline="one")
-    assert code == 0 and "tested with --group" in said
+def test_groups_are_paired_and_old_files_do_not_name_them(made, compared):
+    made("one", group=10)
+    made("two", lr=0.1, right=0.8, group=10)
+    code, said, rows = compared(baseline="one")
+    row = next(row for row in rows if row["run"] == "two")
+    assert code == 0 and float(row["difference_top1_low"]) < float(row["difference_top1"])
+    made("old", lr=0.2, resampled="groups")
+    made("older", lr=0.5, resampled="groups")
+    assert "version 0.1.0, whose files do not name the groups" in compared(baseline="old", runs="old*")[1]
+    made("few", lr=0.3, group=4)
+    made("few_too", lr=0.4, group=4)
+    _, said, _ = compared(baseline="few", runs="few*")
+    assert "Fewer than 5 groups" in said
+
+
+def test_it_says_what_a_difference_generalises_to(made, compared):
+    made("a_0", right=0.5)
+    made("b_0", right=0.7, lr=0.1)
+    _, said, _ = compared(baseline="a_0")
+    assert "these two networks on new images" in said and "would be found in 80%" in said and "Holm" not in said
+    made("a_1", right=0.5, seed=1)
+    made("b_1", right=0.7, seed=1, lr=0.1)
+    _, said, rows = compared(baseline="a_0")
+    assert "these two networks" not in said and "with new seeds, with this training set" in said
+    row = next(row for row in rows if row["run"] == "b_*")
+    assert row["difference_top1_over_seeds"] == "True"
+    made("c_0", right=0.7, lr=0.2)
+    _, said, rows = compared(baseline="a_0")
+    assert "p (Holm, of 2)" in said and "2 comparisons" in said
+    p = {row["run"]: (row["difference_top1_p"], row["difference_top1_p_holm"]) for row in rows if row["run"] != "a_*"}
+    plain, adjusted = zip(*((float(x), float(y)) for x, y in p.values()), strict=True)
+    assert sorted(adjusted)[0] == pytest.approx(2 * min(plain))
+
+
+def test_the_majority_class_is_a_baseline(made, compared):
+    value = made("one")
+    code, said, rows = compared(baseline="majority_class")
+    assert code == 0 and float(rows[0]["difference_top1"]) == pytest.approx(value - 1 / 3)
+    assert float(rows[0]["difference_top1_p"]) < 0.001
+    code, said, _ = compared(baseline="mean_predictor")
+    assert code == 2 and "choose one of one, majority_class" in said
 
 
 # -- front and figure -------------------------------------------------------------------------------------------------

@@ -1,0 +1,132 @@
+"""Is one side better than the other, or was it luck? Differences of metrics on the same test images, with intervals.
+
+A side is one network, or the networks of k seeds of one recipe. Of one network a side the interval says how far new images would move
+the difference of *these two networks*. Of several seeds it says how far new images and new seeds would move the difference of the two
+*recipes*, on this training set.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy.special import stdtr, stdtrit
+
+from deep_cnn.config.registries import metric_row
+from deep_cnn.tasks.confidence import Interval, effective_groups, jackknife_variance, t_quantile
+from deep_cnn.tasks.intervals import FEWEST_GROUPS
+from deep_cnn.tasks.left_out import few_units, left_out
+from deep_cnn.tasks.metrics import RegressionScores, Scored
+
+POWER = 0.8
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Ours minus theirs.
+
+    interval, p: None where there are too few groups. p: two-sided, of no difference.
+    seeds: whether the interval is over seeds as well. detectable: the smallest true difference that would be seen, p < 0.05, in 80%
+    of such comparisons.
+    """
+
+    value: float
+    interval: Interval | None = None
+    p: float | None = None
+    df: float | None = None
+    seeds: bool = False
+    detectable: float | None = None
+
+
+def difference(
+    ours: Sequence[Scored],
+    theirs: Sequence[Scored],
+    metric: str,
+    groups: np.ndarray | None = None,
+    *,
+    fixed: bool = False,
+    level: float = 0.95,
+) -> Difference | None:
+    """A metric's mean over our networks minus its mean over theirs.
+
+    The variance is that between seeds, pooled over the sides, plus that between images (or groups), by the jackknife of the difference:
+    what makes an image hard for one side is hard for the other. Degrees of freedom: Satterthwaite, "An approximate distribution of
+    estimates of variance components", 1946; between seeds k_A + k_B - 2, between groups those of `effective_groups`.
+
+    Args:
+        ours, theirs: the predictions of one network each, of the same n images in the same order.
+        metric: one of `SampleScores.scores`.
+        groups: codes (n,), where images of a group are not independent.
+        fixed: theirs is one prediction that no seed would change, such as that of the mean predictor.
+
+    Returns:
+        None where the metric is undefined for one of the networks.
+    """
+    n = len(ours[0])
+    assert {len(samples) for samples in (*ours, *theirs)} == {n}, "not the same images"
+    values = [np.array([samples.scores()[metric] for samples in side], dtype=np.float64) for side in (ours, theirs)]
+    if any(np.isnan(of_side).any() for of_side in values):
+        return None
+    value = float(values[0].mean() - values[1].mean())
+    units = None if groups is None else few_units(groups)
+    without = [np.mean([left_out(samples, metric, units)[0] for samples in side], axis=0) for side in (ours, theirs)]
+    changes = without[0] - without[1]
+    if (
+        (units is not None and int(units.max()) + 1 < FEWEST_GROUPS)
+        or len(changes) < 2
+        or not np.isfinite(changes).all()
+    ):
+        return Difference(value)
+    between_images = jackknife_variance(changes)
+    df_images = len(changes) - 1.0 if units is None else effective_groups(np.bincount(units)) - 1
+    if metric_row(metric).share:
+        # as if one more image favoured each side: Bonett and Price, "Adjusted Wald confidence interval for a difference of binomial
+        # proportions based on paired data", 2012. Otherwise two networks that agree on all images would be equal for certain
+        between_images += 2 / (n + 2) ** 2
+    between_seeds, df_seeds = _between_seeds(values[: 1 if fixed else 2])
+    variance = between_images + between_seeds
+    if variance == 0:  # the same numbers from the same networks
+        return Difference(value, (value, value), p=1.0, detectable=0.0)
+    df = variance**2 / (between_images**2 / df_images + (between_seeds**2 / df_seeds if df_seeds else 0.0))
+    error = float(np.sqrt(variance))
+    half = t_quantile(df, level) * error
+    return Difference(
+        value,
+        (value - half, value + half),
+        p=float(2 * stdtr(df, -abs(value) / error)),
+        df=float(df),
+        seeds=df_seeds > 0,
+        detectable=float(half + stdtrit(df, POWER) * error),
+    )
+
+
+def _between_seeds(values: list[np.ndarray]) -> tuple[float, int]:
+    """Variance of the difference of two means over seeds, and its degrees of freedom; 0, 0 of one seed a side."""
+    df = sum(len(of_side) - 1 for of_side in values)
+    if not df:
+        return 0.0, 0
+    pooled = sum(np.square(of_side - of_side.mean()).sum() for of_side in values) / df
+    return float(pooled * sum(1 / len(of_side) for of_side in values)), df
+
+
+def differences(ours: Scored, theirs: Scored, groups: np.ndarray | None = None) -> dict[str, Any]:
+    """Of each metric that both have, {metric: {value, interval, p}}: one network against a fixed prediction, for test.json."""
+    found: dict[str, Any] = {}
+    for name in ours.scores():
+        if "/" in name and isinstance(ours, RegressionScores) and len(ours.names) == 1:
+            continue  # the only target is the mean over targets
+        if (of_metric := difference([ours], [theirs], name, groups, fixed=True)) is not None:
+            found[name] = {"value": of_metric.value, "interval": of_metric.interval, "p": of_metric.p}
+    return found
+
+
+def holm(p: Sequence[float]) -> list[float]:
+    """p values of several comparisons, so adjusted that all of them together err in at most 5% of cases at p < 0.05.
+
+    Holm, "A simple sequentially rejective multiple test procedure", 1979.
+    """
+    order = np.argsort(p, kind="stable")
+    adjusted = np.maximum.accumulate(np.array(p)[order] * np.arange(len(p), 0, -1))
+    found = np.empty(len(p))
+    found[order] = np.minimum(adjusted, 1.0)
+    return [float(value) for value in found]
