@@ -260,7 +260,7 @@ def mae(samples: RegressionScores, units: Units, t: int) -> Floats:
 
 def mae_sd(samples: RegressionScores, units: Units, t: int) -> Floats:
     """See metrics.mae_sd."""
-    return mae(samples, units, t) / samples.train_std[t]
+    return mae(samples, units, t) / float(samples.train_std[t])
 
 
 def rmse(samples: RegressionScores, units: Units, t: int) -> Floats:

@@ -415,7 +415,7 @@ class RegressionScores:
 
     def _overall(self) -> list[str]:
         """The metrics whose mean over the targets means something."""
-        return shared_metrics(self.names, self.one_unit)
+        return [name for name in shared_metrics(self.names, self.one_unit) if name in self.functions]
 
     def metrics(self) -> dict[str, Any]:
         """See `SampleScores.metrics`."""

@@ -30,7 +30,7 @@ def scores() -> RegressionScores:
     targets = 5 * RNG.normal(size=(N, 2)) + 1e6  # far from zero: sums of squares would lose their digits
     predictions = targets + RNG.normal(size=(N, 2))
     targets[::4, 1] = np.nan
-    return RegressionScores.of(predictions, targets, ["a", "b/c"], np.zeros(2))
+    return RegressionScores.of(predictions, targets, ["a", "b/c"], np.zeros(2), np.array([1, 3.0]), one_unit=True)
 
 
 @pytest.mark.parametrize("units", [None, GROUPS], ids=["images", "groups"])
