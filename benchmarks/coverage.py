@@ -193,7 +193,7 @@ def group_cells() -> Iterator[Cell]:
                     else:
                         yield Cell(f"{where}, top-1 {accuracy}", draw, truth, high=1.0, no_bar=("macro_f1",))
                 truth = {"mae": float(0.5 * np.sqrt(2 / np.pi)), "r2": 0.75}
-                yield Cell(where, partial(draw_grouped_scores, **parts), truth)
+                yield Cell(f"{where}, scores", partial(draw_grouped_scores, **parts), truth)
 
 
 # -- the table --------------------------------------------------------------------------------------------------------

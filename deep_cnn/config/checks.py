@@ -52,6 +52,11 @@ def check_combinations(config: "Config") -> None:
     if config.subset_order != "stratified" and config.subset is None:
         raise wrong("subset_order", config.subset_order, "works only with --subset", "add --subset=15000, for example")
     check_folds(config)
+    if config.split_from is not None and (config.folds is not None or config.split_column is not None):
+        other = f"--folds={config.folds}" if config.folds is not None else f"--split_column={config.split_column}"
+        raise wrong("split_from", config.split_from, f"the splits are given by {other} already", "omit one of the two")
+    if config.split_from == config.run_name:
+        raise wrong("split_from", config.split_from, "is this run itself", "give the name of another run")
     parse_subset(config.subset)
     parse_duration("max_time", config.max_time)
     parse_duration("peer_timeout", config.peer_timeout)

@@ -49,6 +49,10 @@ def run_identity(config: Config, data_digest: str, read_digest: str) -> dict[str
     if weights.is_file():  # the same file under another name is the same, another file of this name is not
         with weights.open("rb") as file:
             flags["weights"] = f"file with SHA-256 {hashlib.file_digest(file, 'sha256').hexdigest()[:16]}"
+    flags["split_seed"] = config.split_seed or 0
+    if config.split_from is not None:  # likewise: what it is called does not matter, what is in it does
+        splits = config.root / "outputs" / "results" / config.split_from / "splits.csv"
+        flags["split_from"] = f"splits with SHA-256 {hashlib.sha256(splits.read_bytes()).hexdigest()[:16]}"
     return {"flags": _as_json(flags), "data": data_digest, "read": read_digest, "sources": sources_digest()}
 
 
@@ -79,8 +83,8 @@ def sources_of(identity: dict[str, Any]) -> str:
 
 def differences(ours: dict[str, Any], saved: dict[str, Any]) -> list[str]:
     """What makes two runs different runs, in words; sources are not counted here."""
-    # a flag that an older version did not have was at what is its default now
-    before = _as_json(Config().identity()) | saved["flags"]
+    # a flag that an older version did not have was at what is its default now, but the splits had the run's seed
+    before = _as_json(Config().identity()) | {"split_seed": saved["flags"]["seed"]} | saved["flags"]
     names = [name for name, value in ours["flags"].items() if value != before[name]]
     found = [f"--{name} was {flag_text(before[name])}, is {flag_text(ours['flags'][name])}" for name in names]
     if ours["data"] != saved["data"]:

@@ -128,6 +128,20 @@ class Config:
     test_folder: str = flag(
         "test", "name of the folder of test images, inside --data_dir; none: hold them out of train", group="data"
     )
+    split_seed: int | None = flag(
+        None,
+        "seed of the splits and of --subset; by default 0, so that runs with other values of --seed have the same test set",
+        group="data",
+        kind=int,
+        low=0,
+        high=2**63 - 1,
+    )
+    split_from: str | None = flag(
+        None,
+        "run whose splits to use, by its name; its targets may be others",
+        group="data",
+        kind=str,
+    )
     subset: str | None = flag(
         None,
         "train on a number (5000) or a share (0.1) of the training images, stratified",

@@ -27,7 +27,7 @@ from deep_cnn.data.formats import missing_decoder
 from deep_cnn.data.index import TEST, VALIDATION, Index, IndexOptions, build_index
 from deep_cnn.data.normalise import Normaliser
 from deep_cnn.data.preprocess import Preprocessing
-from deep_cnn.data.split import Splits, Strata, make_splits
+from deep_cnn.data.split import Splits, Strata, make_splits, splits_of_run
 from deep_cnn.data.statistics import pixel_statistics
 from deep_cnn.data.subset import apply_subset, lab_subset
 from deep_cnn.runtime import signals
@@ -197,7 +197,9 @@ def find_folds(images: Images, strata: Strata, config: Config) -> Folds:
     """The folds of --folds, which all runs of the same data, flags and seed agree on. strata: the task's."""
     assert config.folds is not None
     kept = cache_folder(config.cache, config.root)
-    return assign_folds(images.index, strata, config.folds, group=config.group, seed=config.seed, cache_dir=kept)
+    return assign_folds(
+        images.index, strata, config.folds, group=config.group, seed=config.split_seed or 0, cache_dir=kept
+    )
 
 
 def check_formats(index: Index) -> None:
@@ -222,14 +224,17 @@ def split_images(images: Images, strata: Strata, config: Config) -> Dataset:
         folds = find_folds(images, strata, config)
         index, test_split = folds.testing(config.fold, index), 0.0
         log.info("Cross-validation: %s is the test set", folds.title(config.fold))
-    splits = make_splits(
-        index,
-        strata,
-        val_split=config.val_split,
-        test_split=test_split,
-        seed=config.seed,
-        cache_dir=cache_folder(config.cache, config.root),
-    )
+    if config.split_from is not None:
+        splits = splits_of_run(config.root / "outputs" / "results" / config.split_from, index)
+    else:
+        splits = make_splits(
+            index,
+            strata,
+            val_split=config.val_split,
+            test_split=test_split,
+            seed=config.split_seed or 0,
+            cache_dir=cache_folder(config.cache, config.root),
+        )
     for note in splits.notes:
         log.info(note)
     splits = part_of(splits, images.index, strata, config)
@@ -242,7 +247,7 @@ def part_of(splits: Splits, index: Index, strata: Strata, config: Config) -> Spl
     """--subset and --subset_order: fewer training images; what of them had been held out for validation leaves it."""
     subset, validation = parse_subset(config.subset), splits.validation
     if config.subset_order == "stratified":
-        train = apply_subset(strata, splits.train, subset, config.seed)
+        train = apply_subset(strata, splits.train, subset, config.split_seed or 0)
         if len(train) < len(splits.train):
             log.info(
                 "--subset=%s: using %d of %d training images, stratified", config.subset, len(train), len(splits.train)

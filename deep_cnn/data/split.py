@@ -11,7 +11,7 @@ from deep_cnn.data import contradictions
 from deep_cnn.data.duplicates import _alike, duplicate_groups
 from deep_cnn.data.index import FREE, SPLITS, TEST, TRAIN, VALIDATION, Index
 from deep_cnn.runtime.atomic import read_csv, write_csv
-from deep_cnn.runtime.errors import ConfigError, DataError
+from deep_cnn.runtime.errors import ConfigError, DataError, nearest
 from deep_cnn.runtime.rng import permutation
 
 
@@ -298,3 +298,51 @@ def load_splits(path: Path, index: Index, target_rows: TargetRows) -> Splits:
     )
     train, validation, test = (np.array(sorted(parts[name]), dtype=np.int64) for name in SPLITS)
     return Splits(train, validation, test, notes)
+
+
+def splits_of_run(results: Path, index: Index) -> Splits:
+    """The splits of another run, for --split_from: by the images' names alone, since its targets may be others.
+
+    Args:
+        results: the folder of that run's results.
+
+    Raises:
+        DataError: no such run; none of its training images is here.
+    """
+    flag = f"--split_from={results.name}"
+    position = {name: i for i, name in enumerate(index.paths)}
+    split = np.full(len(index.paths), FREE, dtype=np.int8)
+    gone = 0
+    try:
+        rows = read_csv(results / "splits.csv")
+        header = next(rows, [])
+        if header[:1] != ["file"] or header[-1:] != ["split"]:
+            raise DataError(f"{flag}: {results / 'splits.csv'} is not a file of splits")
+        for name, *_, split_name in rows:
+            if (i := position.get(name)) is None:
+                gone += 1
+            else:
+                split[i] = SPLITS.index(split_name)
+    except FileNotFoundError as problem:
+        known = sorted(path.parent.name for path in results.parent.glob("*/splits.csv"))
+        there = f"; choose one of {', '.join(known)}" if known else ""
+        raise DataError(f"{flag}: no such run in {results.parent}{there}.{nearest(results.name, known)}") from problem
+    except (OSError, ValueError) as problem:
+        raise DataError(f"{flag}: {results / 'splits.csv'} cannot be read ({problem})") from problem
+    parts = [np.flatnonzero(split == k).astype(np.int64) for k in (TRAIN, VALIDATION, TEST)]
+    if not len(parts[TRAIN]):
+        raise DataError(f"{flag}: none of its training images is in this data; both runs need the same images")
+    notes = [
+        f"Split of run {results.name}: " + ", ".join(f"{n} {len(p):,}" for n, p in zip(SPLITS, parts, strict=True))
+    ]
+    if gone:
+        notes.append(f"{gone:,} of its images are not in this data, or have no target")
+    if left := int((split == FREE).sum()):
+        notes.append(f"{left:,} images are not in its splits; they are not used")
+    for name, part in zip(SPLITS[1:], parts[1:], strict=True):
+        if not len(part):
+            notes.append(f"The {name} set is empty; {name} is skipped")
+    used = split != FREE
+    if index.groups is not None and (torn := _torn(index.groups[used], split[used])):
+        notes.append(f"{torn:,} groups are in more than one of these splits; scores may be too optimistic")
+    return Splits(parts[0], parts[1], parts[2], tuple(notes))

@@ -38,6 +38,7 @@ from deep_cnn.models.preprocessing import check_pre, choose_preprocessing
 from deep_cnn.models.zoo import networks
 from deep_cnn.models.zoo.custom_training import OwnTraining
 from deep_cnn.runtime import console, distributed, faults
+from deep_cnn.runtime.atomic import read_json
 from deep_cnn.runtime.device import (
     CHANNELS_LAST,
     ComputeSettings,
@@ -173,7 +174,19 @@ def end_in_status(status: Status) -> Iterator[None]:
 
 def prepare(run: Run) -> Run:
     """Check the flags against machine and network; the run with its device, preprocessing, and the paths that were found."""
-    return find_inputs(run, _clear_leftovers(run))
+    fresh = _clear_leftovers(run)
+    return find_inputs(replace(run, config=replace(run.config, split_seed=_split_seed(run))), fresh)
+
+
+@main_process
+def _split_seed(run: Run) -> int | None:
+    """--split_seed; of a run that version 0.1.0 began its --seed, which chose the splits then."""
+    config = run.config
+    saved = read_json(run.files.results / "config.json") if config.split_seed is None else None
+    flags = (saved or {}).get("identity", {}).get("flags", {})
+    # when such a run has gone on once, its files name that seed
+    by_seed = bool(flags) and flags["seed"] == config.seed == flags.get("split_seed", config.seed)
+    return config.seed if by_seed and config.seed else config.split_seed
 
 
 def look_at_data(config: Config, *, fresh: bool) -> tuple[Run, Dataset, Task]:

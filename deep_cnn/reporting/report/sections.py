@@ -235,7 +235,7 @@ def class_table(record: Record) -> dict[str, Any] | None:
     per_class = (record.test or {}).get("per_class")
     if not per_class:
         return None
-    recalls = record.test["intervals"].get("per_class", {}) if record.test else {}
+    recalls = (record.test or {}).get("intervals", {}).get("per_class", {})
     ordered = sorted(per_class.items(), key=lambda item: (item[1]["f1"] is None, item[1]["f1"] or 0))
     rows = [
         [

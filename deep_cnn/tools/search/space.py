@@ -41,6 +41,8 @@ OURS = (
     "tensorboard",
     "trackers",
     "seed",
+    "split_from",
+    "split_seed",
     "folds",
     "fold",
 )

@@ -11,7 +11,7 @@ from deep_cnn.data import split as split_module
 from deep_cnn.data.duplicates import duplicate_groups
 from deep_cnn.data.files import Paths
 from deep_cnn.data.index import FREE, TEST, TRAIN, VALIDATION, Index, build_index
-from deep_cnn.data.split import Splits, load_splits, save_splits
+from deep_cnn.data.split import Splits, load_splits, save_splits, splits_of_run
 from deep_cnn.data.split import make_splits as splits_of
 from deep_cnn.runtime.errors import ConfigError, DataError
 from deep_cnn.tasks.base import Task, new_task
@@ -309,3 +309,30 @@ def test_splits_of_other_data_are_refused(tmp_path):
     file.write_text(file.read_text().replace("validation", "hold"))
     with pytest.raises(DataError, match="cannot be read as splits"):
         load_splits(file, index, cells)
+
+
+# -- another run's splits ---------------------------------------------------------------------------------------------
+
+
+def test_splits_of_another_run_with_other_targets(tmp_path):
+    ours = index_of(np.arange(12) % 3)
+    results = tmp_path / "results" / "first"
+    results.mkdir(parents=True)
+    rows = [f"f{i:06d}.jpg,0.5,{part}" for i, part in enumerate(["train"] * 6 + ["validation"] * 2 + ["test"] * 3)]
+    (results / "splits.csv").write_text("\n".join(["file,price,split", *rows, "gone.jpg,1,test"]))
+    found = splits_of_run(results, ours)
+    assert [part.tolist() for part in (found.train, found.validation, found.test)] == [
+        [0, 1, 2, 3, 4, 5],
+        [6, 7],
+        [8, 9, 10],
+    ]
+    said = " ".join(found.notes)
+    assert "1 of its images are not in this data" in said and "1 images are not in its splits" in said
+    with pytest.raises(DataError, match=r"--split_from=frist: no such run .* Did you mean first\?"):
+        splits_of_run(tmp_path / "results" / "frist", ours)
+    (results / "splits.csv").write_text("file,price,split\nother.jpg,1,train\n")
+    with pytest.raises(DataError, match="none of its training images is in this data"):
+        splits_of_run(results, ours)
+    (results / "splits.csv").write_text("file,price,split\nf000001.jpg,1,half\n")
+    with pytest.raises(DataError, match="cannot be read"):
+        splits_of_run(results, ours)

@@ -41,7 +41,7 @@ FAST = {
     "two_classes": (class_cells, "2 classes, n = 36, top-1 0.97"),
     "scores": (score_cells, "normal errors, n = 50, correlation 0.7"),
     "groups": (group_cells, "10 groups, spread 0.8, ICC 0.2, top-1 0.95"),
-    "grouped_scores": (group_cells, "10 groups, spread 1.2, ICC 0.1"),
+    "grouped_scores": (group_cells, "10 groups, spread 1.2, ICC 0.1, scores"),
 }
 
 
