@@ -79,6 +79,14 @@ def jackknife_variance(left_out: Floats) -> float:
     return float((units - 1) / units * np.square(left_out - left_out.mean()).sum())
 
 
+def without_bias(value: float, left_out: Floats) -> float:
+    """A metric less its bias in small samples, as far as its values with one of the U units left out, (U,), show it.
+
+    Quenouille, "Notes on bias in estimation", 1956. Macro F1 of five images of each class is 2 to 3 points too low on average.
+    """
+    return float(value - (len(left_out) - 1) * (left_out.mean() - value))
+
+
 def jackknife_interval(value: float, left_out: Floats, df: float, scale: str, level: float = 0.95) -> Interval | None:
     """Student's t times the jackknife's standard error, on a scale; None where a value is at the end of the scale.
 

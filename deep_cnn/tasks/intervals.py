@@ -86,8 +86,9 @@ def _of_images(samples: Scored, name: str, value: float, level: float) -> Estima
         return Estimate(confidence.bonett_wright(value, n, level), "Bonett-Wright")
     values, units = left_out(samples, name, None)
     if row.share and np.isfinite(values).all():
-        by_variance = confidence.wilson_of_variance(value, confidence.jackknife_variance(values), n, units - 1, level)
-        found = confidence.hull(by_variance, _means_of_shares(samples, name, level))
+        centre = min(max(confidence.without_bias(value, values), 0.0), 1.0)
+        by_variance = confidence.wilson_of_variance(centre, confidence.jackknife_variance(values), n, units - 1, level)
+        found = confidence.hull(by_variance, _means_of_shares(samples, name, level), (value, value))
         return Estimate(found, "Wilson with the jackknife's variance, or MOVER if wider")
     found = confidence.jackknife_interval(value, values, units - 1, scale_of(name), level)
     return Estimate(found, f"jackknife, {scale_of(name)} scale" if found else "none: no spread")

@@ -32,6 +32,12 @@ def test_jackknife_of_a_mean_is_students_t():
     assert confidence.jackknife_interval(values.mean(), without, 49, "plain") == pytest.approx(expected)
 
 
+def test_the_jackknife_takes_the_bias_of_a_variance_away():
+    values = np.random.default_rng(0).normal(size=30)
+    without = np.array([np.delete(values, i).var() for i in range(30)])
+    assert confidence.without_bias(values.var(), without) == pytest.approx(values.var(ddof=1))
+
+
 @pytest.mark.parametrize(
     ("scale", "low", "high"), [("logit", 0, 1), ("log", 0, np.inf), ("log(1 - x)", -np.inf, 1), ("atanh", -1, 1)]
 )
