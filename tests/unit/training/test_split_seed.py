@@ -35,18 +35,18 @@ def test_the_seed_of_the_splits(tmp_path, saved, given, expected):
 
 
 def test_a_run_of_0_1_0_is_the_same_run_only_with_its_own_splits():
-    old = run_identity(Config(seed=3), "data")
+    old = run_identity(Config(seed=3), "data", "read")
     del old["flags"]["split_seed"]
-    assert differences(run_identity(Config(seed=3, split_seed=3), "data"), old) == []
-    assert differences(run_identity(Config(seed=3), "data"), old) == ["--split_seed was 3, is 0"]
-    assert differences(run_identity(Config(split_seed=0), "data"), run_identity(Config(), "data")) == []
+    assert differences(run_identity(Config(seed=3, split_seed=3), "data", "read"), old) == []
+    assert differences(run_identity(Config(seed=3), "data", "read"), old) == ["--split_seed was 3, is 0"]
+    assert differences(run_identity(Config(split_seed=0), "data", "read"), run_identity(Config(), "data", "read")) == []
 
 
 def test_the_same_splits_under_another_name_are_the_same_run(tmp_path):
     for name in ("first", "copy"):
         (tmp_path / "outputs/results" / name).mkdir(parents=True)
         (tmp_path / "outputs/results" / name / "splits.csv").write_text("file,class,split\n")
-    first, copy = (run_identity(Config(root_dir=str(tmp_path), split_from=name), "d") for name in ("first", "copy"))
+    first, copy = (run_identity(Config(root_dir=str(tmp_path), split_from=name), "d", "r") for name in ("first", "copy"))
     assert differences(first, copy) == []
 
 
