@@ -46,7 +46,9 @@ def test_the_same_splits_under_another_name_are_the_same_run(tmp_path):
     for name in ("first", "copy"):
         (tmp_path / "outputs/results" / name).mkdir(parents=True)
         (tmp_path / "outputs/results" / name / "splits.csv").write_text("file,class,split\n")
-    first, copy = (run_identity(Config(root_dir=str(tmp_path), split_from=name), "d", "r") for name in ("first", "copy"))
+    first, copy = (
+        run_identity(Config(root_dir=str(tmp_path), split_from=name), "d", "r") for name in ("first", "copy")
+    )
     assert differences(first, copy) == []
 
 
