@@ -4,6 +4,7 @@ assemble         sample numbers to images on the device
 augment/         Random changes of training images
 balance          weights for rare targets
 cache            decoded images in one file
+cells            what cells mean: missing, numbers, labels
 contents         digests of files; whether they have changed
 contradictions   the same picture with two labels
 dataset          index, splits, pixels and feeds of one run
@@ -17,15 +18,17 @@ folds            --folds: which fold tests each image
 formats          bytes of a file to pixels, for each format
 index            samples: class folders, or files and a table
 jpeg             JPEG to pixels, by the library that is installed
+match            files that cells name; the column of images
 near_duplicates  images that look the same
 normalise        uint8 pixels to normalised floats
 place_pulse      Place Pulse tables and file names
 preprocess       size, crop, mean and std of the input
 public           CIFAR-10 and CIFAR-100 as class folders
+rows             rows of a table that are samples, with files
 split            train, validation and test sets; splits.csv
 statistics       mean and std of the training pixels
 subset           --subset: a part of the training set
-table            read tables; match cells to files
+table            read tables as text
 targets          table cells to classes, labels or numbers
 thumbnails       read every image once, for `check`
 """

@@ -4,11 +4,12 @@ import hashlib
 import json
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from deep_cnn.config.registries import IMAGE_FORMATS
-from deep_cnn.data import place_pulse
+from deep_cnn.data.cells import labels, missing, spelled
 from deep_cnn.data.files import Files, Paths, scan
 from deep_cnn.data.folders import (
     ALIASES,
@@ -23,15 +24,8 @@ from deep_cnn.data.folders import (
     split_of_folders,
     tables_beside,
 )
-from deep_cnn.data.table import (
-    Matcher,
-    Table,
-    find_table,
-    guess_image_column,
-    match_files,
-    read_table,
-    where_mask,
-)
+from deep_cnn.data.rows import Rows, one_row_per_file, rows_with_files
+from deep_cnn.data.table import Table, find_table, read_table
 from deep_cnn.data.targets import candidates, choose
 from deep_cnn.runtime.errors import ConfigError, DataError
 
@@ -96,16 +90,19 @@ class IndexOptions:
     test_folder: str = "test"
 
 
-def build_index(data_dir: Path, options: IndexOptions = IndexOptions(), cache_dir: Path | None = None) -> Index:
+def build_index(
+    data_dir: Path | str, options: IndexOptions | None = None, cache_dir: Path | None = None, **fields: Any
+) -> Index:
     """Find the images and what is to be learnt of each.
 
     Args:
         cache_dir: where the list of files is kept from one start to the next (files.scan).
+        fields: of IndexOptions, instead of those in `options`.
 
     Raises:
         DataError: nothing to train on as asked; ConfigError: flags that contradict each other. One line each.
     """
-    target, where = options.target, options.where
+    options = replace(options or IndexOptions(), **fields)
     if options.val_folder == options.test_folder != NO_FOLDER:
         raise ConfigError(
             f"--val_folder={options.val_folder}: the same folder as --test_folder; to use it for the test and hold "
@@ -117,46 +114,7 @@ def build_index(data_dir: Path, options: IndexOptions = IndexOptions(), cache_di
         raise DataError(f"--data_dir={data_dir}: no images found ({', '.join(IMAGE_FORMATS)}). {found[0]}")
     if options.metadata is None:
         return _from_folders(files, options)
-    table = read_table(Path(options.metadata))
-    selection = {
-        "target": target,
-        "where": where,
-        "group": options.group,
-        "split": options.split_column,
-        "study": options.study_id,
-        "image": options.image_column,
-    }
-    digest = hashlib.sha256((table.digest + json.dumps(selection)).encode()).hexdigest()
-    notes = [*_without(files, Path(options.metadata)).notes(), *table.notes]
-    pulse = options.study_id is not None or (options.image_column is None and place_pulse.is_place_pulse(table))
-    if pulse and len(target) > 1:
-        raise ConfigError(
-            f"--target={','.join(target)}: a Place Pulse table has one score column; give several studies as --study_id=A,B"
-        )
-    if pulse:
-        table, positions = place_pulse.add_places(table, files.paths)
-    table, rows = _where(table, where)
-    if where:
-        notes.append(
-            f"--where: {rows.sum():,} of {len(rows):,} rows of {table.name} match; images of the other rows are not used"
-        )
-    if pulse:
-        studies = place_pulse.choose_studies(table, options.study_id)
-        table, positions, target = place_pulse.widen(
-            table, positions[rows], studies, target[0] if target else place_pulse.SCORE
-        )
-    else:
-        if not target:
-            columns = ", ".join(map(str, table.frame.columns[:12]))
-            raise ConfigError(
-                f"--metadata={options.metadata}: needs --target, the column to predict; choose one or several of {columns}"
-            )
-        matcher = Matcher(files.paths)
-        column = options.image_column or _image_column(table, matcher, target)
-        cells = table.column(column, "--image_column")
-        positions = match_files(cells, table.frame.index, matcher, f"--image_column={column}")
-        notes += [] if options.image_column else [f"Image column: {column}"]
-    return _join(files, table, positions, replace(options, target=target), digest, notes)
+    return _from_table(files, options)
 
 
 def _without(files: Files, metadata: Path) -> Files:
@@ -171,18 +129,6 @@ def _table_flags(options: IndexOptions) -> list[str]:
     """The flags that were given and need a table."""
     names = ("target", "where", "group", "split_column", "study_id", "image_column")
     return [f"--{name}" for name in names if getattr(options, name)]
-
-
-def _where(table: Table, conditions: tuple[str, ...]) -> tuple[Table, np.ndarray]:
-    """The rows that satisfy every condition, and which they are, bool (M,)."""
-    rows = np.ones(len(table.frame), dtype=bool)
-    for condition in conditions:
-        rows &= where_mask(table, condition)
-        if not rows.any():
-            raise DataError(
-                f"--where={condition}: none of the {len(rows):,} rows of {table.name} match; check the value"
-            )
-    return table.take(rows), rows
 
 
 # --- class folders ---------------------------------------------------------------------------------------------------
@@ -216,54 +162,57 @@ def _from_folders(files: Files, options: IndexOptions) -> Index:
 # --- tables ----------------------------------------------------------------------------------------------------------
 
 
-def _image_column(table: Table, matcher: Matcher, target: tuple[str, ...]) -> str:
-    """The column that names the images, judged by about 200 rows; none of those to be learnt."""
-    sample = table.frame.iloc[:: max(len(table.frame) // 200, 1)]
-    found = guess_image_column({name: sample[name].tolist() for name in sample.columns if name not in target}, matcher)
-    if found is None:
-        row, example = table.frame.iloc[0], matcher.paths[0] if len(matcher.paths) else "no files"
-        raise DataError(
-            f"--metadata={table.name}: no column contains names of image files (first row: "
-            f"{', '.join(str(cell) for cell in row[:4])}; an image file: {example}); give --image_column, or another --data_dir"
-        )
-    return found
+def _from_table(files: Files, options: IndexOptions) -> Index:
+    table = read_table(Path(options.metadata or ""))
+    selection = {
+        "target": options.target,
+        "where": options.where,
+        "group": options.group,
+        "split": options.split_column,
+        "study": options.study_id,
+        "image": options.image_column,
+    }
+    digest = hashlib.sha256((table.digest + json.dumps(selection)).encode()).hexdigest()
+    notes = [*_without(files, Path(options.metadata or "")).notes(), *table.notes]
+    rows = rows_with_files(files, table, options)
+    return _join(files, rows, options, digest, [*notes, *rows.notes])
 
 
 def _some(names: list[str], count: int) -> str:
     return f"{', '.join(names)}{', ...' if count > len(names) else ''}"
 
 
-def _join(
-    files: Files, table: Table, positions: np.ndarray, options: IndexOptions, digest: str, notes: list[str]
-) -> Index:
+def _join(files: Files, rows: Rows, options: IndexOptions, digest: str, notes: list[str]) -> Index:
     """Rows and files together, in the order of the files."""
-    found, target = positions >= 0, options.target
+    table, found = rows.table, rows.positions >= 0
     if not found.any():
         first = ", ".join(str(cell) for cell in table.frame.iloc[0][:4])
         raise DataError(
             f"--metadata={table.name}: no row matches an image in {files.root} (a row: {first}; an image: {files.paths[0]})"
         )
-    if missing := int((~found).sum()):
+    if gone := int((~found).sum()):
         names = [", ".join(str(c) for c in row[:2]) for row in table.frame[~found].head(3).itertuples(index=False)]
         notes.append(
-            f"{missing:,} rows of {table.name} have no image file: {'; '.join(names)}{'; ...' if missing > 3 else ''}"
+            f"{gone:,} rows of {table.name} have no image file: {'; '.join(names)}{'; ...' if gone > 3 else ''}"
         )
-    table, positions = table.take(found), positions[found]
-    table, positions = _one_row_per_file(table, positions, options, files, notes)
-    order = np.argsort(positions, kind="stable")
-    table, positions = table.take(order), positions[order]
-    rowless = np.setdiff1d(np.arange(len(files.paths)), positions, assume_unique=True)
+    found_rows = replace(rows, table=table.take(found), positions=rows.positions[found])
+    rows, repeated = one_row_per_file(found_rows, options, files)
+    notes += repeated
+    order = np.argsort(rows.positions, kind="stable")
+    table, positions = rows.table.take(order), rows.positions[order]
+    rowless = np.flatnonzero(~rows.listed)
     if len(rowless):
         notes.append(
             f"{len(rowless):,} images have no row in the table: {_some([files.paths[int(i)] for i in rowless[:3]], len(rowless))}"
         )
 
-    chosen = choose(candidates(table, target), options.task, target)
-    targets = chosen.read(table, target)
+    chosen = choose(candidates(table, rows.target), options.task, rows.target)
+    targets = chosen.read(table, rows.target)
+    notes += [*_missing_targets(table, rows.target), *targets.notes]
     if unlabelled := int((~targets.rows).sum()):
         notes.append(f"{unlabelled:,} images have no target; they are not used")
     table, positions = table.take(targets.rows), positions[targets.rows]
-    groups, group_names = _groups(table, options.group)
+    groups, group_names = _groups(table, options.group, notes)
     paths = files.paths.take(positions)
     used = None
     if options.split_column:
@@ -291,42 +240,25 @@ def _join(
     return index if used is None or used.all() else index.take(np.flatnonzero(used))
 
 
-def _one_row_per_file(table: Table, positions: np.ndarray, options: IndexOptions, files: Files, notes: list[str]):
-    """Rows that repeat an image: equal ones count once, contradicting ones are an error."""
-    _, first, inverse = np.unique(positions, return_index=True, return_inverse=True)
-    again = np.flatnonzero(first[inverse] != np.arange(len(positions)))
-    if not len(again):
-        return table, positions
-    asked = [
-        *((name, "--target") for name in options.target),
-        (options.split_column, "--split_column"),
-        (options.group, "--group"),
-    ]
-    for name, flag in asked:
-        if not name:
-            continue
-        cells = table.column(name, flag)
-        differing = again[cells[again] != cells[first[inverse[again]]]]
-        if len(differing):
-            row, lines = differing[0], table.frame.index
-            raise DataError(
-                f"{table.name}: {files.paths[int(positions[row])]} has two rows with different values of {name} "
-                f"(lines {lines[first[inverse[row]]]} and {lines[row]}); keep one of them, e.g. with --where"
-            )
-    notes.append(f"{len(again):,} rows of {table.name} repeat an image with the same values; each image is used once")
-    keep = np.sort(first)
-    return table.take(keep), positions[keep]
+def _missing_targets(table: Table, target: tuple[str, ...]) -> list[str]:
+    """A line for each target with missing values: how many, and how they are written."""
+    cells = {name: table.column(name, "--target") for name in target}
+    gone = {name: column[missing(column)] for name, column in cells.items()}
+    return [f"{name}: {len(some):,} values are missing ({spelled(some)})" for name, some in gone.items() if len(some)]
 
 
-def _groups(table: Table, group: str | None) -> tuple[np.ndarray | None, tuple[str, ...]]:
+def _groups(table: Table, group: str | None, notes: list[str]) -> tuple[np.ndarray | None, tuple[str, ...]]:
     if not group:
         return None, ()
-    cells = table.column(group, "--group").astype(str)
-    if empty := int((cells == "").sum()):
+    cells = table.column(group, "--group")
+    if (empty := missing(cells)).any():
         raise DataError(
-            f'--group={group}: {empty:,} images have no group; fill the cells, or exclude these rows with --where="{group}!="'
+            f"--group={group}: {int(empty.sum()):,} images have no group ({spelled(cells[empty])}); fill the cells, or exclude "
+            f'these rows with --where="{group}!="'
         )
-    names, codes = np.unique(cells, return_inverse=True)
+    said, spellings = labels(cells, group)
+    notes += spellings
+    names, codes = np.unique(said.astype(str), return_inverse=True)
     if len(names) < 2:
         raise DataError(
             f"--group={group}: all images are in the group {str(names[0])!r}, which cannot be split; choose another column"
@@ -336,6 +268,7 @@ def _groups(table: Table, group: str | None) -> tuple[np.ndarray | None, tuple[s
 
 def _given_split(table: Table, column: str) -> np.ndarray:
     cells = table.column(column, "--split_column")
+    cells = np.where(missing(cells), "", cells).astype(object)
     known = {**ALIASES, "": FREE}
     wrong = sorted({cell for cell in cells if cell.lower() not in known})
     if wrong:

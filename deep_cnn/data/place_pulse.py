@@ -1,11 +1,12 @@
 """Place Pulse 2.0 as its users have it: images LAT_LON_ID_CITY.JPG, and qscores.tsv with a row per image and study."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 
-from deep_cnn.data.table import Table
+from deep_cnn.data.table import Table, stem
 from deep_cnn.runtime.errors import DataError, nearest
 
 SCORE = "trueskill.score"
@@ -27,7 +28,7 @@ def is_place_pulse(table: Table) -> bool:
 
 def name_parts(path: str) -> tuple[str, str, str, str] | None:
     """ "images/42.3_-71.0_513d7e23_Boston.JPG" -> ("42.3", "-71.0", "513d7e23", "Boston"), None for other names."""
-    parts = path[path.rfind("/") + 1 :].rpartition(".")[0].split("_", 3)  # at most 3: a city may hold a "_"
+    parts = stem(path[path.rfind("/") + 1 :]).split("_", 3)  # at most 3: a city may hold a "_"
     if len(parts) != 4:
         return None
     latitude, longitude, location_id, city = parts
@@ -61,7 +62,7 @@ def add_places(table: Table, paths: Sequence[str]) -> tuple[Table, np.ndarray]:
     for name, field in (("latitude", 0), ("longitude", 1), ("city", 3)):
         if name not in frame.columns:
             frame[name] = [places[i][field] if i >= 0 else "" for i in positions]
-    return Table(table.name, frame, table.digest, table.notes), positions
+    return replace(table, frame=frame), positions
 
 
 def choose_studies(table: Table, study_id: str | None) -> list[str]:
@@ -115,4 +116,4 @@ def widen(
         )
         wide = wide.assign(**{name: pd.Series(wide["location_id"].map(scores), index=wide.index).fillna("")})
     positions = wide["_position"].to_numpy(dtype=np.int64)
-    return Table(table.name, wide.drop(columns="_position"), table.digest, table.notes), positions, names
+    return replace(table, frame=wide.drop(columns="_position")), positions, names

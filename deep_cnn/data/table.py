@@ -1,4 +1,4 @@
-"""Tables and lists of images: read as text, rows chosen, numbers parsed safely, cells matched to files."""
+"""Tables and lists of images, read as text: every encoding, separator and header that people's programs write."""
 
 import codecs
 import csv
@@ -6,32 +6,26 @@ import hashlib
 import itertools
 import re
 import unicodedata
+from array import array
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from io import BufferedReader, TextIOWrapper
 from pathlib import Path
-from typing import TextIO
 
 import numpy as np
 import pandas as pd
 
 from deep_cnn.config.registries import IMAGE_ENDINGS
-from deep_cnn.runtime.errors import ConfigError, DataError, nearest
+from deep_cnn.runtime.errors import DataError, nearest
 
 TABLE_ENDINGS = (".csv", ".tsv", ".txt")
 NO_TEXT = (".xls", ".xlsx", ".ods", ".parquet", ".json")  # tables in formats that are not read
+NO_TEXT_MAGIC = {b"PK\3\4": ".xlsx or .zip", b"\xd0\xcf\x11\xe0": ".xls", b"PAR1": ".parquet", b"\x1f\x8b": ".gz"}
+ROWS_OF_HEAD = 50  # by which the separator is told
 ROWS_AT_ONCE = 1 << 12  # of a frame: pandas keeps text in a third of the memory that Python's strings need
 ESCAPED = re.compile("[\udc80-\udcff]")  # a byte that is not UTF-8
-NO_NUMBER = frozenset(("", "na", "n/a", "nan", "null", "none", "-"))  # cells of a numeric column that mean "missing"
 Lines = Sequence[int] | np.ndarray | pd.Index  # of each row, its line in the file
-COMPARISONS = {
-    "==": np.equal,
-    "!=": np.not_equal,
-    "<=": np.less_equal,
-    ">=": np.greater_equal,
-    "<": np.less,
-    ">": np.greater,
-}
 
 
 @dataclass(frozen=True)
@@ -42,38 +36,108 @@ class Table:
     frame: pd.DataFrame
     digest: str  # sha256 of the file's bytes
     notes: tuple[str, ...]
+    separator: str = ","  # of the columns
+    twice: tuple[str, ...] = ()  # names that several columns have; the second one is called "NAME (column 3)"
 
     def column(self, name: str, flag: str) -> np.ndarray:
-        """The cells of a column without the blanks around them, object (M,)."""
-        if name not in self.frame.columns:
-            columns = [str(column) for column in self.frame.columns]
-            more = ", ..." if len(columns) > 12 else ""
-            raise DataError(
-                f"{flag}={name}: {self.name} has no such column.{nearest(name, columns)} "
-                f"Columns: {', '.join(columns[:12])}{more}"
-            )
-        return self.frame[name].str.strip().to_numpy(dtype=object)
+        """The cells of a column without the blanks around them, object (M,).
+
+        Raises:
+            DataError: no such column, or two of this name.
+        """
+        return self.frame[self.find(name, flag)].str.strip().to_numpy(dtype=object)
+
+    def find(self, name: str, flag: str) -> str:
+        """The column of this name, blanks, line breaks and the form of accents aside."""
+        columns = [str(column) for column in self.frame.columns]
+        found = [name] if name in columns else [column for column in columns if _spaced(column) == _spaced(name)]
+        if len(found) == 1 and found[0] not in self.twice:
+            return found[0]
+        if found:
+            raise DataError(f"{flag}={name}: {self.name}: two columns are named {found[0]!r}; rename one of them")
+        more = ", ..." if len(columns) > 12 else ""
+        raise DataError(
+            f"{flag}={name}: {self.name} has no such column.{nearest(name, columns)} "
+            f"Columns: {', '.join(columns[:12])}{more}"
+        )
+
+    def names(self, words: Sequence[str], flag: str) -> tuple[str, ...]:
+        """The columns that a list separated by commas means, where names of columns may themselves hold commas.
+
+        Raises:
+            DataError: no such column, or a list that can be read in two ways.
+        """
+        by_words: dict[tuple[str, ...], list[str]] = {}
+        for column in self.frame.columns:
+            by_words.setdefault(_words([column]), []).append(column)
+        parts, longest = _words(words), max(map(len, by_words), default=1)
+        readings: list[list[tuple[str, ...]]] = [[()], *([] for _ in parts)]  # of the first k words
+        for k in range(1, len(parts) + 1):
+            for start in range(max(0, k - longest), k):
+                for column in by_words.get(parts[start:k], []):
+                    readings[k] = [*readings[k], *((*before, column) for before in readings[start])][:3]
+        found = list(dict.fromkeys(readings[-1]))
+        if len(found) > 1:
+            ways = " or ".join("+".join(map(repr, way)) for way in found[:2])
+            raise DataError(f"{flag}={','.join(words)}: may be the columns {ways}; rename one of them")
+        if found:
+            return tuple(self.find(column, flag) for column in found[0])
+        flat = [word for word in words if word]
+        return tuple(self.find(word, flag) for word in flat)  # names the word that is no column
 
     def take(self, rows: np.ndarray) -> "Table":
         """The rows of a mask or of positions."""
-        return Table(
-            self.name, self.frame.iloc[np.flatnonzero(rows) if rows.dtype == bool else rows], self.digest, self.notes
-        )
+        return replace(self, frame=self.frame.iloc[np.flatnonzero(rows) if rows.dtype == bool else rows])
+
+
+def _spaced(name: str) -> str:
+    return " ".join(unicodedata.normalize("NFC", name).split())
+
+
+def _words(names: Sequence[str]) -> tuple[str, ...]:
+    """The parts of names between commas."""
+    return tuple(word for name in names for part in name.split(",") if (word := _spaced(part)))
 
 
 # --- text ------------------------------------------------------------------------------------------------------------
 
 
-def open_text(path: Path) -> TextIO:
+def open_text(path: Path) -> TextIOWrapper:
     """Open a table or a list: UTF-8 with or without a byte order mark, or UTF-16 as Excel and PowerShell write it.
 
     Bytes that are not UTF-8 are kept as escapes: they may be the name of a file on disk, or letters for `as_text`.
     """
-    with open(path, "rb") as file:
-        utf16 = file.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
-    if utf16:
-        return open(path, encoding="utf-16", errors="replace", newline="")
-    return open(path, encoding="utf-8-sig", errors="surrogateescape", newline="")
+    return as_lines(open(path, "rb"))
+
+
+def as_lines(stream: BufferedReader) -> TextIOWrapper:
+    """The text of an open file or of the standard input, see `open_text`."""
+    encoding = _encoding(stream.peek(4)[:4])
+    errors = "surrogateescape" if encoding.startswith("utf-8") else "replace"
+    return TextIOWrapper(stream, encoding=encoding, errors=errors, newline="")
+
+
+def _encoding(start: bytes) -> str:
+    """By the byte order mark; without one by the zeros that UTF-16 has beside letters of ASCII."""
+    if start in (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE):
+        return "utf-32"
+    if start[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+        return "utf-16"
+    if len(start) > 1 and 0 in start[:2] and start[:2] != b"\0\0":
+        return "utf-16-le" if start[1] == 0 else "utf-16-be"
+    return "utf-8-sig"
+
+
+def stem(name: str) -> str:
+    """A file name without its ending, when that is an image's: "42.36_-71.06_id" keeps its last point."""
+    dot = name.rfind(".")
+    return name[:dot] if dot > 0 and name[dot:].lower() in IMAGE_ENDINGS else name
+
+
+def looks_like_image(cell: str) -> bool:
+    """Whether a cell has the ending of an image."""
+    cell = cell.strip()
+    return stem(cell) != cell
 
 
 def as_text(cell: str) -> str:
@@ -90,6 +154,8 @@ class TableReader:
 
     Attributes:
         columns: names without the blanks around them; [] for a file without text.
+        separator: of the columns.
+        headless: whether the first line names an image instead of columns, which are then "column 1", "column 2"...
         escaped: whether a byte so far is not UTF-8.
     """
 
@@ -99,12 +165,17 @@ class TableReader:
         self.what, self.escaped, self._ended = what, False, False
         lines = iter(lines)
         separator, self._skipped, head = _preamble(lines)
-        delimiter = separator or _separator("".join(head), ending)
-        self._rows = csv.reader(self._watched(itertools.chain(head, lines)), delimiter=delimiter)
+        head += itertools.islice(lines, ROWS_OF_HEAD)
+        self.separator = separator or _separator(head, ending)
+        self._rows = csv.reader(self._watched(itertools.chain(head, lines)), delimiter=self.separator)
         names = next(self._rows, [])
-        self.columns = [as_text(name).strip() or f"column {k}" for k, name in enumerate(names, start=1)]
+        self.headless = any(looks_like_image(name) for name in names)
+        self._first = [(self._skipped + 1, names)] if self.headless else []
+        names = [""] * len(names) if self.headless else [as_text(name).strip() for name in names]
+        self.columns = [name or f"column {k}" for k, name in enumerate(names, start=1)]
 
     def __iter__(self) -> Iterator[tuple[int, list[str]]]:
+        yield from self._first
         before = self._rows.line_num
         for row in self._rows:
             if self._ended:  # it asked for more lines than there are
@@ -123,28 +194,44 @@ class TableReader:
 
 
 def _preamble(lines: Iterator[str]) -> tuple[str | None, int, list[str]]:
-    """The separator where a line names it, how many lines stand before the header, and the header's lines."""
+    """The separator where a line names it, how many lines stand before the header, and the header's first line."""
     separator = None
     for skipped, line in enumerate(lines):
         if directive := re.fullmatch(r'"?sep=(.)"?[,;\t]*[\r\n]*', line):  # Excel's own
             separator = directive[1]
         elif line.strip() and not line.startswith("#TYPE "):  # PowerShell's Export-Csv
-            head = [line]
-            while "".join(head).count('"') % 2 and len(head) < 100:  # a name of several lines
-                if (following := next(lines, None)) is None:
-                    break
-                head.append(following)
-            return separator, skipped, head
+            return separator, skipped, [line]
     return separator, 0, []
 
 
-def _separator(header: str, ending: str) -> str:
-    """The separator that splits the header into most columns; the file's ending decides when there is a tie."""
-    if header.count('"') % 2:
-        header = header.partition("\n")[0]
-    header = re.sub(r'"[^"]*"', "", header)
+def _separator(head: list[str], ending: str) -> str:
+    """The separator by which most rows have as many cells as the header; of equals the one that makes most columns.
+
+    Where none does, the one that splits the first line into most columns; the file's ending decides when there is a tie.
+    """
     usual = "\t" if ending == ".tsv" else ","
+    preferred = dict.fromkeys(("\t", ";", ",", "|") if usual == "\t" else (";", ",", "\t", "|"))
+
+    def fit(separator: str) -> tuple[float, int]:
+        rows = [_without_empty_end(row) for row in csv.reader(head, delimiter=separator) if any(map(str.strip, row))]
+        rows = rows[:-1] if len(head) > ROWS_OF_HEAD and len(rows) > 2 else rows  # the last one may be cut
+        width = len(rows[0]) if rows else 0
+        if width < 2 or len(rows) < 2:
+            return 0.0, 0
+        return sum(len(row) == width for row in rows[1:]) / (len(rows) - 1), width
+
+    best = max(preferred, key=fit)
+    if fit(best)[0] >= 0.5:
+        return best
+    header = head[0] if head and not head[0].count('"') % 2 else ""
+    header = re.sub(r'"[^"]*"', "", header or "".join(head[:1]))
     return max((usual, ",", ";", "\t"), key=header.count)
+
+
+def _without_empty_end(row: list[str]) -> list[str]:
+    while row and not row[-1].strip():
+        row = row[:-1]
+    return row
 
 
 def find_table(path: Path) -> Path:
@@ -165,12 +252,17 @@ def find_table(path: Path) -> Path:
 
 def check_is_text(path: Path, what: str) -> None:
     """DataError, naming the way out, for a spreadsheet and other files that are no text."""
-    if path.suffix.lower() in NO_TEXT:
-        raise DataError(f"{what}: {path.suffix} files are not supported; save the table as CSV (UTF-8)")
+    ending = path.suffix.lower()
+    if path.is_file() and ending not in NO_TEXT:
+        with open(path, "rb") as file:
+            start = file.read(4)
+        ending = next((kind for magic, kind in NO_TEXT_MAGIC.items() if start.startswith(magic)), ending)
+    if ending in NO_TEXT or ending in NO_TEXT_MAGIC.values():
+        raise DataError(f"{what}: {ending} files are not supported; save the table as CSV (UTF-8)")
 
 
 def read_table(path: Path) -> Table:
-    """Read a CSV or TSV file; every cell stays text, so that "007" is not 7 and "NA" may be a country.
+    """Read a CSV or TSV file; every cell stays text, so that "007" is not 7.
 
     Raises:
         DataError: no such file, empty, rows of differing widths.
@@ -179,184 +271,41 @@ def read_table(path: Path) -> Table:
     what = f"--metadata={path.name}"
     with open_text(path) as file:
         reader = TableReader(file, path.suffix.lower(), what)
-        names = reader.columns
-        if not names:
+        if not reader.columns:
             raise DataError(f"{what}: the file is empty; expected a header row and data")
-        if twice := [name for name, count in Counter(names).items() if count > 1]:
-            raise DataError(f"{what}: two columns are named {twice[0]!r}; rename one of them")
-        lines: list[int] = []
+        if reader.headless:
+            raise DataError(f"{what}: the first line names an image, not columns; add a row with the columns' names")
+        twice = tuple(name for name, count in Counter(reader.columns).items() if count > 1)
+        names = [
+            f"{name} (column {k})" if name in reader.columns[: k - 1] else name
+            for k, name in enumerate(reader.columns, start=1)
+        ]
+        lines = array("q")
         parts, rows = [], iter(reader)
         while block := list(itertools.islice(rows, ROWS_AT_ONCE)):
             for line, row in block:
                 if len(row) != len(names):
-                    if any(row[len(names) :]):
-                        raise DataError(
-                            f"{what}: line {line} has {len(row)} cells, but the header has {len(names)}; "
-                            "put quotes around cells that contain the separator"
-                        )
-                    row[len(names) :] = [""] * (len(names) - len(row))
+                    _fill(row, len(names), line, what)
             block_lines, cells = zip(*block, strict=True)
-            lines += block_lines
+            lines.extend(block_lines)
             columns: Iterable[Iterable[str]] = zip(*cells, strict=True)
             if reader.escaped:
                 columns = (map(as_text, column) for column in columns)
             parts.append(pd.DataFrame({name: list(c) for name, c in zip(names, columns, strict=True)}, dtype=str))
     if not parts:
         raise DataError(f"{what}: no rows below the header")
-    frame = pd.concat(parts, ignore_index=True).set_axis(lines)
+    frame = pd.concat(parts, ignore_index=True).set_axis(np.frombuffer(lines, dtype=np.int64))
     notes = (f"{path.name} is not UTF-8; reading it as Windows-1252",) if reader.escaped else ()
     with open(path, "rb") as file:
-        return Table(path.name, frame, hashlib.file_digest(file, "sha256").hexdigest(), notes)
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return Table(path.name, frame, digest, notes, reader.separator, twice)
 
 
-# --- cells -----------------------------------------------------------------------------------------------------------
-
-
-def numbers(cells: np.ndarray, lines: Lines, what: str) -> np.ndarray:
-    """Text to float64 (M,), missing cells to NaN.
-
-    Raises:
-        DataError: a cell that is no number, or an infinite one; names its line.
-    """
-    missing, values = parse(cells)
-    wrong = np.flatnonzero(~missing & np.isnan(values))
-    if len(wrong):
+def _fill(row: list[str], width: int, line: int, what: str) -> None:
+    """Give a row as many cells as the header; DataError where it has more than that."""
+    if any(row[width:]):
         raise DataError(
-            f"{what}: {cells[wrong[0]]!r} in line {lines[wrong[0]]} is not a number ({len(wrong):,} such cells); "
-            f"correct them, or use --task=classification for a column of classes"
+            f"{what}: line {line} has {len(row)} cells, but the header has {width}; put quotes around cells that contain "
+            "the separator (a number with a decimal comma, too), and in R use write.csv, whose header names every column"
         )
-    endless = np.flatnonzero(np.isinf(values))
-    if len(endless):
-        raise DataError(
-            f"{what}: infinite value in line {lines[endless[0]]} ({len(endless):,} such cells); "
-            f"correct them, or leave the cells empty to ignore them"
-        )
-    return values
-
-
-def parse(cells: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Which cells are missing, bool (M,), and the numbers, float64 (M,): NaN where missing and where it is no number."""
-    missing = np.array([cell.lower() in NO_NUMBER for cell in cells], dtype=bool)
-    values = pd.to_numeric(pd.Series(np.where(missing, "nan", cells), dtype=object), errors="coerce")
-    return missing, values.to_numpy(dtype=np.float64)
-
-
-def numeric_share(cells: np.ndarray) -> float:
-    """The share of the cells that are not missing which are numbers; 0 when all are missing."""
-    missing, values = parse(cells)
-    return float((~np.isnan(values[~missing])).mean()) if (~missing).any() else 0.0
-
-
-def parse_where(text: str) -> tuple[str, str, str]:
-    """ "num_votes>=5" -> ("num_votes", ">=", "5"). Quotes around the value are dropped."""
-    found = re.fullmatch(r"\s*(.+?)\s*(==|!=|<=|>=|<|>)\s*(.*?)\s*", text, flags=re.DOTALL)
-    if not found:
-        raise ConfigError(
-            f'--where={text}: expected COLUMN, one of == != < <= > >=, and a value, e.g. --where="city==Boston"'
-        )
-    column, sign, value = found.groups()
-    if len(value) > 1 and value[0] == value[-1] and value[0] in "'\"":
-        value = value[1:-1]
-    return column, sign, value
-
-
-def where_mask(table: Table, condition: str) -> np.ndarray:
-    """The rows that satisfy one condition, bool (M,). Numbers are compared as numbers; a missing one is unlike any (!=) and satisfies nothing else."""
-    column, sign, value = parse_where(condition)
-    cells = table.column(column, "--where")
-    numeric = numeric_share(cells) == 1.0 and numeric_share(np.array([value], dtype=object)) == 1.0
-    if numeric:
-        values = numbers(cells, table.frame.index, f"--where={condition}")
-        return COMPARISONS[sign](values, float(value))  # with NaN all are false but !=
-    if sign in ("==", "!="):
-        return COMPARISONS[sign](cells, value).astype(bool)
-    raise DataError(
-        f"--where={condition}: {sign} needs numbers, but column {column!r} of {table.name} or the value is text"
-    )
-
-
-# --- the files that cells mean ---------------------------------------------------------------------------------------
-
-
-def stem(name: str) -> str:
-    """A file name without its ending, when that is an image's: "42.36_-71.06_id" keeps its last point."""
-    dot = name.rfind(".")
-    return name[:dot] if dot > 0 and name[dot:].lower() in IMAGE_ENDINGS else name
-
-
-def _plain(path: str) -> str:
-    """One spelling of a path: slashes as in POSIX, composed accents (macOS writes them decomposed)."""
-    path = path.replace("\\", "/")
-    path = path[2:] if path.startswith("./") else path
-    return path if path.isascii() else unicodedata.normalize("NFC", path)
-
-
-def _name(path: str) -> str:
-    return path[path.rfind("/") + 1 :]
-
-
-class Matcher:
-    """Finds the file that a cell of a table means: by path, by the end of a path, by file name, or by stem."""
-
-    def __init__(self, paths: Sequence[str]):
-        self.by_path: dict[str, int] = {}
-        self.by_name: dict[str, list[int]] = {}
-        self.by_stem: dict[str, list[int]] = {}
-        for i, path in enumerate(map(_plain, paths)):
-            name = _name(path)
-            self.by_path[path] = i
-            self.by_name.setdefault(name, []).append(i)
-            self.by_stem.setdefault(stem(name), []).append(i)
-        self.paths = paths
-
-    def find(self, cell: str) -> list[int]:
-        """Positions of the files it may mean: one when it is clear, none, or several."""
-        wanted = _plain(cell)
-        if not wanted:
-            return []
-        tail = wanted
-        while tail:  # "/home/me/data/a/1.jpg" means a/1.jpg below the data folder
-            if tail in self.by_path:
-                return [self.by_path[tail]]
-            tail = tail.partition("/")[2]
-        name = _name(wanted)
-        named = self.by_name.get(name) or self.by_stem.get(stem(name), [])
-        return [i for i in named if self.is_path(cell, i)] or named if len(named) > 1 else named
-
-    def is_path(self, cell: str, position: int) -> bool:
-        """Whether the cell's folders (or the last of them) are the file's, the ending aside."""
-        wanted, path = stem(_plain(cell)), stem(_plain(self.paths[position]))
-        return f"/{path}".endswith(f"/{wanted}") or f"/{wanted}".endswith(f"/{path}")
-
-
-def match_files(cells: Sequence[str] | np.ndarray, lines: Lines, matcher: Matcher, what: str) -> np.ndarray:
-    """The position of each row's file, int64 (M,); -1 without one.
-
-    Raises:
-        DataError: a cell that fits several files; names them.
-    """
-    positions = np.full(len(cells), -1, dtype=np.int64)
-    # train/1.jpg and val/1.jpg in one table are two images: where only one is on disk, its name must not stand for both
-    sharing_a_name = Counter(_name(cell) for cell in set(map(_plain, cells)))
-    for row, cell in enumerate(cells):
-        found = matcher.find(cell)
-        if len(found) == 1 and sharing_a_name[_name(_plain(cell))] > 1 and not matcher.is_path(cell, found[0]):
-            continue
-        if len(found) > 1:
-            raise DataError(
-                f"{what}: {cell!r} in line {lines[row]} matches {len(found)} files ({matcher.paths[found[0]]}, "
-                f"{matcher.paths[found[1]]}); write paths relative to the data folder in the table"
-            )
-        if found:
-            positions[row] = found[0]
-    return positions
-
-
-def guess_image_column(columns: Mapping[str, Sequence[str]], matcher: Matcher) -> str | None:
-    """The column of which most cells name files; the leftmost of equals; None where no cell does.
-
-    columns: some cells of each column, by its name.
-    """
-    hits = {name: sum(bool(matcher.find(cell.strip())) for cell in cells) for name, cells in columns.items()}
-    best = max(hits, key=hits.__getitem__, default=None)
-    return best if best is not None and hits[best] else None
+    row[width:] = [""] * (width - len(row))

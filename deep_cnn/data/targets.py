@@ -1,15 +1,19 @@
 """From the cells of a table to targets: what its columns could be, classes, labels or numbers, and why."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from deep_cnn.data.table import Table, numbers, numeric_share, parse
+from deep_cnn.data.cells import labels, missing, numbers, parse
+from deep_cnn.data.table import Table
 from deep_cnn.runtime.errors import ConfigError, DataError
 
 FEW = 20  # whole numbers with at most this many values may be classes: ratings, floors, digits
-NO_CLASS = frozenset(("", "nan"))  # "NA" and "none" may be classes
+MANY = 0.1  # share of cells that hold several labels from which on it is no accident
+LARGEST = float(np.finfo(np.float32).max)
+LIST = re.compile(r"\[.*\]|\{.*\}|\(.*,.*\)", re.DOTALL)  # ['a', 'b'], {"choices": [...]}, (a, b): Python, NumPy, JSON
 
 
 @dataclass(frozen=True)
@@ -20,15 +24,20 @@ class Targets:
     names: tuple[str, ...]
     values: np.ndarray  # of the rows that have one
     rows: np.ndarray
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """One thing that columns could be. task: what of --task learns it; reason: for it, in words."""
+    """One thing that columns could be.
+
+    task: what of --task learns it; reason: for it, in words; doubt: why it must be asked for.
+    """
 
     task: str
     read: Callable[[Table, tuple[str, ...]], Targets]
     reason: str = ""
+    doubt: str = ""
 
 
 def candidates(table: Table, columns: tuple[str, ...]) -> list[Candidate]:
@@ -39,7 +48,7 @@ def candidates(table: Table, columns: tuple[str, ...]) -> list[Candidate]:
     """
     if len(columns) > 1:
         return [replace(NUMBERS, reason=f"{len(columns)} columns ({','.join(columns)}) -> regression")]
-    likely = _likely(table.column(columns[0], "--target"), columns[0])
+    likely = _likely(table, columns[0])
     return [likely, *(other for other in (CLASSES, LABELS, NUMBERS) if other.task != likely.task)]
 
 
@@ -47,9 +56,11 @@ def choose(found: list[Candidate], task: str, columns: tuple[str, ...]) -> Candi
     """The candidate that --task asks for; of "auto" the most likely one.
 
     Raises:
-        ConfigError: the columns cannot be that.
+        ConfigError: the columns cannot be that. DataError: what they could be is not clear.
     """
     if task == "auto":
+        if found[0].doubt:
+            raise DataError(found[0].doubt)
         return found[0]
     names = ",".join(columns)
     for candidate in found:
@@ -58,37 +69,62 @@ def choose(found: list[Candidate], task: str, columns: tuple[str, ...]) -> Candi
     raise ConfigError(f"--task={task}: needs exactly one --target, not {names}; several columns need --task=regression")
 
 
-def _likely(cells: np.ndarray, name: str) -> Candidate:
+def _likely(table: Table, name: str) -> Candidate:
+    cells = table.column(name, "--target")
     if any(";" in cell for cell in cells):
         return replace(LABELS, reason=f"column {name} contains labels separated by ';' -> multi-label classification")
-    present = cells[[cell.lower() not in NO_CLASS for cell in cells]]
-    distinct = len(set(present))
+    present = cells[~missing(cells)]
+    read = parse(present, table.separator)
     # half of the cells being numbers makes the others mistakes in a column of numbers, to be told, not a class each
-    if numeric_share(cells) < 0.5:
-        return replace(CLASSES, reason=f"column {name}: {distinct} distinct text values -> classification")
-    values = parse(np.array(sorted(set(present)), dtype=object))[1]
-    values = values[~np.isnan(values)]
-    whole = bool(np.all(values == np.round(values)))
+    if read.share < 0.5:
+        distinct = len(set(labels(present, name)[0]))
+        reason = f"column {name}: {distinct} distinct text values -> classification"
+        return replace(CLASSES, reason=reason, doubt=_several_labels(present, name))
+    values = np.unique(read.values[~np.isnan(read.values)])
+    others = set(present[np.isnan(read.values)])
+    distinct = len(values) + len(others)
+    whole = not read.notation and bool(np.all(values == np.round(values)))
     if whole and distinct <= FEW and 2 * distinct <= len(present):
         reason = f"column {name}: {distinct} distinct whole numbers -> classification (to change: --task=regression)"
         return replace(CLASSES, reason=reason)
     return replace(NUMBERS, reason=f"column {name}: {distinct} distinct numbers -> regression")
 
 
+def _several_labels(cells: np.ndarray, name: str) -> str:
+    """What to say where many cells hold several labels that are not separated by ';', whose combinations are no classes."""
+    for separator in ("list", "|", ",", "/"):
+        several = [cell for cell in cells if (LIST.fullmatch(cell) if separator == "list" else separator in cell)]
+        if len(several) < max(MANY * len(cells), 2) or (separator in ",/" and not _labels_recur(set(cells), separator)):
+            continue
+        how = "written as a list" if separator == "list" else f"separated by {separator!r}"
+        return (
+            f"--target={name}: {len(several):,} of {len(cells):,} cells seem to hold several labels {how} (e.g. "
+            f"{several[0]!r}); write ';' between labels, or use --task=classification to learn each combination as a class"
+        )
+    return ""
+
+
+def _labels_recur(cells: set[str], separator: str) -> bool:
+    """Whether the parts of different cells are the same few labels; those of "Boston, MA" and "Paris, France" are not."""
+    parts = [[part.strip() for part in cell.split(separator)] for cell in cells]
+    words = [word for part in parts for word in part]
+    places = {(word, place) for part in parts for place, word in enumerate(part)}
+    in_columns = len({len(part) for part in parts}) == 1 and len(places) == len(set(words))  # city, state
+    return not in_columns and len(set(words)) <= 0.75 * len(words)
+
+
 # --- reading cells: DataError for what cannot be learnt ----------------------------------------------------------------
-
-
-def _with_target(cells: np.ndarray) -> np.ndarray:
-    return np.array([cell.lower() not in NO_CLASS for cell in cells], dtype=bool)
 
 
 def _classes(table: Table, columns: tuple[str, ...]) -> Targets:
     name, cells = columns[0], table.column(columns[0], "--target")
-    rows = _with_target(cells)
-    names, values = np.unique(cells[rows].astype(str), return_inverse=True)
+    rows = ~missing(cells)
+    said, notes = labels(cells[rows], name)
+    names, values = np.unique(said.astype(str), return_inverse=True)
     classes = names.tolist()
-    if numeric_share(names.astype(object)) == 1.0:  # 2 before 10
-        order = np.argsort(names.astype(np.float64), kind="stable")
+    read = parse(names.astype(object), table.separator)
+    if read.all_read:  # 2 before 10
+        order = np.argsort(read.values, kind="stable")
         classes, values = names[order].tolist(), np.argsort(order)[values]
     if len(classes) < 2:
         only = f"only {classes[0]!r}" if len(classes) else "no value"
@@ -98,15 +134,21 @@ def _classes(table: Table, columns: tuple[str, ...]) -> Targets:
             f"--target={name}: {len(classes):,} different values in {len(values):,} rows are too many for classes "
             f"(e.g. {classes[0]!r}, {classes[1]!r}); choose a column with repeated values, or a numeric column"
         )
-    return Targets(tuple(classes), (name,), values.astype(np.int64), rows)
+    return Targets(tuple(classes), (name,), values.astype(np.int64), rows, tuple(notes))
 
 
 def _numbers(table: Table, columns: tuple[str, ...]) -> Targets:
     columns = tuple(dict.fromkeys(columns))
     lines = table.frame.index
-    values = np.stack([numbers(table.column(c, "--target"), lines, f"--target={c}") for c in columns], axis=1)  # (M, T)
+    read = [numbers(table.column(c, "--target"), lines, f"--target={c}", table.separator) for c in columns]
+    values = np.stack(read, axis=1)  # (M, T)
     for name, column in zip(columns, values.T, strict=True):
         present = column[~np.isnan(column)]
+        if len(large := np.flatnonzero(np.abs(column) > LARGEST)):
+            raise DataError(
+                f"--target={name}: {column[large[0]]:g} in line {lines[large[0]]} is too large for the network's numbers "
+                f"(float32, at most {LARGEST:.2g}; {len(large):,} such cells); correct them, or choose another unit"
+            )
         if len(present) == 0:
             raise DataError(f"--target={name}: no row with an image has a number in this column")
         if np.all(present == present[0]):
@@ -117,18 +159,24 @@ def _numbers(table: Table, columns: tuple[str, ...]) -> Targets:
 
 def _labels(table: Table, columns: tuple[str, ...]) -> Targets:
     name, cells = columns[0], table.column(columns[0], "--target")
-    rows = _with_target(cells)
-    sets = [{label.strip() for label in cell.split(";")} - {""} for cell in cells[rows]]
-    classes = tuple(sorted(set().union(*sets)))
+    rows = ~missing(cells)
+    if not any(";" in cell for cell in cells) and (problem := _several_labels(cells[rows], name)):
+        raise DataError(problem)
+    lists = [[label.strip() for label in cell.split(";") if label.strip()] for cell in cells[rows]]
+    words = np.array([label for labels_of_cell in lists for label in labels_of_cell], dtype=object)
+    said, notes = labels(words, name)
+    ends = np.cumsum([len(labels_of_cell) for labels_of_cell in lists])
+    sets = [set(part) for part in np.split(said, ends[:-1])] if len(lists) else []
+    classes = tuple(sorted(set(said)))
     if len(classes) < 2:
         raise DataError(
             f"--target={name}: only {len(classes)} label; multi-label classification needs at least two, separated by ';'"
         )
     code = {label: k for k, label in enumerate(classes)}
     values = np.zeros((len(sets), len(classes)), dtype=np.float32)
-    for row, labels in enumerate(sets):
-        values[row, [code[label] for label in labels]] = 1
-    return Targets(classes, (name,), values, rows)
+    for row, present in enumerate(sets):
+        values[row, [code[label] for label in present]] = 1
+    return Targets(classes, (name,), values, rows, tuple(notes))
 
 
 CLASSES = Candidate("classification", _classes)

@@ -5,12 +5,16 @@ import csv
 import errno
 import json
 import os
+import re
 import shutil
 import uuid
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+# What UTF-8 cannot hold of a file name (bytes of another encoding, halves of UTF-16 pairs), and what looks like its escape
+UNWRITABLE = re.compile(r"[\ud800-\udfff]|\\(?=x[89a-f][0-9a-f]|x5c|ud[89a-f][0-9a-f]{2})")
+ESCAPES = re.compile(r"\\x([89a-f][0-9a-f]|5c)|\\u(d[89a-f][0-9a-f]{2})")
 FULL = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}  # disk, file size limit, quota
 
 
@@ -44,10 +48,10 @@ def atomic_path(path: Path, *, durable: bool = False) -> Iterator[Path]:
             _flush(path.parent)
 
 
-def write_text(path: Path, text: str, *, durable: bool = False, errors: str = "strict") -> None:
-    """Write UTF-8 text with line feeds. errors: what becomes of characters that UTF-8 does not have."""
+def write_text(path: Path, text: str, *, durable: bool = False) -> None:
+    r"""Write UTF-8 text with line feeds. What UTF-8 does not have of a file name becomes \udcbd, in JSON its escape."""
     with atomic_path(path, durable=durable) as temporary:
-        temporary.write_text(text, encoding="utf-8", errors=errors, newline="\n")
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace", newline="\n")
 
 
 def write_json(path: Path, values: Any, *, durable: bool = False) -> None:
@@ -55,12 +59,35 @@ def write_json(path: Path, values: Any, *, durable: bool = False) -> None:
     write_text(path, json.dumps(values, indent=2, ensure_ascii=False, allow_nan=False) + "\n", durable=durable)
 
 
+def escaped(text: str) -> str:
+    r"""Text that UTF-8 can hold: bytes of a file name that are not UTF-8 become \xbd; `unescaped` is the inverse.
+
+    Other text stays as it is, but for a backslash that begins such an escape, which becomes \x5c.
+    """
+    if text.isascii() and "\\" not in text:
+        return text
+    return UNWRITABLE.sub(_escape, text)
+
+
+def _escape(found: re.Match[str]) -> str:
+    code = ord(found[0])
+    return f"\\x{code & 0xFF:02x}" if 0xDC80 <= code <= 0xDCFF or code < 0x80 else f"\\u{code:04x}"
+
+
+def unescaped(text: str) -> str:
+    """The text of which `escaped` made this."""
+    if "\\" not in text:
+        return text
+    return ESCAPES.sub(lambda found: _character(int(found[1] or found[2], 16)), text)
+
+
+def _character(code: int) -> str:
+    return chr(code) if code == 0x5C or code > 0xFF else chr(0xDC00 + code)
+
+
 def write_csv(path: Path, header: Iterable[str], rows: Iterable[Iterable[Any]]) -> None:
-    """Write a CSV file row by row; names of files that are not UTF-8 keep their bytes. See `csv_line` for the cells."""
-    with (
-        atomic_path(path) as temporary,
-        open(temporary, "w", encoding="utf-8", errors="surrogateescape", newline="\n") as file,
-    ):
+    """Write a CSV file row by row, in UTF-8 whatever the names of files are. See `csv_line` for the cells."""
+    with atomic_path(path) as temporary, open(temporary, "w", encoding="utf-8", newline="\n") as file:
         file.write(csv_line(header))
         file.writelines(map(csv_line, rows))
 
@@ -72,17 +99,18 @@ def write_rows(path: Path, rows: list[dict[str, Any]]) -> None:
 
 
 def read_csv(path: Path) -> Iterator[list[str]]:
-    """The header and the rows of a CSV file of ours, one at a time.
+    """The header and the rows of a CSV file of ours, one at a time; escapes of file names are undone (also raw bytes of 0.1.0).
 
     Raises:
         OSError: the file cannot be read.
     """
     with open(path, encoding="utf-8", errors="surrogateescape", newline="") as file:
-        yield from csv.reader(file)
+        for row in csv.reader(file):
+            yield [unescaped(cell) for cell in row]
 
 
 def csv_line(values: Iterable[Any]) -> str:
-    """One line of RFC 4180 with a line feed; None is empty; floats as repr, which reads back bit for bit."""
+    """One line of RFC 4180 with a line feed; None is empty; floats as repr, which reads back bit for bit; text `escaped`."""
     return ",".join(_cell(value) for value in values) + "\n"
 
 
@@ -91,7 +119,7 @@ def _cell(value: Any) -> str:
         return ""
     if isinstance(value, float):
         return repr(float(value))
-    text = str(value)
+    text = escaped(str(value))
     return '"' + text.replace('"', '""') + '"' if set(text) & set(',"\r\n') else text
 
 

@@ -33,7 +33,7 @@ class _File(logging.FileHandler):
     failed = False
 
     def __init__(self, path: Path):
-        super().__init__(path, encoding="utf-8")
+        super().__init__(path, encoding="utf-8", errors="backslashreplace")  # names of files that are not UTF-8
         self.first = path.stat().st_size  # where this process's lines begin
 
     def handleError(self, record: logging.LogRecord) -> None:

@@ -1,30 +1,39 @@
 """deep_cnn from Python: `from deep_cnn import train, load_model, predict`, with DataFrames in and out."""
 
+import contextlib
 import dataclasses
 import hashlib
-from collections.abc import Sequence
+import logging
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from deep_cnn.config.fields import tta_level
 from deep_cnn.config.recipes import with_recipe
 from deep_cnn.config.schema import TTA, Config
+from deep_cnn.data.match import SAMPLE
 from deep_cnn.inference.load import TrainedNetwork, load_model, open_networks
 from deep_cnn.inference.predict.inputs import Images, Search, images_from_list, read_images
 from deep_cnn.inference.predict.inputs import image_column as find_image_column
 from deep_cnn.inference.predict.row_maker import RowMaker
 from deep_cnn.inference.predict.stream import stream
 from deep_cnn.runtime import console
-from deep_cnn.runtime.atomic import atomic_path
+from deep_cnn.runtime.atomic import atomic_path, unescaped
 from deep_cnn.runtime.device import granted_cores
-from deep_cnn.runtime.errors import ConfigError, nearest
+from deep_cnn.runtime.errors import ConfigError, DeepCNNError, nearest
 from deep_cnn.runtime.run_files import RunFiles
 from deep_cnn.training import trainer
 
 __all__ = ["TrainedRun", "load_model", "predict", "train"]
+
+log = logging.getLogger(__name__)
+
+FLAG = re.compile(r"(?<![\w/-])--([a-z]\w*)")
 
 
 @dataclass(frozen=True)
@@ -51,12 +60,20 @@ class TrainedRun:
     @property
     def predictions(self) -> pd.DataFrame:
         """predictions_test.csv, a row per test image."""
-        return pd.read_csv(self.files.results / "predictions_test.csv")
+        return _read(self.files.results / "predictions_test.csv")
 
     @property
     def splits(self) -> pd.DataFrame:
         """splits.csv, a row per image."""
-        return pd.read_csv(self.files.results / "splits.csv")
+        return _read(self.files.results / "splits.csv")
+
+
+def _read(path: Path) -> pd.DataFrame:
+    """A table of ours: file names as they are on the disk, and a class that is called NA is no missing value."""
+    table = pd.read_csv(path, keep_default_na=False, na_values=[""], encoding_errors="surrogateescape")
+    texts = table.select_dtypes(include=["object", "string"]).columns
+    table[texts] = table[texts].map(unescaped, na_action="ignore")
+    return table.rename(columns=unescaped)
 
 
 def train(data_dir: str | Path, table: pd.DataFrame | None = None, **flags: Any) -> TrainedRun:
@@ -69,6 +86,11 @@ def train(data_dir: str | Path, table: pd.DataFrame | None = None, **flags: Any)
     Raises:
         ConfigError, DataError: a mistake, told in one line. MachineError: what the machine cannot do.
     """
+    with _naming_arguments():
+        return _train(data_dir, table, flags)
+
+
+def _train(data_dir: str | Path, table: pd.DataFrame | None, flags: dict[str, Any]) -> TrainedRun:
     given = {"data_dir": data_dir} | flags
     fields = {f.name for f in dataclasses.fields(Config)}
     for name in given:
@@ -107,33 +129,72 @@ def predict(
             flip (or True) or shift.
     """
     level = tta_level(tta)
-    if level not in TTA:
-        raise ConfigError(f"tta={tta}: unknown; choose one of {', '.join(TTA)}")
-    console.console_only()
-    several = [checkpoint] if isinstance(checkpoint, str | Path) else checkpoint
-    networks = open_networks([Path(c).expanduser() for c in several], device=device)
-    folders = [Path(data_dir)] if data_dir else []
-    if isinstance(images, str | Path):
-        return _predicted(networks, read_images(str(images), image_column, folders, folders), top, level)[0]
-    if not isinstance(images, pd.DataFrame):
-        return _predicted(networks, images_from_list(images, folders, folders), top, level)[0]
-    columns, first = [str(name) for name in images.columns], images.head(200).astype(str).to_numpy().tolist()
-    search = Search(folders)
-    column = images.columns[find_image_column(columns, first or [[]], image_column, "the DataFrame", search)]
-    wanted = images_from_list(images[column].astype(str), folders, folders)
-    predicted, positions = _predicted(networks, wanted, top, level)
-    answers = predicted.drop(columns="file").set_axis(positions).reindex(wanted.rows).set_axis(images.index)
-    joined = pd.concat(
-        [images, answers.rename(columns=lambda name: f"{name}_predicted" if name in images else name)], axis=1
-    )
-    joined.attrs["failed"] = predicted.attrs["failed"]
+    with _naming_arguments():
+        if level not in TTA:
+            raise ConfigError(f"tta={tta}: unknown; choose one of {', '.join(TTA)}")
+        console.console_only()
+        several = [checkpoint] if isinstance(checkpoint, str | Path) else checkpoint
+        networks = open_networks([Path(c).expanduser() for c in several], device=device)
+        folders = [Path(data_dir)] if data_dir else []
+        if isinstance(images, pd.DataFrame):
+            return _beside(images, networks, image_column, folders, top, level)
+        if isinstance(images, str | Path):
+            found = read_images(str(images), image_column, folders, folders)
+        else:
+            found = images_from_list(images, folders, folders)
+        return _predicted(networks, found, top, level)[0]
+
+
+def _beside(
+    table: pd.DataFrame,
+    networks: list[TrainedNetwork],
+    image_column: str | None,
+    folders: list[Path],
+    top: int | None,
+    tta: str,
+) -> pd.DataFrame:
+    """The table with all its rows and columns, and the predictions beside them."""
+    texts = table.astype(object).where(table.notna(), "")
+    some = texts.iloc[:: max(len(table) // SAMPLE, 1)].astype(str).to_numpy().tolist()
+    columns = [str(name) for name in table.columns]
+    column, note = find_image_column(columns, some, image_column, "the DataFrame", Search([Path()], folders))
+    if note:
+        log.info(note)
+    files = texts.iloc[:, column].astype(str).str.strip()
+    named = (files != "").to_numpy()
+    images = images_from_list(files[named], folders, folders)
+    predicted, positions = _predicted(networks, images, top, tta)
+    image_of = np.full(len(table), -1)
+    image_of[named] = images.rows
+    answers = predicted.drop(columns="file").set_axis(positions).reindex(image_of).set_axis(table.index)
+    joined = pd.concat([table, answers.rename(columns=lambda name: _free_name(name, columns))], axis=1)
+    joined.attrs = table.attrs | {"failed": predicted.attrs["failed"]}
     return joined
+
+
+def _free_name(name: str, taken: list[str]) -> str:
+    while name in taken:
+        name += "_predicted"
+    return name
+
+
+@contextlib.contextmanager
+def _naming_arguments() -> Iterator[None]:
+    """Mistakes name arguments, target=x, not flags of the command line; a command that is advised keeps its flags."""
+    try:
+        yield
+    except DeepCNNError as mistake:
+        text, command, rest = str(mistake).partition("python -m")
+        mistake.args = (FLAG.sub(r"\1", text) + command + rest,)
+        raise
 
 
 def _predicted(
     networks: list[TrainedNetwork], images: Images, top: int | None, tta: str
 ) -> tuple[pd.DataFrame, list[int]]:
     """A row per image that can be read, and the image's position in `images`."""
+    for note in images.notes:
+        log.info(note)
     maker = RowMaker(networks, top=top, tta=tta, places=images.places is not None)
     rows, positions = [], []
     failed: dict[str, str] = {}

@@ -8,7 +8,7 @@ from typing import Any
 
 from deep_cnn.data.place_pulse import name_parts
 from deep_cnn.inference.predict.output_table import rows_of
-from deep_cnn.runtime.atomic import atomic_path, read_csv
+from deep_cnn.runtime.atomic import atomic_path, escaped, read_csv
 from deep_cnn.runtime.errors import ConfigError, DataError, nearest
 from deep_cnn.runtime.extras import require_extra
 
@@ -21,7 +21,7 @@ def to_parquet(table: Path, target: Path) -> None:
 
     # the types of the first block of the file would be taken for all of it: a column of names stays text
     texts = {
-        name: pa.string()
+        escaped(name): pa.string()
         for name in next(read_csv(table))
         if name in ("file", "predicted") or name.startswith("class_")
     }
@@ -42,7 +42,7 @@ def to_geojson(table: Path, target: Path) -> None:
     """
     placed = 0
     with atomic_path(target) as temporary:
-        with open(temporary, "w", encoding="utf-8", newline="\n") as out:
+        with open(temporary, "w", encoding="utf-8", errors="backslashreplace", newline="\n") as out:
             out.write('{"type": "FeatureCollection", "features": [')
             for number, row in enumerate(rows_of(table)):
                 place = _place(row)

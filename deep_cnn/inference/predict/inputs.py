@@ -4,34 +4,32 @@ import functools
 import hashlib
 import itertools
 import math
+import os
+import re
 import sys
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from io import BufferedReader
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 
 from deep_cnn.config.registries import IMAGE_ENDINGS
+from deep_cnn.data.cells import coordinate
 from deep_cnn.data.files import Paths, scan
-from deep_cnn.data.table import (
-    Lines,
-    Matcher,
-    TableReader,
-    as_text,
-    check_is_text,
-    guess_image_column,
-    match_files,
-    open_text,
-)
+from deep_cnn.data.match import NAME, PATH, SAMPLE, Match, Matcher, check_single, choose_column, standing
+from deep_cnn.data.table import Lines, TableReader, as_lines, as_text, check_is_text, looks_like_image, open_text
+from deep_cnn.runtime.atomic import unescaped
 from deep_cnn.runtime.errors import DataError, nearest
 
-IMAGE_COLUMNS = ("file", "image", "path", "filename", "file_name", "image_path", "image_name", "img")
 LATITUDES, LONGITUDES = ("latitude", "lat"), ("longitude", "lon", "lng", "long")
-SEPARATORS = ",;\t"
+SEPARATORS = ",;\t|"
+UNDERLINE = re.compile(r"-+(\s+-+)*")  # below the names of columns, as PowerShell shows tables
 
-Row = tuple[int, str, float, float]  # line in the table or list, file, latitude, longitude
+Row = tuple[int, str, float, float]  # line in the table or list, file as it is written, latitude, longitude
 
 
 @dataclass(frozen=True)
@@ -42,6 +40,7 @@ class Images:
         root: what relative paths start from.
         places: float64 (N, 2) of latitude and longitude, NaN where unknown, or None.
         rows: int64 (M,), the image of each row of the table or list, or None for a folder.
+        written: how the table or list names the images, where that is not `paths`.
     """
 
     root: Path
@@ -49,40 +48,120 @@ class Images:
     places: np.ndarray | None = None
     notes: tuple[str, ...] = ()
     rows: np.ndarray | None = None
+    written: Paths | None = None
+
+    @property
+    def names(self) -> Paths:
+        """What the images are called in predictions: as they were named."""
+        return self.paths if self.written is None else self.written
 
     def digest(self) -> str:
         """Names the list, so that a table is not gone on with for other images."""
-        digest = hashlib.sha256(self.paths.blob)
-        digest.update(np.ascontiguousarray(self.paths.offsets, dtype=np.int64).tobytes())
+        digest = hashlib.sha256()
+        for paths in (self.paths,) if self.written is None else (self.paths, self.written):
+            digest.update(paths.blob)
+            digest.update(np.ascontiguousarray(paths.offsets, dtype=np.int64).tobytes())
         return digest.hexdigest()[:16]
 
 
+@dataclass(frozen=True)
+class Found:
+    """Files that a table or list names: paths below root (as written where there is no file), and a line for the log."""
+
+    root: Path
+    paths: Paths
+    written: Paths
+    note: str = ""
+
+
 class Search:
-    """The files below some folders, which cells of a table may name in the ways that training accepts."""
+    """Where files that a table or list names may lie.
 
-    def __init__(self, folders: Sequence[Path]):
-        self.folders = [folder for folder in dict.fromkeys(folders) if folder.is_dir()]
+    Attributes:
+        folders: where relative paths may start from, those that the user named first.
+        named: folders that the user named: cells may name their files in all the ways that training accepts. No other
+            folder's: it may have other images of the same names.
+    """
+
+    def __init__(self, folders: Sequence[Path], named: Sequence[Path] = ()):
+        self.named = [folder for folder in dict.fromkeys(named) if folder.is_dir()]
+        self.folders = list(dict.fromkeys((*self.named, *folders)))
         self.matcher = functools.cache(
-            lambda folder: Matcher(scan(folder).paths)
+            lambda folder: Matcher(scan(folder).paths, folder)
         )  # reads a folder when it is asked for
+        self._numbers: dict[str, int] = {}  # of files
 
-    def image_column(self, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str | None:
-        """The column whose cells in these rows name files of a folder, or None."""
-        cells = dict(zip(columns, itertools.zip_longest(*rows, fillvalue=""), strict=False))
-        texts = {name: [as_text(cell) for cell in column] for name, column in cells.items()}
-        guesses = (guess_image_column(texts, self.matcher(folder)) for folder in self.folders)
-        return next((column for column in guesses if column is not None), None)
+    def evidence(self, cells: Sequence[str]) -> Match:
+        """Which files these cells name, in the folder that has most of them."""
+        found = [self._as_written(folder, cells) for folder in self.folders]
+        if max((match.found for match in found), default=0) < len(cells):
+            found += [self._by_name(folder, cells) for folder in self.named]
+        return max(found, key=lambda match: match.found)
 
-    def find(self, cells: Sequence[str], lines: Lines, what: str) -> tuple[Path, list[str]] | None:
-        """The first folder that has files of these names, and each cell's file there (the cell itself without one)."""
-        for folder in self.folders:
-            matcher = self.matcher(folder)
-            positions = match_files(cells, lines, matcher, what)
-            if (positions >= 0).any():
-                return folder, [
-                    matcher.paths[p] if p >= 0 else cell for p, cell in zip(positions.tolist(), cells, strict=True)
-                ]
-        return None
+    def _as_written(self, folder: Path, cells: Sequence[str]) -> Match:
+        paths = [as_path(folder, cell.strip()) if looks_like_image(cell) else None for cell in cells]
+        ways = [-1 if path is None else PATH if "/" in path else NAME for path in paths]
+        return Match(self._numbered(folder, paths), np.array(ways, dtype=np.int8))
+
+    def _by_name(self, folder: Path, cells: Sequence[str]) -> Match:
+        matcher = self.matcher(folder)
+        match = matcher.match([as_text(cell) for cell in cells])
+        paths = [matcher.paths[p] if p >= 0 else None for p in match.positions.tolist()]
+        positions = np.where(match.positions < 0, match.positions, self._numbered(folder, paths))
+        return Match(positions, match.ways, match.dropped, match.endings)
+
+    def _numbered(self, folder: Path, paths: Sequence[str | None]) -> np.ndarray:
+        """A number for each file, the same however it is named; -1 for None."""
+        whole = [None if path is None else os.path.abspath(folder / path) for path in paths]
+        numbers = [-1 if path is None else self._numbers.setdefault(path, len(self._numbers)) for path in whole]
+        return np.array(numbers, dtype=np.int64)
+
+    def find(self, names: Paths, lines: Lines, what: str) -> "Found":
+        """The folder that has most of the files of these names, and each one's path there.
+
+        Raises:
+            DataError: none of the folders has one, or a name fits several files.
+        """
+        rows = np.unique(np.linspace(0, len(names) - 1, min(len(names), SAMPLE)).astype(np.int64)).tolist()
+        some = [names[row] for row in rows]
+        hits = {folder: sum(as_path(folder, name) is not None for name in some) for folder in self.folders}
+        best = max(hits, key=hits.__getitem__)
+        if hits[best] < len(some):
+            for folder in self.named:
+                if self.matcher(folder).match([as_text(name) for name in some]).found > hits[best]:
+                    return self._matched(folder, names, lines, what)
+        if not hits[best]:
+            raise DataError(f"{what}: {names[0]} is not found below {self._looked()}; {self._advice(names[0])}")
+        if b"\\" not in names.blob:
+            return Found(best, names, names)
+        paths = [as_path(best, name) or name for name in names]
+        written = [path if path == unescaped(name) else name for path, name in zip(paths, names, strict=True)]
+        return Found(best, Paths.from_list(paths), Paths.from_list(written))
+
+    def _matched(self, folder: Path, names: Paths, lines: Lines, what: str) -> "Found":
+        matcher, cells = self.matcher(folder), [as_text(name) for name in names]
+        match = matcher.match(cells)
+        check_single(match, cells, lines, matcher, what)
+        paths = [matcher.paths[p] if p >= 0 else cell for p, cell in zip(match.positions.tolist(), cells, strict=True)]
+        dropped = f"; {match.dropped}/ in the paths is taken as this folder" if match.dropped else ""
+        note = f"Images are matched with the files below {folder}: {match.evidence()}{dropped}"
+        written = [path if path == unescaped(cell) else cell for path, cell in zip(paths, cells, strict=True)]
+        return Found(folder, Paths.from_list(paths), Paths.from_list(written), note)
+
+    def _looked(self) -> str:
+        return ", ".join(dict.fromkeys(str(folder) for folder in self.folders))
+
+    def _advice(self, name: str) -> str:
+        for folder in self.named:
+            if (there := self.matcher(folder).of_this_name(as_text(name))) is not None:
+                return f"{folder} has {there}, and the folders that are written must be those on the disk"
+        return "give the folder of images as --data_dir, below which files are also found by their names alone"
+
+
+def as_path(folder: Path, name: str) -> str | None:
+    """The path below a folder that a name is, or None; also with the separators of Windows, and as our own tables write it."""
+    spellings = (name, name.replace("\\", "/"), unescaped(name)) if "\\" in name else (name,)
+    return next((spelling for spelling in spellings if (folder / spelling).is_file()), None)
 
 
 def read_images(
@@ -93,8 +172,7 @@ def read_images(
     Args:
         given: a folder; a table with a column of files; a text file with a path per line; an image; "-".
         folders: where relative paths of a table or list may start from, after its own folder and the current one.
-        data_dirs: folders of images that the user names: their files are matched as in training, by the end of a path or
-            by name, where no path is found as it stands. No other folder's: it may have other images of the same names.
+        data_dirs: folders of images that the user names, see `Search`.
 
     Raises:
         DataError: nothing there, no column of files, or none of the folders holds the files.
@@ -109,11 +187,17 @@ def read_images(
     if path.suffix.lower() in IMAGE_ENDINGS:
         return Images(path.parent, Paths.from_list([path.name]))
     own = [] if given == "-" else [path.parent]
-    search = Search(data_dirs)
+    search = Search([*own, Path(), *folders], data_dirs)
     with ExitStack() as stack:
-        lines = sys.stdin if given == "-" else stack.enter_context(open_text(path))
-        rows = _rows(lines, path, image_column, search)
-        return _found(f"--images={given}", rows, [*own, Path(), *folders], search)
+        lines = _standard_input() if given == "-" else stack.enter_context(open_text(path))
+        notes: list[str] = []  # complete when the rows are read
+        rows = _rows(lines, path, image_column, search, notes)
+        return _found(f"--images={given}", rows, notes, search)
+
+
+def _standard_input() -> Iterable[str]:
+    """Its bytes, not as the console's encoding has them; a test may have text in its place."""
+    return as_lines(cast(BufferedReader, sys.stdin.buffer)) if hasattr(sys.stdin, "buffer") else sys.stdin
 
 
 def check_there(given: str) -> None:
@@ -128,40 +212,75 @@ def check_there(given: str) -> None:
 def images_from_list(files: Iterable[str], folders: Sequence[Path] = (), data_dirs: Sequence[Path] = ()) -> Images:
     """The images of a list of paths, as Python gives them. folders, data_dirs: as of `read_images`."""
     rows = ((number, str(file), math.nan, math.nan) for number, file in enumerate(files, start=1))
-    return _found("the list of images", rows, [Path(), *folders], Search(data_dirs))
+    return _found("the list of images", rows, [], Search([Path(), *folders], data_dirs))
 
 
-def _rows(lines: Iterable[str], path: Path, image_column: str | None, search: Search) -> Iterator[Row]:
-    ending, lines = path.suffix.lower(), iter(lines)
-    head = list(itertools.islice(lines, 1))
-    first = head[0].strip() if head else ""
+def _rows(
+    lines: Iterable[str], path: Path, image_column: str | None, search: Search, notes: list[str]
+) -> Iterator[Row]:
+    lines, head = iter(lines), []
+    for line in lines:
+        head.append(line)
+        if line.strip():
+            break
+    first = head[-1].strip() if head else ""
     # other endings: a list of paths, unless its first line is the names of columns
-    names_columns = any(sign in first for sign in SEPARATORS) and Path(first).suffix.lower() not in IMAGE_ENDINGS
+    names_columns = first.startswith("#TYPE ") or (any(s in first for s in SEPARATORS) and not looks_like_image(first))
     lines = itertools.chain(head, lines)
-    if ending in (".csv", ".tsv") or image_column is not None or names_columns:
-        return _table_rows(TableReader(lines, ending, f"--images={path}"), image_column, search)
-    return ((n, name, math.nan, math.nan) for n, line in enumerate(lines, start=1) if (name := line.strip()))
+    if (ending := path.suffix.lower()) in (".csv", ".tsv") or image_column is not None or names_columns:
+        return _table_rows(TableReader(lines, ending, f"--images={path}"), image_column, search, notes)
+    return _list_rows(lines)
 
 
-def _table_rows(table: TableReader, wanted: str | None, search: Search) -> Iterator[Row]:
+def _list_rows(lines: Iterable[str]) -> Iterator[Row]:
+    """A path a line, blank lines left out; a heading with or without a line below it (PowerShell), quotes, NUL as line end."""
+    parts = ((number, part.strip()) for number, line in enumerate(lines, start=1) for part in line.split("\0"))
+    names = ((number, name[1:-1] if name[0] == name[-1] == '"' else name) for number, name in parts if name)
+    first = list(itertools.islice(names, 2))
+    if len(first) == 2 and UNDERLINE.fullmatch(first[1][1]):
+        first = []
+    elif first and standing(first[0][1]) == 3:
+        first = first[1:]
+    for number, name in itertools.chain(first, names):
+        yield number, name, math.nan, math.nan
+
+
+def _table_rows(table: TableReader, wanted: str | None, search: Search, notes: list[str]) -> Iterator[Row]:
     rows = iter(table)
-    first = list(itertools.islice(rows, 200))
+    first = list(itertools.islice(rows, SAMPLE))
     if not first:
         return
-    file = image_column(table.columns, [row for _, row in first], wanted, table.what, search)
+    file, note = image_column(table.columns, [row for _, row in first], wanted, table.what, search)
+    notes += [note] if note else []
     lower = [name.lower() for name in table.columns]
     latitude, longitude = (
         next((lower.index(n) for n in names if n in lower), None) for names in (LATITUDES, LONGITUDES)
     )
+    strange: list[tuple[int, str]] = []  # no coordinates
+
+    def degrees(line: int, row: list[str], column: int | None, limit: float) -> float:
+        if column is None or column >= len(row):
+            return math.nan
+        value = coordinate(row[column], limit)
+        if value is None:
+            strange.append((line, row[column]))
+            return math.nan
+        return value
+
     for line, row in itertools.chain(first, rows):
         if file < len(row) and (name := row[file].strip()):
-            yield line, name.replace("\\", "/"), _number(row, latitude), _number(row, longitude)
+            yield line, name, degrees(line, row, latitude, 90.0), degrees(line, row, longitude, 180.0)
+    if strange:
+        line, cell = strange[0]
+        notes.append(
+            f"{len(strange):,} coordinates are not degrees such as 47.37, and are left out: {cell!r} in line {line}"
+        )
 
 
 def image_column(
-    columns: list[str], rows: Sequence[Sequence[str]], wanted: str | None, what: str, search: Search
-) -> int:
-    """The position of the column that names the images.
+    columns: Sequence[str], rows: Sequence[Sequence[str]], wanted: str | None, what: str, search: Search
+) -> tuple[int, str]:
+    """The position of the column that names the images, and a line for the log (or "").
 
     Args:
         rows: the first ones of the table. wanted: by --image_column. what: names the table in messages.
@@ -175,51 +294,37 @@ def image_column(
                 f"--image_column={wanted}: the table has no such column.{nearest(wanted, columns)} "
                 f"Its columns: {', '.join(columns[:12])}"
             )
-        return columns.index(wanted)
-    lower = [name.lower() for name in columns]
-    named = [lower.index(name) for name in IMAGE_COLUMNS if name in lower]
-    looks = [i for i, cell in enumerate(rows[0][: len(columns)]) if Path(cell.strip()).suffix.lower() in IMAGE_ENDINGS]
-    if named or looks:
-        return next((i for i in named if i in looks), (looks or named)[0])
-    if (found := search.image_column(columns, rows)) is not None:
-        return columns.index(found)
-    raise DataError(
-        f"{what}: no column of image files was recognised; give --image_column. The columns: {', '.join(columns[:12])}"
-    )
+        return list(columns).index(wanted), ""
+    columns = [f"{name} (column {k})" if name in columns[: k - 1] else name for k, name in enumerate(columns, start=1)]
+    texts = zip(columns, itertools.zip_longest(*rows, fillvalue=""), strict=False)
+    cells = {name: list(column) for name, column in texts}
+    matches = {name: search.evidence(column) for name, column in cells.items()}
+    found = choose_column(matches, cells, what)
+    if found is not None:
+        return columns.index(found), f"Image column: {found} (first rows: {matches[found].evidence()})"
+    # without a file the names alone must tell, so that the files are what is missing
+    likely = [name for name, column in cells.items() if 2 * sum(map(looks_like_image, column)) > len(rows)]
+    likely = likely or [name for name in columns if standing(name) == 3]
+    best = [name for name in likely if standing(name) == max(map(standing, likely))]
+    if len(best) != 1:
+        raise DataError(
+            f"{what}: no column of image files was recognised; give --image_column. The columns: {', '.join(columns[:12])}"
+        )
+    return columns.index(best[0]), ""
 
 
-def _number(row: list[str], column: int | None) -> float:
-    try:
-        return math.nan if column is None else float(row[column])
-    except (IndexError, ValueError):
-        return math.nan
-
-
-def _found(what: str, rows: Iterable[Row], folders: Sequence[Path], search: Search) -> Images:
-    """The images of a table or list: paths that start from one of the folders, or files that `search` finds."""
-    paths, places, lines, images = _collect(rows)
-    if not len(paths):
+def _found(what: str, rows: Iterable[Row], notes: list[str], search: Search) -> Images:
+    """The images of a table or list, each name once."""
+    names, places, lines, images = _collect(rows)
+    if not len(names):
         raise DataError(f"{what}: no images are listed")
-    notes = []
-    # a folder holds them when one of the first files lies below it
-    some = [paths[i] for i in range(min(len(paths), 20))]
-    root = next((folder for folder in folders if any((folder / name).is_file() for name in some)), None)
-    if root is None:
-        matched = search.find([as_text(path) for path in paths], lines, what)
-        if matched is None:
-            looked = ", ".join(dict.fromkeys(str(folder) for folder in folders))
-            raise DataError(
-                f"{what}: {paths[0]} is not found below {looked}; give the folder of images as --data_dir, below which "
-                "files are also found by their names alone"
-            )
-        root, names = matched
-        notes.append(f"No path exists as written: images are matched by name with the files below {root}")
-        again = zip(lines.tolist(), names, *places.T.tolist(), strict=True)
-        paths, places, lines, of_names = _collect(again)
-        images = of_names[images]
-    if repeated := len(images) - len(paths):
+    found = search.find(names, lines, what)
+    notes = [*notes, *([found.note] if found.note else [])]
+    if repeated := len(images) - len(names):
         notes.append(f"{repeated:,} images are listed more than once; each is predicted once")
-    return Images(root, paths, places if np.isfinite(places).all(1).any() else None, tuple(notes), images)
+    written = None if found.written == found.paths else found.written
+    known = places if np.isfinite(places).all(1).any() else None
+    return Images(found.root, found.paths, known, tuple(notes), images, written)
 
 
 def _collect(rows: Iterable[Row]) -> tuple[Paths, np.ndarray, np.ndarray, np.ndarray]:

@@ -83,7 +83,7 @@ def run(asked: Any, output: Path) -> dict[str, Any]:
                 log.info("The table is already complete")
                 return known
             old = redo.OldRows(files, images, first, last)
-            position = table.resume(images.paths, first, last)
+            position = table.resume(images.names, first, last)
             if position > first:
                 log.info("Resuming after %d of %d images", position - first, last - first)
             workers = granted_cores() if asked.workers == "auto" else max(1, int(asked.workers))

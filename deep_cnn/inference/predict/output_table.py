@@ -18,7 +18,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from deep_cnn.data.files import Paths
-from deep_cnn.runtime.atomic import csv_line, read_csv, read_json, write_json
+from deep_cnn.runtime.atomic import csv_line, read_csv, read_json, unescaped, write_json
 from deep_cnn.runtime.errors import ConfigError, MachineError
 
 FLUSH_SECONDS = 1.0  # at most so much work is done twice; a flush takes 1 to 10 ms
@@ -137,7 +137,7 @@ class OutputTable:
             end = stop
         _cut(self._rows, end)
         if end == 0:
-            self._waiting.append(csv_line(self.columns).encode("utf-8", "surrogateescape"))
+            self._waiting.append(csv_line(self.columns).encode())
         _cut(self._failed, 0)
         self._waiting_failed += [csv_line(FAILED_HEADER).encode(), *skipped]
         self.failed = len(skipped)
@@ -152,8 +152,8 @@ class OutputTable:
 
         contents: int64 (n, 3), size, time and digest of the file of each row and failure, in the order of the images.
         """
-        made = [csv_line(row).encode("utf-8", "surrogateescape") for row in rows]
-        failed = [csv_line(row).encode("utf-8", "surrogateescape") for row in failures]
+        made = [csv_line(row).encode() for row in rows]
+        failed = [csv_line(row).encode() for row in failures]
         self.append(made, failed, contents)
 
     def append(self, rows: list[bytes], failures: list[bytes], contents: np.ndarray) -> None:
@@ -260,6 +260,13 @@ def _cut(file: BinaryIO, end: int) -> None:
     file.seek(0, os.SEEK_END)
 
 
+def header_of(file: BinaryIO) -> bytes:
+    """The first record of a table, whose names may hold line feeds; the file is read up to its end."""
+    end, header = next(_records(file), (0, b""))
+    file.seek(end)
+    return header
+
+
 def _records(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
     """Each whole record with the position of its end; a last one without a line feed is none. Quotes may hold line feeds."""
     file.seek(0)
@@ -273,9 +280,9 @@ def _records(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
 
 
 def _first_cell(record: bytes) -> bytes:
-    if not record.startswith(b'"'):
+    if not record.startswith(b'"') and b"\\" not in record:
         return record[: record.index(b",")]
-    return _encoded(next(csv.reader([record.decode("utf-8", "surrogateescape")]))[0])
+    return _encoded(unescaped(next(csv.reader([record.decode("utf-8", "surrogateescape")]))[0]))
 
 
 def _encoded(text: str) -> bytes:

@@ -84,7 +84,7 @@ class OldRows:
         self.files, self.first = previous(files), first
         self.usable = np.zeros(last - first, dtype=bool)
         if self.files.rows.exists():
-            self.rows, self.failed = positions_of(self.files, images.paths, first, last)
+            self.rows, self.failed = positions_of(self.files, images.names, first, last)
             self.contents = read_contents(self.files, last - first)
             has = (self.rows[:, 1] > 0) | np.isin(np.arange(last - first), list(self.failed))
             stale = changed(self.files, images, first, last)

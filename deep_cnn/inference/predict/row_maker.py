@@ -32,13 +32,13 @@ class RowMaker:
 
     def rows(self, block: Predicted, images: Images, first: int) -> tuple[list[list[Any]], list[tuple[str, str]]]:
         """The rows of a block from image `first` on, and (file, reason) of its unreadable images."""
-        failures = [(images.paths[p], why) for p, why in sorted(block.failures.items()) if p >= first]
+        failures = [(images.names[p], why) for p, why in sorted(block.failures.items()) if p >= first]
         keep = np.array([p >= first and p not in block.failures for p in block.positions.tolist()], dtype=bool)
         positions, decoded = block.positions[keep], block.decoded[:, keep]
         mean = decoded[0] if len(decoded) == 1 else decoded.mean(0)  # (n, K)
         said = self.task.cells(mean, self.top)
         unsure = self.task.uncertainty_cells(decoded).tolist()
-        made = [[images.paths[p], *s, *u] for p, s, u in zip(positions.tolist(), said, unsure, strict=True)]
+        made = [[images.names[p], *s, *u] for p, s, u in zip(positions.tolist(), said, unsure, strict=True)]
         if self.has_ood:
             assert block.distances is not None
             for row, distance in zip(made, block.distances[keep].tolist(), strict=True):

@@ -4,7 +4,7 @@ import re
 import shutil
 from pathlib import Path
 
-from deep_cnn.inference.predict.output_table import TableFiles, read_contents
+from deep_cnn.inference.predict.output_table import TableFiles, header_of, read_contents
 from deep_cnn.runtime.atomic import atomic_path, read_json, write_json
 from deep_cnn.runtime.errors import ConfigError, DataError
 from deep_cnn.runtime.scheduler import array_place
@@ -113,7 +113,7 @@ def _concatenate(sources: list[Path], target: Path) -> None:
     with open(target, "wb") as out:
         for number, source in enumerate(sources):
             with open(source, "rb") as file:
-                header = file.readline()
+                header = header_of(file)
                 if number == 0:
                     out.write(header)
                 shutil.copyfileobj(file, out)

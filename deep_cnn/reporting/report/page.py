@@ -73,8 +73,7 @@ def render(template: str, **values: Any) -> str:
 
 def write_page(path: Path, page: str) -> None:
     """Write a page of HTML, atomically."""
-    # a file name that is no UTF-8 is shown with question marks
-    write_text(path, page, errors="replace")
+    write_text(path, page)
 
 
 def draw_figures(record: Record) -> None:

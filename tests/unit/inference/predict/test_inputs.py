@@ -70,7 +70,11 @@ LISTS = {
     "names": "\n".join(FILES),
     "PowerShell": "\r\n".join(FILES).encode("utf-16"),
     "Windows": "\r\n".join(f"C:\\me\\{name}" for name in FILES),
-    "commas": "\n".join(f"x, y/{name}" for name in FILES),
+    "quotes": "\n".join(f'"{name}"' for name in FILES),
+    "a heading": "FullName\n" + "\n".join(FILES),
+    "a heading of PowerShell": "\n\nName\n----\n" + "\n".join(f"{name}   " for name in FILES),
+    "find -print0": "\0".join(FILES) + "\0",
+    "UTF-16 without a mark": "\n".join(FILES).encode("utf-16-le"),
 }
 
 
@@ -80,13 +84,19 @@ def test_lists(photos, data):
 
 
 def test_names_are_found_below_a_folder_that_was_named_and_no_other(photos):
-    images = found(photos, "t.csv", table(["a03", "gone", "/me/a03.jpg"]))
-    assert list(images.paths) == ["a03.jpg", "gone"] and images.rows.tolist() == [0, 1, 0]
-    assert "listed more than once" in images.notes[1] and str(photos) in images.notes[0]
+    images = found(photos, "t.csv", table(["a03", "gone", "/me/a03.jpg", "a03"]))
+    assert list(images.paths) == ["a03.jpg", "gone", "a03.jpg"] and images.rows.tolist() == [0, 1, 2, 0]
+    assert list(images.names) == ["a03", "gone", "/me/a03.jpg"], "predictions name them as the table does"
+    assert images.notes[0] == "Image column: photo (first rows: 3 of 4 rows found, by name without ending)"
+    assert str(photos) in images.notes[1] and "/me/ in the paths is taken" in images.notes[1]
+    assert "1 images are listed more than once" in images.notes[2]
     with pytest.raises(DataError, match=r"a03 is not found below .*; give the folder of images as --data_dir"):
         read_images(str(photos.parent / "t.csv"), "photo", [photos])
+    with pytest.raises(DataError, match="a03 is not found below"):
+        read_images(str(photos.parent / "t.csv"), None, [photos])  # no file, but the name of the column
+    (photos.parent / "u.csv").write_text(table(["a03"]).replace("photo", "thing"))
     with pytest.raises(DataError, match="no column of image files was recognised"):
-        read_images(str(photos.parent / "t.csv"), None, [photos])
+        read_images(str(photos.parent / "u.csv"), None, [photos])
     (photos / "b").mkdir()
     (photos / "b" / "a03.jpg").write_bytes(b"other")
     with pytest.raises(DataError, match=r"--images=.*t.csv: 'a03' in line 2 matches 2 files \(a03.jpg, b/a03.jpg\)"):
@@ -128,5 +138,5 @@ def test_files_that_are_no_tables(photos):
 
 
 def test_a_list_of_python(photos):
-    images = images_from_list(["a02", "/elsewhere/a01.jpg", "/me/a02.JPG"], [photos], [photos])
-    assert list(images.paths) == ["a02.jpg", "a01.jpg"] and images.rows.tolist() == [0, 1, 0]
+    images = images_from_list(["a02", "/me/a01.jpg", "/me/a02.JPG"], [photos], [photos])
+    assert list(images.paths) == ["a02.jpg", "a01.jpg", "a02.jpg"] and images.rows.tolist() == [0, 1, 2]

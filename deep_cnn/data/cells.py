@@ -1,0 +1,283 @@
+"""What the cells of a table mean: missing or not, numbers in the notations of several countries, labels in several spellings."""
+
+import math
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from deep_cnn.data.table import Lines, Table
+from deep_cnn.runtime.errors import ConfigError, DataError
+
+# Missing values as R, pandas, Excel (also the German one), SQL, SAS, ARFF and people write them, in any letter case
+MISSING = frozenset(
+    (
+        *(
+            "",
+            "na",
+            "n/a",
+            "n.a.",
+            "nan",
+            "null",
+            "<na>",
+            "nat",
+            "#n/a",
+            "#n/a n/a",
+            "#na",
+            "-nan",
+            "1.#ind",
+            "-1.#ind",
+        ),
+        *("1.#qnan", "-1.#qnan", "#nv", "-", "--", "---", "–", "—", ".", "?"),
+    )
+)
+EXACTLY_MISSING = frozenset(("None", "NONE"))  # Python's; "none" is a word: none, mild, severe
+DECIMAL_COMMA = re.compile(r"[+-]?(?:\d{1,3}(?:[. \u00a0\u202f'’]\d{3})+|\d*),\d+(?:[eE][+-]?\d+)?")
+THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(?:[, \u00a0\u202f'’]\d{3})+(?:\.\d+)?")
+PERCENT = re.compile(r"[+-]?\d+(?:[.,]\d+)?\s?[%‰]")
+DEGREES = re.compile(r"[+-]?\d{1,3},\d+")  # 47,37: no latitude has thousands
+POINTS = re.compile(r"[+-]?[1-9]\d{0,2}(?:\.\d{3})+")  # 1.234 among decimal commas
+ONE_NUMBER = re.compile(r"\+?(-?)(0|[1-9]\d*)(?:\.(\d*?)0*)?")  # 3, 3.0, 3.50; not 007
+SEPARATORS_OF_NUMBERS = re.compile("[. \u00a0\u202f'’]")
+COMMA_SEPARATORS = (";", "\t", "|")  # separators of columns that leave the comma to numbers
+COMPARISONS = {
+    "==": np.equal,
+    "!=": np.not_equal,
+    "<=": np.less_equal,
+    ">=": np.greater_equal,
+    "<": np.less,
+    ">": np.greater,
+}
+
+
+# --- missing ---------------------------------------------------------------------------------------------------------
+
+
+def is_missing(cell: str) -> bool:
+    """Whether a cell means that there is no value."""
+    return cell in EXACTLY_MISSING or cell.lower() in MISSING
+
+
+def missing(cells: np.ndarray) -> np.ndarray:
+    """Which cells mean that there is no value, bool (M,)."""
+    return _of_each(cells, is_missing).astype(bool)
+
+
+def spelled(cells: Iterable[str]) -> str:
+    """The spellings of missing cells with their counts: 'NA: 6, empty: 2'."""
+    counts = Counter(cells).most_common(5)
+    return ", ".join(f"{cell or 'empty'}: {count:,}" for cell, count in counts)
+
+
+def _of_each(cells: np.ndarray, function: Callable[[str], object]) -> np.ndarray:
+    """A function of each cell, object (M,), called once for each different cell."""
+    codes, distinct = pd.factorize(cells)
+    return np.array([function(cell) for cell in distinct], dtype=object)[codes]
+
+
+# --- numbers ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """Cells read as numbers.
+
+    Attributes:
+        missing: bool (M,). values: float64 (M,), NaN where missing and where a cell is no number.
+        notation: what makes cells numbers that are not read: "decimal commas", "percent signs"...; "" where there are none.
+        written: which cells are so, bool (M,).
+    """
+
+    missing: np.ndarray
+    values: np.ndarray
+    notation: str
+    written: np.ndarray
+
+    @property
+    def share(self) -> float:
+        """The share of numbers, in whatever notation, among the cells that are not missing; 0 when all are missing."""
+        present = ~self.missing
+        return float((~np.isnan(self.values) | self.written)[present].mean()) if present.any() else 0.0
+
+    @property
+    def all_read(self) -> bool:
+        """Whether each cell that is not missing is a number that was read."""
+        return bool((~self.missing).any() and not np.isnan(self.values[~self.missing]).any())
+
+
+def parse(cells: np.ndarray, separator: str = ",") -> Numbers:
+    """Read numbers. Decimal commas are read where the table's separator of columns is another sign and no cell contradicts."""
+    codes, distinct = pd.factorize(np.asarray(cells, dtype=object))
+    empty = np.array([is_missing(cell) or cell.lower() == "none" for cell in distinct], dtype=bool)
+    texts = np.where(empty, "nan", [cell.replace("\u2212", "-") for cell in distinct]).astype(object)
+    values = pd.to_numeric(pd.Series(texts, dtype=object), errors="coerce").to_numpy(dtype=np.float64).copy()
+    strange = np.flatnonzero(np.isnan(values) & ~empty)
+    notation, written = "", np.zeros(len(distinct), dtype=bool)
+    if len(strange):
+        written[strange] = [_number_like(cell) for cell in texts[strange]]
+        notation = _notation(texts[written], texts[~empty & ~np.isnan(values)])
+    if notation == "decimal commas" and separator in COMMA_SEPARATORS:
+        with_points = np.array([bool(POINTS.fullmatch(cell)) for cell in texts], dtype=bool) & ~empty
+        values[written | with_points] = [_from_commas(cell) for cell in texts[written | with_points]]
+        notation, written = "", np.zeros(len(distinct), dtype=bool)
+    return Numbers(empty[codes], values[codes], notation, written[codes])
+
+
+def numbers(cells: np.ndarray, lines: Lines, what: str, separator: str = ",") -> np.ndarray:
+    """Text to float64 (M,), missing cells to NaN.
+
+    Raises:
+        DataError: a cell that is no number, an infinite one, or one in a notation that is not read; names its line.
+    """
+    read = parse(cells, separator)
+    if read.notation:
+        row = int(np.flatnonzero(read.written)[0])
+        raise DataError(
+            f"{what}: {cells[row]!r} in line {lines[row]}: {read.notation} ({int(read.written.sum()):,} such cells); "
+            f"{_remedy(read.notation)}"
+        )
+    wrong = np.flatnonzero(~read.missing & np.isnan(read.values))
+    if len(wrong):
+        raise DataError(
+            f"{what}: {cells[wrong[0]]!r} in line {lines[wrong[0]]} is not a number ({len(wrong):,} such cells); "
+            f"correct them, or use --task=classification for a column of classes"
+        )
+    endless = np.flatnonzero(np.isinf(read.values))
+    if len(endless):
+        raise DataError(
+            f"{what}: infinite value in line {lines[endless[0]]} ({len(endless):,} such cells); "
+            f"correct them, or leave the cells empty to ignore them"
+        )
+    return read.values
+
+
+def coordinate(cell: str, limit: float) -> float | None:
+    """Degrees with a decimal point or comma, NaN for a missing cell; None for what is not between -limit and limit."""
+    cell = cell.strip()
+    try:
+        value = float(cell)
+    except ValueError:
+        if is_missing(cell):
+            return math.nan
+        if not DEGREES.fullmatch(cell):
+            return None
+        value = float(cell.replace(",", "."))
+    return value if math.isnan(value) or abs(value) <= limit else None
+
+
+def _number_like(cell: str) -> bool:
+    return any(form.fullmatch(cell) for form in (DECIMAL_COMMA, THOUSANDS, PERCENT))
+
+
+def _notation(strange: np.ndarray, plain: np.ndarray) -> str:
+    """What these cells have in common; plain: the cells of the column that are numbers as they stand."""
+    if not len(strange):
+        return ""
+    if any(PERCENT.fullmatch(cell) for cell in strange):
+        return "percent signs"
+    commas = [bool(DECIMAL_COMMA.fullmatch(cell)) for cell in strange]
+    thousands = [bool(THOUSANDS.fullmatch(cell)) for cell in strange]
+    points = any("." in cell and not POINTS.fullmatch(cell) for cell in plain)
+    if all(commas) and not all(thousands):
+        return "decimal commas beside decimal points" if points else "decimal commas"
+    if all(thousands) and (points or not all(commas)):
+        return "thousands separators"
+    return "commas that may be decimal or separate thousands"
+
+
+def _remedy(notation: str) -> str:
+    return {
+        "percent signs": "write 10 or 0.1 for 10%",
+        "decimal commas": "write decimal points, or separate the columns by semicolons; several labels are separated by ';'",
+        "thousands separators": "write 1000 for 1,000",
+    }.get(notation, "write 1000 or 1.000")
+
+
+def _from_commas(cell: str) -> float:
+    return float(SEPARATORS_OF_NUMBERS.sub("", cell).replace(",", "."))
+
+
+# --- labels ----------------------------------------------------------------------------------------------------------
+
+
+def label_key(cell: str) -> str:
+    """The same for spellings of one label: 1 and 1.0, True and TRUE, composed accents or not, any blanks."""
+    if not cell.isascii():
+        cell = unicodedata.normalize("NFC", cell)
+    cell = " ".join(cell.split())
+    if found := ONE_NUMBER.fullmatch(cell):
+        sign, whole, rest = found.groups()
+        return f"{sign}{whole}.{rest}" if rest else whole if whole == "0" else f"{sign}{whole}"
+    return cell.capitalize() if cell.lower() in ("true", "false") else cell
+
+
+def labels(cells: np.ndarray, what: str) -> tuple[np.ndarray, list[str]]:
+    """Each cell's label in one spelling, object (M,), and lines for the log.
+
+    A label that is always spelled in one way keeps it. what: names the column in the notes.
+    """
+    codes, distinct = pd.factorize(cells)
+    spellings: dict[str, list[str]] = {}
+    for cell in distinct:
+        spellings.setdefault(label_key(cell), []).append(cell)
+    chosen = {key: same[0] if len(same) == 1 else key for key, same in spellings.items()}
+    notes = [
+        f"{what}: {' and '.join(repr(cell) for cell in sorted(same))} are taken as one, {chosen[key]!r}"
+        for key, same in spellings.items()
+        if len(same) > 1
+    ]
+    notes = notes if len(notes) <= 5 else [*notes[:5], f"{what}: ... and {len(notes) - 5:,} more"]
+    if near := [" and ".join(map(repr, sorted(names))) for names in _near(chosen)]:
+        more = f" ({len(near):,} such cases)" if len(near) > 1 else ""
+        notes.append(f"{what}: {near[0]} are not the same{more}; correct the table if they should be")
+    words = np.array([chosen[label_key(cell)] for cell in distinct], dtype=object)
+    return words[codes] if len(distinct) else cells, notes
+
+
+def _near(chosen: dict[str, str]) -> list[list[str]]:
+    """Labels that differ in letter case or leading zeros only."""
+    near: dict[str, list[str]] = {}
+    for key, name in chosen.items():
+        near.setdefault(key.casefold().lstrip("0") or "0", []).append(name)
+    return [names for names in near.values() if len(names) > 1]
+
+
+# --- conditions ------------------------------------------------------------------------------------------------------
+
+
+def parse_where(text: str) -> tuple[str, str, str]:
+    """ "num_votes>=5" -> ("num_votes", ">=", "5"). Quotes around the value are dropped."""
+    found = re.fullmatch(r"\s*(.+?)\s*(==|!=|<=|>=|<|>)\s*(.*?)\s*", text, flags=re.DOTALL)
+    if not found:
+        raise ConfigError(
+            f'--where={text}: expected COLUMN, one of == != < <= > >=, and a value, e.g. --where="city==Boston"'
+        )
+    column, sign, value = found.groups()
+    if len(value) > 1 and value[0] == value[-1] and value[0] in "'\"":
+        value = value[1:-1]
+    return column, sign, value
+
+
+def where_mask(table: Table, condition: str) -> np.ndarray:
+    """The rows that satisfy one condition, bool (M,).
+
+    Numbers are compared as numbers; a missing one is unlike any (!=) and satisfies nothing else. `==` without a value
+    means missing.
+    """
+    column, sign, value = parse_where(condition)
+    cells = table.column(column, "--where")
+    if value == "" and sign in ("==", "!="):
+        return missing(cells) == (sign == "==")
+    number = parse(np.array([value], dtype=object), table.separator)
+    if number.all_read and parse(cells, table.separator).all_read:
+        values = numbers(cells, table.frame.index, f"--where={condition}", table.separator)
+        return COMPARISONS[sign](values, float(number.values[0]))  # with NaN all are false but !=
+    if sign in ("==", "!="):
+        return COMPARISONS[sign](_of_each(cells, label_key), label_key(value)).astype(bool)
+    raise DataError(
+        f"--where={condition}: {sign} needs numbers, but column {column!r} of {table.name} or the value is text"
+    )

@@ -1,0 +1,334 @@
+"""Which file a cell of a table means, and which column names the images: on evidence, and refused where in doubt."""
+
+import re
+import unicodedata
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from deep_cnn.config.registries import IMAGE_FORMATS
+from deep_cnn.data.folders import split_word
+from deep_cnn.data.table import Lines, as_text, looks_like_image, stem
+from deep_cnn.runtime.atomic import unescaped
+from deep_cnn.runtime.errors import DataError
+
+NUMBER, STEM, NAME, PATH = range(4)  # how a cell names a file: "17", "street17", "street17.jpg", "boston/street17.jpg"
+HOW = ("by number", "by name without ending", "by file name", "by path")
+SEVERAL = -2  # the position of a cell that fits several files
+SAMPLE = 200  # rows by which columns are compared
+
+# What people call the column of images, without signs and capitals
+COLUMN_NAMES = frozenset(
+    (
+        *("image", "images", "img", "file", "files", "filename", "filenames", "filepath", "path", "paths", "photo"),
+        *("picture", "pic", "frame", "imagefile", "imagefilename", "imagename", "imagepath", "imageid", "imageindex"),
+        *("imgfile", "imgname", "imgpath", "imgid", "photofile", "photoname", "photopath", "photoid", "fullname"),
+        *(
+            "relativepath",
+            "relpath",
+            "bild",
+            "bilddatei",
+            "datei",
+            "dateiname",
+            "dateipfad",
+            "foto",
+            "fichier",
+            "imagen",
+        ),
+    )
+)
+# What programs call the number of a row: nothing, pandas, R, tibble
+ROW_NUMBERS = re.compile(
+    r"column \d+|unnamed: ?\d+|index|level_0|x\.?\d*|\.\.\.\d+|v1|row\.?names?|row_?(id|number)?", re.I
+)
+FORMAT_OF = {ending: name for name, row in IMAGE_FORMATS.items() for ending in row.endings}  # .jpg and .jpeg are one
+IS_NUMBER = re.compile(r"[+-]?\d+(?:[.,]\d+)?")
+ABSOLUTE = re.compile(r"/|~|[A-Za-z][A-Za-z0-9+.-]*:/")  # also C:/ and https://
+COUNTED = re.compile(r"\d+|(?<=[a-z_ -])[A-Z]$|(?<=[_ -])[a-z]$")  # site1, fold_2, siteA, set_b
+
+
+def plain(path: str) -> str:
+    """One spelling of a path: slashes as in POSIX, no "." and "..", composed accents (macOS writes them decomposed)."""
+    if not path.isascii():
+        path = unicodedata.normalize("NFC", as_text(path))
+    path = path.strip().replace("\\", "/")
+    if "//" in path or "./" in path:
+        parts = path.split("/")
+        kept = [part for part in parts[1:] if part not in ("", ".", "..")]
+        path = "/".join(kept if parts[0] in (".", "..") else [parts[0], *kept])
+    return path
+
+
+@dataclass(frozen=True)
+class Match:
+    """The files that the cells of a column mean.
+
+    Attributes:
+        positions: int64 (M,) among the files; -1 none, SEVERAL.
+        ways: int8 (M,) NUMBER, STEM, NAME or PATH; -1 without a file.
+        dropped: the folder of another computer with which the cells begin, or "".
+        endings: whether the files have other endings than the cells say (.png for .jpg).
+    """
+
+    positions: np.ndarray
+    ways: np.ndarray
+    dropped: str = ""
+    endings: bool = False
+
+    @property
+    def found(self) -> int:
+        """How many cells have a file (or several)."""
+        return int((self.positions != -1).sum())
+
+    @property
+    def way(self) -> int:
+        """How most of them name it."""
+        return int(np.bincount(self.ways[self.ways >= 0], minlength=len(HOW)).argmax())
+
+    def evidence(self) -> str:
+        """In words: '58 of 60 rows found, by file name'."""
+        how = f", {HOW[self.way]}{' with another ending' if self.endings else ''}" if self.found else ""
+        return f"{self.found:,} of {len(self.positions):,} rows found{how}"
+
+
+class Matcher:
+    """Finds files by what cells of a table write: a path, the end of a path, a file name, or a name without its ending.
+
+    A folder that a cell writes must be the file's. Other letter case and another ending count where nothing fits better.
+    """
+
+    def __init__(self, paths: Sequence[str], root: Path | None = None):
+        """paths: relative to root, which is the folder of images; without it only their own folders can agree."""
+        self.paths = paths
+        roots = () if root is None else dict.fromkeys((root.absolute(), root.resolve()))
+        self.roots = [plain(str(path)) for path in roots] or [""]
+        self._stems: dict[str, int | list[int]] = {}
+        for i, path in enumerate(paths):
+            key = stem(plain(path).rpartition("/")[2]).casefold()
+            if (known := self._stems.setdefault(key, i)) is not i:
+                self._stems[key] = [known, i] if isinstance(known, int) else [*known, i]
+
+    def find(self, cell: str, dropped: str = "", endings: bool = False) -> tuple[list[int], int]:
+        """Positions of the files that a cell may mean (one when it is clear), and how it names them (-1 for none).
+
+        Args:
+            dropped: the folder of another computer with which the cell begins; the rest is then a file's whole path.
+            endings: whether a file in another format counts, street.png for street.jpg.
+        """
+        wanted = plain(cell)
+        best = self._best(wanted, dropped, endings)
+        if not best and "\\x" in cell and (name := unescaped(cell)) != cell:  # as our own tables write it
+            wanted = plain(name)
+            best = self._best(wanted, dropped, endings)
+        if not best:
+            return [], -1
+        if "/" in wanted.lstrip("/"):
+            return best, PATH
+        if stem(wanted) != wanted:
+            return best, NAME
+        return best, NUMBER if IS_NUMBER.fullmatch(wanted) else STEM
+
+    def _best(self, wanted: str, dropped: str, endings: bool) -> list[int]:
+        folder, _, name = wanted.rpartition("/")
+        candidates = self._stems.get(stem(name).casefold(), [])
+        best: list[int] = []
+        best_grade: tuple = ()
+        for i in [candidates] if isinstance(candidates, int) else candidates:
+            path = plain(self.paths[i])
+            own_folder, _, own = path.rpartition("/")
+            agreed = self._agreement(folder, own_folder, dropped)
+            if not agreed or not (endings or _same_format(name, own)):
+                continue
+            grade = (_likeness(name, own), agreed, path == wanted)
+            if grade > best_grade:
+                best, best_grade = [i], grade
+            elif grade == best_grade:
+                best.append(i)
+        return best
+
+    def _agreement(self, written: str, own: str, dropped: str) -> int:
+        """2: the folder that is written is the end of the file's; 1: but for letter case; 0: it is not."""
+        if not written:
+            return 2
+        if dropped:
+            rest = written[len(dropped) :].strip("/")
+            return 2 * (rest == own) or rest.casefold() == own.casefold()
+        end = f"/{written.lstrip('/')}"
+        whole = [f"/{root}/{own}".rstrip("/") for root in self.roots]
+        if any(folder.endswith(end) for folder in whole):
+            return 2
+        return int(any(folder.casefold().endswith(end.casefold()) for folder in whole))
+
+    def match(self, cells: Sequence[str] | np.ndarray) -> Match:
+        """The file of each cell.
+
+        Where no written folder agrees with the files', the paths may be those of another computer: what is common to all
+        of them is then dropped as a whole, and the rest must be whole paths below the folder of images. Where nothing is
+        found, the images may have been converted: other endings count then.
+        """
+        for endings in (False, True):
+            as_written = self._match(cells, "", endings)
+            if not (as_written.ways == PATH).any() and (dropped := self._foreign(cells, endings)):
+                return self._match(cells, dropped, endings)
+            if as_written.found:
+                break
+        return as_written
+
+    def _match(self, cells: Sequence[str] | np.ndarray, dropped: str, endings: bool) -> Match:
+        positions, ways = np.full(len(cells), -1, dtype=np.int64), np.full(len(cells), -1, dtype=np.int8)
+        for row, cell in enumerate(cells):
+            found, way = self.find(cell, dropped if dropped and plain(cell).startswith(dropped) else "", endings)
+            if found:
+                positions[row], ways[row] = found[0] if len(found) == 1 else SEVERAL, way
+        return Match(positions, ways, dropped, endings and bool((positions != -1).any()))
+
+    def _foreign(self, cells: Sequence[str] | np.ndarray, endings: bool) -> str:
+        """The folder with which all absolute paths begin and behind which most of them are files here; "" for none."""
+        folders = [path.rpartition("/")[0] for path in map(plain, cells) if ABSOLUTE.match(path)]
+        if not folders:
+            return ""
+        first, last = min(folders).split("/"), max(folders).split("/")  # what these share, all share
+        shared = next(
+            (k for k, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), min(len(first), len(last))
+        )
+        some = [cell for cell in cells[:: max(len(cells) // SAMPLE, 1)] if ABSOLUTE.match(plain(cell))]
+        counts = {
+            prefix: sum(bool(self.find(cell, prefix, endings)[0]) for cell in some)
+            for prefix in ("/".join(first[:k]) for k in range(1, shared + 1))
+            if prefix and not any(_contradicts(prefix, root) for root in self.roots)
+        }
+        best = max(counts, key=counts.__getitem__, default="")
+        return best if best and counts[best] else ""
+
+    def of_this_name(self, cell: str) -> str | None:
+        """A file of the same name in whatever folder, for messages."""
+        found = self._stems.get(stem(plain(cell).rpartition("/")[2]).casefold())
+        return None if found is None else self.paths[found if isinstance(found, int) else found[0]]
+
+
+def _same_format(written: str, own: str) -> bool:
+    """Whether the endings of a cell and of a file are the same format's, or the cell has none."""
+    ending = written[len(stem(written)) :].lower()
+    return not ending or FORMAT_OF[ending] == FORMAT_OF.get(own[len(stem(own)) :].lower())
+
+
+def _likeness(written: str, own: str) -> int:
+    """Of two names whose stems are equal but for letter case: 4 the same, down to 0."""
+    if own == written:
+        return 4
+    if stem(written) == written and stem(own) == written:
+        return 3
+    if own.casefold() == written.casefold():
+        return 2
+    return int(stem(own) == stem(written))
+
+
+def _contradicts(theirs: str, ours: str) -> bool:
+    """Whether two folders are plainly two: train and test, site1 and site2. Others may be one that was renamed."""
+    for a, b in zip(reversed(theirs.split("/")), reversed(ours.split("/")), strict=False):
+        if a.casefold() != b.casefold():
+            splits = [split_word(name)[0] for name in (a, b)]
+            return (None not in splits and splits[0] != splits[1]) or COUNTED.sub("#", a) == COUNTED.sub("#", b)
+    return False
+
+
+def check_single(match: Match, cells: Sequence[str] | np.ndarray, lines: Lines, matcher: Matcher, what: str) -> None:
+    """DataError for a cell that fits several files; names them."""
+    for row in np.flatnonzero(match.positions == SEVERAL)[:1].tolist():
+        found, _ = matcher.find(cells[row], match.dropped, match.endings)
+        raise DataError(
+            f"{what}: {cells[row]!r} in line {lines[row]} matches {len(found)} files ({matcher.paths[found[0]]}, "
+            f"{matcher.paths[found[1]]}); write paths relative to the data folder in the table"
+        )
+
+
+# --- which column names the images -------------------------------------------------------------------------------------
+
+
+def standing(name: str) -> int:
+    """How much a column's name says that it names images: 3 it does, 2 a word of it, 1 nothing, 0 it numbers the rows."""
+    words = [word for word in re.split(r"[\W_]+|(?<=[a-z])(?=[A-Z])", name) if word]
+    if "".join(words).lower() in COLUMN_NAMES:
+        return 3
+    if any(word.lower() in COLUMN_NAMES for word in words):
+        return 2
+    return 0 if not name.strip() or ROW_NUMBERS.fullmatch(name.strip()) else 1
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    name: str
+    match: Match
+
+    @property
+    def level(self) -> int:
+        return min(self.match.way, NAME)  # a path is no better than a file name
+
+    @property
+    def named(self) -> int:
+        known = standing(self.name)  # of numbers, file_size is no better than any
+        return 1 if self.level == NUMBER and known == 2 else known
+
+    @property
+    def files(self) -> int:
+        return len(np.unique(self.match.positions[self.match.positions != -1]))
+
+    def beats(self, other: "_Candidate") -> bool:
+        """Whether there is no doubt between the two."""
+        ours, theirs = self.match.positions, other.match.positions
+        if self.match.found >= other.match.found and np.all((ours == theirs) | (ours == -1) | (theirs == -1)):
+            return True  # they name the same files
+        if (self.level, self.named) != (other.level, other.named):
+            return (self.level, self.named) > (other.level, other.named) and 2 * self.match.found >= other.match.found
+        return self.files > 2 * other.files  # ratings from 1 to 5 are names of 1.jpg to 5.jpg, too
+
+
+def choose_column(matches: Mapping[str, Match], cells: Mapping[str, Sequence[str]], what: str) -> str | None:
+    """The column that names the images; None where no cell names one.
+
+    Names with an ending and paths are better than names without, and those better than bare numbers; of equals the better
+    one has the name of such a column.
+
+    Args:
+        matches: of some cells of each column. cells: the same cells. what: names the table in messages.
+
+    Raises:
+        DataError: two columns that are equally good and name different files; numbers that may fit by accident.
+    """
+    candidates = [_Candidate(name, match) for name, match in matches.items() if match.found]
+    if not candidates:
+        return None
+    best = max(candidates, key=lambda c: (c.level, c.named, c.files))
+    rivals = [c for c in candidates if c is not best and not best.beats(c)]
+    if rivals:
+        named = (f"{c.name} ({c.match.evidence()})" for c in (best, max(rivals, key=lambda c: c.match.found)))
+        raise DataError(f"{what}: both {' and '.join(named)} may name the images; give one of them as --image_column")
+    if best.level == NUMBER and best.named < 3:
+        _check_numbers(best, matches, cells, what)
+    return best.name
+
+
+def _check_numbers(
+    best: _Candidate, matches: Mapping[str, Match], cells: Mapping[str, Sequence[str]], what: str
+) -> None:
+    """Numbers fit by accident where another column has the names of images that are not there."""
+    for name, match in matches.items():
+        texts = [cell for cell in cells[name] if cell.strip()]
+        files = [cell for cell in texts if looks_like_image(cell) and "://" not in cell]
+        if not match.found and texts and (2 * len(files) > len(texts) or standing(name) == 3) and "://" not in texts[0]:
+            raise DataError(
+                f"{what}: no file of column {name} is there (e.g. {texts[0].strip()}), and column {best.name} fits only "
+                f"{HOW[NUMBER]} ({best.match.evidence()}); check --data_dir, or give --image_column"
+            )
+
+
+def check_evidence(name: str, match: Match, files: int, what: str) -> None:
+    """DataError where a column was guessed by numbers that fit few rows and few of the files: they may fit by accident."""
+    share = len(np.unique(match.positions[match.positions >= 0])) / max(files, 1)
+    if match.way == NUMBER and standing(name) < 3 and 2 * match.found < len(match.positions) and share < 0.5:
+        raise DataError(
+            f"{what}: column {name} fits images only {HOW[NUMBER]} ({match.evidence()}), perhaps by accident; "
+            f"if it names them, give --image_column={name}"
+        )

@@ -1,0 +1,165 @@
+"""The rows of a table that are samples: chosen by --where and --study_id, each with its image file."""
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from deep_cnn.data import place_pulse
+from deep_cnn.data.cells import label_key, parse, where_mask
+from deep_cnn.data.files import Files
+from deep_cnn.data.match import SAMPLE, Matcher, check_evidence, check_single, choose_column
+from deep_cnn.data.table import Table, looks_like_image
+from deep_cnn.runtime.errors import ConfigError, DataError
+
+if TYPE_CHECKING:
+    from deep_cnn.data.index import IndexOptions
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The rows of a table that --where leaves, the file of each, and of the whole table.
+
+    positions: int64 (M,) among the files, -1 without one. listed: bool (number of files,), which have any row.
+    """
+
+    table: Table
+    positions: np.ndarray
+    listed: np.ndarray
+    target: tuple[str, ...]
+    notes: list[str]
+
+
+def rows_with_files(files: Files, table: Table, options: "IndexOptions") -> Rows:
+    """The rows that the flags choose, and their files.
+
+    Raises:
+        DataError: no such rows or columns, no files, or doubt which file or column is meant. ConfigError: flags that
+            contradict each other.
+    """
+    if options.study_id is not None or (options.image_column is None and place_pulse.is_place_pulse(table)):
+        return _of_place_pulse(files, table, options)
+    return _of_table(files, table, options)
+
+
+def _of_place_pulse(files: Files, table: Table, options: "IndexOptions") -> Rows:
+    if len(options.target) > 1:
+        raise ConfigError(
+            f"--target={','.join(options.target)}: a Place Pulse table has one score column; give several studies as --study_id=A,B"
+        )
+    table, positions = place_pulse.add_places(table, files.paths)
+    studies = place_pulse.choose_studies(table, options.study_id)
+    chosen = table.frame["study_id"].str.strip().isin(studies).to_numpy()
+    table, positions = table.take(chosen), positions[chosen]
+    kept, rows, notes = _where(table, options.where)
+    score = options.target[0] if options.target else place_pulse.SCORE
+    wide, of_wide, target = place_pulse.widen(kept, positions[rows], studies, score)
+    return Rows(wide, of_wide, _listed(positions, len(files.paths)), target, notes)
+
+
+def _of_table(files: Files, table: Table, options: "IndexOptions") -> Rows:
+    if not options.target:
+        columns = ", ".join(map(str, table.frame.columns[:12]))
+        raise ConfigError(
+            f"--metadata={options.metadata}: needs --target, the column to predict; choose one or several of {columns}"
+        )
+    target = table.names(options.target, "--target")
+    matcher = Matcher(files.paths, files.root)
+    column = options.image_column or _image_column(table, matcher, target)
+    cells = table.column(column, "--image_column")
+    match = matcher.match(cells)
+    if options.image_column is None:
+        check_evidence(column, match, len(files.paths), f"--metadata={table.name}")
+    kept, rows, notes = _where(table, options.where)
+    notes = [f"Image column: {column} ({match.evidence()})", *notes]
+    if match.dropped:
+        notes.insert(
+            1, f"The paths of column {column} are of another computer: {match.dropped}/ is taken as {files.root}"
+        )
+    positions = match.positions[rows]
+    check_single(
+        replace(match, positions=positions), cells[rows], kept.frame.index, matcher, f"--image_column={column}"
+    )
+    return Rows(kept, positions, _listed(match.positions, len(files.paths)), target, notes)
+
+
+def _listed(positions: np.ndarray, files: int) -> np.ndarray:
+    """Which files have a row, bool (files,)."""
+    return np.bincount(positions[positions >= 0], minlength=files) > 0
+
+
+def _where(table: Table, conditions: tuple[str, ...]) -> tuple[Table, np.ndarray, list[str]]:
+    """The rows that satisfy every condition; which they are, bool (M,); a line for the log."""
+    rows = np.ones(len(table.frame), dtype=bool)
+    for condition in conditions:
+        rows &= where_mask(table, condition)
+        if not rows.any():
+            raise DataError(
+                f"--where={condition}: none of the {len(rows):,} rows of {table.name} match; check the value"
+            )
+    if not conditions:
+        return table, rows, []
+    return (
+        table.take(rows),
+        rows,
+        [f"--where: {rows.sum():,} of {len(rows):,} rows of {table.name} match; the others are not used"],
+    )
+
+
+def _image_column(table: Table, matcher: Matcher, target: tuple[str, ...]) -> str:
+    """The column that names the images, judged by about 200 rows; none of those to be learnt."""
+    sample = table.frame.iloc[:: max(len(table.frame) // SAMPLE, 1)]
+    cells = {name: sample[name].tolist() for name in sample.columns if name not in target}
+    found = choose_column(
+        {name: matcher.match(column) for name, column in cells.items()}, cells, f"--metadata={table.name}"
+    )
+    if found is not None:
+        return found
+    for cell in (cell for column in cells.values() for cell in column if looks_like_image(cell)):
+        if (there := matcher.of_this_name(cell)) is not None:
+            raise DataError(
+                f"--metadata={table.name}: no row matches an image: the table has {cell.strip()}, --data_dir has {there}; "
+                "the folders that the table writes must be those on the disk"
+            )
+    row, example = table.frame.iloc[0], matcher.paths[0] if len(matcher.paths) else "no files"
+    raise DataError(
+        f"--metadata={table.name}: no column contains names of image files (first row: "
+        f"{', '.join(str(cell) for cell in row[:4])}; an image file: {example}); give --image_column, or another --data_dir"
+    )
+
+
+def one_row_per_file(rows: Rows, options: "IndexOptions", files: Files) -> tuple[Rows, list[str]]:
+    """Rows that repeat an image: equal ones count once, contradicting ones are an error. Also lines for the log."""
+    table, positions = rows.table, rows.positions
+    _, first, inverse = np.unique(positions, return_index=True, return_inverse=True)
+    again = np.flatnonzero(first[inverse] != np.arange(len(positions)))
+    if not len(again):
+        return rows, []
+    asked = [
+        *((name, "--target") for name in rows.target),
+        (options.split_column, "--split_column"),
+        (options.group, "--group"),
+    ]
+    for name, flag in asked:
+        if not name:
+            continue
+        cells = table.column(name, flag)
+        one, two = cells[again], cells[first[inverse[again]]]
+        for k in np.flatnonzero(one != two).tolist():
+            if not _same_value(one[k], two[k], table.separator):
+                row, lines = again[k], table.frame.index
+                raise DataError(
+                    f"{table.name}: {files.paths[int(positions[row])]} has two rows with different values of {name} "
+                    f"(lines {lines[first[inverse[row]]]} and {lines[row]}); keep one of them, e.g. with --where"
+                )
+    note = f"{len(again):,} rows of {table.name} repeat an image with the same values; each image is used once"
+    keep = np.sort(first)
+    return replace(rows, table=table.take(keep), positions=positions[keep]), [note]
+
+
+def _same_value(one: str, two: str, separator: str) -> bool:
+    """Whether two cells say the same in two spellings."""
+    if label_key(one) == label_key(two):
+        return True
+    read = parse(np.array([one, two], dtype=object), separator)
+    return bool(read.missing.all() or read.values[0] == read.values[1])
