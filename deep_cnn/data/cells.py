@@ -194,6 +194,7 @@ def _remedy(notation: str) -> str:
         "percent signs": "write 10 or 0.1 for 10%",
         "decimal commas": "write decimal points, or separate the columns by semicolons; several labels are separated by ';'",
         "thousands separators": "write 1000 for 1,000",
+        "decimal commas beside decimal points": "write all of them in one way",
     }.get(notation, "write 1000 or 1.000")
 
 
@@ -225,12 +226,9 @@ def labels(cells: np.ndarray, what: str) -> tuple[np.ndarray, list[str]]:
     for cell in distinct:
         spellings.setdefault(label_key(cell), []).append(cell)
     chosen = {key: same[0] if len(same) == 1 else key for key, same in spellings.items()}
-    notes = [
-        f"{what}: {' and '.join(repr(cell) for cell in sorted(same))} are taken as one, {chosen[key]!r}"
-        for key, same in spellings.items()
-        if len(same) > 1
-    ]
-    notes = notes if len(notes) <= 5 else [*notes[:5], f"{what}: ... and {len(notes) - 5:,} more"]
+    notes = []
+    if same := [" and ".join(map(repr, sorted(words))) for words in spellings.values() if len(words) > 1]:
+        notes.append(f"{what}: {'; '.join(same[:3])}{'; ...' if len(same) > 3 else ''} are each taken as one")
     if near := [" and ".join(map(repr, sorted(names))) for names in _near(chosen)]:
         more = f" ({len(near):,} such cases)" if len(near) > 1 else ""
         notes.append(f"{what}: {near[0]} are not the same{more}; correct the table if they should be")

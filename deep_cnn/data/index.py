@@ -26,7 +26,7 @@ from deep_cnn.data.folders import (
 )
 from deep_cnn.data.rows import Rows, one_row_per_file, rows_with_files
 from deep_cnn.data.table import Table, find_table, read_table
-from deep_cnn.data.targets import candidates, choose
+from deep_cnn.data.targets import Targets, candidates, choose
 from deep_cnn.runtime.errors import ConfigError, DataError
 
 __all__ = ["FREE", "SPLITS", "TEST", "TRAIN", "VALIDATION", "Index", "Paths", "build_index"]
@@ -208,7 +208,7 @@ def _join(files: Files, rows: Rows, options: IndexOptions, digest: str, notes: l
 
     chosen = choose(candidates(table, rows.target), options.task, rows.target)
     targets = chosen.read(table, rows.target)
-    notes += [*_missing_targets(table, rows.target), *targets.notes]
+    notes += [*_missing_targets(table, targets), *targets.notes]
     if unlabelled := int((~targets.rows).sum()):
         notes.append(f"{unlabelled:,} images have no target; they are not used")
     table, positions = table.take(targets.rows), positions[targets.rows]
@@ -234,17 +234,21 @@ def _join(files: Files, rows: Rows, options: IndexOptions, digest: str, notes: l
         groups=groups,
         group_names=group_names,
         table_digest=digest,
-        notes=tuple(notes),
-        reason=chosen.reason,
+        notes=tuple(" ".join(note.splitlines()) for note in notes),  # a column's name may have a line break
+        reason=" ".join(chosen.reason.splitlines()),
     )
     return index if used is None or used.all() else index.take(np.flatnonzero(used))
 
 
-def _missing_targets(table: Table, target: tuple[str, ...]) -> list[str]:
+def _missing_targets(table: Table, targets: Targets) -> list[str]:
     """A line for each target with missing values: how many, and how they are written."""
-    cells = {name: table.column(name, "--target") for name in target}
-    gone = {name: column[missing(column)] for name, column in cells.items()}
-    return [f"{name}: {len(some):,} values are missing ({spelled(some)})" for name, some in gone.items() if len(some)]
+    notes = []
+    for name in targets.names:
+        cells = table.column(name, "--target")
+        gone = cells[missing(cells)]
+        hint = "; if one of them is a class, rename it in the table" if targets.classes and any(gone) else ""
+        notes += [f"{name}: {len(gone):,} values are missing ({spelled(gone)}){hint}"] if len(gone) else []
+    return notes
 
 
 def _groups(table: Table, group: str | None, notes: list[str]) -> tuple[np.ndarray | None, tuple[str, ...]]:

@@ -124,7 +124,8 @@ class Matcher:
             best = self._best(wanted, dropped, endings)
         if not best:
             return [], -1
-        if "/" in wanted.lstrip("/"):
+        wanted = wanted[len(dropped) :].lstrip("/")
+        if "/" in wanted:
             return best, PATH
         if stem(wanted) != wanted:
             return best, NAME
@@ -268,8 +269,10 @@ class _Candidate:
 
     @property
     def named(self) -> int:
-        known = standing(self.name)  # of numbers, file_size is no better than any
-        return 1 if self.level == NUMBER and known == 2 else known
+        known = standing(self.name)
+        if self.level == NUMBER:
+            return 1 if known == 2 else known  # file_size is no better than any
+        return max(known, 1)  # R's X numbers the rows only where it holds numbers
 
     @property
     def files(self) -> int:
@@ -280,8 +283,10 @@ class _Candidate:
         ours, theirs = self.match.positions, other.match.positions
         if self.match.found >= other.match.found and np.all((ours == theirs) | (ours == -1) | (theirs == -1)):
             return True  # they name the same files
-        if (self.level, self.named) != (other.level, other.named):
-            return (self.level, self.named) > (other.level, other.named) and 2 * self.match.found >= other.match.found
+        if (self.level, self.named) != (other.level, other.named):  # what the cells say and what the name says agree
+            better = self.level >= other.level and self.named >= other.named
+            enough = 2 * self.match.found >= other.match.found
+            return better and enough and (self.level > NUMBER or 2 * self.files >= other.files)
         return self.files > 2 * other.files  # ratings from 1 to 5 are names of 1.jpg to 5.jpg, too
 
 
@@ -289,7 +294,7 @@ def choose_column(matches: Mapping[str, Match], cells: Mapping[str, Sequence[str
     """The column that names the images; None where no cell names one.
 
     Names with an ending and paths are better than names without, and those better than bare numbers; of equals the better
-    one has the name of such a column.
+    one has the name of such a column. Where the names of the columns contradict that, there is doubt.
 
     Args:
         matches: of some cells of each column. cells: the same cells. what: names the table in messages.

@@ -213,12 +213,12 @@ def _separator(head: list[str], ending: str) -> str:
     preferred = dict.fromkeys(("\t", ";", ",", "|") if usual == "\t" else (";", ",", "\t", "|"))
 
     def fit(separator: str) -> tuple[float, int]:
-        rows = [_without_empty_end(row) for row in csv.reader(head, delimiter=separator) if any(map(str.strip, row))]
-        rows = rows[:-1] if len(head) > ROWS_OF_HEAD and len(rows) > 2 else rows  # the last one may be cut
-        width = len(rows[0]) if rows else 0
-        if width < 2 or len(rows) < 2:
+        header, *rows = [row for row in csv.reader(head, delimiter=separator) if any(map(str.strip, row))] or [[]]
+        rows = rows[:-1] if len(head) > ROWS_OF_HEAD and len(rows) > 1 else rows  # the last one may be cut
+        width, named = len(header), len(_without_empty_end(header))
+        if named < 2 or not rows:
             return 0.0, 0
-        return sum(len(row) == width for row in rows[1:]) / (len(rows) - 1), width
+        return sum(len(row) >= named and not any(row[width:]) for row in rows) / len(rows), named
 
     best = max(preferred, key=fit)
     if fit(best)[0] >= 0.5:

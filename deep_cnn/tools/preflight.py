@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 NAMED = 10  # files named in one finding; the others are counted
 OUTLYING = 12.0  # robust standard deviations; of a normal distribution 1 value in 10**32 is farther out
 FEW = 5  # training images of a class: fewer, and it is hardly learnt
-HARMLESS = ("Ignored ", "Image column: ", "16-bit images: ")  # notes of the index that tell rather than warn
+HARMLESS = ("Ignored ", "Image column: ", "--where: ", "16-bit images: ")  # notes that tell rather than warn
 
 
 @dataclass(frozen=True)

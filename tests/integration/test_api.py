@@ -14,7 +14,7 @@ from scenes import write_perception_set
 
 import deep_cnn
 from deep_cnn import load_model, predict, train
-from deep_cnn.runtime.errors import ConfigError
+from deep_cnn.runtime.errors import ConfigError, DeepCNNError
 from deep_cnn.training import api
 
 
@@ -58,6 +58,37 @@ def test_a_data_frame_in_and_out(tmp_path):
 def test_a_folder_and_a_list(places_run, images):
     answers = predict(images, places_run.checkpoint, top=1)
     assert len(answers) == 15 and list(answers.columns[1:3]) == ["class_1", "p_1"]
+
+
+def test_a_data_frame_comes_back_whole(places_run):
+    files = [p.relative_to(PLACES).as_posix() for p in sorted((PLACES / "test").rglob("*.jpg"))][:3]
+    table = pd.DataFrame(
+        {
+            "photo": [*files, None, files[0]],
+            "file": list("abcde"),
+            "predicted": range(5),
+            7: pd.Categorical(list("xyxyx")),
+        },
+        index=[3, 3, 1, 0, 9],
+    )
+    answers = predict(table, places_run.checkpoint, data_dir=PLACES)
+    pd.testing.assert_frame_equal(answers[list(table.columns)], table)
+    assert answers["predicted_predicted"].isna().tolist() == [False, False, False, True, False]
+    assert answers["predicted_predicted"].iloc[0] == answers["predicted_predicted"].iloc[4]
+    same = predict(table, places_run.checkpoint, data_dir=PLACES, image_column="photo")
+    pd.testing.assert_frame_equal(same, answers)
+
+
+def test_messages_name_arguments(places_run, tmp_path):
+    with pytest.raises(DeepCNNError, match="^image_column=foto: the table has no such column. Did you mean photo"):
+        predict(pd.DataFrame({"photo": ["a.jpg"]}), places_run.checkpoint, image_column="foto")
+    with pytest.raises(DeepCNNError, match="^images=.*: no such folder or file"):
+        predict(str(tmp_path / "nothing"), places_run.checkpoint)
+    with pytest.raises(DeepCNNError, match="a.jpg is not found below .*give the folder of images as data_dir"):
+        predict(["a.jpg"], places_run.checkpoint)
+    with pytest.raises(DeepCNNError, match="^target=scroe: .*Did you mean score"):
+        table = pd.DataFrame({"image": [p.name for p in (PERCEPTION / "test_images").iterdir()], "score": 1})
+        train(PERCEPTION / "test_images", table, target="scroe", root_dir=str(tmp_path), **TINY)
 
 
 def test_a_flag_that_does_not_exist():

@@ -225,7 +225,8 @@ def _rows(
             break
     first = head[-1].strip() if head else ""
     # other endings: a list of paths, unless its first line is the names of columns
-    names_columns = first.startswith("#TYPE ") or (any(s in first for s in SEPARATORS) and not looks_like_image(first))
+    separated = any(sign in line for line in head[-1:] for sign in SEPARATORS)  # "sep=" may end in a tab
+    names_columns = first.startswith("#TYPE ") or (separated and not looks_like_image(first))
     lines = itertools.chain(head, lines)
     if (ending := path.suffix.lower()) in (".csv", ".tsv") or image_column is not None or names_columns:
         return _table_rows(TableReader(lines, ending, f"--images={path}"), image_column, search, notes)

@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 from conftest import HERE
 
-from deep_cnn.data.index import FREE, TEST, TRAIN, VALIDATION, IndexOptions, build_index
 from deep_cnn.data.cells import parse_where
+from deep_cnn.data.index import FREE, TEST, TRAIN, VALIDATION, IndexOptions, build_index
 from deep_cnn.data.table import read_table
 from deep_cnn.runtime.errors import ConfigError, DataError
 

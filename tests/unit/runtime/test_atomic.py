@@ -1,10 +1,22 @@
 """Files are whole or as they were before, whoever else writes them; and CSV files read back what was written."""
 
 import csv
+from random import Random
 
+import pandas as pd
 import pytest
 
-from deep_cnn.runtime.atomic import atomic_path, clear_leftovers, read_csv, write_csv, write_rows
+from deep_cnn.runtime.atomic import (
+    atomic_path,
+    clear_leftovers,
+    escaped,
+    read_csv,
+    read_json,
+    unescaped,
+    write_csv,
+    write_json,
+    write_rows,
+)
 
 
 def test_a_file_appears_whole_or_not_at_all(tmp_path):
@@ -55,3 +67,49 @@ def test_csv_cells_read_back(tmp_path):
     assert list(read_csv(tmp_path / "theirs.csv")) == AWKWARD
     write_rows(path, [{"a": 1}, {"b": 1e-17, "a": None}])
     assert path.read_bytes() == b"a,b\n1,\n,1e-17\n"
+
+
+NAMES = (
+    *(
+        "plain.jpg",
+        "Straße.jpg",
+        "\U0001f600.jpg",
+        "two\nlines.jpg",
+        'a "quoted", one.jpg',
+        "-rf.jpg",
+        "x" * 251 + ".jpg",
+    ),
+    *(
+        "Stra\udcdfe.jpg",
+        "\udcbd\udcd6.jpg",
+        "\ud83d.jpg",
+        "a\\b.jpg",
+        "a\\xbd.jpg",
+        "\\x5c.jpg",
+        "\\ud83d",
+        "\\\udcbd",
+        "\\",
+    ),
+)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_names_of_files_are_written_in_one_reversible_way(tmp_path, name):
+    assert unescaped(escaped(name)) == name
+    write_csv(tmp_path / "t.csv", ["file", name], [[name, 1.5]])
+    assert list(read_csv(tmp_path / "t.csv")) == [["file", name], [name, "1.5"]]
+    (tmp_path / "t.csv").read_text(encoding="utf-8")  # other programs can read it
+    frame = pd.read_csv(tmp_path / "t.csv", keep_default_na=False)
+    assert frame.columns[1] == escaped(name) and unescaped(frame["file"][0]) == name
+    write_json(tmp_path / "t.json", {name: [name]})
+    assert read_json(tmp_path / "t.json") == {name: [name]}
+    assert (tmp_path / "t.json").read_text(encoding="utf-8")
+
+
+def test_usual_names_stay_as_they_are_and_no_two_become_one():
+    assert all(escaped(name) == name for name in NAMES[:7]) and escaped("a\\b") == "a\\b"
+    assert escaped("Stra\udcdfe.jpg") == "Stra\\xdfe.jpg"
+    draw = Random(0)
+    names = {"".join(draw.choices("\\xud8bfc5\udcbd\ud83d", k=8)) for _ in range(20000)}
+    assert len({escaped(name) for name in names}) == len(names)
+    assert all(unescaped(escaped(name)) == name for name in names)

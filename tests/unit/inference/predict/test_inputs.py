@@ -10,6 +10,7 @@ import pytest
 from deep_cnn.data.index import IndexOptions, build_index
 from deep_cnn.data.table import read_table
 from deep_cnn.inference.predict.inputs import images_from_list, read_images
+from deep_cnn.runtime.atomic import write_csv
 from deep_cnn.runtime.errors import DataError
 
 FILES = [f"a{i:02d}.jpg" for i in range(5)]
@@ -140,3 +141,50 @@ def test_files_that_are_no_tables(photos):
 def test_a_list_of_python(photos):
     images = images_from_list(["a02", "/me/a01.jpg", "/me/a02.JPG"], [photos], [photos])
     assert list(images.paths) == ["a02.jpg", "a01.jpg", "a02.jpg"] and images.rows.tolist() == [0, 1, 2]
+
+
+def test_images_keep_the_names_that_the_table_gives_them(photos):
+    (photos / "sub").mkdir()
+    (photos / "sub" / "x.jpg").write_bytes(b"x")
+    cells = ["sub\\x.jpg", "./a00.jpg", "a01"]
+    images = found(photos, "t.csv", table(cells))
+    assert list(images.names) == cells and list(images.paths) == ["sub/x.jpg", "a00.jpg", "a01.jpg"]
+    assert images.digest() != found(photos, "t.csv", table(["sub/x.jpg", "a00.jpg", "a01.jpg"])).digest()
+
+
+def test_a_named_folder_comes_before_that_of_the_table(photos):
+    for name in FILES:
+        (photos.parent / name).write_bytes(b"another image of the same name")
+    assert found(photos, "t.csv", table(FILES)).root == photos
+
+
+def test_the_column_is_chosen_by_files_not_by_its_first_cell(photos):
+    text = ",mask,photo\n" + "".join(f"{i},{name},{FILES[4 - i]}\n" for i, name in enumerate(FILES))
+    assert list(found(photos, "t.csv", text).names) == FILES[::-1]
+    text = "before,after\n" + "".join(f"{name},{FILES[4 - i]}\n" for i, name in enumerate(FILES))
+    with pytest.raises(DataError, match="--images=.*: both before .* and after .* give one of them as --image_column"):
+        found(photos, "t.csv", text)
+
+
+def test_a_table_without_a_header(photos):
+    assert list(found(photos, "t.csv", "".join(f"{name},1\n" for name in FILES)).paths) == FILES
+    assert list(found(photos, "t.csv", "\n".join(FILES)).paths) == FILES
+
+
+def test_our_own_tables_are_read_back(photos):
+    name = "\udcbd\udcd6.jpg"
+    (photos / name).write_bytes(b"x")
+    write_csv(photos.parent / "p.csv", ["file", "p"], [[name, 0.5], [FILES[0], 0.5]])
+    images = read_images(str(photos.parent / "p.csv"), None, [photos], [photos])
+    assert list(images.paths) == [name, FILES[0]] and list(images.names) == [name, FILES[0]]
+
+
+def test_coordinates_with_decimal_commas_and_strange_ones(photos):
+    text = "file;lat;lon\n" + "".join(f"{name};47,{i};8°30\n" for i, name in enumerate(FILES))
+    images = found(photos, "t.csv", text)
+    assert (
+        images.places is None
+        and "5 coordinates are not degrees such as 47.37, and are left out: '8°30' in line 2" in images.notes[1]
+    )
+    images = found(photos, "t.csv", text.replace("8°30", "8,5"))
+    assert images.places[1].tolist() == [47.1, 8.5]

@@ -1,0 +1,101 @@
+"""What cells mean: missing values, numbers in the notations of several countries, labels in several spellings."""
+
+import io
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from deep_cnn.data.cells import coordinate, is_missing, label_key, labels, numbers, parse
+from deep_cnn.runtime.errors import DataError
+
+
+def column(*cells: str) -> np.ndarray:
+    return np.array(cells, dtype=object)
+
+
+def read(*cells: str, separator: str = ",") -> list[float]:
+    return numbers(column(*cells), range(2, 2 + len(cells)), "--target=y", separator).tolist()
+
+
+def test_what_pandas_calls_missing_is_missing():
+    spelled = ["NA", "N/A", "NaN", "nan", "NULL", "null", "None", "<NA>", "#N/A", "n/a", "-nan", "1.#IND", "#NA"]
+    frame = pd.read_csv(io.StringIO("x\n" + "\n".join(spelled)))
+    assert frame["x"].isna().all(), "an independent opinion"
+    assert all(map(is_missing, [*spelled, "", "-", "--", "#NV", "na"]))
+    assert not any(map(is_missing, ["none", "no", "0", "nana", "Namibia"]))
+
+
+@pytest.mark.parametrize(
+    ("cells", "separator", "values"),
+    [
+        (["1.5", "-2", "1e3", "+4"], ",", [1.5, -2, 1000, 4]),
+        (["1,5", "2", "-0,25"], ";", [1.5, 2, -0.25]),
+        (["1,5", "2", "-0,25"], "\t", [1.5, 2, -0.25]),
+        (["1.234,5", "1.234", "2,5"], ";", [1234.5, 1234, 2.5]),
+        (["1\u00a0234,5", "7"], ";", [1234.5, 7]),
+        (["0,125", "0,250"], ";", [0.125, 0.25]),
+        (["\u22121.5", "2"], ",", [-1.5, 2]),
+    ],
+)
+def test_numbers_that_are_read(cells, separator, values):
+    assert read(*cells, separator=separator) == values
+
+
+@pytest.mark.parametrize(
+    ("cells", "separator", "message"),
+    [
+        (["1,5", "2,25"], ",", "'1,5' in line 2: decimal commas .2 such cells."),
+        (["7", "1,000"], ";", "'1,000' in line 3: commas that may be decimal or separate thousands"),
+        (["1,234,567", "2"], ",", "thousands separators"),
+        (["1,234.5", "2"], ";", "thousands separators"),
+        (["1'000", "2"], ",", "thousands separators"),
+        (["10%", "20 %"], ",", "percent signs"),
+        (["1,5", "2.5"], ";", "decimal commas beside decimal points"),
+        (["1", "many"], ",", "'many' in line 3 is not a number"),
+        (["1", "1e999"], ",", "infinite value in line 3"),
+    ],
+)
+def test_numbers_that_are_refused_by_line(cells, separator, message):
+    with pytest.raises(DataError, match=message):
+        read(*cells, separator=separator)
+    assert parse(column(*cells), separator).share >= 0.5, "a column of numbers, not of classes"
+
+
+def test_missing_numbers_are_nan():
+    assert np.isnan(read("NA", "-", "none", "", "2")).tolist() == [True, True, True, True, False]
+
+
+@pytest.mark.parametrize(
+    "same",
+    [
+        ("1", "1.0", "1.00", "+1"),
+        ("2.5", "2.50"),
+        ("True", "TRUE", "true"),
+        ("café", "cafe\u0301"),
+        ("a b", "a  b", " a b ", "a\u00a0b"),
+        ("0", "0.0", "-0"),
+    ],
+)
+def test_spellings_of_one_label(same):
+    assert len({label_key(cell) for cell in same}) == 1
+    assert label_key(label_key(same[0])) == label_key(same[0])
+
+
+def test_labels_that_stay_apart():
+    different = ["1", "01", "10", "1.5", "15", "-1", "Cat", "cat", "T", "1e0"]
+    assert len({label_key(cell) for cell in different}) == len(different)
+
+
+def test_labels_are_merged_with_a_note_and_keep_a_single_spelling():
+    said, notes = labels(column("1.0", "1", "2.0", "2.0"), "y")
+    assert said.tolist() == ["1", "1", "2.0", "2.0"] and notes == ["y: '1' and '1.0' are each taken as one"]
+    said, notes = labels(column("Cat", "cat", "7", "007"), "y")
+    assert said.tolist() == ["Cat", "cat", "7", "007"] and "'Cat' and 'cat' are not the same (2 such cases)" in notes[0]
+
+
+def test_coordinates():
+    assert [coordinate(c, 90.0) for c in ("47.37", "47,37", " -8,5 ", "90")] == [47.37, 47.37, -8.5, 90.0]
+    assert math.isnan(coordinate("", 90.0)) and math.isnan(coordinate("NA", 90.0))
+    assert [coordinate(c, 90.0) for c in ("91", "47°22'", "N47", "47,370,1", "inf")] == [None] * 5

@@ -1,0 +1,176 @@
+"""Which file a cell means, and which column names the images: on evidence, refused where in doubt."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from deep_cnn.data.match import Matcher, choose_column, plain, standing
+from deep_cnn.runtime.atomic import escaped
+from deep_cnn.runtime.errors import DataError
+
+ROOT = Path("/data/photos")
+
+
+def matched(files: list[str], cells: list[str], root: Path | None = ROOT) -> list[str | None]:
+    found = Matcher(files, root).match(cells).positions
+    assert (found > -2).all()
+    return [files[p] if p >= 0 else None for p in found]
+
+
+@pytest.mark.parametrize(
+    ("cell", "file"),
+    [
+        ("train/1.jpg", "train/1.jpg"),
+        ("./train/1.jpg", "train/1.jpg"),
+        ("train\\1.jpg", "train/1.jpg"),
+        ("train//./1.jpg", "train/1.jpg"),
+        ("../photos/train/1.jpg", "train/1.jpg"),
+        ("photos/train/1.jpg", "train/1.jpg"),
+        ("/data/photos/train/1.jpg", "train/1.jpg"),
+        ("Train/1.JPG", "train/1.jpg"),
+        ("train/1", "train/1.jpg"),
+        ("1.jpg", "train/1.jpg"),
+        ("1.jpeg", "train/1.jpg"),
+        (" 1 ", "train/1.jpg"),
+        ("test/1.jpg", None),
+        ("rain/1.jpg", None),
+        ("other/train/1.jpg", None),
+        ("train/2.jpg", None),
+        ("", None),
+        (".", None),
+    ],
+)
+def test_a_written_folder_must_be_the_files(cell, file):
+    assert matched(["train/1.jpg"], [cell, "train/1.jpg"])[0] == file
+
+
+def test_the_longest_end_of_a_path_wins():
+    files = ["1.jpg", "a/1.jpg", "b/a/1.jpg"]
+    assert matched(files, ["1.jpg", "a/1.jpg", "b/a/1.jpg"]) == files
+    assert Matcher(["a/1.jpg", "b/1.jpg"]).match(["1.jpg", "b/1.jpg"]).positions.tolist() == [-2, 1]
+    assert Matcher(["x/a/1.jpg", "y/a/1.jpg"]).match(["a/1.jpg"]).positions.tolist() == [-2]
+
+
+def test_exact_letters_win_over_other_letter_case():
+    files = ["a.jpg", "A.jpg"]
+    assert matched(files, ["a.jpg", "A.jpg", "A"]) == ["a.jpg", "A.jpg", "A.jpg"]
+    assert matched(["IMG_1.JPG"], ["img_1.jpg"]) == ["IMG_1.JPG"]
+
+
+@pytest.mark.parametrize(
+    ("files", "cells", "dropped"),
+    [
+        (["a/1.jpg", "b/2.jpg"], ["C:\\me\\set\\a\\1.jpg", "C:\\me\\set\\b\\2.jpg"], "C:/me/set"),
+        (["a/1.jpg", "b/2.jpg"], ["/home/me/set/a/1.jpg", "/home/me/set/b/2.jpg"], "/home/me/set"),
+        (["1.jpg", "2.jpg"], ["/home/me/set/1.jpg", "/home/me/set/2.jpg"], "/home/me/set"),
+        (["1.jpg", "2.jpg"], ["https://example.org/i/1.jpg", "https://example.org/i/2.jpg"], "https:/example.org/i"),
+        (["train/1.jpg", "test/2.jpg"], ["\\\\server\\x\\train\\1.jpg", "\\\\server\\x\\test\\2.jpg"], "/server/x"),
+    ],
+)
+def test_the_folder_of_another_computer_is_dropped_as_a_whole(files, cells, dropped):
+    match = Matcher(files, ROOT).match(cells)
+    assert match.dropped == dropped and match.positions.tolist() == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("files", "cells", "root"),
+    [
+        (["test/1.jpg"], ["train/1.jpg"], "/data/photos"),
+        (["test/1.jpg"], ["C:\\data\\train\\1.jpg"], "/data/photos"),
+        (["test/images/1.jpg"], ["/home/me/train/images/1.jpg"], "/data/photos"),
+        (["1.jpg"], ["/home/me/train/1.jpg"], "/data/test"),
+        (["images/1.jpg"], ["/home/me/train/images/1.jpg"], "/data/test"),
+        (["1.jpg"], ["/home/me/site1/1.jpg"], "/data/site2"),
+        (["1.jpg"], ["/home/me/siteA/1.jpg"], "/data/siteB"),
+        (["paris/1.jpg"], ["/home/me/boston/1.jpg"], "/data/photos"),
+        (["1.jpg"], ["images/1.jpg"], "/data/photos"),
+        (["a/1.jpg"], ["/home/me/a/1.jpg", "/elsewhere/b/1.jpg"], "/data/photos"),
+    ],
+)
+def test_a_folder_that_contradicts_is_not_dropped(files, cells, root):
+    assert matched(files, cells, Path(root)) == [None] * len(cells)
+
+
+def test_converted_images_are_found_only_where_nothing_else_is():
+    assert matched(["1.jpg", "2.jpg"], ["1.png", "2.png"]) == ["1.jpg", "2.jpg"]
+    assert "with another ending" in Matcher(["1.jpg"]).match(["1.png"]).evidence()
+    files = ["images/1.jpg", "masks/2.png"]  # the mask of an image that is missing is no image
+    assert matched(files, ["1.jpg", "2.jpg"]) == ["images/1.jpg", None]
+
+
+def test_names_that_are_not_utf8():
+    latin, shift = (
+        b"Stra\xdfe.jpg".decode("utf-8", "surrogateescape"),
+        b"\xbd\xd6.jpg".decode("utf-8", "surrogateescape"),
+    )
+    assert matched([latin, shift], ["Straße.jpg", shift, escaped(shift), escaped(latin)]) == [
+        latin,
+        shift,
+        shift,
+        latin,
+    ]
+    assert plain("cafe\u0301.jpg") == "café.jpg"
+
+
+# --- the column --------------------------------------------------------------------------------------------------------
+
+FILES = [f"{i}.jpg" for i in range(30)]
+BACK = [29 - i for i in range(30)]
+
+
+def chosen(files: list[str] = FILES, **columns) -> str | None:
+    cells = {name.replace("_", " ").strip() or "": [str(cell) for cell in column] for name, column in columns.items()}
+    matcher = Matcher(files, ROOT)
+    return choose_column({name: matcher.match(column) for name, column in cells.items()}, cells, "--metadata=t.csv")
+
+
+def test_real_names_beat_stems_and_those_beat_numbers():
+    names, numbers = [f"{i}.jpg" for i in BACK], range(30)
+    assert chosen(_=numbers, picture=names) == "picture"
+    assert chosen(n=numbers, what=names) == "what"
+    words = [f"s{i}.jpg" for i in range(30)] + FILES
+    assert chosen(words, n=numbers, what=[f"s{i}" for i in BACK]) == "what"
+    assert chosen(words, what=names, code=[f"s{i}" for i in BACK]) == "what"
+
+
+def test_a_name_decides_between_equals():
+    assert chosen(other=FILES, image=[f"{i}.jpg" for i in BACK]) == "image"
+    assert chosen(image_left=FILES, other=[f"{i}.jpg" for i in BACK]) == "image left"
+    assert chosen(first=FILES, second=FILES) == "first"  # the same files
+    assert chosen(_=range(30), id=BACK) == "id"  # no name, as pandas' index
+    assert chosen(age=[i % 5 for i in range(30)], number=BACK) == "number"  # five images are not thirty
+
+
+@pytest.mark.parametrize(
+    ("columns", "both"),
+    [
+        ({"before": FILES, "after": FILES[::-1]}, "before .30 of 30 rows found, by file name. and after"),
+        ({"image": FILES, "file": FILES[::-1]}, "image .* and file"),
+        ({"number": range(30), "id": BACK}, "number .* by number. and id"),
+        ({"image_id": range(30), "mask": FILES[::-1]}, "mask .* and image id"),
+        ({"": range(30), "rating": [i % 5 for i in range(30)]}, "rating .* and "),
+    ],
+)
+def test_a_tie_is_refused_with_both_names(columns, both):
+    with pytest.raises(DataError, match=f"--metadata=t.csv: both {both}.*give one of them as --image_column"):
+        chosen(**columns)
+
+
+def test_numbers_are_no_evidence_beside_names_of_missing_files():
+    with pytest.raises(DataError, match=r"no file of column picture is there \(e.g. IMG_0.jpg\)"):
+        chosen(_=range(30), picture=[f"IMG_{i}.jpg" for i in range(30)])
+    assert chosen(_=range(30), address=[f"https://example.org/{i}-b.jpg" for i in range(30)]) == ""
+    assert chosen(other=["x"] * 30) is None
+
+
+def test_what_names_of_columns_say():
+    assert [standing(name) for name in ("Image", "file_name", "imagePath", "Dateiname", "Image Index")] == [3] * 5
+    assert [standing(name) for name in ("left image", "image_url")] == [2, 2]
+    assert [standing(name) for name in ("score", "id", "")] == [1, 1, 0]
+    assert [standing(name) for name in ("Unnamed: 0", "X", "...1", "index", "column 1")] == [0] * 5
+
+
+def test_the_evidence_is_counted():
+    match = Matcher(FILES, ROOT).match(["1.jpg", "2.jpg", "40.jpg"])
+    assert match.evidence() == "2 of 3 rows found, by file name" and np.array_equal(match.positions, [1, 2, -1])
