@@ -80,13 +80,13 @@ def test_a_data_frame_comes_back_whole(places_run):
 
 
 def test_messages_name_arguments(places_run, tmp_path):
-    with pytest.raises(DeepCNNError, match="^image_column=foto: the table has no such column. Did you mean photo"):
+    with pytest.raises(DeepCNNError, match=r"^image_column=foto: the table has no such column. Did you mean photo"):
         predict(pd.DataFrame({"photo": ["a.jpg"]}), places_run.checkpoint, image_column="foto")
-    with pytest.raises(DeepCNNError, match="^images=.*: no such folder or file"):
+    with pytest.raises(DeepCNNError, match=r"^images=.*: no such folder or file"):
         predict(str(tmp_path / "nothing"), places_run.checkpoint)
-    with pytest.raises(DeepCNNError, match="a.jpg is not found below .*give the folder of images as data_dir"):
+    with pytest.raises(DeepCNNError, match=r"a.jpg is not found below .*give the folder of images as data_dir"):
         predict(["a.jpg"], places_run.checkpoint)
-    with pytest.raises(DeepCNNError, match="^target=scroe: .*Did you mean score"):
+    with pytest.raises(DeepCNNError, match=r"^target=scroe: .*Did you mean score"):
         table = pd.DataFrame({"image": [p.name for p in (PERCEPTION / "test_images").iterdir()], "score": 1})
         train(PERCEPTION / "test_images", table, target="scroe", root_dir=str(tmp_path), **TINY)
 

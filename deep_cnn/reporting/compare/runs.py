@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from deep_cnn.config.identity import sources_of
 from deep_cnn.models.complexity import Size
-from deep_cnn.reporting.report.record import Record, read_record
+from deep_cnn.reporting.report.record import Record, read_frame, read_record
 from deep_cnn.runtime.atomic import read_json
 from deep_cnn.runtime.errors import DataError, nearest
 from deep_cnn.runtime.run_files import RunFiles
@@ -106,9 +105,7 @@ class Run:
         truths = self.record.task.truth_columns
         try:
             # of a thousand classes only these columns are kept
-            table = pd.read_csv(
-                path, usecols=["file", *truths], dtype=str, keep_default_na=False, encoding_errors="surrogateescape"
-            )
+            table = read_frame(path, ["file", *truths])
         except (OSError, ValueError):
             return []  # the run is compared by its test.json; a paired comparison says that it needs the file
         return list(table[["file", *truths]].itertuples(index=False, name=None))

@@ -1,5 +1,6 @@
 """A run as its files tell it: what outputs/results/RUN holds, read back."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -9,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from deep_cnn.reporting.advice import advise
-from deep_cnn.runtime.atomic import read_json
+from deep_cnn.runtime.atomic import escaped, read_json, unescaped
 from deep_cnn.runtime.errors import DataError
 from deep_cnn.runtime.run_files import RunFiles
 from deep_cnn.tasks.base import Chance, Task, task_from_dict
@@ -83,9 +84,20 @@ class Record:
         return self.task.chance(self.targets(split))
 
     def _table(self, name: str) -> pd.DataFrame:
-        # "NA" is a class name, and a folder may be called None
-        path = self.files.results / name
-        return pd.read_csv(path, dtype=str, keep_default_na=False, encoding_errors="surrogateescape")
+        return read_frame(self.files.results / name)
+
+
+def read_frame(path: Path, columns: Sequence[str] | None = None) -> pd.DataFrame:
+    """A table of ours, or some columns of it, as text: "NA" is a class name, and a folder may be called None.
+
+    Raises:
+        OSError: the file cannot be read. ValueError: it has no such columns.
+    """
+    wanted = None if columns is None else [escaped(name) for name in columns]
+    table = pd.read_csv(path, usecols=wanted, dtype=str, keep_default_na=False, encoding_errors="surrogateescape")
+    if b"\\" in path.read_bytes():  # perhaps names that are not UTF-8
+        table = table.map(unescaped).rename(columns=unescaped)
+    return table
 
 
 def read_record(files: RunFiles) -> Record:

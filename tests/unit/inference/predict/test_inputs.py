@@ -162,7 +162,7 @@ def test_the_column_is_chosen_by_files_not_by_its_first_cell(photos):
     text = ",mask,photo\n" + "".join(f"{i},{name},{FILES[4 - i]}\n" for i, name in enumerate(FILES))
     assert list(found(photos, "t.csv", text).names) == FILES[::-1]
     text = "before,after\n" + "".join(f"{name},{FILES[4 - i]}\n" for i, name in enumerate(FILES))
-    with pytest.raises(DataError, match="--images=.*: both before .* and after .* give one of them as --image_column"):
+    with pytest.raises(DataError, match=r"--images=.*: both before .* and after .* give one of them as --image_column"):
         found(photos, "t.csv", text)
 
 
