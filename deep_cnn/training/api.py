@@ -23,7 +23,7 @@ from deep_cnn.inference.predict.inputs import image_column as find_image_column
 from deep_cnn.inference.predict.row_maker import RowMaker
 from deep_cnn.inference.predict.stream import stream
 from deep_cnn.runtime import console
-from deep_cnn.runtime.atomic import atomic_path, unescaped
+from deep_cnn.runtime.atomic import atomic_path, escaped
 from deep_cnn.runtime.device import granted_cores
 from deep_cnn.runtime.errors import ConfigError, DeepCNNError, nearest
 from deep_cnn.runtime.run_files import RunFiles
@@ -69,11 +69,8 @@ class TrainedRun:
 
 
 def _read(path: Path) -> pd.DataFrame:
-    """A table of ours: file names as they are on the disk, and a class that is called NA is no missing value."""
-    table = pd.read_csv(path, keep_default_na=False, na_values=[""], encoding_errors="surrogateescape")
-    texts = table.select_dtypes(include=["object", "string"]).columns
-    table[texts] = table[texts].map(unescaped, na_action="ignore")
-    return table.rename(columns=unescaped)
+    """A table of ours; a class that is called NA is no missing value."""
+    return pd.read_csv(path, keep_default_na=False, na_values=[""], encoding_errors="surrogateescape")
 
 
 def train(data_dir: str | Path, table: pd.DataFrame | None = None, **flags: Any) -> TrainedRun:
@@ -201,10 +198,10 @@ def _predicted(
     blocks = stream(networks, images, 0, len(images.paths), workers=granted_cores(), tta=tta)
     for block in blocks:
         made, failures = maker.rows(block, images, 0)
-        rows += made
+        rows += [[escaped(cell) if isinstance(cell, str) else cell for cell in row] for row in made]  # as in files
         positions += [p for p in block.positions.tolist() if p not in block.failures]
         failed |= dict(failures)
-    table = pd.DataFrame(rows, columns=maker.columns())
+    table = pd.DataFrame(rows, columns=[escaped(name) for name in maker.columns()])
     table.attrs["failed"] = failed
     return table, positions
 

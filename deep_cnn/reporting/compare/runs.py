@@ -13,7 +13,7 @@ import numpy as np
 from deep_cnn.config.identity import sources_of
 from deep_cnn.models.complexity import Size
 from deep_cnn.reporting.report.record import Record, read_frame, read_record
-from deep_cnn.runtime.atomic import read_json
+from deep_cnn.runtime.atomic import escaped, read_json
 from deep_cnn.runtime.errors import DataError, nearest
 from deep_cnn.runtime.run_files import RunFiles
 from deep_cnn.tasks.metrics import Scored
@@ -108,7 +108,7 @@ class Run:
             table = read_frame(path, ["file", *truths])
         except (OSError, ValueError):
             return []  # the run is compared by its test.json; a paired comparison says that it needs the file
-        return list(table[["file", *truths]].itertuples(index=False, name=None))
+        return list(table[["file", *map(escaped, truths)]].itertuples(index=False, name=None))
 
     @cached_property
     def groups(self) -> np.ndarray | None:

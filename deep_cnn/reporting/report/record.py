@@ -1,6 +1,6 @@
 """A run as its files tell it: what outputs/results/RUN holds, read back."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -40,7 +40,7 @@ class Record:
     def targets(self, split: str) -> np.ndarray:
         """Those of a split, in the order of `splits`, as the index has them."""
         cells = self.splits[self.splits["split"] == split].iloc[:, 1:-1]
-        return self.task.parse_targets(cells.to_numpy().tolist())
+        return self.task.parse_targets([names_in(row) for row in cells.to_numpy().tolist()])
 
     @cached_property
     def predictions(self) -> pd.DataFrame | None:
@@ -55,8 +55,9 @@ class Record:
         table, task = self.predictions, self.task
         if table is None:
             return None
-        decoded = table[task.decoded_columns].apply(pd.to_numeric).to_numpy(np.float64)
-        return decoded, task.parse_targets(table[task.truth_columns].to_numpy().tolist())
+        said, true = (table[[escaped(name) for name in names]] for names in (task.decoded_columns, task.truth_columns))
+        decoded = said.apply(pd.to_numeric).to_numpy(np.float64)
+        return decoded, task.parse_targets([names_in(row) for row in true.to_numpy().tolist()])
 
     @cached_property
     def best_epoch(self) -> int | None:
@@ -90,14 +91,18 @@ class Record:
 def read_frame(path: Path, columns: Sequence[str] | None = None) -> pd.DataFrame:
     """A table of ours, or some columns of it, as text: "NA" is a class name, and a folder may be called None.
 
+    Names that are not UTF-8 stay escaped, as pandas' text must be UTF-8; see `names_in`.
+
     Raises:
         OSError: the file cannot be read. ValueError: it has no such columns.
     """
     wanted = None if columns is None else [escaped(name) for name in columns]
-    table = pd.read_csv(path, usecols=wanted, dtype=str, keep_default_na=False, encoding_errors="surrogateescape")
-    if b"\\" in path.read_bytes():  # perhaps names that are not UTF-8
-        table = table.map(unescaped).rename(columns=unescaped)
-    return table
+    return pd.read_csv(path, usecols=wanted, dtype=str, keep_default_na=False, encoding_errors="surrogateescape")
+
+
+def names_in(column: Iterable[str]) -> list[str]:
+    """Names of files or labels as they are, where the table has them escaped."""
+    return [unescaped(cell) for cell in column]
 
 
 def read_record(files: RunFiles) -> Record:

@@ -17,7 +17,7 @@ from deep_cnn.data.index import SPLITS
 from deep_cnn.inference.explain.gallery import explanation_pictures
 from deep_cnn.reporting.plots.of_task import figures_of
 from deep_cnn.reporting.report.images import Photographs, Shown, png
-from deep_cnn.reporting.report.record import Record
+from deep_cnn.reporting.report.record import Record, names_in
 from deep_cnn.reporting.result_text import cautions, difference_lines, interval_lines, shown
 from deep_cnn.runtime.format import duration, percent, plural, quantity
 
@@ -166,7 +166,8 @@ def _by_split(parts: Callable[[np.ndarray], Iterable], targets: dict[str, np.nda
 
 def example_rows(record: Record, photographs: Photographs) -> list[tuple[str, list[Shown]]]:
     """Training images of each class, or from the lowest to the highest score."""
-    files, targets = record.splits["file"][record.splits["split"] == "train"].tolist(), record.targets("train")
+    files = names_in(record.splits["file"][record.splits["split"] == "train"])
+    targets = record.targets("train")
     rows = []
     for name, has in islice(record.task.members(targets), EXAMPLE_CLASSES):
         rows.append((name, [photographs(files[i], "") for i in _evenly(np.flatnonzero(has), EXAMPLES_EACH)]))
@@ -188,7 +189,7 @@ def galleries(record: Record, photographs: Photographs) -> list[tuple[str, list[
     """The most confident mistakes, or each score's largest errors, the worst first."""
     if record.tested is None or record.predictions is None:
         return []
-    files = record.predictions["file"].tolist()
+    files = names_in(record.predictions["file"])
     found = []
     for title, mistakes in record.task.mistakes(*record.tested, most=GALLERY)[:EXAMPLE_SCORES]:
         images = [photographs(files[m.row], m.predicted, f"{m.truth}; {files[m.row]}") for m in mistakes]

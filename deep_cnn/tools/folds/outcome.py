@@ -9,7 +9,7 @@ import numpy as np
 
 from deep_cnn.config.registries import METRICS
 from deep_cnn.reporting.report.folds import write_folds_report
-from deep_cnn.reporting.report.record import Record, read_record
+from deep_cnn.reporting.report.record import Record, names_in, read_record
 from deep_cnn.reporting.result_text import shown
 from deep_cnn.runtime.atomic import read_csv, write_csv, write_json
 from deep_cnn.runtime.errors import DataError
@@ -71,7 +71,7 @@ def gather(plan: Plan) -> OutOfFold:
         record = read_record(plan.files_of(fold))
         if record.tested is None or record.predictions is None:
             raise DataError(f"{record.files.results}: has no predictions_test.csv; train {plan.title(fold)} again")
-        own = record.predictions["file"].tolist()
+        own = names_in(record.predictions["file"])
         if set(own) != {file for file, (of, _) in assigned.items() if of == str(fold)}:
             raise DataError(f"{plan.title(fold)}: was tested on other images than {plan.assignment}; train it again")
         records.append(record)
