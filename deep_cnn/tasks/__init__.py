@@ -1,5 +1,6 @@
 """What is learnt: targets, loss, metrics and their intervals, and how an answer is written down.
 
+across_folds  intervals and differences over the folds of a cross-validation
 base            interface of a task
 calibration     expected calibration error
 classification  one class per image
@@ -11,4 +12,5 @@ metrics         all metrics
 multilabel      several labels per image
 named           shared by classification and multilabel
 regression      one or several scores per image
+suspects        labels that may be wrong, from out-of-fold predictions
 """

@@ -16,6 +16,7 @@ from deep_cnn.config.schema import Config
 from deep_cnn.data.index import Index
 from deep_cnn.data.split import Strata
 from deep_cnn.tasks.metrics import Scored
+from deep_cnn.tasks.suspects import Suspect
 
 TASKS = (
     "deep_cnn.tasks.classification:Classification",
@@ -200,6 +201,10 @@ class Task(ABC):
     @abstractmethod
     def mistakes(self, decoded: np.ndarray, targets: np.ndarray, most: int) -> list[tuple[str, list[Mistake]]]:
         """Galleries of what went wrong, each with its title and at most so many mistakes, the worst first."""
+
+    @abstractmethod
+    def suspects(self, decoded: np.ndarray, targets: np.ndarray) -> list[Suspect]:
+        """Targets that may be wrong, the most suspicious first. decoded: by networks that were not trained on these samples."""
 
     @abstractmethod
     def largest_difference(self, ours: np.ndarray, theirs: np.ndarray) -> float:

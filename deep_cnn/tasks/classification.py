@@ -15,6 +15,7 @@ from deep_cnn.tasks.base import Chance, Mistake
 from deep_cnn.tasks.calibration import calibration
 from deep_cnn.tasks.metrics import ClassificationScores
 from deep_cnn.tasks.named import NamedOutputs, entropy_of
+from deep_cnn.tasks.suspects import Suspect, confident_classes
 
 
 @dataclass(frozen=True)
@@ -102,6 +103,12 @@ class Classification(NamedOutputs):
                 ],
             )
         ]
+
+    def suspects(self, decoded: np.ndarray, targets: np.ndarray) -> list[Suspect]:
+        chosen, margin = confident_classes(decoded, targets)
+        rows = np.flatnonzero((chosen >= 0) & (chosen != targets))
+        order = rows[np.argsort(-margin[rows], kind="stable")].tolist()
+        return [Suspect(i, self.names[targets[i]], self.names[chosen[i]], float(margin[i])) for i in order]
 
     def predicted(self, decoded: np.ndarray) -> list[str]:
         return [self.names[best] for best in decoded.argmax(1)]

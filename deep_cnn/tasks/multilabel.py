@@ -13,6 +13,7 @@ from deep_cnn.data.split import Strata
 from deep_cnn.tasks.base import Chance, Mistake
 from deep_cnn.tasks.metrics import MultilabelScores
 from deep_cnn.tasks.named import NamedOutputs, entropy_of
+from deep_cnn.tasks.suspects import Suspect, confident_classes
 
 
 @dataclass(frozen=True)
@@ -104,6 +105,18 @@ class MultiLabel(NamedOutputs):
                 ],
             )
         ]
+
+    def suspects(self, decoded: np.ndarray, targets: np.ndarray) -> list[Suspect]:
+        """Each label by itself; of several doubtful labels of an image the most doubtful one."""
+        worst: dict[int, Suspect] = {}
+        for k, name in enumerate(self.names):
+            given = (targets[:, k] > 0.5).astype(np.int64)
+            chosen, margin = confident_classes(np.stack([1 - decoded[:, k], decoded[:, k]], axis=1), given)
+            for i in np.flatnonzero((chosen >= 0) & (chosen != given)).tolist():
+                if i not in worst or margin[i] > worst[i].score:
+                    words = f"not {name}", name
+                    worst[i] = Suspect(i, words[given[i]], words[chosen[i]], float(margin[i]))
+        return sorted(worst.values(), key=lambda suspect: -suspect.score)
 
     def predicted(self, decoded: np.ndarray) -> list[str]:
         return [";".join(n for n, p in zip(self.names, row, strict=True) if p >= 0.5) for row in decoded.tolist()]

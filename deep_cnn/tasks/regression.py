@@ -14,6 +14,7 @@ from deep_cnn.data.split import Strata
 from deep_cnn.runtime.format import quantity
 from deep_cnn.tasks.base import Mistake, Task
 from deep_cnn.tasks.metrics import RegressionScores, shared_metrics
+from deep_cnn.tasks.suspects import OUTLYING, Suspect, robust_z
 
 DECILES = 10
 PER_STRATUM = 10  # images; below 100 a score has fewer strata, for one of 4 images tests on 25% of them
@@ -142,6 +143,17 @@ class Regression(Task):
             ]
             galleries.append((f"Largest errors of {name}", worst))
         return galleries
+
+    def suspects(self, decoded: np.ndarray, targets: np.ndarray) -> list[Suspect]:
+        """Errors far outside of the others', target by target; of several of an image the farthest."""
+        z = np.stack([robust_z(errors) for errors in (targets - decoded).T], axis=1)  # (N, K)
+        far = np.where(np.isnan(z), 0.0, np.abs(z))
+        worst, most = far.argmax(axis=1), far.max(axis=1)
+        order = [i for i in np.argsort(-most, kind="stable").tolist() if most[i] > OUTLYING]
+        return [
+            Suspect(i, self.output_text(t, targets[i, t]), self.output_text(t, decoded[i, t]), float(most[i]))
+            for i, t in zip(order, worst[order].tolist(), strict=True)
+        ]
 
     def largest_difference(self, ours: np.ndarray, theirs: np.ndarray) -> float:
         return float((np.abs(ours - theirs) / np.array(self.std)).max())

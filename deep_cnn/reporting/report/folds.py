@@ -11,13 +11,15 @@ from deep_cnn.config.registries import METRICS, metric_row
 from deep_cnn.data.preprocess import Preprocessing
 from deep_cnn.reporting.plots import of_task
 from deep_cnn.reporting.report import sections
-from deep_cnn.reporting.report.images import Photographs
+from deep_cnn.reporting.report.images import Photographs, Shown
 from deep_cnn.reporting.report.page import render, write_page
 from deep_cnn.reporting.report.record import Record, read_record
-from deep_cnn.reporting.result_text import shown
+from deep_cnn.reporting.result_text import cautions, interval_lines, shown
 from deep_cnn.runtime.atomic import read_json
 from deep_cnn.runtime.errors import DataError
 from deep_cnn.runtime.run_files import RunFiles
+
+SUSPECTS = 24  # photographs of them
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,11 @@ class FoldsRecord(Record):
     def predictions(self) -> pd.DataFrame | None:
         """predictions_folds.csv, all of it text."""
         return self._table("predictions_folds.csv")
+
+    @cached_property
+    def suspects(self) -> pd.DataFrame:
+        """suspects.csv, all of it text."""
+        return self._table("suspects.csv")
 
 
 def read_folds(files: RunFiles) -> FoldsRecord:
@@ -61,11 +68,15 @@ def write_folds_report(files: RunFiles, data: Path | None) -> Path:
         model=record.config["model"]["name"],
         crop=pre.crop,
         metrics=metric_table(record),
+        intervals=interval_lines(record.test),
+        cautions=cautions(record.test),
         by_fold=fold_table(record),
         groups=sections.group_table(record),
         classes=sections.class_table(record),
         figures=sections.figures(record, "test"),
         galleries=sections.galleries(record, photographs),
+        suspects=suspect_gallery(record, photographs),
+        suspects_count=len(record.suspects),
         command=record.plan["command"],
         versions=record.config["versions"],
     )
@@ -75,17 +86,41 @@ def write_folds_report(files: RunFiles, data: Path | None) -> Path:
 
 
 def headline(record: FoldsRecord) -> str:
-    """The main metric."""
+    """The main metric, with its interval."""
     assert record.test is not None
     name = next(n for n in record.task.headline if record.test.get(n) is not None)
-    return f"{metric_row(name).label} {shown(name, record.test[name])} in {record.test['folds']} folds, {record.test['count']:,} images"
+    interval = record.test["intervals"].get(name)
+    between = f" [{shown(name, interval[0])}, {shown(name, interval[1])}]" if interval else ""
+    value = f"{metric_row(name).label} {shown(name, record.test[name])}{between}"
+    return f"{value}, {record.test['folds']} folds of {record.test['count']:,} images"
 
 
-def metric_table(record: FoldsRecord) -> list[list[str]]:
-    """[metric, mean of folds, pooled] of each metric."""
+def metric_table(record: FoldsRecord) -> list[tuple[str, list[list[str]]]]:
+    """[(target or "", [[metric, value, interval, mean of folds, all images together, without learning]])]."""
     result = record.test or {}
-    names = [name for name in METRICS if name in result]
-    return [[METRICS[n].label, shown(n, result[n]), shown(n, result["pooled"].get(n))] for n in names]
+    chance = record.task.chance(record.tested[1]) if record.tested else None
+
+    def rows(target: str, trivial: dict[str, Any]) -> list[list[str]]:
+        values, intervals, means, pooled = (
+            found.get("per_target", {}).get(target, {}) if target else found
+            for found in (result, result["intervals"], result["mean_of_folds"], result["pooled"])
+        )
+        found = []
+        for name in (n for n in METRICS if n in values and not isinstance(values[n], dict)):
+            interval = intervals.get(name)
+            between = f"{shown(name, interval[0])} to {shown(name, interval[1])}" if interval else ""
+            without = shown(name, trivial[name]) if name in trivial else ""
+            if chance and name == record.task.select:
+                without = f"{shown(name, chance.value)} ({chance.how})"
+            cells = [shown(name, of.get(name)) if name in of else "" for of in (values, means, pooled)]
+            found.append([METRICS[name].label, cells[0], between, *cells[1:], without])
+        return found
+
+    tables = [("", rows("", result.get("mean_predictor", {})))]
+    targets = list(result["pooled"].get("per_target", {}))
+    if len(targets) > 1:
+        tables += [(target, rows(target, {})) for target in targets]
+    return tables
 
 
 def fold_table(record: FoldsRecord) -> dict[str, Any]:
@@ -103,3 +138,12 @@ def fold_table(record: FoldsRecord) -> dict[str, Any]:
         for title, fold in zip(titles, folds, strict=True)
     ]
     return {"columns": ["fold", "images", *(METRICS[n].label for n in names), "best epoch"], "rows": rows}
+
+
+def suspect_gallery(record: FoldsRecord, photographs: Photographs) -> list[Shown]:
+    """Photographs of the targets that are most likely wrong."""
+    rows = record.suspects.head(SUSPECTS).to_dict("records")
+    images = [
+        photographs(row["file"], f"{row['given']}?", f"perhaps {row['suggested']}; {row['file']}") for row in rows
+    ]
+    return [image for image in images if image is not None]

@@ -10,11 +10,14 @@ import numpy as np
 from deep_cnn.config.registries import METRICS
 from deep_cnn.reporting.report.folds import write_folds_report
 from deep_cnn.reporting.report.record import Record, names_in, read_record
-from deep_cnn.reporting.result_text import shown
+from deep_cnn.reporting.result_text import cautions, interval_lines, metric_line, shown
 from deep_cnn.runtime.atomic import read_csv, write_csv, write_json
 from deep_cnn.runtime.errors import DataError
+from deep_cnn.runtime.format import plural
+from deep_cnn.tasks.across_folds import ESTIMANDS, fold_intervals
 from deep_cnn.tasks.base import Task
-from deep_cnn.tasks.intervals import nested, per_group
+from deep_cnn.tasks.confidence import effective_groups
+from deep_cnn.tasks.intervals import Estimate, intervals, mean_of_groups, nested, per_group
 from deep_cnn.tasks.metrics import Scored
 from deep_cnn.tools.folds.plan import Plan
 
@@ -48,13 +51,14 @@ class OutOfFold:
 
 
 def write_outcome(plan: Plan) -> dict[str, Any]:
-    """Write predictions_folds.csv, folds.json and report.html from the files of the finished folds; returns folds.json's values.
+    """Write predictions_folds.csv, suspects.csv, folds.json and report.html from the files of the finished folds; returns folds.json's values.
 
     Raises:
         DataError: a fold was tested on other images than folds.csv says, or a file of it is gone.
     """
     found = gather(plan)
     write_predictions(plan, found)
+    write_suspects(plan, found)
     result = common_result(plan, found)
     write_json(plan.files.results / "folds.json", result, durable=True)
     show(plan, result)
@@ -111,38 +115,79 @@ def write_predictions(plan: Plan, found: OutOfFold) -> None:
     )
 
 
+def write_suspects(plan: Plan, found: OutOfFold) -> None:
+    """suspects.csv: images whose target may be wrong, the most suspicious first."""
+    grouped = found.group is not None
+    rows = []
+    for suspect in found.task.suspects(found.decoded, found.targets):
+        group = [found.group[suspect.row]] if found.group is not None else []
+        rows.append([found.files[suspect.row], found.fold[suspect.row], *group, *suspect[1:]])
+    columns = ["file", "fold", *(["group"] if grouped else []), "given", "suggested", "score"]
+    write_csv(plan.files.results / "suspects.csv", columns, rows)
+    if rows:
+        log.info("%s may be wrong; look at them in the report, or in suspects.csv", plural(len(rows), "target"))
+
+
 def common_result(plan: Plan, found: OutOfFold) -> dict[str, Any]:
-    """What folds.json says."""
-    per_fold = [fold_scores(record) for record in found.records]
-    pooled = found.scores
-    means = mean_of_folds(per_fold)
+    """What folds.json says: without groups each metric's mean over the folds, with groups that of all images together."""
+    per_fold, counts = [fold_scores(record) for record in found.records], np.bincount(found.fold)[1:].tolist()
+    pooled, means = found.scores, mean_of_folds(per_fold)
     result: dict[str, Any] = {
         "folds": plan.count,
         "task": found.task.old_name,
         "task_name": found.task.name,
         "count": len(found.files),
-        **nested(means),
+        **(of_groups(plan, found, pooled) if found.group is not None else of_images(plan, per_fold, counts, means)),
+        "mean_of_folds": nested(means),
         "pooled": nested(pooled.scores()),
         "per_fold": [
             {
                 "fold": fold,
                 "name": plan.names[fold - 1] if plan.names else None,
                 "run_name": record.files.name,
-                "count": int((found.fold == fold).sum()),
+                "count": count,
                 "best_epoch": record.best_epoch,
                 **nested(scores),
             }
-            for fold, record, scores in zip(plan.folds, found.records, per_fold, strict=True)
+            for fold, record, count, scores in zip(plan.folds, found.records, counts, per_fold, strict=True)
         ],
     }
     if per_class := pooled.metrics().get("per_class"):
         result["per_class"] = per_class
     if trivial := mean_predictor(found.records):
         result["mean_predictor"] = trivial
-    if found.group is not None:
-        names, codes = np.unique(found.group.astype(str), return_inverse=True)
-        result |= {"number_of_groups": len(names), "per_group": per_group(pooled, codes, names.tolist())}
     return result
+
+
+def of_images(plan: Plan, per_fold: Sequence[Flat], counts: Sequence[int], means: Flat) -> dict[str, Any]:
+    """Means over the folds, with their intervals."""
+    return nested(means) | described("images", plan.count, fold_intervals(per_fold, counts))
+
+
+def of_groups(plan: Plan, found: OutOfFold, pooled: Scored) -> dict[str, Any]:
+    """Metrics of all images together, with intervals by leaving out one group at a time; and each group's."""
+    assert found.group is not None
+    names, codes = np.unique(found.group.astype(str), return_inverse=True)
+    return (
+        nested(pooled.scores())
+        | described("groups", plan.count, intervals(pooled, codes))
+        | {
+            "number_of_groups": len(names),
+            "effective_groups": effective_groups(np.bincount(codes)),
+            "mean_of_groups": mean_of_groups(pooled, codes),
+            "per_group": per_group(pooled, codes, names.tolist()),
+        }
+    )
+
+
+def described(units: str, folds: int, estimates: dict[str, Estimate]) -> dict[str, Any]:
+    """Intervals, how they were made, and what they are of. units: images or groups."""
+    return {
+        "intervals": nested({name: estimate.interval for name, estimate in estimates.items()}),
+        "interval_methods": nested({name: estimate.method for name, estimate in estimates.items()}),
+        "interval_level": 0.95,
+        "estimand": ESTIMANDS[units].format(folds=folds),
+    }
 
 
 def fold_scores(record: Record) -> Flat:
@@ -169,10 +214,17 @@ def mean_predictor(records: Sequence[Record]) -> dict[str, float]:
 def show(plan: Plan, result: dict[str, Any]) -> None:
     """The common result on the console."""
     log.info(
-        "Result of %d folds on %d images, each predicted by a network that was not trained on it:",
+        "Result of %d folds on %d images, each predicted by a network that was not trained on it, with 95%% confidence intervals:",
         plan.count,
         result["count"],
     )
-    for name in METRICS:
-        if name in result:
-            log.info("  %-18s %s", METRICS[name].label, shown(name, result[name]))
+    for name in (n for n in METRICS if n in result):
+        interval = result["intervals"].get(name)
+        between = f"  [{shown(name, interval[0])}, {shown(name, interval[1])}]" if interval else ""
+        log.info("  %-18s %s%s", METRICS[name].label, shown(name, result[name]), between)
+    if "mean_predictor" in result:
+        log.info("  (predicting the training mean: %s)", metric_line(result["mean_predictor"]))
+    for line in interval_lines(result):
+        log.info("  %s", line)
+    for warning in cautions(result):
+        log.warning("  %s", warning)

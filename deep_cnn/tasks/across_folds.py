@@ -1,0 +1,107 @@
+"""What a cross-validation says: intervals and differences of metrics over folds.
+
+The networks of K folds share most of their training images, so their results are not independent, and no unbiased estimate of the variance
+exists (Bengio and Grandvalet, "No unbiased estimator of the variance of k-fold cross-validation", 2004). `benchmarks/coverage_folds.py`
+simulates how often the intervals contain the truth.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from scipy.special import stdtr
+
+from deep_cnn.config.registries import metric_row
+from deep_cnn.tasks.confidence import SCALES, Floats, Interval, hull, t_quantile, wilson
+from deep_cnn.tasks.differences import Difference
+from deep_cnn.tasks.intervals import Estimate, scale_of
+from deep_cnn.tasks.metrics import Scores
+
+FEW_ERRORS = 5
+
+# of Bayle, Bayle, Janson and Mackey, "Cross-validation confidence intervals for test error", 2020
+ESTIMANDS = {
+    "images": "the mean of the {folds} networks as trained, on new images of the same kind; not of one network trained on all images",
+    "groups": "the {folds} networks as trained, on images of new groups of the same kind; a group counts by its number of images; not of "
+    "one network trained on all images",
+}
+
+
+def variance_over_folds(values: Floats) -> float:
+    """Variance of the mean of K folds' values, (K,), which share training images.
+
+    Nadeau and Bengio, "Inference for the generalization error", 2003: 1 / (K - 1) is the number of test over that of training images.
+    """
+    folds = len(values)
+    return float((1 / folds + 1 / (folds - 1)) * np.var(values, ddof=1))
+
+
+def nadeau_bengio(values: Sequence[float] | Floats, scale: str = "plain", level: float = 0.95) -> Interval | None:
+    """Interval of the mean of K folds' values, (K,): Student's t with K - 1 degrees of freedom, on a scale around the mean.
+
+    Args:
+        scale: a name of confidence.SCALES.
+
+    Returns:
+        None where a value is at the end of the scale.
+    """
+    values = np.asarray(values, dtype=np.float64)
+    forward, inverse = SCALES[scale].forward, SCALES[scale].inverse
+    with np.errstate(all="ignore"):
+        on_scale, centre = forward(values), forward(values.mean())
+        half = t_quantile(len(values) - 1, level) * np.sqrt(variance_over_folds(on_scale))
+        ends = sorted(float(inverse(centre + sign * half)) for sign in (-1, 1))
+    return (ends[0], ends[1]) if np.isfinite([*on_scale, *ends]).all() else None
+
+
+def fold_intervals(per_fold: Sequence[Scores], counts: Sequence[int], level: float = 0.95) -> dict[str, Estimate]:
+    """The interval of each metric's mean over the folds.
+
+    Args:
+        per_fold: each fold's metrics, by the same names. counts: its test images.
+    """
+    return {name: _of_metric(name, [scores[name] for scores in per_fold], counts, level) for name in per_fold[0]}
+
+
+def _of_metric(name: str, values: Sequence[float | None], counts: Sequence[int], level: float) -> Estimate:
+    known = np.array([value for value in values if value is not None], dtype=np.float64)
+    if len(known) < len(values):
+        return Estimate(None, "none: undefined in a fold")
+    scale, n = scale_of(name), np.asarray(counts, dtype=np.float64)
+    method = f"Nadeau-Bengio over folds, {scale} scale"
+    if not metric_row(name).share:
+        found = nadeau_bengio(known, scale, level)
+        return Estimate(found, method if found else "none: a fold's value is at the end of the scale")
+    at_end = ((known <= 0) | (known >= 1)).any()
+    inside = (
+        (known * n + 0.5) / (n + 1) if at_end else known
+    )  # half an image, as in Cox, "Analysis of binary data", 1970
+    found = nadeau_bengio(inside, scale, level)
+    mean = float((known * n).sum() / n.sum())
+    if (
+        n.sum() * min(mean, 1 - mean) < FEW_ERRORS
+    ):  # folds of which all are right agree with each other, but on few images
+        low, high = wilson(mean, float(n.sum()), level)
+        return Estimate(hull(found, (float(low), float(high))), f"{method}, or Wilson of all images if wider")
+    return Estimate(found, method)
+
+
+def difference_of_folds(
+    ours: Sequence[float | None], theirs: Sequence[float | None], level: float = 0.95
+) -> Difference | None:
+    """A metric's mean over our folds minus its mean over theirs, on the same folds: Nadeau and Bengio's, of the folds' differences.
+
+    Args:
+        ours, theirs: the K folds' values, in the same order.
+
+    Returns:
+        None where a value is undefined.
+    """
+    pairs = [(a, b) for a, b in zip(ours, theirs, strict=True) if a is not None and b is not None]
+    if len(pairs) < len(ours):
+        return None
+    changes = np.array([a - b for a, b in pairs], dtype=np.float64)
+    df, value, error = len(changes) - 1, float(changes.mean()), float(np.sqrt(variance_over_folds(changes)))
+    if error == 0:
+        return Difference(value, (value, value), p=1.0 if value == 0 else 0.0, df=float(df))
+    half = t_quantile(df, level) * error
+    return Difference(value, (value - half, value + half), p=float(2 * stdtr(df, -abs(value) / error)), df=float(df))

@@ -1,0 +1,78 @@
+"""Intervals over folds: against the formula worked out by hand, at the ends of a scale, and a fast part of their coverage."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from deep_cnn.tasks.across_folds import difference_of_folds, fold_intervals, nadeau_bengio
+from deep_cnn.tasks.confidence import wilson
+
+
+def test_nadeau_bengio_by_hand():
+    values = [0.8, 0.9, 1.0, 1.1, 1.2]  # variance 0.025, times 1/5 + 1/4
+    half = stats.t.ppf(0.975, 4) * np.sqrt(0.45 * 0.025)
+    assert nadeau_bengio(values) == pytest.approx((1 - half, 1 + half))
+
+
+def test_on_a_logarithmic_scale_the_interval_is_a_factor_around_the_mean():
+    low, high = nadeau_bengio([0.8, 0.9, 1.0, 1.1, 1.2], "log")
+    assert low * high == pytest.approx(1.0) and low > 0
+    spread = np.var(np.log([0.8, 0.9, 1.0, 1.1, 1.2]), ddof=1)
+    assert np.log(high) == pytest.approx(stats.t.ppf(0.975, 4) * np.sqrt(0.45 * spread))
+
+
+def test_each_metric_has_its_scale():
+    per_fold = [
+        {"top1": 0.8, "mae": 2.0, "price/r2": 0.5, "pearson": 0.7},
+        {"top1": 0.9, "mae": 3.0, "price/r2": 0.6, "pearson": 0.8},
+    ]
+    methods = {name: estimate.method for name, estimate in fold_intervals(per_fold, [50, 50]).items()}
+    assert methods == {
+        "top1": "Nadeau-Bengio over folds, logit scale",
+        "mae": "Nadeau-Bengio over folds, log scale",
+        "price/r2": "Nadeau-Bengio over folds, log(1 - x) scale",
+        "pearson": "Nadeau-Bengio over folds, atanh scale",
+    }
+
+
+def test_folds_without_an_error_are_not_certain():
+    found = fold_intervals([{"top1": 1.0}] * 5, [20] * 5)["top1"]
+    assert found.interval == pytest.approx(tuple(map(float, wilson(1.0, 100.0))))
+    assert found.method.endswith("or Wilson of all images if wider")
+    low, high = fold_intervals([{"top1": 1.0}, {"top1": 0.8}, {"top1": 0.9}], [20] * 3)["top1"].interval
+    assert 0 < low < 0.9 < high < 1
+
+
+def test_a_metric_that_a_fold_lacks_has_no_interval_and_says_why():
+    found = fold_intervals([{"r2": 0.5, "pearson": 1.0}, {"r2": None, "pearson": 0.5}], [2, 2])
+    assert found["r2"].interval is None and found["r2"].method == "none: undefined in a fold"
+    assert found["pearson"].interval is None and "end of the scale" in found["pearson"].method
+
+
+def test_differences_are_paired_by_fold():
+    ours, theirs = np.array([0.70, 0.80, 0.90, 0.75, 0.85]), np.array([0.68, 0.79, 0.87, 0.73, 0.83])
+    found = difference_of_folds(ours, theirs)
+    half = stats.t.ppf(0.975, 4) * np.sqrt(0.45 * np.var(ours - theirs, ddof=1))
+    assert found.value == pytest.approx(0.02) and found.interval == pytest.approx((0.02 - half, 0.02 + half))
+    assert found.p < 0.05, "although each side varies by 0.08 between folds"
+    assert difference_of_folds([0.5, None], [0.5, 0.4]) is None
+    same = difference_of_folds([0.5, 0.6], [0.5, 0.6])
+    assert same.value == 0 and same.p == 1
+
+
+def test_the_interval_contains_the_mean_error_of_the_networks_as_trained():
+    """Ridge in 50 dimensions, 200 images, 5 folds: the truth of each network is a formula. 2.5% noise at 300 sets."""
+    rng, hits, d = np.random.default_rng(1), 0, 50
+    for _ in range(300):
+        w = rng.normal(size=d) / np.sqrt(d)
+        x = rng.normal(size=(200, d))
+        y, fold = x @ w + rng.normal(size=200), rng.permutation(200) % 5
+        measured, true = [], []
+        for k in range(5):
+            a, b = x[fold != k], x[fold == k]
+            own = np.linalg.solve(a.T @ a + 10 * np.eye(d), a.T @ y[fold != k])
+            measured.append(np.abs(b @ own - y[fold == k]).mean())
+            true.append(np.sqrt(2 / np.pi * (1 + np.square(own - w).sum())))
+        low, high = nadeau_bengio(measured, "log")
+        hits += low <= np.mean(true) <= high
+    assert hits / 300 > 0.93
