@@ -55,6 +55,9 @@ def test_the_common_result_is_the_mean_of_the_folds_own(outputs):
     for name in ("top1", "balanced_accuracy", "loss"):
         assert result[name] == pytest.approx(sum(test[name] for test in own) / 2)
         assert [fold[name] for fold in result["per_fold"]] == pytest.approx([test[name] for test in own])
+    low, high = result["intervals"]["top1"]
+    assert low < result["top1"] < high and result["interval_methods"]["top1"] == "Nadeau-Bengio over folds, logit scale"
+    assert result["estimand"].startswith("the mean of the 2 networks as trained, on new images")
     table = pd.read_csv(outputs / "results/cv/predictions_folds.csv")
     assert result["pooled"]["top1"] == pytest.approx((table["target"] == table["predicted"]).mean())
     assert (outputs / "results/cv/report.html").exists()
@@ -188,3 +191,38 @@ def test_the_report_command_writes_the_page_again(outputs, run_cli):
     assert run_cli("report", root_dir=outputs.parent, run_name="cv")[0] == 0
     text = page.read_text()
     assert "Each fold" in text and "2 folds" in text and "http" not in text.split("</style>")[1].replace("http://", "")
+
+
+@pytest.fixture
+def two_sets(outputs, tmp_path):
+    """The cross-validation and another one of the same folds, better by 5 to 15 points in each."""
+    shutil.copytree(outputs, tmp_path / "outputs")
+    results = tmp_path / "outputs/results"
+    shutil.copytree(results / "cv", results / "better")
+    values = json.loads((results / "cv/folds.json").read_text())
+    for fold, gain in zip(values["per_fold"], (0.05, 0.15), strict=True):
+        fold["top1"] += gain
+    values["top1"] = values["mean_of_folds"]["top1"] = sum(fold["top1"] for fold in values["per_fold"]) / 2
+    (results / "better/folds.json").write_text(json.dumps(values))
+    return results
+
+
+def test_compare_shows_cross_validations_and_not_their_folds(two_sets, run_cli, capsys):
+    assert run_cli("compare", runs="*", baseline="cv")[0] == 0
+    table = pd.read_csv(two_sets.parent / "compare/folds.csv")
+    assert table["run"].tolist() == ["better", "cv"] and "cv-fold1" not in capsys.readouterr().out
+    low, high = map(float, table["difference"][0].split("[")[1].replace(" points", "").rstrip("]").split(", "))
+    assert table["difference"][0].startswith("10.0 points") and (low + high) / 2 == pytest.approx(10, abs=0.1)
+    assert low < 0 < high, "two folds say little"
+    assert table["difference"][1] == "baseline"
+
+
+def test_compare_refuses_other_folds_and_unknown_metrics(two_sets, run_cli, capsys):
+    plan = two_sets / "better/folds.csv"
+    plan.write_text(plan.read_text().replace(",1\n", ",x\n").replace(",2\n", ",1\n").replace(",x\n", ",2\n"))
+    assert run_cli("compare", runs="cv,better", baseline="cv")[0] == 0
+    assert "not the same folds" in (two_sets.parent / "compare/folds.txt").read_text()
+    assert run_cli("compare", runs="cv", metric="mae")[0] == 2
+    assert "--metric=mae: cv does not have it; it has top1" in capsys.readouterr().err
+    assert run_cli("compare", runs="cv,better", baseline="cw")[0] == 2
+    assert "--baseline=cw: not among the cross-validations; choose one of better, cv" in capsys.readouterr().err

@@ -39,11 +39,18 @@ class Options:
 def main(options: Options) -> int:
     from pathlib import Path
 
+    from deep_cnn.reporting.compare.folds import compare_folds, divided
     from deep_cnn.reporting.compare.job import Asked, compare
     from deep_cnn.runtime import console
 
     console.console_only()
     outputs = Path(options.root_dir).expanduser() / "outputs"
     folder = Path(options.output).expanduser() if options.output else outputs / "compare"
-    compare(outputs, folder, Asked(options.runs or ("*",), options.metric, options.baseline, options.reference))
+    folds, runs = divided(outputs, options.runs or ("*",))
+    of_folds = options.baseline in folds
+    if folds:
+        compare_folds(outputs, folder, folds, options.metric, options.baseline if of_folds or not runs else None)
+    if runs or not folds:
+        baseline = None if of_folds else options.baseline
+        compare(outputs, folder, Asked(tuple(runs), options.metric, baseline, options.reference))
     return 0

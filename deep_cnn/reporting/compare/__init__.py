@@ -1,5 +1,6 @@
 """Finished runs side by side.
 
+folds      Cross-validations (--folds) side by side, and their differences from a baseline on the same folds
 front      The Pareto front: networks of which no other is both smaller and better
 job        Compare finished runs, from their files to the table and the figure
 labels     Names beside the points of a figure, none over another, nor over a point

@@ -52,7 +52,7 @@ def text_table(
             _tested(row, metric),
         ]
         cells += [_difference(metric, differences[row.name])] if differences else []
-        cells += [_p(p_values.get(row.name))] if p_values else []
+        cells += [shown_p(p_values.get(row.name))] if p_values else []
         cells += [",".join(sorted({test_sets[run.test_set] for run in row.runs}))] if test_sets else []
         cells += [flags[row.name]] if flags else []
         lines.append(cells)
@@ -160,7 +160,8 @@ def shown_difference(metric: str, value: float) -> str:
     return f"{100 * value:.1f} points" if metric_row(metric).share else shown(metric, value)
 
 
-def _p(p: float | None) -> str:
+def shown_p(p: float | None) -> str:
+    """'0.012', or '< 0.001'; empty where there is none."""
     return "" if p is None else "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 

@@ -1,0 +1,155 @@
+"""Cross-validations (--folds) side by side, and their differences from a baseline on the same folds."""
+
+import fnmatch
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from deep_cnn.config.registries import metric_row
+from deep_cnn.reporting.compare.rows import shown_difference, shown_p
+from deep_cnn.reporting.report.folds import FoldsRecord, read_folds
+from deep_cnn.reporting.result_text import shown
+from deep_cnn.runtime.atomic import read_json, write_rows, write_text
+from deep_cnn.runtime.errors import ConfigError, nearest
+from deep_cnn.runtime.run_files import RunFiles
+from deep_cnn.tasks.across_folds import difference_of_folds
+from deep_cnn.tasks.differences import Difference, holm
+
+log = logging.getLogger(__name__)
+
+MEANING = (
+    "difference: of the means over the folds, paired by fold, with its 95% interval (Nadeau-Bengio). It is of networks trained on parts of "
+    "these images, on new images; the p values are Holm's where there are several"
+)
+
+
+@dataclass(frozen=True)
+class Line:
+    """A cross-validation in the table; found: its difference from the baseline, or why there is none."""
+
+    record: FoldsRecord
+    result: dict[str, Any]
+    found: Difference | str | None
+
+    @property
+    def name(self) -> str:
+        """Of --run_name."""
+        return self.record.files.name
+
+
+def divided(outputs: Path, patterns: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The names of finished cross-validations that match a pattern, and the patterns that are for single runs.
+
+    A fold's own run is no run to compare, unless a pattern names it.
+    """
+    results = outputs / "results"
+    sets = sorted(path.parent.name for path in results.glob("*/folds.json"))
+    chosen = [name for name in sets if any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)]
+    if not sets:
+        return [], list(patterns)
+    members = {
+        path.parent.name
+        for path in results.glob("*/config.json")
+        if ((read_json(path) or {}).get("config") or {}).get("fold") is not None
+    }
+    runs = sorted(path.parent.name for path in results.glob("*/config.json") if path.parent.name not in members)
+    rest = []
+    for pattern in patterns:
+        if any(fnmatch.fnmatchcase(name, pattern) for name in runs):
+            rest += [name for name in runs if fnmatch.fnmatchcase(name, pattern)]
+        elif not any(fnmatch.fnmatchcase(name, pattern) for name in sets):
+            rest.append(pattern)  # one fold by its name, or a mistake
+    return chosen, list(dict.fromkeys(rest))
+
+
+def compare_folds(
+    outputs: Path, folder: Path, names: Sequence[str], metric: str | None, baseline: str | None
+) -> list[str]:
+    """Show the table; write folds.txt and folds.csv below `folder`; returns the lines.
+
+    Args:
+        names: of finished cross-validations. baseline: one of them, or None.
+
+    Raises:
+        ConfigError: a metric that one of them lacks, or a baseline that is not among them.
+    """
+    records = [read_folds(RunFiles(outputs, name)) for name in names]
+    results = {record.files.name: record.test or {} for record in records}
+    if baseline is not None and baseline not in results:
+        raise ConfigError(f"--baseline={baseline}: not among the cross-validations; choose one of {', '.join(names)}")
+    chosen = metric or next(n for n in records[0].task.headline if results[names[0]].get(n) is not None)
+    for name, result in results.items():
+        known = [key for key, value in result["mean_of_folds"].items() if not isinstance(value, dict)]
+        if chosen not in known:
+            raise ConfigError(
+                f"--metric={chosen}: {name} does not have it; it has {', '.join(known)}.{nearest(chosen, known)}"
+            )
+    base = next((record for record in records if record.files.name == baseline), None)
+    table = [Line(r, results[r.files.name], None if base is None else difference(r, base, chosen)) for r in records]
+    sign = -1 if metric_row(chosen).higher_is_better else 1
+    table.sort(key=lambda line: sign * (line.result[chosen] if line.result[chosen] is not None else float("inf")))
+    rows = cells(table, chosen)
+    lines = aligned(rows) + ([f"  {MEANING}"] if base is not None else [])
+    for text in lines:
+        log.info("%s", text)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_rows(folder / "folds.csv", rows)
+    write_text(folder / "folds.txt", "\n".join(lines) + "\n")
+    log.info("Table (text and CSV): %s", folder / "folds.txt")
+    return lines
+
+
+def difference(ours: FoldsRecord, theirs: FoldsRecord, metric: str) -> Difference | str:
+    """Of the mean over the folds; the reason, in words, where there is none."""
+    if ours is theirs:
+        return "baseline"
+    if not same_folds(ours, theirs):
+        return "not the same folds: other images, targets, number of folds or seed"
+    a, b = ([fold.get(metric) for fold in (record.test or {})["per_fold"]] for record in (ours, theirs))
+    return difference_of_folds(a, b) or f"{metric} is undefined in a fold"
+
+
+def same_folds(ours: FoldsRecord, theirs: FoldsRecord) -> bool:
+    """Whether the same folds test the same images with the same targets."""
+    tables = [(record.files.results / "folds.csv").read_bytes() for record in (ours, theirs)]
+    return tables[0] == tables[1]
+
+
+def cells(table: Sequence[Line], metric: str) -> list[dict[str, str]]:
+    """The table as text."""
+    compared = [line for line in table if isinstance(line.found, Difference) and line.found.p is not None]
+    adjusted = holm([line.found.p for line in compared])  # type: ignore[union-attr, misc]
+    p_values = {line.name: p for line, p in zip(compared, adjusted, strict=True)}
+    label = metric_row(metric).label
+    rows = []
+    for line in table:
+        interval = line.result["intervals"].get(metric)
+        between = f" [{shown(metric, interval[0])}, {shown(metric, interval[1])}]" if interval else ""
+        row = {
+            "run": line.name,
+            "model": line.record.config["model"]["name"],
+            "folds": str(line.result["folds"]),
+            "images": f"{line.result['count']:,}",
+            label: shown(metric, line.result[metric]) + between,
+            f"mean of folds {label}": shown(metric, line.result["mean_of_folds"].get(metric)),
+        }
+        if line.found is not None:
+            row["difference"] = line.found if isinstance(line.found, str) else _difference(metric, line.found)
+            row["p"] = shown_p(p_values.get(line.name))
+        rows.append(row)
+    return rows
+
+
+def _difference(metric: str, found: Difference) -> str:
+    assert found.interval is not None
+    low, high = (shown_difference(metric, end) for end in found.interval)
+    return f"{shown_difference(metric, found.value)} [{low}, {high}]"
+
+
+def aligned(rows: Sequence[dict[str, str]]) -> list[str]:
+    """Columns as wide as their longest cell."""
+    lines = [list(rows[0]), *(list(row.values()) for row in rows)]
+    widths = [max(len(line[k]) for line in lines) for k in range(len(lines[0]))]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
