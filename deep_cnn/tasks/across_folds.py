@@ -69,6 +69,8 @@ def _of_metric(name: str, values: Sequence[float | None], counts: Sequence[int],
     scale, n = scale_of(name), np.asarray(counts, dtype=np.float64)
     method = f"Nadeau-Bengio over folds, {scale} scale"
     if not metric_row(name).share:
+        if np.ptp(known) == 0:
+            return Estimate(None, "none: no spread")
         found = nadeau_bengio(known, scale, level)
         return Estimate(found, method if found else "none: a fold's value is at the end of the scale")
     at_end = ((known <= 0) | (known >= 1)).any()
@@ -77,9 +79,8 @@ def _of_metric(name: str, values: Sequence[float | None], counts: Sequence[int],
     )  # half an image, as in Cox, "Analysis of binary data", 1970
     found = nadeau_bengio(inside, scale, level)
     mean = float((known * n).sum() / n.sum())
-    if (
-        n.sum() * min(mean, 1 - mean) < FEW_ERRORS
-    ):  # folds of which all are right agree with each other, but on few images
+    # small folds may agree by chance, as where all is right
+    if n.sum() * min(mean, 1 - mean) < FEW_ERRORS or np.ptp(known) == 0:
         low, high = wilson(mean, float(n.sum()), level)
         return Estimate(hull(found, (float(low), float(high))), f"{method}, or Wilson of all images if wider")
     return Estimate(found, method)

@@ -43,6 +43,12 @@ def test_folds_without_an_error_are_not_certain():
     assert 0 < low < 0.9 < high < 1
 
 
+def test_small_folds_that_agree_by_chance_are_not_certain():
+    found = fold_intervals([{"top1": 0.8, "mae": 2.0}] * 2, [20, 20])
+    assert found["top1"].interval == pytest.approx(tuple(map(float, wilson(0.8, 40.0))))
+    assert found["mae"].interval is None and found["mae"].method == "none: no spread"
+
+
 def test_a_metric_that_a_fold_lacks_has_no_interval_and_says_why():
     found = fold_intervals([{"r2": 0.5, "pearson": 1.0}, {"r2": None, "pearson": 0.5}], [2, 2])
     assert found["r2"].interval is None and found["r2"].method == "none: undefined in a fold"
