@@ -106,7 +106,7 @@ def difference(ours: FoldsRecord, theirs: FoldsRecord, metric: str) -> Differenc
     if ours is theirs:
         return "baseline"
     if not same_folds(ours, theirs):
-        return "not the same folds: other images, targets, number of folds or seed"
+        return "not the same folds: other images, targets, --folds or --split_seed"
     a, b = ([fold.get(metric) for fold in (record.test or {})["per_fold"]] for record in (ours, theirs))
     return difference_of_folds(a, b) or f"{metric} is undefined in a fold"
 
