@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import ndtr
 
-from deep_cnn.tasks.across_folds import difference_of_folds, fold_intervals
+from deep_cnn.tasks.across_folds import difference_of_folds, fold_intervals, widened
 from deep_cnn.tasks.intervals import interval_of
 from deep_cnn.tasks.metrics import ClassificationScores, RegressionScores
 from deep_cnn.tasks.regression import Regression
@@ -123,7 +123,7 @@ def of_groups(
         whole = everything.scores()
         share = np.array([(set_.fold == k).mean() for k in range(FOLDS)])  # images count alike
         for name in names:
-            ours = interval_of(everything, name, whole[name], groups)
+            ours = widened(name, whole[name], interval_of(everything, name, whole[name], groups), FOLDS)
             found[name].append(contains(ours.interval, float(set_.truth[name] @ share)))
     return {name: float(np.mean(hits)) for name, hits in found.items()}
 

@@ -14,10 +14,10 @@ from deep_cnn.reporting.result_text import cautions, interval_lines, metric_line
 from deep_cnn.runtime.atomic import read_csv, write_csv, write_json
 from deep_cnn.runtime.errors import DataError
 from deep_cnn.runtime.format import plural
-from deep_cnn.tasks.across_folds import ESTIMANDS, fold_intervals
+from deep_cnn.tasks.across_folds import ESTIMANDS, fold_intervals, group_intervals
 from deep_cnn.tasks.base import Task
 from deep_cnn.tasks.confidence import effective_groups
-from deep_cnn.tasks.intervals import Estimate, intervals, mean_of_groups, nested, per_group
+from deep_cnn.tasks.intervals import Estimate, mean_of_groups, nested, per_group
 from deep_cnn.tasks.metrics import Scored
 from deep_cnn.tools.folds.plan import Plan
 
@@ -170,7 +170,7 @@ def of_groups(plan: Plan, found: OutOfFold, pooled: Scored) -> dict[str, Any]:
     names, codes = np.unique(found.group.astype(str), return_inverse=True)
     return (
         nested(pooled.scores())
-        | described("groups", plan.count, intervals(pooled, codes))
+        | described("groups", plan.count, group_intervals(pooled, codes, plan.count))
         | {
             "number_of_groups": len(names),
             "effective_groups": effective_groups(np.bincount(codes)),

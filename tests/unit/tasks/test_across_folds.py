@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from deep_cnn.tasks.across_folds import difference_of_folds, fold_intervals, nadeau_bengio
+from deep_cnn.tasks.across_folds import difference_of_folds, fold_intervals, group_intervals, nadeau_bengio
 from deep_cnn.tasks.confidence import wilson
+from deep_cnn.tasks.intervals import intervals
+from deep_cnn.tasks.metrics import ClassificationScores
 
 
 def test_nadeau_bengio_by_hand():
@@ -53,6 +55,20 @@ def test_a_metric_that_a_fold_lacks_has_no_interval_and_says_why():
     found = fold_intervals([{"r2": 0.5, "pearson": 1.0}, {"r2": None, "pearson": 0.5}], [2, 2])
     assert found["r2"].interval is None and found["r2"].method == "none: undefined in a fold"
     assert found["pearson"].interval is None and "end of the scale" in found["pearson"].method
+
+
+def test_intervals_of_groups_allow_for_the_networks_that_share_training_images():
+    rng = np.random.default_rng(0)
+    groups, targets = np.repeat(np.arange(12), 10), rng.integers(2, size=120)
+    right = np.where(rng.random(120) < 0.8, targets, 1 - targets)
+    pooled = ClassificationScores.of(np.eye(2)[right] * 0.8 + 0.1, targets, ("a", "b"))
+    plain, ours = intervals(pooled, groups)["top1"].interval, group_intervals(pooled, groups, 5)["top1"].interval
+    logit = [np.log(p / (1 - p)) for p in (pooled.scores()["top1"], *plain, *ours)]
+    assert (logit[3] - logit[0]) / (logit[1] - logit[0]) == pytest.approx(np.sqrt(1.25))
+    assert (logit[4] - logit[0]) / (logit[2] - logit[0]) == pytest.approx(np.sqrt(1.25))
+    perfect = ClassificationScores.of(np.eye(2)[targets] * 0.8 + 0.1, targets, ("a", "b"))
+    low, high = group_intervals(perfect, groups, 5)["top1"].interval
+    assert low < intervals(perfect, groups)["top1"].interval[0] and high == 1
 
 
 def test_differences_are_paired_by_fold():
