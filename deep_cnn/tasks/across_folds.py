@@ -108,7 +108,7 @@ def widened(name: str, value: float | None, estimate: Estimate, folds: int) -> E
     scale = SCALES[scale_of(name)]
     factor = np.sqrt(folds / (folds - 1))
     with np.errstate(all="ignore"):
-        centre, ends = scale.forward(np.float64(value)), scale.forward(np.array(estimate.interval))
+        centre, ends = scale.forward(np.array(value)), scale.forward(np.array(estimate.interval))
         if not np.isfinite(centre) or not np.isfinite(ends).all():  # all right, or all wrong: on the plain scale
             low, high = value + factor * (np.array(estimate.interval) - value)
             low, high = max(0.0, float(low)), min(1.0, float(high))
