@@ -207,8 +207,15 @@ def two_sets(outputs, tmp_path):
     return results
 
 
-def test_compare_shows_cross_validations_and_not_their_folds(two_sets, run_cli, capsys):
-    assert run_cli("compare", runs="*", baseline="cv")[0] == 0
+def compared(results, **flags) -> int:
+    from deep_cnn.cli.main import main
+
+    root = results.parent.parent
+    return main(["compare", f"--root_dir={root}", *(f"--{name}={value}" for name, value in flags.items())])
+
+
+def test_compare_shows_cross_validations_and_not_their_folds(two_sets, capsys):
+    assert compared(two_sets, runs="*", baseline="cv") == 0
     table = pd.read_csv(two_sets.parent / "compare/folds.csv")
     assert table["run"].tolist() == ["better", "cv"] and "cv-fold1" not in capsys.readouterr().out
     low, high = map(float, table["difference"][0].split("[")[1].replace(" points", "").rstrip("]").split(", "))
@@ -217,12 +224,12 @@ def test_compare_shows_cross_validations_and_not_their_folds(two_sets, run_cli, 
     assert table["difference"][1] == "baseline"
 
 
-def test_compare_refuses_other_folds_and_unknown_metrics(two_sets, run_cli, capsys):
+def test_compare_refuses_other_folds_and_unknown_metrics(two_sets, capsys):
     plan = two_sets / "better/folds.csv"
     plan.write_text(plan.read_text().replace(",1\n", ",x\n").replace(",2\n", ",1\n").replace(",x\n", ",2\n"))
-    assert run_cli("compare", runs="cv,better", baseline="cv")[0] == 0
+    assert compared(two_sets, runs="cv,better", baseline="cv") == 0
     assert "not the same folds" in (two_sets.parent / "compare/folds.txt").read_text()
-    assert run_cli("compare", runs="cv", metric="mae")[0] == 2
+    assert compared(two_sets, runs="cv", metric="mae") == 2
     assert "--metric=mae: cv does not have it; it has top1" in capsys.readouterr().err
-    assert run_cli("compare", runs="cv,better", baseline="cw")[0] == 2
+    assert compared(two_sets, runs="cv,better", baseline="cw") == 2
     assert "--baseline=cw: not among the cross-validations; choose one of better, cv" in capsys.readouterr().err
