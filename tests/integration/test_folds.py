@@ -230,6 +230,6 @@ def test_compare_refuses_other_folds_and_unknown_metrics(two_sets, capsys):
     assert compared(two_sets, runs="cv,better", baseline="cv") == 0
     assert "not the same folds" in (two_sets.parent / "compare/folds.txt").read_text()
     assert compared(two_sets, runs="cv", metric="mae") == 2
-    assert "--metric=mae: cv does not have it; it has top1" in capsys.readouterr().err
+    assert "--metric=mae: cv does not have it; it has loss, top1" in capsys.readouterr().err
     assert compared(two_sets, runs="cv,better", baseline="cw") == 2
     assert "--baseline=cw: not among the cross-validations; choose one of better, cv" in capsys.readouterr().err
