@@ -13,7 +13,7 @@ from deep_cnn.reporting.plots import of_task
 from deep_cnn.reporting.report import sections
 from deep_cnn.reporting.report.images import Photographs, Shown
 from deep_cnn.reporting.report.page import render, write_page
-from deep_cnn.reporting.report.record import Record, read_record
+from deep_cnn.reporting.report.record import Record, names_in, read_record
 from deep_cnn.reporting.result_text import cautions, interval_lines, shown
 from deep_cnn.runtime.atomic import read_json
 from deep_cnn.runtime.errors import DataError
@@ -142,8 +142,7 @@ def fold_table(record: FoldsRecord) -> dict[str, Any]:
 
 def suspect_gallery(record: FoldsRecord, photographs: Photographs) -> list[Shown]:
     """Photographs of the targets that are most likely wrong."""
-    rows = record.suspects.head(SUSPECTS).to_dict("records")
-    images = [
-        photographs(row["file"], f"{row['given']}?", f"perhaps {row['suggested']}; {row['file']}") for row in rows
-    ]
+    table = record.suspects.head(SUSPECTS)
+    rows = zip(*(names_in(table[column]) for column in ("file", "given", "suggested")), strict=True)
+    images = [photographs(file, f"{given}?", f"perhaps {suggested}; {file}") for file, given, suggested in rows]
     return [image for image in images if image is not None]
