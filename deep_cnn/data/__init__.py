@@ -8,7 +8,7 @@ cells            what cells mean: missing, numbers, labels
 contents         digests of files; whether they have changed
 contradictions   the same picture with two labels
 dataset          index, splits, pixels and feeds of one run
-decode           file to canonical image
+decode           file to canonical picture
 depth            how many bits the 16-bit images of a data set use
 duplicates       files with the same bytes
 feed             batches of a split, in order
@@ -21,6 +21,7 @@ jpeg             JPEG to pixels, by the library that is installed
 match            files that cells name; the column of images
 near_duplicates  images that look the same
 normalise        uint8 pixels to normalised floats
+picture          what the cache keeps of an image; centre and random crops
 place_pulse      Place Pulse tables and file names
 preprocess       size, crop, mean and std of the input
 public           CIFAR-10 and CIFAR-100 as class folders

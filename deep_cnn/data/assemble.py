@@ -19,9 +19,10 @@ import torch
 from deep_cnn.data.augment.steps import Augmentation, center_crop
 from deep_cnn.data.cache import RowCache
 from deep_cnn.data.contents import UNKNOWN, Contents, digest_of
-from deep_cnn.data.decode import decode, read_file
+from deep_cnn.data.decode import decode_picture, read_file
 from deep_cnn.data.index import Paths
 from deep_cnn.data.normalise import Normaliser
+from deep_cnn.data.picture import Picture, PictureBatch, from_row, most_pixels, square, to_row
 from deep_cnn.data.preprocess import Preprocessing
 from deep_cnn.runtime import signals
 from deep_cnn.runtime.device import free_memory, upload
@@ -46,7 +47,7 @@ def null_timer(name: str) -> contextlib.AbstractContextManager[None]:
 
 
 class Pixels:
-    """Sample number -> canonical image, from the cache or decoded and then kept there.
+    """Sample number -> canonical picture, from the cache or decoded and then kept there.
 
     rows: row of the cache that each sample has, int64 (N,), where samples were left out of the index it was made for.
     contents: takes note of what is read, and refuses a sample whose file has changed; None to read whatever is there.
@@ -64,45 +65,52 @@ class Pixels:
         self.root, self.paths, self.pre, self.cache, self.rows, self.contents = root, paths, pre, cache, rows, contents
 
     def __getitem__(self, index: int) -> torch.Tensor:
-        """uint8 (3, R, R), a view of (R, R, 3) memory. DataError names a file that cannot be read."""
+        """Its middle square, as `decode`: uint8 (3, R, R), a view of (h, w, 3) memory. DataError names an unreadable file."""
         return self.read(np.array([index]))[0]
 
     def read(self, samples: np.ndarray) -> list[torch.Tensor]:
-        """Several images, by their sample numbers int64 (n,)."""
-        images, rows = [], samples if self.rows is None else self.rows[samples]
+        """The middle squares of several, by their sample numbers int64 (n,)."""
+        return [square(picture, self.pre) for picture in self.pictures(samples)]
+
+    def pictures(self, samples: np.ndarray) -> list[Picture]:
+        """Several whole pictures, by their sample numbers int64 (n,)."""
+        pictures, rows = [], samples if self.rows is None else self.rows[samples]
         for sample, path, row in zip(samples.tolist(), list(self.paths.take(samples)), rows.tolist(), strict=True):
             stored = self.cache.read(row) if self.cache else None
             if stored is not None:
                 assert self.cache is not None
                 self.note(sample, int(self.cache.contents[row]))
-                images.append(torch.from_numpy(stored).permute(2, 0, 1))
+                pictures.append(from_row(stored))
                 continue
             data = read_file(self.root / path)
             content = UNKNOWN if self.contents is None else digest_of(data)
             self.note(sample, content)
-            images.append(decode(self.root / path, self.pre, data))
+            pictures.append(decode_picture(self.root / path, self.pre, data))
             if self.cache:
-                self.cache.write(row, images[-1].permute(1, 2, 0).contiguous().numpy(), content)
-        return images
+                self.cache.write(row, to_row(pictures[-1]), content)
+        return pictures
 
     def note(self, sample: int, content: int) -> None:
         """Take note of the digest of a sample's file; DataError where the file has changed since the run began."""
         if self.contents is not None:
             self.contents.note(sample, content, lambda: self.root / self.paths[sample])
 
-    def fill(self, buffer: torch.Tensor, samples: np.ndarray, start: int) -> None:
-        """Read samples[start : start + CHUNK] into the same rows of a buffer, uint8 (B, R, R, 3)."""
-        for position, image in enumerate(self.read(samples[start : start + CHUNK]), start):
-            buffer[position] = image.permute(1, 2, 0)
+    def fill(self, buffer: torch.Tensor, frames: np.ndarray, samples: np.ndarray, start: int) -> None:
+        """Read samples[start : start + CHUNK] into the same rows of a buffer, uint8 (B, most pixels * 3), and of frames (B, 3)."""
+        for position, picture in enumerate(self.pictures(samples[start : start + CHUNK]), start):
+            pixels = picture.pixels.permute(1, 2, 0).reshape(-1)
+            buffer[position, : len(pixels)] = pixels
+            frames[position] = picture.frame
 
 
 @dataclass
 class Pending:
-    """A batch that is being read: its memory, the tasks that fill it, and which samples they read (int64)."""
+    """A batch that is being read: its memory, the tasks that fill it, which samples they read (int64), and of pictures their frames."""
 
     buffer: torch.Tensor
     tasks: list[Future[None]]
     samples: np.ndarray
+    frames: np.ndarray = field(default_factory=lambda: np.empty((0, 3), np.int64))
 
     def wait(self) -> torch.Tensor:
         """The filled buffer; raises what a thread raised, and Interrupted on a signal."""
@@ -152,25 +160,27 @@ class HostAssembler:
             for row, image in zip(target, self.pixels.read(chunk), strict=True):
                 row.copy_(center_crop(image, pre.crop))
             return
-        canonical = torch.empty((len(chunk), pre.resize, pre.resize, 3), dtype=torch.uint8)
-        self.pixels.fill(canonical, chunk, 0)
+        pictures = self.pixels.pictures(chunk)
+        images = pictures if self.augmentation.sees_all else [square(picture, pre) for picture in pictures]
         # a chunk at a time: drawing its parameters costs as much as for one image
-        self.augmentation.each(
-            canonical.permute(0, 3, 1, 2), pre.crop, self.seed, epoch, chunk, pre.interpolation, out=target
-        )
+        self.augmentation.each(images, pre.crop, self.seed, epoch, chunk, pre.interpolation, out=target)
 
 
 class Residents:
-    """Canonical images in the GPU's own memory, each put there when it is first read."""
+    """Canonical pictures in the GPU's own memory, each put there when it is first read.
 
-    def __init__(self, samples: np.ndarray, total: int, side: int, device: torch.device):
+    images: uint8 (n, most pixels * 3); frames: int64 (n, 3), see `frames_of`.
+    """
+
+    def __init__(self, samples: np.ndarray, total: int, pre: Preprocessing, device: torch.device):
         """samples: the sample numbers that get a place, int64 (n,); total: how many the index has."""
         self.slots = np.full(total, -1, np.int64)
         self.slots[samples] = np.arange(len(samples))
         self.present = np.zeros(
             total, bool
         )  # by sample number; true once its copy is queued on the copy_stream's stream
-        self.images = torch.empty((len(samples), side, side, 3), dtype=torch.uint8, device=device)
+        self.images = torch.empty((len(samples), 3 * most_pixels(pre)), dtype=torch.uint8, device=device)
+        self.frames = np.zeros((len(samples), 3), np.int64)
 
 
 @dataclass
@@ -203,12 +213,12 @@ def open_copy_stream(pixels: Pixels, samples: np.ndarray, device: torch.device, 
     """
     if device.type != "cuda":
         return None
-    copy_stream, side = CopyStream(device), pixels.pre.resize
-    size, free = len(samples) * side * side * 3, free_memory(device)
+    copy_stream, pre = CopyStream(device), pixels.pre
+    size, free = len(samples) * 3 * most_pixels(pre), free_memory(device)
     fits = size < min(RESIDENT_SHARE * free, free - reserve)
     if fits:
         with torch.cuda.stream(copy_stream.stream):  # the memory belongs to the stream that writes it
-            copy_stream.residents = Residents(samples, len(pixels.paths), side, device)
+            copy_stream.residents = Residents(samples, len(pixels.paths), pre, device)
     log.info(
         "%s the %d images (%s) in the GPU's memory, of which %s are free",
         "Keeping" if fits else "Copying each batch to the GPU: it cannot keep",
@@ -220,7 +230,7 @@ def open_copy_stream(pixels: Pixels, samples: np.ndarray, device: torch.device, 
 
 
 class DeviceAssembler:
-    """Copies canonical images to the GPU, or finds them there, and augments them all at once, beside the step."""
+    """Copies canonical pictures to the GPU, or finds them there, and augments them all at once, beside the step."""
 
     def __init__(
         self,
@@ -237,13 +247,14 @@ class DeviceAssembler:
 
     def start(self, pool: ThreadPoolExecutor, samples: np.ndarray, epoch: int) -> Pending:
         """Have the pool read the samples, int64 (B,), those that are not resident."""
-        residents, side = self.copy_stream.residents, self.pixels.pre.resize
+        residents, length = self.copy_stream.residents, 3 * most_pixels(self.pixels.pre)
         if residents is not None:
             samples = np.unique(samples[~residents.present[samples]])  # a padded batch repeats its last one
         # pinned, from torch's pool of such memory, which gives a piece out again only after the copy from it is done
-        buffer = torch.empty((len(samples), side, side, 3), dtype=torch.uint8, pin_memory=len(samples) > 0)
-        chunks = range(0, len(samples), CHUNK)
-        return Pending(buffer, [pool.submit(self.pixels.fill, buffer, samples, at) for at in chunks], samples)
+        buffer = torch.empty((len(samples), length), dtype=torch.uint8, pin_memory=len(samples) > 0)
+        frames, chunks = np.zeros((len(samples), 3), np.int64), range(0, len(samples), CHUNK)
+        tasks = [pool.submit(self.pixels.fill, buffer, frames, samples, at) for at in chunks]
+        return Pending(buffer, tasks, samples, frames)
 
     def finish(self, pending: Pending, samples: np.ndarray, epoch: int) -> torch.Tensor:
         """The images of a batch that `start` began: (B, 3, S, S) on the device, normalised."""
@@ -252,14 +263,20 @@ class DeviceAssembler:
         fresh = pending.wait()
         with torch.cuda.stream(copy_stream.stream):
             with self.timer("copying"):
-                images = fresh.to(copy_stream.device, non_blocking=True) if len(fresh) else fresh  # (n, R, R, 3)
-            if copy_stream.residents is not None:
-                images = self._settle(copy_stream.residents, images, pending.samples, samples)
-            images = images.permute(0, 3, 1, 2)  # (B, 3, R, R)
+                memory = (
+                    fresh.to(copy_stream.device, non_blocking=True) if len(fresh) else fresh
+                )  # (n, most pixels * 3)
+            pictures = self._pictures(memory, pending, samples)
             if self.augmentation is None or not self.augmentation.changes_pixels:
-                images = center_crop(images, pre.crop)
+                images = pictures.centres(pre.crop)
+            elif self.augmentation.sees_all:
+                images = self.augmentation.batch_of_pictures(
+                    pictures, pre.crop, self.seed, epoch, samples, pre.interpolation
+                )
             else:
-                images = self.augmentation.batch(images, pre.crop, self.seed, epoch, samples, pre.interpolation)
+                images = self.augmentation.batch(
+                    pictures.squares(pre), pre.crop, self.seed, epoch, samples, pre.interpolation
+                )
             images = self.normalise(images).to(self.dtype)
         return self._hand_over(images)
 
@@ -269,13 +286,18 @@ class DeviceAssembler:
             found = table.index_select(0, upload(samples, self.copy_stream.device))
         return self._hand_over(found)
 
-    def _settle(self, home: Residents, fresh: torch.Tensor, arrived: np.ndarray, samples: np.ndarray) -> torch.Tensor:
-        """Give the images that arrived their places; returns the batch's, gathered on the device."""
-        device = self.copy_stream.device
+    def _pictures(self, fresh: torch.Tensor, pending: Pending, samples: np.ndarray) -> PictureBatch:
+        """The batch's pictures where they are on the device; those that arrived get their places."""
+        device, home, arrived = self.copy_stream.device, self.copy_stream.residents, pending.samples
+        if home is None:
+            places = torch.arange(len(fresh), device=fresh.device)
+            return PictureBatch(fresh.view(len(fresh), -1, 3), places, pending.frames)
         if len(arrived):
             home.images.index_copy_(0, upload(home.slots[arrived], device), fresh)
+            home.frames[home.slots[arrived]] = pending.frames
             home.present[arrived] = True
-        return home.images.index_select(0, upload(home.slots[samples], device))  # (B, R, R, 3)
+        slots = home.slots[samples]
+        return PictureBatch(home.images.view(len(home.images), -1, 3), upload(slots, device), home.frames[slots])
 
     def _hand_over(self, tensor: torch.Tensor) -> torch.Tensor:
         """To the stream that trains: it waits for the copy_stream, and the memory is not given out again before it is done."""

@@ -1,9 +1,11 @@
 """Decoded images in one file: written as the first epoch reads them, mapped into memory ever after.
 
-Three files per cache: KEY.pixels, a row of R * R * 3 bytes per image of the index; KEY.rows, eight bytes per row:
-0 while it is missing, else its CRC-32 with bit 32 set; KEY.contents, the digest of the file that the row was made of. A row is written before its checksum, and the checksum is
-compared when a process reads the row for the first time: a row that was half written when a machine died is decoded
-again. Two processes may fill one cache at once, since they write the same bytes.
+Three files per cache: KEY.pixels, a row per image of the index; KEY.rows, eight bytes per row: 0 while it is missing, else its
+CRC-32, bit 32 set, and from bit 33 on its length in bytes; KEY.contents, the digest of the file that the row was made of. Rows
+begin at multiples of the longest one; what a shorter one leaves free is a hole in the file and takes no space on the
+disk. A row is written before its checksum, and the checksum is compared when a process reads the row for the first
+time: a row that was half written when a machine died is decoded again. Two processes may fill one cache at once, since
+they write the same bytes.
 
 Rows are written with pwrite and read through a map: a full disk is an error there and a deadly signal (SIGBUS) here.
 """
@@ -20,20 +22,22 @@ import numpy as np
 
 from deep_cnn.data.contents import UNKNOWN
 from deep_cnn.data.index import Index
+from deep_cnn.data.picture import row_bytes
 from deep_cnn.data.preprocess import Preprocessing
 from deep_cnn.runtime.format import readable
 from deep_cnn.runtime.scheduler import job_id
 
 log = logging.getLogger(__name__)
 
-PRESENT = 1 << 32
+PRESENT, LENGTH_BIT = 1 << 32, 33
+TYPICAL_ASPECT = 4 / 3  # of a photograph: how large a cache is expected to become
 LARGEST_SHARE = 1 / 3  # of the free space, so that a shared or small disk keeps room for others
 
 
 def cache_key(index: Index, pre: Preprocessing) -> str:
     """Names the pixels: the files (path, size, time of change) and the geometry, not the normalisation."""
-    # 2: orientation is found wherever Pillow finds it, values of 16-bit images count from the highest used bit
-    digest = hashlib.sha256(f"2 {pre.resize} {pre.fit} {pre.interpolation} {pre.bits}\n".encode())
+    # 3: whole pictures. 2: orientation is found wherever Pillow finds it, values of 16-bit images count from the highest used bit
+    digest = hashlib.sha256(f"3 {pre.resize} {pre.fit} {pre.interpolation} {pre.bits}\n".encode())
     digest.update(index.paths.blob)
     for column in (index.paths.offsets, index.sizes, index.mtimes):
         digest.update(np.ascontiguousarray(column, dtype=np.int64).tobytes())
@@ -51,21 +55,29 @@ def cache_folder(flag: str, root: Path) -> Path | None:
 
 
 class RowCache:
-    """Rows of one shape, one per sample of an index. Safe for several threads; a failing disk turns it off, never the run."""
+    """Rows of one length or shorter, one per sample of an index.
+
+    Safe for several threads; a failing disk turns it off, never the run.
+    """
 
     def __init__(
-        self, folder: Path, key: str, rows: int, shape: tuple[int, ...], dtype: type = np.uint8, kind="pixels"
+        self, folder: Path, key: str, rows: int, length: int, dtype: type = np.uint8, expected: int | None = None
     ):
-        """Opens or makes KEY.kind and KEY.rows. OSError when there is no place for them."""
+        """Opens or makes KEY.pixels (KEY.features of floats) and KEY.rows. OSError when there is no place for them.
+
+        Args:
+            length: of the longest row, in numbers of `dtype`. expected: bytes when full; by default all rows are the longest.
+        """
         folder.mkdir(parents=True, exist_ok=True)
-        self.row_bytes = int(np.prod(shape)) * np.dtype(dtype).itemsize
+        self.row_bytes = length * np.dtype(dtype).itemsize
+        kind = "pixels" if dtype is np.uint8 else "features"
         self.path, size = folder / f"{key}.{kind}", rows * self.row_bytes
-        _check_space(self.path, size)
+        _check_space(self.path, size if expected is None else expected)
         sums, sources = folder / f"{key}.rows", folder / f"{key}.contents"
         self._files = [_open_sized(self.path, size), _open_sized(sums, rows * 8), _open_sized(sources, rows * 8)]
         # "r+", though nothing is written through the maps: torch warns of every tensor that looks at read-only memory.
         # view(): a row of a plain array is taken in a third of the time that a memmap's own indexing needs
-        self._data = np.memmap(self.path, dtype, "r+", shape=(rows, *shape)).view(np.ndarray)
+        self._data = np.memmap(self.path, dtype, "r+", shape=(rows, length)).view(np.ndarray)
         self._sums = np.memmap(sums, np.uint64, "r+", shape=(rows,)).view(np.ndarray)
         self.contents = np.memmap(sources, np.int64, "r+", shape=(rows,)).view(np.ndarray)  # contents.UNKNOWN at first
         self._verified = np.zeros(rows, bool)
@@ -73,11 +85,11 @@ class RowCache:
         self._writable = True
 
     def read(self, row: int) -> np.ndarray | None:
-        """A row, a view of the map; None when it is missing or its bytes are not those that were written."""
+        """A row (n,), a view of the map; None when it is missing or its bytes are not those that were written."""
         stored = int(self._sums[row])
         if not stored & PRESENT:
             return None
-        data = self._data[row]
+        data = self._data[row, : (stored >> LENGTH_BIT) // self._data.itemsize]
         if not self._verified[row]:
             if zlib.crc32(data.data) != stored & 0xFFFFFFFF:
                 return None
@@ -85,7 +97,7 @@ class RowCache:
         return data
 
     def write(self, row: int, data: np.ndarray, content: int = UNKNOWN) -> None:
-        """Keep a row, contiguous and of the shape and type of all. A disk that fails is said once, and nothing more is written.
+        """Keep a row (n,), contiguous and of the type of all. A disk that fails is said once, and nothing more is written.
 
         content: digest of the file that it was made of.
         """
@@ -94,7 +106,8 @@ class RowCache:
         try:
             self._write_at(0, row * self.row_bytes, data.data.cast("B"))
             self._write_at(2, row * 8, np.int64(content).tobytes())
-            self._write_at(1, row * 8, np.uint64(zlib.crc32(data.data) | PRESENT).tobytes())
+            stored = zlib.crc32(data.data) | PRESENT | data.nbytes << LENGTH_BIT
+            self._write_at(1, row * 8, np.uint64(stored).tobytes())
         except OSError as error:
             if self._writable:
                 self._writable = False
@@ -130,14 +143,15 @@ def open_cache(folder: Path | None, index: Index, pre: Preprocessing) -> RowCach
     """The cache, or None, with a line in the log that says why and how large it would be."""
     if folder is None:
         return None
-    size = len(index.paths) * pre.resize**2 * 3
+    rows, aspect = len(index.paths), TYPICAL_ASPECT if pre.fit == "crop" else 1
+    size = round(rows * pre.resize**2 * 3 * aspect)
     try:
-        cache = RowCache(folder, cache_key(index, pre), len(index.paths), (pre.resize, pre.resize, 3))
+        cache = RowCache(folder, cache_key(index, pre), rows, row_bytes(pre), expected=size)
     except OSError as error:
         log.warning("No cache of decoded images in %s (%s needed): %s", folder, readable(size), error.strerror or error)
         return None
     log.info(
-        "Cache of decoded images: %s, %s when full, %d of %d images cached",
+        "Cache of decoded images: %s, about %s when full, %d of %d images cached",
         cache.path,
         readable(size),
         cache.filled(),

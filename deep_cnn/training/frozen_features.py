@@ -247,7 +247,7 @@ class Features:
             return None
         key = self.key if view == CENTRE else f"{self.key}-{view}"
         try:
-            return RowCache(self.folder, key, self.rows, (self.cut.width,), np.float32, "features")
+            return RowCache(self.folder, key, self.rows, self.cut.width, np.float32)
         except OSError as error:
             log.warning("Not caching features in %s: %s", self.folder, error.strerror or error)
             self.folder = None

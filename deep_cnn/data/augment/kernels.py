@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch.nn.functional import grid_sample, pad
 
+from deep_cnn.data.picture import PictureBatch
 from deep_cnn.runtime.device import upload
 
 LUMA = (0.2989, 0.587, 0.114)  # ITU-R 601, as torchvision's rgb_to_grayscale
@@ -121,6 +122,17 @@ def resized_crop(
         sums = torch.baddbmm(torch.bmm(high, pixels), low, pixels, beta=256)  # (B, S, 3 * S)
         resized = to_uint8((sums / one + 0.5).floor_())
     return resized.view(batch, side, channels, side).transpose(1, 2)
+
+
+def resized_window(pictures: PictureBatch, boxes: np.ndarray, side: int, interpolation: str) -> torch.Tensor:
+    """`resized_crop` from pictures of different sizes; boxes: int64 (B, 4) of top, left, height, width.
+
+    Only the boxes are read: with ratios from 3/4 to 4/3 no more than the square (R, R) of a 4:3 photograph.
+    """
+    top, left, height, width = boxes.T
+    windows = pictures.window(top, left, int(height.max()), int(width.max()))
+    zero = np.zeros_like(top)
+    return resized_crop(windows, zero, zero, height, width, side, interpolation)
 
 
 def affine(images: torch.Tensor, matrices: np.ndarray, interpolation: str = "bilinear") -> torch.Tensor:

@@ -165,7 +165,7 @@ def strength(name: str, setting: np.ndarray, bins: int, ranges: Ranges, size: np
     """Strength of an operation at one of `bins` settings, without its sign.
 
     Args:
-        setting: integers (n,). size: height and width of each image in pixels, (n, 2).
+        setting: integers (n,). size: height and width of each image in pixels, (n, 2 or more).
     """
     low, high = ranges[name]
     value = low + (high - low) * np.asarray(setting) / (bins - 1)
@@ -192,8 +192,8 @@ class Policy:
         """Uniform numbers that a sample needs: which pair, and for each slot which operation, its sign and its strength."""
         return 1 + 3 * self.slots
 
-    def parameters(self, u: np.ndarray, size: np.ndarray, crop: int) -> np.ndarray:
-        """Uniform draws (B, draws) and sizes (B, 2) -> float64 (B, 2 * slots)."""
+    def parameters(self, u: np.ndarray, frames: np.ndarray, crop: int) -> np.ndarray:
+        """Uniform draws (B, draws) and frames (B, 3) -> float64 (B, 2 * slots)."""
         columns = []
         for slot in range(self.slots):
             which, sign, level = u[:, 1 + 3 * slot : 4 + 3 * slot].T
@@ -201,12 +201,12 @@ class Policy:
                 pair = np.floor(u[:, 0] * len(AUTO_PAIRS)).astype(int)
                 names, settings, chances = zip(*(pair[slot] for pair in AUTO_PAIRS), strict=True)
                 codes = np.where(which < np.array(chances)[pair], _codes(names)[pair], NAMES.index("Identity"))
-                columns += [codes, _signed(codes, np.array(settings)[pair], sign, 10, NARROW, size)]
+                columns += [codes, _signed(codes, np.array(settings)[pair], sign, 10, NARROW, frames)]
             else:
                 ranges = WIDE if self.name == "trivialaugment" else RANDOM
                 codes = _codes(ranges)[np.floor(which * len(ranges)).astype(int)]
                 setting = np.floor(level * 31) if self.name == "trivialaugment" else np.full(len(u), 9)
-                columns += [codes, _signed(codes, setting, sign, 31, ranges, size)]
+                columns += [codes, _signed(codes, setting, sign, 31, ranges, frames)]
         return np.stack(columns, axis=1).astype(np.float64)
 
     def one(self, image: torch.Tensor, row: list[Any], crop: int, interpolation: str) -> torch.Tensor:

@@ -8,6 +8,7 @@ No generator is drawn from, so the result depends neither on a sample's neighbou
 
 import itertools
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -20,6 +21,7 @@ from deep_cnn.config.fields import wrong
 from deep_cnn.config.registries import AUGMENTATION_PRESETS, AUGMENTATIONS, resolve
 from deep_cnn.data.augment import kernels
 from deep_cnn.data.augment.policies import Policy, affine_mode
+from deep_cnn.data.picture import Picture, PictureBatch, frames_of
 from deep_cnn.data.preprocess import IMAGENET_MEAN
 from deep_cnn.runtime.errors import nearest
 from deep_cnn.runtime.rng import draws
@@ -30,30 +32,30 @@ TRIES = 10  # as torchvision: draws of a box until one fits into the image
 RATIO = (3 / 4, 4 / 3)  # of width to height of a random crop, as torchvision
 
 
-def _boxes(u: np.ndarray, size: np.ndarray, area: tuple[float, float], ratio: tuple[float, float]) -> np.ndarray:
+def _boxes(u: np.ndarray, frames: np.ndarray, area: tuple[float, float], ratio: tuple[float, float]) -> np.ndarray:
     """Boxes of random area and width/height ratio, each the first of TRIES that fits.
 
     Args:
-        u: uniform draws (B, 2 * TRIES + 2); size: height and width of each image, (B, 2); area: range in shares of the
-            image; ratio: range, drawn on a log scale.
+        u: uniform draws (B, 2 * TRIES + 2); frames: (B, 3), see `Step.parameters`; area: range in shares of the whole
+            picture; ratio: range, drawn on a log scale.
 
     Returns:
         int64 (B, 4): top, left, height, width; height 0 where none fits.
     """
-    height, width = size[:, :1], size[:, 1:]  # (B, 1)
-    target = height * width * (area[0] + u[:, :TRIES] * (area[1] - area[0]))  # (B, TRIES)
+    height, width, whole = np.split(frames, 3, axis=1)  # (B, 1)
+    target = whole * (area[0] + u[:, :TRIES] * (area[1] - area[0]))  # (B, TRIES)
     low, high = np.log(ratio)
     aspect = np.exp(low + u[:, TRIES : 2 * TRIES] * (high - low))
     widths, heights = np.round(np.sqrt(target * aspect)), np.round(np.sqrt(target / aspect))
     fits = (widths > 0) & (widths <= width) & (heights > 0) & (heights <= height)
     rows, first = np.arange(len(u)), fits.argmax(1)
     box = np.stack([heights[rows, first], widths[rows, first]], 1) * fits.any(1, keepdims=True)  # (B, 2)
-    corner = np.floor(u[:, 2 * TRIES :] * (size - box + 1))
+    corner = np.floor(u[:, 2 * TRIES :] * (frames[:, :2] - box + 1))
     return np.concatenate([corner, box], 1).astype(np.int64)
 
 
 def _largest_centre(size: np.ndarray) -> np.ndarray:
-    """The largest box in the middle whose ratio is in RATIO, for sizes int64 (n, 2): int64 (n, 4) as `_boxes`."""
+    """The largest box in the middle whose ratio is in RATIO, for heights and widths int64 (n, 2): int64 (n, 4) as `_boxes`."""
     height, width = size.T
     box = np.stack([np.minimum(height, np.round(width / RATIO[0])), np.minimum(width, np.round(height * RATIO[1]))], 1)
     return np.concatenate([(size - box) // 2, box], 1).astype(np.int64)
@@ -66,11 +68,12 @@ class Step(ABC):
     crops: ClassVar[bool]
 
     @abstractmethod
-    def parameters(self, u: np.ndarray, size: np.ndarray, crop: int) -> np.ndarray:
+    def parameters(self, u: np.ndarray, frames: np.ndarray, crop: int) -> np.ndarray:
         """The parameters (B, k) of a batch, from its draws (B, draws).
 
         Args:
-            size: height and width of each image in pixels, int64 (B, 2). crop: the crop size S in pixels.
+            frames: height and width of each image in pixels, and the area of the whole picture that it is the middle of,
+                int64 (B, 3). crop: the crop size S in pixels.
         """
 
     @abstractmethod
@@ -90,10 +93,10 @@ class ResizedCrop(Step):
     draws = 2 * TRIES + 2
     crops = True
 
-    def parameters(self, u: np.ndarray, size: np.ndarray, crop: int) -> np.ndarray:
-        boxes = _boxes(u, size, self.area, RATIO)
+    def parameters(self, u: np.ndarray, frames: np.ndarray, crop: int) -> np.ndarray:
+        boxes = _boxes(u, frames, self.area, RATIO)
         none_fits = boxes[:, 2] == 0
-        boxes[none_fits] = _largest_centre(size[none_fits])
+        boxes[none_fits] = _largest_centre(frames[none_fits, :2])
         return boxes
 
     def one(self, image: torch.Tensor, row: list[Any], crop: int, interpolation: str) -> torch.Tensor:
@@ -116,8 +119,8 @@ class ShiftedCrop(Step):
     draws = 2
     crops = True
 
-    def parameters(self, u: np.ndarray, size: np.ndarray, crop: int) -> np.ndarray:
-        return np.floor(u * (size + 2 * (crop // self.share) - crop + 1)).astype(np.int64)
+    def parameters(self, u: np.ndarray, frames: np.ndarray, crop: int) -> np.ndarray:
+        return np.floor(u * (frames[:, :2] + 2 * (crop // self.share) - crop + 1)).astype(np.int64)
 
     def one(self, image: torch.Tensor, row: list[Any], crop: int, interpolation: str) -> torch.Tensor:
         return F.crop(F.pad(image, [crop // self.share] * 4, padding_mode=self.mode), *row, crop, crop)
@@ -135,7 +138,7 @@ class Flip(Step):
     draws = 1
     crops = False
 
-    def parameters(self, u: np.ndarray, size: np.ndarray, crop: int) -> np.ndarray:
+    def parameters(self, u: np.ndarray, frames: np.ndarray, crop: int) -> np.ndarray:
         return u < 0.5
 
     def one(self, image: torch.Tensor, row: list[Any], crop: int, interpolation: str) -> torch.Tensor:
@@ -168,7 +171,7 @@ class Rotation(Step):
     draws = 1
     crops = False
 
-    def parameters(self, u: np.ndarray, size: np.ndarray, crop: int) -> np.ndarray:
+    def parameters(self, u: np.ndarray, frames: np.ndarray, crop: int) -> np.ndarray:
         return (2 * u - 1) * self.degrees
 
     def one(self, image: torch.Tensor, row: list[Any], crop: int, interpolation: str) -> torch.Tensor:
@@ -193,7 +196,7 @@ class Colour(Step):
     draws = 4
     crops = False
 
-    def parameters(self, u: np.ndarray, size: np.ndarray, crop: int) -> np.ndarray:
+    def parameters(self, u: np.ndarray, frames: np.ndarray, crop: int) -> np.ndarray:
         """The three factors, and the order as its number in ORDERS."""
         return np.concatenate([1 + (2 * u[:, :3] - 1) * self.amount, np.floor(u[:, 3:] * len(ORDERS))], 1)
 
@@ -236,8 +239,8 @@ class Erasing(_Erase):
     chance: float
     draws = 2 * TRIES + 3
 
-    def parameters(self, u: np.ndarray, size: np.ndarray, crop: int) -> np.ndarray:
-        boxes = _boxes(u[:, 1:], size, (0.02, 0.33), (0.3, 3.3))
+    def parameters(self, u: np.ndarray, frames: np.ndarray, crop: int) -> np.ndarray:
+        boxes = _boxes(u[:, 1:], frames, (0.02, 0.33), (0.3, 3.3))
         boxes[u[:, 0] >= self.chance] = 0
         return boxes
 
@@ -248,7 +251,8 @@ class Cutout(_Erase):
 
     draws = 2
 
-    def parameters(self, u: np.ndarray, size: np.ndarray, crop: int) -> np.ndarray:
+    def parameters(self, u: np.ndarray, frames: np.ndarray, crop: int) -> np.ndarray:
+        size = frames[:, :2]
         start = np.floor(u * size).astype(np.int64) - size // 4
         stop = np.minimum(start + size // 2, size)
         start = np.maximum(start, 0)
@@ -311,11 +315,16 @@ class Augmentation:
         """
         return crop if epoch >= self.small_epochs else min(crop, max(8, round(SMALL * crop / 8) * 8))
 
-    def plan(self, size: np.ndarray, crop: int, seed: int, epoch: int, indices: np.ndarray) -> list[np.ndarray]:
-        """Each step's parameters (B, k) for these samples: row b depends on size[b] and indices[b] alone.
+    @property
+    def sees_all(self) -> bool:
+        """Whether crops are drawn from whole pictures; else the steps change the middle square."""
+        return isinstance(next((step for step in self.steps if step.crops), None), ResizedCrop)
+
+    def plan(self, frames: np.ndarray, crop: int, seed: int, epoch: int, indices: np.ndarray) -> list[np.ndarray]:
+        """Each step's parameters (B, k) for these samples: row b depends on frames[b] and indices[b] alone.
 
         Args:
-            size: height and width of each image in pixels, int64 (B, 2).
+            frames: int64 (B, 3), see `Step.parameters`.
         """
         u = draws(seed, "augment", epoch, np.asarray(indices), sum(step.draws for step in self.steps))
         plan = []
@@ -323,13 +332,15 @@ class Augmentation:
             if isinstance(step, AlternatingFlip):
                 plan.append(step.plan(seed, epoch, np.asarray(indices)))
             else:
-                plan.append(step.parameters(u[:, : step.draws], size, crop))
-            u, size = u[:, step.draws :], np.full_like(size, crop) if step.crops else size
+                plan.append(step.parameters(u[:, : step.draws], frames, crop))
+            u = u[:, step.draws :]
+            if step.crops:
+                frames = np.tile([crop, crop, crop * crop], (len(frames), 1))
         return plan
 
     def each(
         self,
-        images: torch.Tensor,
+        images: Sequence[torch.Tensor | Picture] | torch.Tensor,
         crop: int,
         seed: int,
         epoch: int,
@@ -340,26 +351,32 @@ class Augmentation:
         """Augment image by image on the CPU; safe to call from several threads on parts of a batch.
 
         Args:
-            images: uint8 (B, 3, R, R), fastest as views of (R, R, 3) memory.
+            images: whole pictures or uint8 (3, R, R) each, fastest as views of (R, R, 3) memory.
             indices: the samples' numbers in the data set (B,).
             out: uint8 (B, 3, S, S), any layout, to be overwritten; by default a new one in channels_last memory.
         """
         side = self.side(crop, epoch)
         if out is None:
             out = torch.empty((len(images), 3, side, side), dtype=torch.uint8, memory_format=torch.channels_last)
-        size = np.tile(images.shape[-2:], (len(images), 1))
-        plan = [rows.tolist() for rows in self.plan(size, crop, seed, epoch, indices)]
-        for b, image in enumerate(images):
+        plan = [rows.tolist() for rows in self.plan(frames_of(images), crop, seed, epoch, indices)]
+        for b, given in enumerate(images):
+            image = given.pixels if isinstance(given, Picture) else given
             for step, rows in zip(self.steps, plan, strict=True):
                 image = step.one(image, rows[b], crop, interpolation)
             out[b].copy_(_shrunk(center_crop(image, crop), side))
         return out
 
     def one(
-        self, image: torch.Tensor, crop: int, seed: int, epoch: int, index: int, interpolation: str = "bilinear"
+        self,
+        image: torch.Tensor | Picture,
+        crop: int,
+        seed: int,
+        epoch: int,
+        index: int,
+        interpolation: str = "bilinear",
     ) -> torch.Tensor:
-        """One image, uint8 (3, R, R) -> (3, S, S): `each` for a single sample."""
-        return self.each(image[None], crop, seed, epoch, np.array([index]), interpolation)[0]
+        """One image, whole or uint8 (3, R, R) -> (3, S, S): `each` for a single sample."""
+        return self.each([image], crop, seed, epoch, np.array([index]), interpolation)[0]
 
     @torch.no_grad()
     def batch(
@@ -372,10 +389,37 @@ class Augmentation:
         interpolation: str = "bilinear",
     ) -> torch.Tensor:
         """Augment a batch at once on its own device: uint8 (B, 3, R, R) -> (B, 3, S, S), as `each` within rounding."""
-        size = np.tile(images.shape[-2:], (len(images), 1))
-        for step, rows in zip(self.steps, self.plan(size, crop, seed, epoch, indices), strict=True):
+        for step, rows in zip(self.steps, self.plan(frames_of(images), crop, seed, epoch, indices), strict=True):
             images = step.batch(images, rows, crop, interpolation)
         return _shrunk(center_crop(images, crop), self.side(crop, epoch))
+
+    @torch.no_grad()
+    def batch_of_pictures(
+        self,
+        pictures: PictureBatch,
+        crop: int,
+        seed: int,
+        epoch: int,
+        indices: np.ndarray,
+        interpolation: str = "bilinear",
+    ) -> torch.Tensor:
+        """`batch` for whole pictures of different sizes, where the chain `sees_all` of them: uint8 (B, 3, S, S)."""
+        plan = list(zip(self.steps, self.plan(pictures.frames, crop, seed, epoch, indices), strict=True))
+        cut = next(number for number, (step, _) in enumerate(plan) if step.crops)
+        if cut == 0:
+            images = kernels.resized_window(pictures, plan[0][1], crop, interpolation)
+        else:  # a rotation, for example, needs all of a picture: those of one size together
+            images = pictures.memory.new_empty((len(pictures), 3, crop, crop))
+            for size in np.unique(pictures.frames[:, :2], axis=0):
+                members = np.flatnonzero((pictures.frames[:, :2] == size).all(1))
+                zero = np.zeros(len(members), np.int64)
+                part = pictures.take(members).window(zero, zero, *size.tolist())
+                for step, rows in plan[: cut + 1]:
+                    part = step.batch(part, rows[members], crop, interpolation)
+                images[torch.as_tensor(members).to(images.device, non_blocking=True)] = part
+        for step, rows in plan[cut + 1 :]:
+            images = step.batch(images, rows, crop, interpolation)
+        return _shrunk(images, self.side(crop, epoch))
 
 
 def _shrunk(images: torch.Tensor, side: int) -> torch.Tensor:

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from deep_cnn.data.picture import corner
+from deep_cnn.data.preprocess import Preprocessing
 from deep_cnn.inference.load import FinishedRun
 from deep_cnn.runtime.atomic import read_json
 from deep_cnn.tasks.base import task_from_dict
@@ -47,24 +49,34 @@ def about(run: FinishedRun, file: str, kind: str, preprocessing: bool, checked: 
     return values
 
 
-def steps(pre, preprocessing: bool) -> list[str]:
+def steps(pre: Preprocessing, preprocessing: bool) -> list[str]:
     """What to do to a photograph, in words; the first steps are never inside, since a batch needs images of one size."""
     fits = {
-        "crop": f"resize the shorter side to {pre.resize} ({pre.interpolation}, antialiased), cut out the {pre.resize} x "
-        f"{pre.resize} centre",
+        "crop": f"resize the shorter side to {pre.resize} ({pre.interpolation}, antialiased)",
         "squash": f"resize to {pre.resize} x {pre.resize} ({pre.interpolation}, antialiased)",
         "pad": f"resize the longer side to {pre.resize} ({pre.interpolation}, antialiased), pad to a square",
     }
     outside = ["turn as its EXIF orientation says, convert to RGB", fits[pre.fit]]
     if preprocessing:
-        return outside
+        return [*outside, *([square_cut(pre)] if pre.fit == "crop" else [])]
     mean, std = (", ".join(f"{v:g}" for v in values) for values in (pre.mean, pre.std))
     return [
         *outside,
-        *([f"cut out the {pre.crop} x {pre.crop} centre"] if pre.crop < pre.resize else []),
+        *([f"cut out the {pre.crop} x {pre.crop} centre"] if pre.fit == "crop" or pre.crop < pre.resize else []),
         "divide by 255",
         f"subtract ({mean}), divide by ({std})",
     ]
+
+
+def square_cut(pre: Preprocessing) -> str:
+    """How to cut the square that the exported network takes, such that its own centre crop is that of the photograph."""
+    side, margin = f"cut out {pre.resize} x {pre.resize} pixels", int(corner(pre.resize, pre.crop))
+    if (pre.resize - pre.crop) % 4 == 0:  # two centre crops are the same as one
+        return f"{side} in the middle"
+    return (
+        f"{side} from row round((height - {pre.crop}) / 2) - {margin} and column round((width - {pre.crop}) / 2) - {margin} on, "
+        "halves rounded to even"
+    )
 
 
 def model_card(values: dict[str, Any]) -> str:

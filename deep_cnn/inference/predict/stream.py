@@ -9,8 +9,9 @@ import numpy as np
 import torch
 
 from deep_cnn.data.contents import UNKNOWN, digest_of, status_of
-from deep_cnn.data.decode import ADVICE, decode, read_file
+from deep_cnn.data.decode import ADVICE, decode_picture, read_file
 from deep_cnn.data.feed import Feed, FeedSettings, Pixels
+from deep_cnn.data.picture import Picture
 from deep_cnn.data.preprocess import Preprocessing
 from deep_cnn.inference.load import TrainedNetwork
 from deep_cnn.inference.predict.inputs import Images
@@ -46,21 +47,21 @@ class TolerantPixels(Pixels):
         self.failures: dict[int, str] = {}
         self.seen: dict[int, tuple[int, int, int]] = {}  # of each image that was read: as in `Predicted.contents`
 
-    def read(self, samples: np.ndarray) -> list[torch.Tensor]:
-        """As `Pixels.read`, without DataError."""
+    def pictures(self, samples: np.ndarray) -> list[Picture]:
+        """As `Pixels.pictures`, without DataError."""
         return [self._read_or_note(index) for index in samples.tolist()]
 
-    def _read_or_note(self, index: int) -> torch.Tensor:
+    def _read_or_note(self, index: int) -> Picture:
         path, content = self.root / self.paths[index], UNKNOWN
         status = status_of(path)  # before it is read: what is written meanwhile has a later time
         try:
             data = read_file(path)
             content = digest_of(data)
-            return decode(path, self.pre, data)
+            return decode_picture(path, self.pre, data)
         except DataError as error:
             self.failures[index] = str(error).removeprefix(f"{path}: ").removesuffix(ADVICE).rstrip(" .")
             side = self.pre.resize
-            return torch.zeros((side, side, 3), dtype=torch.uint8).permute(2, 0, 1)
+            return Picture(torch.zeros((side, side, 3), dtype=torch.uint8).permute(2, 0, 1))
         finally:
             self.seen[index] = (*status, content)
 

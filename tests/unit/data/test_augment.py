@@ -88,10 +88,10 @@ def test_each_writes_into_the_given_buffer():
 
 def test_golden_parameters():
     # another number here means that no recorded run can be repeated any more
-    crop, _, colour = parse_augment("basic").plan(size(3), 224, seed=0, epoch=1, indices=np.array([0, 1, 12345]))
+    crop, _, colour = parse_augment("basic").plan(frames(3), 224, seed=0, epoch=1, indices=np.array([0, 1, 12345]))
     assert crop.tolist() == [[45, 96, 189, 150], [23, 4, 203, 243], [32, 17, 197, 182]]
     np.testing.assert_allclose(colour[0], [0.9042681529442376, 0.8615197978615842, 1.019365746645088, 2], atol=1e-12)
-    flip, policy = parse_augment("flip,trivialaugment").plan(size(8), 224, seed=0, epoch=1, indices=np.arange(8))
+    flip, policy = parse_augment("flip,trivialaugment").plan(frames(8), 224, seed=0, epoch=1, indices=np.arange(8))
     assert flip[:, 0].tolist() == [True, False, False, False, False, False, True, True]
     assert [NAMES[int(code)] for code in policy[:4, 0]] == ["TranslateY", "Sharpness", "ShearY", "Equalize"]
 
@@ -106,13 +106,13 @@ def test_pickles():
 # ---- distributions ---------------------------------------------------------------------------------------------------
 
 
-def size(count, height=256, width=256) -> np.ndarray:
-    """Of so many images, int64 (count, 2)."""
-    return np.tile([height, width], (count, 1))
+def frames(count, height=256, width=256) -> np.ndarray:
+    """Of so many images, int64 (count, 3)."""
+    return np.tile([height, width, height * width], (count, 1))
 
 
 def parameters(step, n=20_000, height=256, width=256, crop=224):
-    return step.parameters(draws(0, "test", 0, np.arange(n), step.draws), size(n, height, width), crop)
+    return step.parameters(draws(0, "test", 0, np.arange(n), step.draws), frames(n, height, width), crop)
 
 
 def test_half_of_the_samples_are_flipped():
@@ -139,7 +139,7 @@ def test_crops_are_distributed_as_torchvisions():
 
 def test_boxes_that_never_fit():
     step = STEPS["zoom"]  # all of the area at a ratio of 3/4 is higher than the image
-    assert step.parameters(np.hstack([np.ones((1, 10)), np.zeros((1, 12))]), size(1), 224).tolist() == [
+    assert step.parameters(np.hstack([np.ones((1, 10)), np.zeros((1, 12))]), frames(1), 224).tolist() == [
         [0, 0, 256, 256]
     ]
 
@@ -222,7 +222,7 @@ def test_operations_against_torchvisions_classes(name, policy):
     space = {**reference._AUGMENTATION_SPACE, "Identity": (lambda *a: None, False)}
     assert space.keys() == ranges.keys() | {"Identity"}
     settings = np.arange(B) % bins
-    ours = strength(name, settings, bins, ranges, size(B, R, R))
+    ours = strength(name, settings, bins, ranges, frames(B, R, R))
     if name in space and (theirs := space[name][0](bins, R, R)) is not None:
         theirs = theirs[settings].double().numpy()
         np.testing.assert_allclose(ours, theirs, atol=1e-4)
@@ -240,7 +240,7 @@ def test_operations_against_torchvisions_classes(name, policy):
 
 def test_translations_are_whole_pixels():
     # 32 * 15 / 30 in float32 is 15.999999, which torchvision cuts to 15
-    pixels = strength("TranslateX", np.arange(31), 31, WIDE, size(31))
+    pixels = strength("TranslateX", np.arange(31), 31, WIDE, frames(31))
     assert pixels.astype(int).tolist() == [32 * n // 30 for n in range(31)] and pixels[15] == 16
 
 

@@ -11,7 +11,7 @@ from conftest import PLACES
 
 from deep_cnn.data.assemble import Pixels
 from deep_cnn.data.augment.steps import parse_augment
-from deep_cnn.data.decode import decode
+from deep_cnn.data.decode import decode, decode_picture
 from deep_cnn.data.feed import Feed, FeedSettings, Sampling, batch_bounds, epoch_order, steps_per_epoch
 from deep_cnn.data.index import build_index
 from deep_cnn.data.preprocess import Preprocessing
@@ -89,7 +89,7 @@ def test_augmentation_is_the_samples_own(make, index):
     feed, augmentation = make(augment="basic", seed=9), parse_augment("basic")
     for batch in feed.train_batches(1, 0, 13):
         sample = int(batch.indices[-1])
-        alone = augmentation.one(decode(index.root / index.paths[sample], PRE), 32, 9, 1, sample)
+        alone = augmentation.one(decode_picture(index.root / index.paths[sample], PRE), 32, 9, 1, sample)
         expected = (alone.double() / 255 - torch.tensor(PRE.mean).view(3, 1, 1)) / torch.tensor(PRE.std).view(3, 1, 1)
         assert torch.allclose(batch.images[-1].double(), expected, atol=1e-5)
 
@@ -126,13 +126,13 @@ def test_an_unreadable_file_is_named_when_its_batch_comes(index, tmp_path):
 
 
 class SlowPixels(Pixels):
-    def read(self, samples):
+    def pictures(self, samples):
         self.running = getattr(self, "running", 0) + 1
         self.most = max(getattr(self, "most", 0), self.running)
         self.threads = getattr(self, "threads", set()) | {torch.get_num_threads()}
         time.sleep(0.002)
         self.running -= 1
-        return super().read(samples)
+        return super().pictures(samples)
 
 
 def test_reading_threads_take_no_more_than_their_number(make, index):
