@@ -81,7 +81,10 @@ class Child:
 
 
 class Server:
-    """The process that has imported torch and forks."""
+    """The process that has imported torch and forks. folder: what its children's relative paths start from."""
+
+    def __init__(self, folder: Path | None = None):
+        self.folder = folder
 
     def __enter__(self) -> "Server":
         environment = os.environ | {
@@ -90,7 +93,12 @@ class Server:
             "PYTHONPATH": str(Path(__file__).parent.parent),
         }
         self.process = subprocess.Popen(
-            [sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+            [sys.executable, __file__],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=environment,
+            cwd=self.folder,
         )
         return self
 

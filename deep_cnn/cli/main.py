@@ -8,7 +8,7 @@ from deep_cnn.cli.help import help_text
 from deep_cnn.cli.parser import parse_flags
 from deep_cnn.config.recipes import with_recipe
 from deep_cnn.config.schema import Config
-from deep_cnn.runtime.errors import ConfigError, DeepCNNError, nearest
+from deep_cnn.runtime.errors import ConfigError, DeepCNNError, MachineError, machine_fault, nearest
 from deep_cnn.runtime.launch import tell, this_rank
 
 
@@ -20,6 +20,14 @@ def main(argv: list[str] | None = None) -> int:
     except DeepCNNError as mistake:
         tell(mistake, heard=getattr(mistake, "heard", False))
         return mistake.exit_code
+    except BrokenPipeError:
+        raise
+    except (OSError, MemoryError, RuntimeError) as fault:
+        # a file that cannot be read or written, or memory that ran out, where nobody could say more about it
+        if (sentence := machine_fault(fault)) is None:
+            raise
+        tell(sentence)
+        return MachineError.exit_code
 
 
 def _dispatch(argv: list[str]) -> int:

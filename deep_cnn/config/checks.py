@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from deep_cnn.config.fields import parse_duration, parse_subset, positive_integer, wrong
 from deep_cnn.config.registries import OPTIMIZERS, known_as
 
+VERIFIED_SCHEMES = ("https://", "file://")
 MOST_PIECES = 10**6  # of a batch: more than any batch has images
 
 if TYPE_CHECKING:
@@ -49,6 +50,15 @@ def check_combinations(config: "Config") -> None:
         raise wrong("grad_accumulation", pieces, f"expected auto or a whole number from 1 to {MOST_PIECES:,}")
     if twice := [name for name in config.target if config.target.count(name) > 1]:
         raise wrong("target", ",".join(config.target), f"{twice[0]} is given twice")
+    if "://" in config.weights and config.weights_sha256 is None and not config.weights.startswith(VERIFIED_SCHEMES):
+        raise wrong(
+            "weights",
+            config.weights,
+            "expected an https:// or file:// URL; http:// and ftp:// can be changed on the way",
+            "add --weights_sha256=DIGEST to use one of them",
+        )
+    if config.weights_sha256 is not None and config.weights in ("pretrained", "none"):
+        raise wrong("weights_sha256", config.weights_sha256, f"--weights={config.weights} is no file or URL")
     if config.subset_order != "stratified" and config.subset is None:
         raise wrong("subset_order", config.subset_order, "works only with --subset", "add --subset=15000, for example")
     check_folds(config)

@@ -111,11 +111,19 @@ def run_name(text: str) -> str:
     return text
 
 
+def sha256(text: str) -> str:
+    """A SHA-256 digest, in small letters."""
+    if not re.fullmatch(r"[0-9a-fA-F]{64}", text):
+        raise ValueError(text)
+    return text.lower()
+
+
 EXPECTED: dict[Callable[..., Any], str] = {
     int: "a whole number",
     float: "a number",
     bool: "True or False",
     rate: "a number or auto",
+    sha256: "64 hexadecimal digits, as sha256sum prints them",
     worker_count: f"auto or a whole number up to {MOST_WORKERS}",
     run_name: f"letters, digits, '.', '_' and '-', at most {LONGEST_NAME} of them, since it names files",
 }

@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from deep_cnn.config.checks import TEST_SPLIT, check_combinations
-from deep_cnn.config.fields import check_flags, flag, on_off, rate, run_name, tta_level, worker_count
+from deep_cnn.config.fields import check_flags, flag, on_off, rate, run_name, sha256, tta_level, worker_count
 from deep_cnn.config.registries import AUGMENTATION_PRESETS, AUGMENTATIONS, LOSSES, OPTIMIZERS, SCHEDULES, TRACKERS
 from deep_cnn.runtime.run_files import fold_name
 
 # presets, and policies that stand alone
 AUGMENTS = (*AUGMENTATION_PRESETS, *(row.name for row in AUGMENTATIONS.values() if row.before))
+WEIGHTS_DIGEST = "#sha256="
 TTA = ("none", "flip", "shift")
 PLACES365 = "input/places365standard_easyformat/places365_standard"
 
@@ -184,6 +185,13 @@ class Config:
     weights: str = flag(
         "pretrained", "initial weights: pretrained, none (random), a file or a URL", group="model", usual=True
     )
+    weights_sha256: str | None = flag(
+        None,
+        "SHA-256 that the file of --weights must have; required for http:// and ftp://",
+        group="model",
+        kind=sha256,
+        identity=False,
+    )
     dropout: float = flag(0.0, "dropout rate before the head", group="model", low=0.0, below=1.0)
     freeze: str = flag(
         "none",
@@ -316,6 +324,15 @@ class Config:
         identity=False,
         usual=True,
     )
+    threads: int | None = flag(
+        None,
+        "compute threads of each process; by default OMP_NUM_THREADS, or the cores available to this job if they are fewer",
+        group="machine",
+        kind=int,
+        low=1,
+        high=4096,
+        identity=False,
+    )
     cache: str = flag(
         "auto",
         "cache of decoded images on disk: auto, off, or a folder",
@@ -399,6 +416,11 @@ class Config:
     def files_name(self) -> str:
         """The name of the run's own files: of a fold, that of its --run_name and its number."""
         return self.run_name if self.fold is None else fold_name(self.run_name, self.fold)
+
+    @property
+    def weights_source(self) -> str:
+        """--weights, and behind it the SHA-256 that its file must have."""
+        return self.weights + (f"{WEIGHTS_DIGEST}{self.weights_sha256}" if self.weights_sha256 else "")
 
     def identity(self) -> dict[str, Any]:
         """The flags that change numbers, by name."""

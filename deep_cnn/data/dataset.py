@@ -18,7 +18,7 @@ from deep_cnn.config.registries import IMAGE_FORMATS
 from deep_cnn.config.schema import Config
 from deep_cnn.data.assemble import Pixels, open_copy_stream
 from deep_cnn.data.augment.steps import center_crop, parse_augment
-from deep_cnn.data.cache import cache_folder, open_cache
+from deep_cnn.data.cache import cache_folder, check_cache, open_cache
 from deep_cnn.data.contents import Contents
 from deep_cnn.data.depth import used_bits
 from deep_cnn.data.feed import Feed, FeedSettings, Sampling
@@ -78,6 +78,11 @@ class Dataset:
         digest.update(json.dumps(names).encode())
         return digest.hexdigest()
 
+    def close(self) -> None:
+        """Close the cache of decoded images: a search or a notebook makes many data sets in one process."""
+        if self.pixels.cache is not None:
+            self.pixels.cache.close()
+
     def digest(self) -> str:
         """Names the data by relative paths, sizes and the table's bytes: staged to another folder, it is the same data."""
         return digest_of(self.index)
@@ -97,8 +102,11 @@ def find(flag: str, given: str, config: Config, *others: Path, advice: str = "ch
     path = Path(given).expanduser()
     places = [path] if path.is_absolute() else [folder / path for folder in (config.root, *others, Path())]
     for place in places:
-        if place.exists():
-            return place
+        try:
+            if place.exists():
+                return place
+        except OSError as error:  # a name that is too long, a folder that may not be searched
+            raise DataError(f"--{flag}={given}: cannot be read ({error.strerror})") from None
     looked = ", ".join(dict.fromkeys(str(place.absolute()) for place in places))
     raise DataError(f"--{flag}={given}: no such file or folder (looked for {looked}); {advice}")
 
@@ -152,6 +160,7 @@ def find_images(config: Config, pre: Preprocessing, workers: int, trained: bool 
         trained: `pre` is that of a trained network, and not to be fitted to the images' own bits.
     """
     folder = data_dir(config)
+    check_cache(config.cache)
     kept = cache_folder(config.cache, config.root)  # beside the decoded images: what is known of their files
     options = IndexOptions(
         task=config.task,

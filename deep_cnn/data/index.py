@@ -135,8 +135,9 @@ def _table_flags(options: IndexOptions) -> list[str]:
 
 
 def _from_folders(files: Files, options: IndexOptions) -> Index:
-    if options.task == "regression" or (table_flags := _table_flags(options)):
-        wish = "--task=regression" if options.task == "regression" else table_flags[0]
+    tasks = [f"--task={options.task}"] if options.task in ("regression", "multilabel") else []
+    if wishes := [*tasks, *_table_flags(options)]:
+        wish = wishes[0]
         raise ConfigError(f"{wish}: needs a table with the images; add --metadata=FILE.csv.{tables_beside(files.root)}")
     found = read_class_folders(files, Asked(options.val_folder, options.test_folder))
     keep = np.flatnonzero(found.class_of[files.folder_of] >= 0)

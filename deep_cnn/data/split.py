@@ -10,7 +10,7 @@ import numpy as np
 from deep_cnn.data import contradictions
 from deep_cnn.data.duplicates import _alike, duplicate_groups
 from deep_cnn.data.index import FREE, SPLITS, TEST, TRAIN, VALIDATION, Index
-from deep_cnn.runtime.atomic import read_csv, write_csv
+from deep_cnn.runtime.atomic import Announce, read_csv, write_csv
 from deep_cnn.runtime.errors import ConfigError, DataError, nearest
 from deep_cnn.runtime.rng import permutation
 
@@ -224,9 +224,12 @@ TargetRows = Callable[[np.ndarray], list[list[str]]]
 ROWS_AT_ONCE = 1 << 16  # bounds the memory that a million samples take
 
 
-def save_splits(path: Path, index: Index, splits: Splits, target_rows: TargetRows) -> None:
+def save_splits(
+    path: Path, index: Index, splits: Splits, target_rows: TargetRows, announce: Announce | None = None
+) -> None:
     """Write splits.csv: file, target columns, split; in the index's order, atomically."""
-    write_csv(path, ["file", *index.target_names, "split"], _rows_of_splits(index, splits, target_rows))
+    columns = ["file", *index.target_names, "split"]
+    write_csv(path, columns, _rows_of_splits(index, splits, target_rows), announce=announce)
 
 
 def _rows_of_splits(index: Index, splits: Splits, target_rows: TargetRows) -> Iterator[list[str]]:

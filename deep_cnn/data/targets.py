@@ -12,7 +12,7 @@ from deep_cnn.runtime.errors import ConfigError, DataError
 
 FEW = 20  # whole numbers with at most this many values may be classes: ratings, floors, digits
 MANY = 0.1  # share of cells that hold several labels from which on it is no accident
-LARGEST = float(np.finfo(np.float32).max)
+LARGEST = 1e18  # of a target: its square still fits float32
 LIST = re.compile(r"\[.*\]|\{.*\}|\(.*,.*\)", re.DOTALL)  # ['a', 'b'], {"choices": [...]}, (a, b): Python, NumPy, JSON
 
 
@@ -151,6 +151,8 @@ def _numbers(table: Table, columns: tuple[str, ...]) -> Targets:
             )
         if len(present) == 0:
             raise DataError(f"--target={name}: no row with an image has a number in this column")
+        if (largest := float(np.abs(present).max())) > LARGEST:
+            raise DataError(f"--target={name}: {largest:g} is too large to compute with; correct it or change the unit")
         if np.all(present == present[0]):
             raise DataError(f"--target={name}: every value is {present[0]:g}; choose a column that varies")
     rows = ~np.isnan(values).all(axis=1)

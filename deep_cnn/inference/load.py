@@ -62,12 +62,23 @@ def load_model(path: str | Path) -> tuple[nn.Module, dict[str, Any]]:
         CheckpointError: no such file, or not a checkpoint of ours.
     """
     meta = checkpoint.load(Path(path))
-    model = empty_model(ModelSpec.from_dict(meta["model"]))
-    average, weights = meta.pop("average", None), meta.pop("weights")
-    model.load_state_dict(average or weights)  # a last.pt with --ema: the average is what was validated
-    for name in ("optimizer", "scaler", "sums"):
-        meta.pop(name, None)
-    return model.eval(), meta | {"transform": Transform(Preprocessing.from_dict(meta["preprocessing"]))}
+    with checkpoint.understood(Path(path)):
+        spec = ModelSpec.from_dict(meta["model"])
+        average, weights = meta.pop("average", None), meta.pop("weights")
+        state = average or weights  # a last.pt with --ema: the average is what was validated
+        check_outputs(spec, state)
+        model = empty_model(spec)
+        model.load_state_dict(state)
+        for name in ("optimizer", "scaler", "sums"):
+            meta.pop(name, None)
+        return model.eval(), meta | {"transform": Transform(Preprocessing.from_dict(meta["preprocessing"]))}
+
+
+def check_outputs(spec: ModelSpec, state: dict[str, Any]) -> None:
+    """ValueError where a network shall have more outputs than any of its tensors has rows: it would fill the memory."""
+    rows = max((tensor.shape[0] for tensor in state.values() if tensor.dim()), default=0)
+    if not isinstance(spec.outputs, int) or not 0 < spec.outputs <= rows:
+        raise ValueError(f"{spec.outputs} outputs, but no weights for so many")
 
 
 @dataclass(frozen=True)
@@ -126,7 +137,13 @@ def open_network(path: Path, device: torch.device, precision: str = "auto") -> T
         ConfigError: the device does not have this precision.
     """
     model, meta = load_model(path)
+    with checkpoint.understood(path):
+        return _opened(path, model, meta, device, precision)
+
+
+def _opened(path: Path, model: nn.Module, meta: dict[str, Any], device: torch.device, precision: str) -> TrainedNetwork:
     settings = ComputeSettings(**meta["decisions"])
+    Path(meta["config"]["data_dir"]), bool(meta["config"]["deterministic"])  # are asked for later
     if precision != "auto":
         settings = replace(settings, precision=pick_precision(precision, device))
     elif settings.precision == "fp16" and device.type == "cpu":

@@ -1,5 +1,6 @@
 """Score a split of a finished run again, as its training did."""
 
+import contextlib
 from dataclasses import replace
 from typing import Any
 
@@ -16,6 +17,7 @@ from deep_cnn.inference.tta import Averaged
 from deep_cnn.runtime import distributed
 from deep_cnn.runtime.device import dtype_of, granted_cores
 from deep_cnn.runtime.errors import CheckpointError, DataError
+from deep_cnn.runtime.manifest import Manifest, understood
 from deep_cnn.tasks.base import encoded
 
 
@@ -50,8 +52,16 @@ def rescore(
             f"--run_name={files.name}: the network predicts {', '.join(network.task.names)}, but the images have "
             f"{', '.join(names)}; give the folder that it was trained on as --data_dir"
         )
-    splits = load_splits(files.results / "splits.csv", images.index, network.task.target_rows)
+    table = Manifest(files).require("splits.csv")
+    with understood(table):
+        splits = load_splits(table, images.index, network.task.target_rows)
     dataset = Dataset(images.index, splits, images.pixels, images.bad_files)
+    with contextlib.closing(dataset):
+        return _scored(run, dataset, split, tta or config.tta, workers)
+
+
+def _scored(run: FinishedRun, dataset: Dataset, split: str, level: str, workers: int) -> dict[str, Any] | None:
+    network, files = run.network, run.files
     if not len(dataset.samples(split)):
         raise DataError(f"--split={split}: run {files.name} has no such images")
     dtype = dtype_of(network.settings.precision)
@@ -62,7 +72,6 @@ def rescore(
         rows = network.settings.eval_batch
         return evaluate.collect(model, feed, rows, network.autocast, title)
 
-    level = tta or config.tta
     outputs = outputs_of(network.model, split.capitalize())
     views = outputs_of(Averaged(network.model, level), "Views") if level != "none" else None
     if outputs is None:  # not rank 0

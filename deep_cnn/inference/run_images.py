@@ -10,6 +10,7 @@ from deep_cnn.inference.predict.inputs import Images
 from deep_cnn.inference.predict.stream import stream
 from deep_cnn.runtime.atomic import read_csv
 from deep_cnn.runtime.errors import DataError
+from deep_cnn.runtime.manifest import Manifest, understood
 
 
 @dataclass(frozen=True)
@@ -30,9 +31,10 @@ def split_images(run: FinishedRun, split: str) -> SplitImages:
     Raises:
         DataError: no such list, no such images, or the folder of images has moved.
     """
-    table = run.files.results / "splits.csv"
+    table = Manifest(run.files).require("splits.csv")
     try:
-        rows = [row for row in read_csv(table) if row[-1] == split]
+        with understood(table):
+            rows = [row for row in read_csv(table) if row[-1] == split]
     except OSError as error:
         raise DataError(f"{table}: cannot be read ({error.strerror}); train first, or check --run_name") from None
     if not rows:
@@ -44,7 +46,8 @@ def split_images(run: FinishedRun, split: str) -> SplitImages:
             "give the folder of images as --data_dir"
         )
     images = Images(root, Paths.from_list([row[0] for row in rows]))
-    return SplitImages(images, run.network.task.parse_targets([row[1:-1] for row in rows]))
+    with understood(table):
+        return SplitImages(images, run.network.task.parse_targets([row[1:-1] for row in rows]))
 
 
 def predicted(run: FinishedRun, images: Images, workers: int) -> np.ndarray:

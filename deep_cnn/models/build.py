@@ -1,6 +1,8 @@
 """From a name to a network with a new head, and weights into it."""
 
 import dataclasses
+import hashlib
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torchvision.models import GoogLeNetOutputs, InceptionOutputs
 
+from deep_cnn.config.schema import WEIGHTS_DIGEST
 from deep_cnn.data.preprocess import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
 from deep_cnn.models import weights
 from deep_cnn.models.zoo import networks
@@ -17,6 +20,8 @@ from deep_cnn.models.zoo.family import Stages
 from deep_cnn.runtime import download
 from deep_cnn.runtime.errors import CheckpointError, nearest
 from deep_cnn.runtime.rng import number
+
+log = logging.getLogger(__name__)
 
 HEAD_SPREAD = 0.01  # new heads: N(0, 0.01^2) and zero bias, so that the first outputs are near 0 and the loss near ln K
 
@@ -104,6 +109,7 @@ def load_weights(
     if source == "none":
         return ["Weights: none (random initialization)"]
     path = _locate(spec.name, source)
+    source = source.partition(WEIGHTS_DIGEST)[0]
     family, heads = networks.find(spec.name), head_modules(spec.name, model)
     if source == "pretrained" and not shipped(spec.name):
         state = family.published_state(spec.name, path, _size(spec))
@@ -129,8 +135,12 @@ def weights_preprocessing(name: str, source: str) -> Preprocessing:
     if source == "none":
         return dataclasses.replace(published, mean=IMAGENET_MEAN, std=IMAGENET_STD)
     if source != "pretrained" or shipped(name):
-        own = weights.read(_locate(name, source)).info.get("preprocessing")
-        return Preprocessing.from_dict(own) if own else published
+        path = _locate(name, source)
+        own = weights.read(path).info.get("preprocessing")
+        try:
+            return Preprocessing.from_dict(dict(own)) if own else published
+        except (TypeError, ValueError, KeyError) as error:
+            raise CheckpointError(f"--weights={path}: is marked as a checkpoint of deep_cnn, but {error}") from error
     return published
 
 
@@ -229,17 +239,44 @@ def _locate(name: str, source: str) -> Path:
             "or start from random weights with --weights=none"
         )
         return download.fetch(published.url, published.file, f"--weights=pretrained --model={name}", remedy)
+    source, _, sha256 = source.partition(WEIGHTS_DIGEST)
     if "://" in source:
-        return download.fetch(
-            source,
-            download.file_name(source),
-            f"--weights={source}",
-            "Download it on another computer and give the file",
-        )
+        return _downloaded(source, sha256 or None)
     path = Path(source).expanduser()
     if not path.is_file():
         hint = nearest(source, ["pretrained", "none"])
         raise CheckpointError(f"--weights={source}: no such file; expected pretrained, none, a file or a URL.{hint}")
+    return path
+
+
+def check_digest(source: str) -> str | None:
+    """The SHA-256 of the file of --weights, said and compared with --weights_sha256; None where it is not a user's file."""
+    if source in ("pretrained", "none"):
+        return None
+    given, _, sha256 = source.partition(WEIGHTS_DIGEST)
+    path = download.folder() / download.file_name(given) if "://" in given else Path(given).expanduser()
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    if sha256 and digest != sha256:
+        raise CheckpointError(
+            f"--weights={given}: the SHA-256 of {path} is {digest}, expected {sha256}; remove the file"
+        )
+    log.info("Weights: %s, SHA-256 %s", path, digest)
+    return digest
+
+
+def _downloaded(url: str, sha256: str | None) -> Path:
+    """The file of a URL in torch's folder; one that is no file of weights does not stay there."""
+    file = download.file_name(url)
+    known = (download.folder() / file).is_file()
+    remedy = "Download it on another computer and give the file"
+    path = download.fetch(url, file, f"--weights={url}", remedy, sha256)
+    if not known:
+        try:
+            weights.read(path)
+        except CheckpointError:
+            path.unlink(missing_ok=True)
+            raise
     return path
 
 

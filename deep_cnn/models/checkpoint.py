@@ -4,49 +4,56 @@ A checkpoint is a dict of tensors and plain values: format, model (how to build 
 config, progress, versions; `last.pt` adds the optimizer, the scaler, the moving average and the history of the run.
 """
 
+import contextlib
 import errno
 import logging
 import os
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import torch
 
-from deep_cnn.runtime.atomic import FULL, atomic_path
-from deep_cnn.runtime.errors import CheckpointError, NonFiniteLoss
+from deep_cnn.models.weights import check_declared_sizes, refused_object
+from deep_cnn.runtime import manifest
+from deep_cnn.runtime.atomic import FULL, Announce, atomic_path
+from deep_cnn.runtime.errors import CheckpointError, DeepCNNError, NonFiniteLoss
 
 log = logging.getLogger(__name__)
 
 FORMAT = "deep_cnn"
+# Of the meaning of a checkpoint's parts; 1 is that of version 0.1.0, which did not write it. To be raised when a program
+# of before would misunderstand a checkpoint.
+FORMAT_VERSION = 1
 
 
-def save(path: Path, state: dict[str, Any]) -> None:
+def save(path: Path, state: dict[str, Any], announce: Announce | None = None) -> None:
     """Write a checkpoint. OSError leaves the old file whole; NonFiniteLoss when a weight is NaN or infinite."""
     check_finite(state)
-    with atomic_path(path, durable=True) as temporary:
-        _write(temporary, {"format": FORMAT} | state)
+    with atomic_path(path, durable=True, announce=announce) as temporary:
+        _write(temporary, {"format": FORMAT, "format_version": FORMAT_VERSION} | state)
 
 
-def save_last(path: Path, state: dict[str, Any]) -> None:
+def save_last(path: Path, state: dict[str, Any], announce: Announce | None = None) -> None:
     """Write last.pt and keep the one before it as last.previous.pt, should the new one turn out unreadable.
 
     At any moment one of last.fresh.pt, last.pt and last.previous.pt is whole, and the first that is there is the newest.
     On a full disk the one before is given up for the new one.
     """
-    save_making_room(_fresh(path), state, path)
+    save_making_room(_fresh(path), state, path, announce)
     _put_in_place(path)
 
 
-def save_making_room(path: Path, state: dict[str, Any], last: Path) -> None:
+def save_making_room(path: Path, state: dict[str, Any], last: Path, announce: Announce | None = None) -> None:
     """`save`; a full disk gets room by giving up the state before last.pt (`last`), while that one can be read."""
     try:
-        save(path, state)
+        save(path, state, announce)
     except OSError as error:
         if error.errno not in FULL - {errno.EFBIG} or not (previous(last).exists() and readable(last)):
             raise
         previous(last).unlink()
-        save(path, state)
+        save(path, state, announce)
 
 
 def _put_in_place(path: Path) -> None:
@@ -122,6 +129,8 @@ def _fresh(path: Path) -> Path:
 def load(path: Path) -> dict[str, Any]:
     """One of our checkpoints, tensors on the CPU. CheckpointError when missing, truncated, or not one of ours."""
     try:
+        if path.is_file():
+            check_declared_sizes(path)
         with zipfile.ZipFile(path) as archive:  # torch itself loads a file with flipped bits without a word
             if (part := archive.testzip()) is not None:
                 raise ValueError(f"wrong checksum of {part}")
@@ -134,12 +143,44 @@ def load(path: Path) -> dict[str, Any]:
         ) from None
     except Exception as error:  # a damaged file raises whatever the unpickler stumbles over
         reason = str(error).strip().splitlines()[0][:120] if str(error).strip() else type(error).__name__
+        if (refused := refused_object(error)) is not None:
+            reason = f"it contains a Python object, {refused}, which could run code"
         raise CheckpointError(
             f"{path}: cannot be read as a checkpoint ({reason}); it is damaged or not a checkpoint"
         ) from None
     if not isinstance(state, dict) or state.get("format") != FORMAT:
         raise CheckpointError(f"{path}: not a deep_cnn checkpoint; load weights of other programs with --weights=FILE")
+    check_version(path, state)
+    run = manifest.of_checkpoint(path)
+    if run is not None and run.agrees(path) is False:
+        raise CheckpointError(
+            f"{path}: not the file that this run saved (see {manifest.NAME}); it was replaced or edited"
+        )
     return state
+
+
+def check_version(path: Path, state: dict[str, Any]) -> None:
+    """CheckpointError for a checkpoint of a newer version, which may mean something else by the same names."""
+    version = state.get("format_version", 1)
+    if version != 1 and not (isinstance(version, int) and version <= FORMAT_VERSION):
+        theirs = state.get("versions")
+        name = theirs.get("deep_cnn", "unknown") if isinstance(theirs, dict) else "unknown"
+        raise CheckpointError(
+            f"{path}: written by a newer version of deep_cnn ({name}, format {version}); this version reads formats up to "
+            f"{FORMAT_VERSION}; update deep_cnn"
+        )
+
+
+@contextlib.contextmanager
+def understood(path: Path) -> Iterator[None]:
+    """Turn whatever a dictionary that only claims to be our checkpoint causes into a CheckpointError that names the file."""
+    try:
+        yield
+    except DeepCNNError:
+        raise
+    except (ValueError, LookupError, TypeError, AttributeError, RuntimeError, ArithmeticError) as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0][:160]
+        raise CheckpointError(f"{path}: cannot be used as a checkpoint ({type(error).__name__}: {reason})") from error
 
 
 def readable(path: Path) -> bool:

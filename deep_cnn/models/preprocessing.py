@@ -23,7 +23,7 @@ def choose_preprocessing(config: Config) -> Preprocessing:
     """--pre, --image_size and --fit, checked against what the network can take."""
     check_pre(config.pre)
     if config.pre == "auto":
-        pre = weights_preprocessing(config.model, config.weights)
+        pre = weights_preprocessing(config.model, config.weights_source)
     elif config.pre in PREPROCESSINGS:
         pre = PREPROCESSINGS[config.pre]
         own = weights_preprocessing(config.model, "none")

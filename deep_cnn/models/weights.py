@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from deep_cnn.runtime.errors import CheckpointError
 
 OUR_FORMAT = "deep_cnn"
+LARGEST_RATIO = 4  # of what a file declares to its own size: torch compresses nothing
 
 # Where programs keep the tensors in a checkpoint, averaged weights first: those are the ones its author evaluated.
 STATE_KEYS = (
@@ -69,7 +70,18 @@ def read(path: Path) -> WeightsFile:
     except Exception as error:  # torch.load raises whatever the broken byte happens to break
         raise CheckpointError(unreadable(path, error)) from error
     if isinstance(content, Mapping) and content.get("format") == OUR_FORMAT and "weights" in content:
-        state = content.get("average") or content["weights"]  # last.pt holds both; the average is what was validated
+        average = content.get("average")  # last.pt holds both; the average is what was validated
+        state = average if isinstance(average, Mapping) and average else content["weights"]
+        model, task = content.get("model", {}), content.get("task", {})
+        if not (
+            isinstance(state, Mapping)
+            and all(isinstance(name, str) and isinstance(value, Tensor) for name, value in state.items())
+            and isinstance(model, Mapping)
+            and isinstance(task, Mapping)
+            and isinstance(task.get("names", ()), (list, tuple))
+            and isinstance(content.get("preprocessing", {}), Mapping)
+        ):
+            raise CheckpointError(f"--weights={path}: is marked as a checkpoint of deep_cnn but has not its parts")
         return WeightsFile(state, {key: content[key] for key in ("model", "task", "preprocessing") if key in content})
     state = _tensors(content)
     if state is None:
@@ -79,11 +91,29 @@ def read(path: Path) -> WeightsFile:
     return WeightsFile(state, {})
 
 
+def refused_object(error: Exception) -> str | None:
+    """The Python object in a pickle because of which torch refuses it; None where that is not the reason."""
+    said = str(error)
+    found = re.search(r"(?:GLOBAL|class|function|Unsupported global:) ['`]?([\w.]+\.[\w.]+)", said)
+    return found[1] if found and "eights only" in said else None
+
+
+def check_declared_sizes(path: Path) -> None:
+    """ValueError for an archive whose parts declare much more than the file holds: unpacking it would fill the memory."""
+    if not zipfile.is_zipfile(path):
+        return
+    with zipfile.ZipFile(path) as archive:
+        declared = sum(part.file_size for part in archive.infolist())
+    size = path.stat().st_size
+    if declared > LARGEST_RATIO * size:
+        raise ValueError(f"it declares {declared / 1e6:,.0f} MB in a file of {size / 1e6:,.1f} MB")
+
+
 def unreadable(path: Path, error: Exception) -> str:
     """One line on why a file could not be read as weights."""
-    if foreign := re.search(r"GLOBAL ([\w.]+)", str(error)):
+    if (refused := refused_object(error)) is not None:
         return (
-            f"--weights={path}: contains Python objects ({foreign[1]}), which could run code; "
+            f"--weights={path}: contains Python objects ({refused}), which could run code; "
             "save only the tensors with torch.save(model.state_dict(), FILE)"
         )
     reason = (str(error).strip() or type(error).__name__).splitlines()[0][:120]
@@ -184,6 +214,7 @@ def _load(path: Path) -> Any:
         from safetensors.torch import load_file
 
         return load_file(path)
+    check_declared_sizes(path)
     # a map reads only what is used, optimizer states stay on the disk; files before torch 1.6 are no zip archives
     with torch.serialization.safe_globals(_SAFE_KINDS):
         return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
@@ -196,7 +227,7 @@ def _tensors(content: Any) -> Mapping[str, Tensor] | None:
     for key in STATE_KEYS:
         if (found := _tensors(content.get(key))) is not None:
             return found
-    tensors = ((name, value) for name, value in content.items() if isinstance(value, Tensor))
+    tensors = ((n, value) for n, value in content.items() if isinstance(n, str) and isinstance(value, Tensor))
     return _versioned(tensors, _versions(content)) or None
 
 

@@ -11,6 +11,7 @@ faults       out of memory, lost GPU, full disk in one line
 format       numbers for people
 launch       torchrun's ranks from the environment; no torch
 lock         one process holds a run name
+manifest     digests.json: what each file of a run must hold
 rng          random numbers by seed and purpose
 run_files    where a run's files are
 scheduler    PBS and Slurm: job, walltime, array

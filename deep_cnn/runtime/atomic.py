@@ -8,7 +8,7 @@ import os
 import re
 import shutil
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,11 @@ ESCAPES = re.compile(r"\\x([89a-f][0-9a-f]|5c)|\\u(d[89a-f][0-9a-f]{2})")
 FULL = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}  # disk, file size limit, quota
 
 
+Announce = Callable[[Path, Path], None]  # told (path, temporary) of a file that is about to get its name
+
+
 @contextlib.contextmanager
-def atomic_path(path: Path, *, durable: bool = False) -> Iterator[Path]:
+def atomic_path(path: Path, *, durable: bool = False, announce: Announce | None = None) -> Iterator[Path]:
     """Yield the name of a temporary file or folder to fill; put it in the place of `path` in one step afterwards.
 
     Two processes may write the same path at once: each has a temporary name of its own, which `clear_leftovers` knows.
@@ -27,6 +30,7 @@ def atomic_path(path: Path, *, durable: bool = False) -> Iterator[Path]:
     Args:
         path: the final place; its parent folders are made. A folder must not exist there yet.
         durable: flush to the disk before and after renaming, so that not even a power cut leaves a broken file.
+        announce: called just before the renaming; what it raises leaves the old file in its place.
 
     Raises:
         OSError: the disk is full or the folder is not writable; what was there before is as it was.
@@ -38,6 +42,8 @@ def atomic_path(path: Path, *, durable: bool = False) -> Iterator[Path]:
         yield temporary
         if durable:
             _flush(temporary)
+        if announce is not None:
+            announce(path, temporary)
         os.replace(temporary, path)
     except BaseException:
         with contextlib.suppress(OSError):
@@ -48,15 +54,16 @@ def atomic_path(path: Path, *, durable: bool = False) -> Iterator[Path]:
             _flush(path.parent)
 
 
-def write_text(path: Path, text: str, *, durable: bool = False) -> None:
+def write_text(path: Path, text: str, *, durable: bool = False, announce: Announce | None = None) -> None:
     r"""Write UTF-8 text with line feeds. What UTF-8 does not have of a file name becomes \udcbd, in JSON its escape."""
-    with atomic_path(path, durable=durable) as temporary:
+    with atomic_path(path, durable=durable, announce=announce) as temporary:
         temporary.write_text(text, encoding="utf-8", errors="backslashreplace", newline="\n")
 
 
-def write_json(path: Path, values: Any, *, durable: bool = False) -> None:
+def write_json(path: Path, values: Any, *, durable: bool = False, announce: Announce | None = None) -> None:
     """JSON with two spaces; NaN and infinity, which JSON does not have, are refused rather than written."""
-    write_text(path, json.dumps(values, indent=2, ensure_ascii=False, allow_nan=False) + "\n", durable=durable)
+    text = json.dumps(values, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    write_text(path, text, durable=durable, announce=announce)
 
 
 def escaped(text: str) -> str:
@@ -85,17 +92,22 @@ def _character(code: int) -> str:
     return chr(code) if code == 0x5C or code > 0xFF else chr(0xDC00 + code)
 
 
-def write_csv(path: Path, header: Iterable[str], rows: Iterable[Iterable[Any]]) -> None:
+def write_csv(
+    path: Path, header: Iterable[str], rows: Iterable[Iterable[Any]], *, announce: Announce | None = None
+) -> None:
     """Write a CSV file row by row, in UTF-8 whatever the names of files are. See `csv_line` for the cells."""
-    with atomic_path(path) as temporary, open(temporary, "w", encoding="utf-8", newline="\n") as file:
+    with (
+        atomic_path(path, announce=announce) as temporary,
+        open(temporary, "w", encoding="utf-8", newline="\n") as file,
+    ):
         file.write(csv_line(header))
         file.writelines(map(csv_line, rows))
 
 
-def write_rows(path: Path, rows: list[dict[str, Any]]) -> None:
+def write_rows(path: Path, rows: list[dict[str, Any]], *, announce: Announce | None = None) -> None:
     """A CSV whose columns are the keys of all rows in order of appearance; numbers with all their digits."""
     columns: dict[str, None] = dict.fromkeys(key for row in rows for key in row)
-    write_csv(path, columns, ((row.get(column) for column in columns) for row in rows))
+    write_csv(path, columns, ((row.get(column) for column in columns) for row in rows), announce=announce)
 
 
 def read_csv(path: Path) -> Iterator[list[str]]:

@@ -26,8 +26,18 @@ T = TypeVar("T")
 CHANNELS_LAST = torch.channels_last  # convolutions are 1.3 to 3 times faster on it, on CPUs and GPUs alike
 
 
+_threads: int | None = None  # of --threads, of the run in this process
+
+
+def set_asked_threads(count: int | None) -> None:
+    """Have `granted_cores` go by --threads instead of OMP_NUM_THREADS; None: by the latter again."""
+    global _threads
+    _threads = count
+
+
 def granted_cores() -> int:
-    """Cores this process may use: its affinity, its control group's quota and the scheduler's grant; never all of the node.
+    """Cores this process may use: the smallest of its affinity, its control group's quota, the scheduler's grant and
+    OMP_NUM_THREADS, which --threads overrides; never all of the node.
 
     Processes that torchrun started on this machine share them (its own OMP_NUM_THREADS=1 would leave most idle).
     """
@@ -38,7 +48,18 @@ def granted_cores() -> int:
     for variable in ("NCPUS", "SLURM_CPUS_PER_TASK"):
         if os.environ.get(variable, "").isdigit():
             counts.append(int(os.environ[variable]))
-    return max(1, min(counts) // this_rank().local_world_size)
+    share = min(counts) // this_rank().local_world_size
+    return max(1, min(share, _threads or _omp_threads() or share))
+
+
+def _omp_threads() -> int | None:
+    """OMP_NUM_THREADS, which counts the threads of one process; None where it says nothing."""
+    asked = os.environ.get("OMP_NUM_THREADS", "").split(",")[0]  # "4,2" is for nested loops
+    # torchrun sets it to 1 for each of several processes, whatever they were granted
+    torchruns = asked == "1" and (this_rank().world_size > 1 or "TORCHELASTIC_RUN_ID" in os.environ)
+    if not asked.isdecimal() or torchruns:
+        return None
+    return int(asked) or None
 
 
 def total_memory() -> int:
@@ -90,9 +111,9 @@ def pick_device(flag: str) -> torch.device:
         flag = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         device = torch.device(flag)
-    except RuntimeError:
+    except (RuntimeError, ValueError, OverflowError):
         raise ConfigError(f"--device={flag}: unknown; choose auto, cpu, cuda, cuda:1 or mps") from None
-    if device.type not in ("cpu", "cuda", "mps"):
+    if device.type not in ("cpu", "cuda", "mps") or (device.type != "cuda" and device.index):
         raise ConfigError(f"--device={flag}: unknown; choose auto, cpu, cuda, cuda:1 or mps")
     if device.type == "cuda" and (not torch.cuda.is_available() or (device.index or 0) >= torch.cuda.device_count()):
         raise MachineError(

@@ -2,10 +2,12 @@
 
 import hashlib
 import http.client
+import logging
 import queue
 import re
 import sys
 import threading
+import urllib.parse
 import urllib.request
 from pathlib import Path
 from typing import BinaryIO
@@ -15,6 +17,9 @@ import torch
 from deep_cnn.runtime.atomic import atomic_path
 from deep_cnn.runtime.errors import CheckpointError
 
+log = logging.getLogger(__name__)
+
+SCHEMES = ("https", "file", "http", "ftp")
 CONNECT_SECONDS = 8.0  # a compute node without internet must say so at once; a slow line still gets an answer in this
 
 
@@ -25,14 +30,30 @@ def folder() -> Path:
 
 def file_name(url: str) -> str:
     """The name to keep a download under. "model.pth" is a name of many files, so it gets a digest of the address."""
-    path = Path(urllib.request.url2pathname(url.split("?")[0].rsplit("/", 1)[-1]))
+    path = Path(urllib.request.url2pathname(url.split("?")[0].rsplit("/", 1)[-1]) or "weights")
     if re.search(r"-[0-9a-f]{8,}$", path.stem):  # torchvision's names end in the content's SHA-256
         return path.name
     return f"{path.stem}-at-{hashlib.sha256(url.encode()).hexdigest()[:8]}{path.suffix}"
 
 
-def download(url: str, path: Path) -> None:
-    """Fetch `url` into `path`; the file is there whole or not at all.
+def check_url(url: str) -> None:
+    """ValueError for what is no URL of a server or a file, in words."""
+    parts = urllib.parse.urlsplit(url)
+    if parts.scheme not in SCHEMES:
+        raise ValueError(f"expected a URL that begins with {', '.join(f'{scheme}://' for scheme in SCHEMES)}")
+    if parts.scheme != "file" and not parts.hostname:
+        raise ValueError("it has no host")
+    if parts.port is not None and not parts.port:
+        raise ValueError("its port is 0")
+    if re.search(r"[\x00-\x20\x7f]", url):
+        raise ValueError("it contains blanks or control characters")
+
+
+def download(url: str, path: Path, sha256: str | None = None) -> str:
+    """Fetch `url` into `path`; the file is there whole or not at all. Returns the SHA-256 of its content.
+
+    Args:
+        sha256: what that must be.
 
     Raises:
         OSError, http.client.HTTPException: no answer within CONNECT_SECONDS, or the transfer broke.
@@ -47,19 +68,29 @@ def download(url: str, path: Path) -> None:
         promised = re.search(r"-([0-9a-f]{8,})$", path.stem)
         if promised and "-at-" not in path.stem and not digest.startswith(promised[1]):
             raise ValueError(f"its SHA-256 is {digest[:8]}..., expected {promised[1]}")
+        if sha256 is not None and digest != sha256:
+            raise ValueError(f"its SHA-256 is {digest}, expected {sha256}")
+    return digest
 
 
-def fetch(url: str, file: str, flag: str, remedy: str) -> Path:
+def fetch(url: str, file: str, flag: str, remedy: str, sha256: str | None = None) -> Path:
     """The path of `file` in torch's folder, downloaded when it is not there yet.
+
+    Args:
+        sha256: what the download's digest must be.
 
     Raises:
         CheckpointError: neither file nor network, within seconds; `flag` and `remedy` say what was asked and what to do.
     """
+    try:
+        check_url(url)
+    except ValueError as error:
+        raise CheckpointError(f"{flag}: not a URL that can be downloaded ({error})") from None
     path = folder() / file
     if path.is_file():
         return path
     try:
-        download(url, path)
+        log.info("Downloaded %s, SHA-256 %s", path, download(url, path, sha256))
     except (OSError, ValueError, http.client.HTTPException) as error:
         reason = " ".join(str(getattr(error, "reason", error)).split())
         raise CheckpointError(
@@ -73,8 +104,8 @@ def _open(url: str, seconds: float) -> http.client.HTTPResponse:
     answers: queue.Queue[http.client.HTTPResponse | Exception] = queue.Queue()
 
     def ask() -> None:
-        request = urllib.request.Request(url, headers={"User-Agent": "deep_cnn"})
         try:
+            request = urllib.request.Request(url, headers={"User-Agent": "deep_cnn"})
             answers.put(urllib.request.urlopen(request, timeout=seconds))
         except Exception as error:  # handed over to the thread that waits, which raises it
             answers.put(error)

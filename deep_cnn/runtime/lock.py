@@ -37,6 +37,14 @@ class RunLock:
     def check(self) -> None:
         """MachineError when the name was taken: two that write the same files would spoil them."""
         holder = read_json(self.path)
+        if holder is None and not self.path.exists():
+            place = self.path.parent
+            what = (
+                f"{place} was deleted"
+                if not place.exists()
+                else f"{self.path}, which holds the run's name, was deleted"
+            )
+            raise MachineError(f"--run_name: {what} while the run was going on; this process stops without saving")
         if holder != self.me:
             who = f"process {holder['pid']} on {holder['host']}" if holder else "another process"
             raise MachineError(

@@ -1,11 +1,26 @@
 """status.json, which job scripts read."""
 
 import contextlib
+import hashlib
+import json
 import time
 from typing import Any
 
 from deep_cnn.runtime.atomic import read_json, write_json
 from deep_cnn.runtime.run_files import RunFiles
+
+
+def read_status(files: RunFiles) -> dict[str, Any] | None:
+    """What status.json says; None where there is none or it is damaged."""
+    values = read_json(files.status)
+    if not isinstance(values, dict):
+        return None
+    check = values.pop("check", None)  # version 0.1.0 wrote none
+    return values if check in (None, _check(values)) else None
+
+
+def _check(values: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
 class Status:
@@ -21,8 +36,7 @@ class Status:
 
     def before(self) -> str | None:
         """The state that the last process of this run left, or None."""
-        left = read_json(self.files.status)
-        return left.get("state") if isinstance(left, dict) else None
+        return (read_status(self.files) or {}).get("state")
 
     def note(self, *, epoch: int, step: int, steps: int) -> None:
         """How far the saved state is, for this and every later `say`.
@@ -54,5 +68,6 @@ class Status:
             return True
         now = time.strftime("%Y-%m-%dT%H:%M:%S%z")
         with contextlib.suppress(OSError):  # a full disk must not stop a run that can still compute
-            write_json(self.files.status, {"state": state, "reason": reason, **self.progress, "time": now})
+            values = {"state": state, "reason": reason, **self.progress, "time": now}
+            write_json(self.files.status, values | {"check": _check(values)})
         return True

@@ -26,6 +26,7 @@ from deep_cnn.runtime import console
 from deep_cnn.runtime.atomic import atomic_path, escaped
 from deep_cnn.runtime.device import granted_cores
 from deep_cnn.runtime.errors import ConfigError, DeepCNNError, nearest
+from deep_cnn.runtime.manifest import Manifest
 from deep_cnn.runtime.run_files import RunFiles
 from deep_cnn.training import trainer
 
@@ -55,17 +56,17 @@ class TrainedRun:
     @property
     def history(self) -> pd.DataFrame:
         """metrics.csv, a row per epoch."""
-        return pd.read_csv(self.files.results / "metrics.csv")
+        return pd.read_csv(Manifest(self.files).require("metrics.csv"))
 
     @property
     def predictions(self) -> pd.DataFrame:
         """predictions_test.csv, a row per test image."""
-        return _read(self.files.results / "predictions_test.csv")
+        return _read(Manifest(self.files).require("predictions_test.csv"))
 
     @property
     def splits(self) -> pd.DataFrame:
         """splits.csv, a row per image."""
-        return _read(self.files.results / "splits.csv")
+        return _read(Manifest(self.files).require("splits.csv"))
 
 
 def _read(path: Path) -> pd.DataFrame:

@@ -12,6 +12,7 @@ from deep_cnn.config.fields import parse_duration, positive_integer
 from deep_cnn.models import checkpoint
 from deep_cnn.runtime import distributed, signals
 from deep_cnn.runtime.errors import MachineError
+from deep_cnn.runtime.manifest import Manifest
 from deep_cnn.runtime.run_files import RunFiles
 from deep_cnn.runtime.signals import Stopped
 from deep_cnn.runtime.walltime import Deadline
@@ -59,6 +60,7 @@ class Checkpointer:
         timer: Callable[[str], contextlib.AbstractContextManager[None]] = null_timer,
     ):
         self.files, self.source, self.deadline, self.timer = files, source, deadline, timer
+        self.announce = Manifest(files).announce
         counted = positive_integer(save_every)
         self.every_steps = int(save_every) if counted else math.inf
         self.every_seconds = math.inf if counted else parse_duration("save_every", save_every)
@@ -111,7 +113,7 @@ class Checkpointer:
             if self.unsaved_best is not None:
                 self._write_best(self.unsaved_best)
             with self.timer("saving"):
-                checkpoint.save_last(self.files.last, self.source.capture())
+                checkpoint.save_last(self.files.last, self.source.capture(), self.announce)
             self.refused = False
         except OSError as error:
             self.refused = True
@@ -168,5 +170,5 @@ class Checkpointer:
 
     def _write_best(self, state: dict[str, Any]) -> None:
         with self.timer("saving"):
-            checkpoint.save_making_room(self.files.best, state, self.files.last)
+            checkpoint.save_making_room(self.files.best, state, self.files.last, self.announce)
         self.unsaved_best = None

@@ -12,6 +12,7 @@ from deep_cnn.data.feed import Batch, Feed, FeedSettings
 from deep_cnn.inference import load, ood
 from deep_cnn.models import checkpoint
 from deep_cnn.runtime.distributed import main_process
+from deep_cnn.runtime.manifest import Manifest
 from deep_cnn.tasks.base import encoded
 
 if TYPE_CHECKING:
@@ -47,7 +48,8 @@ def add_reference(trainer: "Trainer", between: Callable[[], None]) -> None:
         log.warning("The features of the best network are not finite, so predict will not flag unusual images")
         return
     try:
-        checkpoint.save_making_room(files.best, best | {"reference": reference.to_dict()}, files.last)
+        with_reference = best | {"reference": reference.to_dict()}
+        checkpoint.save_making_room(files.best, with_reference, files.last, Manifest(files).announce)
     except OSError as error:
         log.warning("Could not write %s (%s), so predict will not flag unusual images", files.best, error.strerror)
 

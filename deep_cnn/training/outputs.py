@@ -9,6 +9,7 @@ from deep_cnn.data.index import Index
 from deep_cnn.reporting.plots import of_task
 from deep_cnn.reporting.plots.learning_curves import learning_curves
 from deep_cnn.runtime.atomic import write_csv, write_json, write_rows
+from deep_cnn.runtime.manifest import Manifest
 from deep_cnn.runtime.run_files import RunFiles
 from deep_cnn.tasks.base import Task
 
@@ -17,24 +18,26 @@ log = logging.getLogger(__name__)
 
 def write_epochs(files: RunFiles, history: list[dict[str, Any]], timing: list[dict[str, Any]]) -> None:
     """metrics.csv and timing.csv: written whole from the state, so that a resumed run's are those of an unbroken one."""
-    write_rows(files.results / "metrics.csv", history)
-    write_rows(files.results / "timing.csv", timing)
+    announce = Manifest(files).announce
+    write_rows(files.results / "metrics.csv", history, announce=announce)
+    write_rows(files.results / "timing.csv", timing, announce=announce)
 
 
 def write_test(
     files: RunFiles, task: Task, index: Index, samples: np.ndarray, outputs: np.ndarray, result: dict
 ) -> None:
     """predictions_test.csv first, test.json last: where it is, everything is."""
-    write_predictions(files.results / "predictions_test.csv", task, index, samples, outputs)
-    write_json(files.results / "test.json", result, durable=True)
+    write_predictions(files, task, index, samples, outputs)
+    write_json(files.results / "test.json", result, durable=True, announce=Manifest(files).announce)
 
 
-def write_predictions(path, task: Task, index: Index, samples: np.ndarray, outputs: np.ndarray) -> None:
+def write_predictions(files: RunFiles, task: Task, index: Index, samples: np.ndarray, outputs: np.ndarray) -> None:
     """A row per image: file, truth, what the network says (probabilities, or scores in their own units), and its group, if any."""
     said = task.tested_cells(task.decode(outputs), index.targets[samples])
     groups = [[]] * len(samples) if index.groups is None else [[index.group_names[g]] for g in index.groups[samples]]
     table = ([index.paths[i], *row, *group] for i, row, group in zip(samples, said, groups, strict=True))
-    write_csv(path, ["file", *task.tested_columns(), *([] if index.groups is None else ["group"])], table)
+    columns = ["file", *task.tested_columns(), *([] if index.groups is None else ["group"])]
+    write_csv(files.results / "predictions_test.csv", columns, table, announce=Manifest(files).announce)
 
 
 def write_plots(

@@ -13,8 +13,8 @@ from deep_cnn.data.dataset import Dataset
 from deep_cnn.data.decode import read_file
 from deep_cnn.data.split import TargetRows, rows_read_differently
 from deep_cnn.models import checkpoint
+from deep_cnn.reporting.report.record import read_record
 from deep_cnn.runtime import console
-from deep_cnn.runtime.atomic import read_json
 from deep_cnn.runtime.distributed import main_process
 from deep_cnn.runtime.errors import CheckpointError, ConfigError, DataError
 from deep_cnn.runtime.run_files import RunFiles
@@ -78,9 +78,10 @@ def find_checkpoint(run: Run, identity: dict[str, Any], tested: bool, asked: Ask
     state = checkpoint.load_last(files.last)
     if state is None:
         return SavedRun(identity, to_move=_nothing_saved(mode, files, run.status))
-    changed = differences(identity, state["identity"])
-    sources_changed = identity["sources"] != sources_of(state["identity"])
-    finished = is_finished(files, run.status, state, tested)
+    with checkpoint.understood(files.last):
+        changed = differences(identity, state["identity"])
+        sources_changed = identity["sources"] != sources_of(state["identity"])
+        finished = is_finished(files, run.status, state, tested)
     if changed:
         if changed == [DATA_CHANGED] and not finished:
             if "read" not in state["identity"]:
@@ -226,7 +227,16 @@ def _nothing_saved(mode: str, files: RunFiles, status: Status) -> str:
 
 
 def is_finished(files: RunFiles, status: Status, saved: dict[str, Any], tested: bool) -> bool:
-    """Trained to its end and, where there is a test set, tested: test.json is the last file of all."""
+    """Trained to its end and, where there is a test set, tested: test.json is the last file of all.
+
+    A run with a damaged file is not: going on with it writes the files again.
+    """
     if not saved["progress"]["finished"]:
         return False
-    return read_json(files.results / "test.json") is not None if tested else status.before() == "finished"
+    try:
+        record = read_record(files)
+    except DataError as damage:
+        if (files.results / "test.json").exists():
+            log.warning("%s. The files are written again from the saved state", damage)
+        return False
+    return record.test is not None if tested else status.before() == "finished"

@@ -17,6 +17,7 @@ from deep_cnn.config.fields import parse_duration
 from deep_cnn.config.recipes import recipe_line
 from deep_cnn.config.schema import Config
 from deep_cnn.data.augment.steps import parse_augment
+from deep_cnn.data.cache import check_cache
 from deep_cnn.data.dataset import (
     Dataset,
     data_dir,
@@ -30,8 +31,8 @@ from deep_cnn.data.dataset import (
 from deep_cnn.data.feed import Feed, steps_per_epoch
 from deep_cnn.data.preprocess import Preprocessing
 from deep_cnn.data.public import with_dataset
-from deep_cnn.models import fast_conv
-from deep_cnn.models.build import ModelSpec, build_model, check_weights_present, load_weights
+from deep_cnn.models import checkpoint, fast_conv
+from deep_cnn.models.build import ModelSpec, build_model, check_digest, check_weights_present, load_weights
 from deep_cnn.models.determinism import check_deterministic, with_matrix_pools
 from deep_cnn.models.memory import images_that_fit, pieces_for, saved_bytes_per_image, step_bytes
 from deep_cnn.models.preprocessing import check_pre, choose_preprocessing
@@ -51,6 +52,7 @@ from deep_cnn.runtime.device import (
     memory_for_training,
     pick_device,
     pick_precision,
+    set_asked_threads,
     set_determinism,
     set_threads,
 )
@@ -97,6 +99,7 @@ class Run:
         lock: on the run's name; None on every rank but 0, which alone writes files.
         workers: threads that read and decode images.
         pre: what images go through before the network; known after `prepare`.
+        weights_digest: SHA-256 of the user's file of weights that the run begins with.
         began: time.monotonic() at its start.
     """
 
@@ -108,6 +111,7 @@ class Run:
     device: torch.device = CPU
     workers: int = 1
     pre: Preprocessing | None = None
+    weights_digest: str | None = None
 
 
 @contextlib.contextmanager
@@ -203,6 +207,7 @@ def find_inputs(run: Run, fresh: bool) -> Run:
     """`prepare` itself, one rank after the other. fresh: nothing was saved under this name, so the weights are needed."""
     with distributed.main_process_first():
         config = with_dataset(run.config)
+        set_asked_threads(config.threads)
         check_names(config)
         config = with_weights_file(config)
         device = pick_device(config.device)
@@ -224,10 +229,13 @@ def find_inputs(run: Run, fresh: bool) -> Run:
             )
         log.info(recipe_line(config))
         set_determinism(config.deterministic, device)
+        digest = None
         if fresh:
-            check_weights_present(config.model, config.weights)
+            check_weights_present(config.model, config.weights_source)
+            digest = check_digest(config.weights_source)
         workers = granted_cores() if config.workers == "auto" else max(1, int(config.workers))
-        return replace(run, config=config, device=device, workers=workers, pre=choose_preprocessing(config))
+        run = replace(run, config=config, device=device, workers=workers, weights_digest=digest)
+        return replace(run, pre=choose_preprocessing(config))
 
 
 @main_process
@@ -265,6 +273,7 @@ def load_dataset(run: Run, at_most: int | None = None) -> tuple[Dataset, Task]:
 
 def check_names(config: Config) -> None:
     """Names and folders that can be told wrong at once, before anything is downloaded or read."""
+    check_cache(config.cache)
     data_dir(config)
     networks.find(config.model)
     check_pre(config.pre)
@@ -314,7 +323,7 @@ def build_network(
     model = build_model(spec, config.seed)
     if saved is None:
         with distributed.main_process_first():
-            lines = load_weights(model, spec, config.weights, task.names, task.nouns)
+            lines = load_weights(model, spec, config.weights_source, task.names, task.nouns)
         for line in lines:
             log.info(line)
     check_small_images(config, model, crop)
@@ -402,7 +411,8 @@ def build_state(
     sums = torch.zeros(2, dtype=torch.float64, device=run.device)
     state = TrainingState(model, optimizer, scaler, average, sums)
     if saved:
-        state.restore(saved)
+        with checkpoint.understood(run.files.last):
+            state.restore(saved)
     return state
 
 

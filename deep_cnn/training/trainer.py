@@ -40,6 +40,7 @@ from deep_cnn.runtime.console import Bar
 from deep_cnn.runtime.device import autocast_for, dtype_of, granted_cores, pick_precision
 from deep_cnn.runtime.distributed import main_process
 from deep_cnn.runtime.errors import DataError
+from deep_cnn.runtime.manifest import Manifest
 from deep_cnn.runtime.run_files import RunFiles
 from deep_cnn.runtime.signals import Interrupted
 from deep_cnn.runtime.walltime import Deadline, Forecast, time_limit
@@ -106,9 +107,11 @@ def train(
         Stopped: by a signal or the time limit, with everything saved.
         DeepCNNError: a mistake of the user.
     """
-    with opened_run(config, place) as run:  # folders, log, lock, ranks; status.json at the end, whatever happens
+    # folders, log, lock, ranks; status.json at the end, whatever happens
+    with opened_run(config, place) as run, contextlib.ExitStack() as at_end:
         run = setup.prepare(run)  # flags checked; device, weights and preprocessing found
         dataset, task = setup.load_dataset(run, limits.images)  # which images, which targets; splits; cache
+        at_end.callback(dataset.close)
         # what makes another command the same run
         check_formats(dataset.index)  # HEIC needs a library: said now, not in the middle of an epoch
         identity = run_identity(run.config, dataset.digest(), dataset.read_digest())
@@ -124,6 +127,7 @@ def train(
                 return None
             result = trainer.test() if tested else trainer.end_without_test()
             write_report_of(run.files, dataset.index.root)
+            settle(run.files)
         return result
 
 
@@ -595,8 +599,13 @@ def write_records(trainer: Trainer) -> None:
     """config.json and splits.csv, before the first step: what was asked, and what is trained and tested on."""
     dataset, results = trainer.dataset, trainer.run.files.results
     record = trainer.describe() | {"command": command_line(trainer.config), "left_out": list(dataset.bad_files)}
-    write_json(results / "config.json", record)
-    save_splits(results / "splits.csv", dataset.index, dataset.splits, trainer.task.target_rows)
+    digest = trainer.run.weights_digest
+    if trainer.state.progress.global_step:  # the weights were read when the run began
+        digest = (read_json(results / "config.json") or {}).get("weights_sha256")
+    record |= {"weights_sha256": digest} if digest else {}
+    announce = Manifest(trainer.run.files).announce
+    write_json(results / "config.json", record, announce=announce)
+    save_splits(results / "splits.csv", dataset.index, dataset.splits, trainer.task.target_rows, announce)
 
 
 @main_process
@@ -605,6 +614,7 @@ def show_again(run: Run, dataset: Dataset, saved: SavedRun, hooks: Hooks) -> Res
     assert saved.state is not None
     log.info("This run is finished; its result (use --resume=never to train again):")
     run.status.note_progress(saved.state["progress"], saved.state["progress"]["global_step"])
+    Manifest(run.files).settle()  # the process before this one may have died before it did
     result = read_json(run.files.results / "test.json")
     if result is not None:
         result_text.show_result(result)
@@ -616,6 +626,12 @@ def show_again(run: Run, dataset: Dataset, saved: SavedRun, hooks: Hooks) -> Res
     if hooks.after_epoch is None and not (run.files.results / "report.html").exists():
         write_report_of(run.files, dataset.index.root)  # the process before this one died while it wrote it
     return result
+
+
+@main_process
+def settle(files: RunFiles) -> None:
+    """The run is finished: of each of its files one content is right."""
+    Manifest(files).settle()
 
 
 def write_report_of(files: RunFiles, data: Path) -> None:

@@ -8,9 +8,11 @@ import torch
 from conftest import PERCEPTION, PLACES
 from PIL import Image
 
+from deep_cnn.cli.main import main
 from deep_cnn.config.schema import Config
 from deep_cnn.data.dataset import data_dir
 from deep_cnn.runtime.errors import DataError
+from deep_cnn.runtime.run_files import RunFiles
 
 
 @pytest.fixture
@@ -214,3 +216,54 @@ def test_a_mistake_touches_nothing_of_a_finished_run(train, scores, with_broken,
     capsys.readouterr()
     assert train()[0] == 0 and "This run is finished" in capsys.readouterr().out
     assert train(seed=5)[0] == 0 and "renamed the existing run to default.1" in capsys.readouterr().out
+
+
+RESULTS = (
+    "config.json",
+    "metrics.csv",
+    "timing.csv",
+    "splits.csv",
+    "predictions_test.csv",
+    "test.json",
+    "digests.json",
+)
+
+
+def test_a_damaged_file_is_named_left_out_and_repaired(train, run_cli, tmp_path, capsys):
+    """Whichever file of results, however it is damaged: nobody believes it, and the run's own command writes it again."""
+    assert train()[0] == 0 and train(run_name="other", seed=1)[0] == 0
+    files = train()[1]
+    whole = everything(tmp_path)
+    damages = [
+        lambda data: b"",
+        lambda data: data[: len(data) // 2],
+        lambda data: data.replace(b"1", b"2", 1),
+        lambda data: bytes([data[0] ^ 1]) + data[1:],
+    ]
+    for name in RESULTS:
+        for number, damage in enumerate(damages):
+            path = files.results / name
+            sound = path.read_bytes()
+            path.write_bytes(damage(sound))
+            assert main(["compare", f"--root_dir={tmp_path}"]) == 0
+            out, err = capsys.readouterr()
+            assert "Traceback" not in err and "other " in out, (name, number)
+            assert f"left out: default: --run_name=default: {name}: damaged or edited" in out, (name, number, out)
+            assert run_cli("report")[0] == 2 and name in capsys.readouterr().err
+            path.write_bytes(sound)
+    path = files.results / "test.json"
+    path.write_bytes(damages[2](path.read_bytes()))
+    (files.results / "metrics.csv").unlink()
+    assert train()[0] == 0
+    said = capsys.readouterr()
+    assert "metrics.csv, test.json: damaged or edited" in said.err and "Epoch 0" not in said.out
+    compared = ("metrics.csv", "test.json", "predictions_test.csv", "splits.csv")
+    after = everything(tmp_path)
+    assert all(after[key] == whole[key] for key in whole if key.endswith(compared) and "default" in key)
+    assert main(["compare", f"--root_dir={tmp_path}"]) == 0 and "left out" not in capsys.readouterr().out
+    shutil.copy(files.models / "best.pt", files.models / "last.pt")
+    assert run_cli("evaluate", data_dir=PLACES)[0] == 0
+    shutil.copy(RunFiles(files.outputs, "other").best, files.best)
+    assert (
+        run_cli("evaluate", data_dir=PLACES)[0] == 2 and "not the file that this run saved" in capsys.readouterr().err
+    )

@@ -13,7 +13,7 @@ import deep_cnn
 PACKAGE = Path(deep_cnn.__file__).parent
 
 # Each imports only what stands before it
-ORDER = ("runtime", "config", "data", "dataset_generator", "models", "tasks", "inference", "reporting", "training", "tools",
+ORDER = ("runtime", "errors", "config", "data", "dataset_generator", "models", "tasks", "inference", "reporting", "training", "tools",
          "cli")  # fmt: skip
 
 

@@ -42,10 +42,12 @@ def main(options: Options) -> int:
     from deep_cnn.reporting.compare.folds import compare_folds, divided
     from deep_cnn.reporting.compare.job import Asked, compare
     from deep_cnn.runtime import console
+    from deep_cnn.runtime.errors import check_place
 
     console.console_only()
     outputs = Path(options.root_dir).expanduser() / "outputs"
     folder = Path(options.output).expanduser() if options.output else outputs / "compare"
+    check_place("output", str(folder), folder / "table.csv")
     folds, runs = divided(outputs, options.runs or ("*",))
     of_folds = options.baseline in folds
     if folds:

@@ -40,9 +40,12 @@ def main(options: Options) -> int:
     from deep_cnn.inference.export import formats, job
     from deep_cnn.inference.load import open_run
     from deep_cnn.runtime import console
+    from deep_cnn.runtime.errors import check_place
 
     console.console_only()
     chosen = formats.check_format(options.format, options.preprocess, options.output)
+    if options.output:
+        check_place("output", options.output, Path(options.output).expanduser())
     run = open_run(options.run_name, options.root_dir, data_dir=options.data_dir, device="cpu", precision="fp32")
     default = run.files.models / f"{options.run_name}{chosen.ending}"
     output = Path(options.output).expanduser() if options.output else default

@@ -52,6 +52,11 @@ class Options:
         group="command",
         kind=str,
     )
+    csv_safe: bool = flag(
+        False,
+        "write an apostrophe before cells that begin with = + - @, which a spreadsheet would take for formulas",
+        group="command",
+    )
     merge: bool = flag(False, "merge the finished shards of --output", group="command")
     root_dir: str = flag(".", "root directory of the project", group="command")
     data_dir: str | None = flag(None, "folder to which the paths in the table are relative", group="command", kind=str)
@@ -72,6 +77,8 @@ class Options:
     def __post_init__(self):
         check_flags(self)
         parse_duration("max_time", self.max_time)
+        if self.csv_safe and not self.output.lower().endswith(".csv"):
+            raise wrong("csv_safe", self.csv_safe, "is for tables that a spreadsheet opens", "use --output=FILE.csv")
         if self.images is None and not self.merge:
             raise ConfigError(
                 "--images: missing; give a folder, a table (.csv), a list of paths (.txt), or - for a list on standard input"
@@ -99,11 +106,13 @@ def predicted(options: Options) -> int:
     from deep_cnn.inference.predict import convert, job, shards
     from deep_cnn.inference.predict.output_table import TableFiles
     from deep_cnn.runtime import console, distributed
+    from deep_cnn.runtime.errors import check_place
 
     console.console_only()
     log = logging.getLogger("deep_cnn")
     output = Path(options.output).expanduser()
     convert.check_output(output)
+    check_place("output", options.output, output)
     table = output.with_suffix(".csv")
     if options.merge:
         about = shards.merge(table)

@@ -6,6 +6,7 @@ from deep_cnn.data.picture import corner
 from deep_cnn.data.preprocess import Preprocessing
 from deep_cnn.inference.load import FinishedRun
 from deep_cnn.runtime.atomic import read_json
+from deep_cnn.runtime.manifest import Manifest
 from deep_cnn.tasks.base import task_from_dict
 
 NOT_METRICS = {"intervals", "per_class", "per_target", "per_group", "confusion", "calibration"}
@@ -14,7 +15,7 @@ NOT_METRICS = {"intervals", "per_class", "per_target", "per_group", "confusion",
 def about(run: FinishedRun, file: str, kind: str, preprocessing: bool, checked: dict) -> dict[str, Any]:
     """Classes or targets, what goes in and comes out, metrics and provenance, as plain values."""
     trained, pre, meta = run.network, run.network.pre, run.network.meta
-    test = read_json(run.files.results / "test.json")
+    test = read_json(Manifest(run.files).require("test.json"))
     side = pre.resize if preprocessing else pre.crop
     values = {
         "file": file,

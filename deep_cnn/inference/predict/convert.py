@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from deep_cnn.data.place_pulse import name_parts
+from deep_cnn.inference.predict.inputs import Images
 from deep_cnn.inference.predict.output_table import rows_of
 from deep_cnn.runtime.atomic import atomic_path, escaped, read_csv
 from deep_cnn.runtime.errors import ConfigError, DataError, nearest
@@ -78,6 +79,15 @@ def check_output(output: Path) -> None:
         )
     if ending == ".parquet":
         require_extra("export", ("pyarrow",), f"--output={output}")
+
+
+def check_places(output: Path, images: Images) -> None:
+    """DataError for a map of images without places, before anything is computed."""
+    if output.suffix.lower() == ".geojson" and images.places is None and not any(map(name_parts, images.paths)):
+        raise DataError(
+            f"--output={output}: no image has coordinates; a map needs columns latitude and longitude, or Place Pulse's "
+            "file names"
+        )
 
 
 def convert(table: Path, output: Path) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 from deep_cnn.config.fields import parse_duration
 from deep_cnn.inference.load import TrainedNetwork, given_folders, image_folders, open_networks
 from deep_cnn.inference.predict import redo
+from deep_cnn.inference.predict.convert import check_places
 from deep_cnn.inference.predict.inputs import Images, check_there, read_images
 from deep_cnn.inference.predict.output_table import OutputTable, TableFiles, known_of
 from deep_cnn.inference.predict.row_maker import RowMaker
@@ -55,6 +56,7 @@ def run(asked: Any, output: Path) -> dict[str, Any]:
     )
     for note in images.notes:
         log.info(note)
+    check_places(Path(asked.output), images)
     maker = RowMaker(
         networks, top=None if asked.top == "all" else int(asked.top), tta=asked.tta, places=images.places is not None
     )
@@ -70,7 +72,7 @@ def run(asked: Any, output: Path) -> dict[str, Any]:
         "list": images.digest(),
         "images": len(images.paths),
         "shard": f"{shard[0]}/{shard[1]}",
-    }
+    } | ({"csv_safe": True} if asked.csv_safe else {})
 
     def predict_shard() -> dict[str, Any]:
         with distributed.stopped_together(), OutputTable(files, maker.columns(), about) as table:

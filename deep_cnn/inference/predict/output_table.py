@@ -10,7 +10,7 @@ import contextlib
 import csv
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -100,6 +100,9 @@ class OutputTable:
             self._rows.close()
             self._failed.close()
             self._contents.close()
+            with contextlib.suppress(OSError):
+                if self.files.failed.stat().st_size <= len(csv_line(FAILED_HEADER)):  # nothing has failed
+                    self.files.failed.unlink()
 
     def finished(self) -> dict[str, Any] | None:
         """What FILE.csv.json says when the table is complete, else None."""
@@ -125,10 +128,10 @@ class OutputTable:
         for number, (stop, record) in enumerate(_records(self._rows)):
             if number:
                 name = _first_cell(record)
-                while done < last and _encoded(paths[done]) != name and _encoded(paths[done]) in reasons:
-                    skipped.append(reasons[_encoded(paths[done])])
+                while done < last and self._cell(paths[done]) != name and self._cell(paths[done]) in reasons:
+                    skipped.append(reasons[self._cell(paths[done])])
                     done += 1
-                if done >= last or _encoded(paths[done]) != name:
+                if done >= last or self._cell(paths[done]) != name:
                     raise ConfigError(
                         f"--output={self.files.rows}: row {number} is {name.decode('utf-8', 'replace')}, "
                         "which is not the next image of --images; choose another name or remove the file"
@@ -137,7 +140,7 @@ class OutputTable:
             end = stop
         _cut(self._rows, end)
         if end == 0:
-            self._waiting.append(csv_line(self.columns).encode())
+            self._waiting.append(self._line(self.columns))
         _cut(self._failed, 0)
         self._waiting_failed += [csv_line(FAILED_HEADER).encode(), *skipped]
         self.failed = len(skipped)
@@ -152,9 +155,7 @@ class OutputTable:
 
         contents: int64 (n, 3), size, time and digest of the file of each row and failure, in the order of the images.
         """
-        made = [csv_line(row).encode() for row in rows]
-        failed = [csv_line(row).encode() for row in failures]
-        self.append(made, failed, contents)
+        self.append(list(map(self._line, rows)), list(map(self._line, failures)), contents)
 
     def append(self, rows: list[bytes], failures: list[bytes], contents: np.ndarray) -> None:
         """`add` of lines as they stand in the files."""
@@ -164,6 +165,15 @@ class OutputTable:
         self.failed += len(failures)
         if time.monotonic() - self._flushed >= FLUSH_SECONDS:
             self.flush()
+
+    def _line(self, cells: Sequence[Any]) -> bytes:
+        return csv_line(map(spreadsheet_safe, cells) if self.about.get("csv_safe") else cells).encode(
+            "utf-8", "surrogateescape"
+        )
+
+    def _cell(self, path: str) -> bytes:
+        """A file's name as the first cell of its row has it."""
+        return _encoded(spreadsheet_safe(path) if self.about.get("csv_safe") else path)
 
     def flush(self) -> None:
         """Everything so far is on the disk, even if the power goes."""
@@ -216,23 +226,37 @@ def positions_of(files: TableFiles, paths: Paths, first: int, last: int) -> tupl
     with open(files.rows, "rb") as rows, contextlib.ExitStack() as stack:
         reasons = _reasons(stack.enter_context(open(files.failed, "rb"))) if files.failed.exists() else {}
         for number, (stop, record) in enumerate(_records(rows)):
-            while number and done < last and _encoded(paths[done]) != _first_cell(record):
-                if _encoded(paths[done]) in reasons:
-                    failed[done - first] = reasons[_encoded(paths[done])]
+            while number and done < last and _first_cell(record) not in _cells(paths[done]):
+                if (reason := _reason(reasons, paths[done])) is not None:
+                    failed[done - first] = reason
                 done += 1
             if number and done < last:
                 found[done - first] = begin, stop
                 done += 1
             begin = stop
     for k in range(done, last):
-        if _encoded(paths[k]) in reasons:
-            failed[k - first] = reasons[_encoded(paths[k])]
+        if (reason := _reason(reasons, paths[k])) is not None:
+            failed[k - first] = reason
     return found, failed
+
+
+def _cells(path: str) -> tuple[bytes, bytes]:
+    """A file's name as the first cell of its row may have it: as it is, or with --csv_safe."""
+    return _encoded(path), _encoded(spreadsheet_safe(path))
+
+
+def _reason(reasons: dict[bytes, bytes], path: str) -> bytes | None:
+    return next((reasons[cell] for cell in _cells(path) if cell in reasons), None)
 
 
 def _reasons(file: BinaryIO) -> dict[bytes, bytes]:
     """The lines of FILE.failed.csv by the names of their files."""
     return {_first_cell(record): record for _, record in _records(file)}
+
+
+def spreadsheet_safe(cell: Any) -> Any:
+    """The cell, behind an apostrophe where a spreadsheet would take its text for a formula (--csv_safe)."""
+    return f"'{cell}" if isinstance(cell, str) and cell.startswith(("=", "+", "-", "@", "\t", "\r")) else cell
 
 
 def _opened(path: Path) -> BinaryIO:

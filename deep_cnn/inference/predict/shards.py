@@ -14,9 +14,9 @@ def parse_shard(given: str | None) -> tuple[int, int]:
     """--shard=i/n, i from 1 to n; by default this job's place in its array; (1, 1) outside of one."""
     if given is None:
         return array_place() or (1, 1)
-    match = re.fullmatch(r"(\d+)/(\d+)", given)
+    match = re.fullmatch(r"([0-9]{1,6})/([0-9]{1,6})", given)
     if not match or not 1 <= int(match[1]) <= int(match[2]):
-        raise ConfigError(f"--shard={given}: expected i/n with i from 1 to n, for example 1/4")
+        raise ConfigError(f"--shard={given}: expected i/n with i from 1 to n, and n below a million, for example 1/4")
     return int(match[1]), int(match[2])
 
 
@@ -84,7 +84,11 @@ def merge(output: Path, count: int | None = None) -> dict:
             f"--merge: {rows:,} rows and {failed:,} failures in the shards do not add up to {abouts[0]['images']:,} images; run the shards again"
         )
     whole = TableFiles(output)
-    for target, sources in ((whole.failed, [p.failed for p in parts]), (whole.rows, [p.rows for p in parts])):
+    lists = [part.failed for part in parts if part.failed.exists()]
+    for target, sources in ((whole.failed, lists), (whole.rows, [part.rows for part in parts])):
+        if not sources:  # nothing has failed
+            target.unlink(missing_ok=True)
+            continue
         with atomic_path(target, durable=True) as temporary:
             _concatenate(sources, temporary)
     bounds = [about["rows"] + about["failed"] for about in abouts]

@@ -63,6 +63,8 @@ def compare(outputs: Path, folder: Path, asked: Asked) -> list[Section]:
     """
     records, left_out = read_runs(outputs, asked.patterns)
     notes = [f"left out: {reason}" for reason in left_out]
+    if unverified := [record.files.name for record in records if not record.verified]:
+        notes.append(f"not verified, since version 0.1.0 wrote no digests of its files: {', '.join(unverified)}")
     runs = sized(records, notes)
     rows, repeated = rows_of(runs)
     notes += repeated

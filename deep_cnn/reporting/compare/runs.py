@@ -13,9 +13,11 @@ import numpy as np
 from deep_cnn.config.identity import sources_of
 from deep_cnn.models.complexity import Size
 from deep_cnn.reporting.report.record import Record, read_frame, read_record
-from deep_cnn.runtime.atomic import escaped, read_json
+from deep_cnn.runtime.atomic import escaped
 from deep_cnn.runtime.errors import DataError, nearest
+from deep_cnn.runtime.manifest import NAME
 from deep_cnn.runtime.run_files import RunFiles
+from deep_cnn.runtime.status import read_status
 from deep_cnn.tasks.metrics import Scored
 
 
@@ -205,7 +207,9 @@ def read_runs(outputs: Path, patterns: Sequence[str]) -> tuple[list[Record], lis
     Raises:
         DataError: no run matches, or none of them is finished.
     """
-    there = sorted(path.parent.name for path in (outputs / "results").glob("*/config.json"))
+    # a run whose config.json is gone is named, too
+    places = (outputs / "results").glob("*/*.json")
+    there = sorted({path.parent.name for path in places if path.name in ("config.json", "test.json", NAME)})
     if not there:
         raise DataError(f"no run in {outputs / 'results'}; train one first, or check --root_dir")
     chosen = [name for name in there if any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)]
@@ -215,7 +219,7 @@ def read_runs(outputs: Path, patterns: Sequence[str]) -> tuple[list[Record], lis
     records, left_out = [], []
     for name in chosen:
         files = RunFiles(outputs, name)
-        reason = unfinished(read_json(files.status))
+        reason = unfinished(read_status(files))
         if reason is None:
             try:
                 records.append(read_record(files))
@@ -235,13 +239,13 @@ def unfinished(status: dict[str, Any] | None) -> str | None:
     if state == "finished":
         return None
     if state is None:
-        return "no status.json, so it is unknown whether it is finished"
-    done = f"{status['step']} of {status['steps']} steps" if status.get("steps") else "no step yet"
+        return "status.json is missing or damaged, so it is unknown whether it is finished"
+    done = f"{status.get('step')} of {status['steps']} steps" if status.get("steps") else "no step yet"
     hint = {
         "running": "still running, or killed",
         "stopped": "stopped; the same command resumes it",
     }.get(state, state)
-    return f"{hint} ({done})" + (f": {status['reason']}" if state in ("mistake", "failed") else "")
+    return f"{hint} ({done})" + (f": {status.get('reason')}" if state in ("mistake", "failed") else "")
 
 
 def rows_of(runs: Sequence[Run]) -> tuple[list[Row], list[str]]:

@@ -17,7 +17,9 @@ from deep_cnn.reporting.report.record import Record, names_in, read_record
 from deep_cnn.reporting.result_text import cautions, interval_lines, shown
 from deep_cnn.runtime.atomic import read_json
 from deep_cnn.runtime.errors import DataError
+from deep_cnn.runtime.manifest import REPAIR, Manifest, understood
 from deep_cnn.runtime.run_files import RunFiles
+from deep_cnn.runtime.status import read_status
 
 SUSPECTS = 24  # photographs of them
 
@@ -41,11 +43,14 @@ class FoldsRecord(Record):
 
 def read_folds(files: RunFiles) -> FoldsRecord:
     """DataError where the folds of this name are not all finished."""
+    if damaged := Manifest(files).damaged():
+        raise DataError(f"--run_name={files.name}: {', '.join(damaged)}: damaged or edited; {REPAIR}")
     result, plan = read_json(files.results / "folds.json"), read_json(files.fold_plan)
     if result is None or plan is None:
         raise DataError(f"--run_name={files.name}: not all folds are finished; run the same command to resume")
-    first = read_record(RunFiles(files.outputs, result["per_fold"][0]["run_name"]))
-    return FoldsRecord(files, first.config, read_json(files.status) or {}, [], [], result, plan)
+    with understood(files.results):
+        first = read_record(RunFiles(files.outputs, result["per_fold"][0]["run_name"]))
+    return FoldsRecord(files, first.config, read_status(files) or {}, [], [], result, plan)
 
 
 def write_folds_report(files: RunFiles, data: Path | None) -> Path:

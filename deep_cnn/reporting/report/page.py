@@ -1,5 +1,6 @@
 """report.html: one page about a run with everything in it: no network, no other file."""
 
+import functools
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from deep_cnn.reporting.report.images import Photographs
 from deep_cnn.reporting.report.record import Record, read_record
 from deep_cnn.reporting.result_text import shown
 from deep_cnn.runtime.atomic import write_text
+from deep_cnn.runtime.manifest import understood
 from deep_cnn.runtime.run_files import RunFiles
 
 
@@ -28,15 +30,24 @@ def write_report(files: RunFiles, data: Path | None, state: str | None = None) -
         DataError: no such run, or no finished epoch.
     """
     record = read_record(files)
+    if record.verified:
+        return _write(record, data, state)
+    with understood(files.results):  # nothing vouches for what its files say
+        return _write(record, data, state)
+
+
+def _write(record: Record, data: Path | None, state: str | None) -> Path:
+    files = record.files
     photographs = Photographs(
         data if data is not None and data.is_dir() else None, Preprocessing.from_dict(record.config["preprocessing"])
     )
-    draw_figures(record)
+    draw_figures(record, again=state is None)
     page = render(
         "run.html",
         name=files.name,
         state=state or record.status.get("state", "unknown"),
         reason="" if state else record.status.get("reason", ""),
+        verified=record.verified,
         headline=headline(record),
         kind=record.task.title,
         model=record.config["model"]["name"],
@@ -61,14 +72,18 @@ def sections_of(record: Record, photographs: Photographs) -> list[tuple[str, Mar
 
 def render(template: str, **values: Any) -> str:
     """Fill in a template of this folder; all text is escaped, and a missing value is an error."""
-    environment = Environment(
+    return _environment().get_template(template).render(**values)
+
+
+@functools.cache  # it compiles each template once
+def _environment() -> Environment:
+    return Environment(
         loader=PackageLoader("deep_cnn.reporting.report", "templates"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template(template).render(**values)
 
 
 def write_page(path: Path, page: str) -> None:
@@ -76,13 +91,17 @@ def write_page(path: Path, page: str) -> None:
     write_text(path, page)
 
 
-def draw_figures(record: Record) -> None:
-    """Draw the figures that only the report has, and those that the run has not drawn."""
+def draw_figures(record: Record, *, again: bool) -> None:
+    """Draw the figures that only the report has, and those that the run has not drawn.
+
+    again: draw all of them, since a figure may have been damaged after the run drew it.
+    """
     task, results = record.task, record.files.results
-    if not (results / "learning_curves.png").exists():
+    if again or not (results / "learning_curves.png").exists():
         learning_curves(record.history, results / "learning_curves.png", record.best_epoch)
     if record.tested is not None:
-        rows = [row for row in of_task.figures_of(task) if not (row.by_run and (results / f"{row.name}.png").exists())]
+        drawn = [row for row in of_task.figures_of(task) if row.by_run and (results / f"{row.name}.png").exists()]
+        rows = [row for row in of_task.figures_of(task) if again or row not in drawn]
         of_task.draw(rows, task, *record.tested, results)
 
 

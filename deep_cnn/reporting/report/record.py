@@ -1,7 +1,7 @@
 """A run as its files tell it: what outputs/results/RUN holds, read back."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -12,13 +12,18 @@ import pandas as pd
 from deep_cnn.reporting.advice import advise
 from deep_cnn.runtime.atomic import escaped, read_json, unescaped
 from deep_cnn.runtime.errors import DataError
+from deep_cnn.runtime.manifest import REPAIR, Manifest, understood
 from deep_cnn.runtime.run_files import RunFiles
+from deep_cnn.runtime.status import read_status
 from deep_cnn.tasks.base import Chance, Task, task_from_dict
 
 
 @dataclass(frozen=True)
 class Record:
-    """config: of config.json; history, timing: rows with numbers; test: of test.json, None where there is none."""
+    """config: of config.json; history, timing: rows with numbers; test: of test.json, None where there is none.
+
+    verified: whether the files are what the run wrote, by their digests; False for version 0.1.0, which wrote none.
+    """
 
     files: RunFiles
     config: dict[str, Any]
@@ -26,6 +31,7 @@ class Record:
     history: list[dict[str, Any]]
     timing: list[dict[str, Any]]
     test: dict[str, Any] | None
+    verified: bool = field(default=True, kw_only=True)
 
     @cached_property
     def task(self) -> Task:
@@ -71,6 +77,17 @@ class Record:
         best = (max if self.task.higher_is_better else min)(known, key=lambda row: row[name])
         return int(best["epoch"])
 
+    def read_all(self) -> None:
+        """Read what is read only where it is needed otherwise, as far as it is there."""
+        _ = self.task, self.best_epoch, self.tested
+        if (self.files.results / "splits.csv").exists():
+            _ = self.splits, self.advice()
+        _ = self.config["identity"]["flags"]["seed"], self.config["model"]["name"], self.config["decisions"]["device"]
+        if self.test is not None:
+            _ = self.test["count"], self.test["intervals"]
+            if not any(isinstance(self.test.get(name), (int, float)) for name in self.task.headline):
+                raise ValueError("test.json has no metric")
+
     def advice(self) -> list[str]:
         """What its learning curves say."""
         return advise(
@@ -106,17 +123,29 @@ def names_in(column: Iterable[str]) -> list[str]:
 
 
 def read_record(files: RunFiles) -> Record:
-    """DataError where there is no such run, or where it has not finished an epoch yet."""
+    """DataError where there is no such run, where it has not finished an epoch yet, or where a file of it is damaged."""
+    manifest = Manifest(files)
+    if damaged := manifest.damaged():
+        raise DataError(f"--run_name={files.name}: {', '.join(damaged)}: damaged or edited; {REPAIR}")
     config = read_json(files.results / "config.json")
+    if config is None and (files.results / "config.json").exists():
+        raise DataError(f"--run_name={files.name}: config.json is damaged; {REPAIR}")
     if config is None:
         known = sorted(p.parent.name for p in files.results.parent.glob("*/config.json"))
         there = f"; choose one of {', '.join(known)}" if known else ""
         raise DataError(f"--run_name={files.name}: no such run in {files.outputs}{there}")
-    history, timing = (_rows(files.results / name) for name in ("metrics.csv", "timing.csv"))
+    with understood(files.results):
+        history, timing = (_rows(files.results / name) for name in ("metrics.csv", "timing.csv"))
     if not history:
         raise DataError(f"--run_name={files.name}: no epoch is finished yet")
     test = read_json(files.results / "test.json")
-    return Record(files, config, read_json(files.status) or {}, history, timing, test)
+    if test is None and (files.results / "test.json").exists():
+        raise DataError(f"--run_name={files.name}: test.json is damaged; {REPAIR}")
+    record = Record(files, config, read_status(files) or {}, history, timing, test, verified=manifest.verifies)
+    if not record.verified:  # nothing vouches for its files: read them all, so that a damaged one is named
+        with understood(files.results):
+            record.read_all()
+    return record
 
 
 def _rows(path: Path) -> list[dict[str, Any]]:

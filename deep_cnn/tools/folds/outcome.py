@@ -14,6 +14,7 @@ from deep_cnn.reporting.result_text import cautions, interval_lines, metric_line
 from deep_cnn.runtime.atomic import read_csv, write_csv, write_json
 from deep_cnn.runtime.errors import DataError
 from deep_cnn.runtime.format import plural
+from deep_cnn.runtime.manifest import Manifest
 from deep_cnn.tasks.across_folds import ESTIMANDS, fold_intervals, group_intervals
 from deep_cnn.tasks.base import Task
 from deep_cnn.tasks.confidence import effective_groups
@@ -60,7 +61,7 @@ def write_outcome(plan: Plan) -> dict[str, Any]:
     write_predictions(plan, found)
     write_suspects(plan, found)
     result = common_result(plan, found)
-    write_json(plan.files.results / "folds.json", result, durable=True)
+    write_json(plan.files.results / "folds.json", result, durable=True, announce=Manifest(plan.files).announce)
     show(plan, result)
     log.info("Report: %s", write_folds_report(plan.files, plan.data))
     log.info("Everything is in %s", plan.files.results)
@@ -112,6 +113,7 @@ def write_predictions(plan: Plan, found: OutOfFold) -> None:
         plan.files.results / "predictions_folds.csv",
         columns,
         ([file, fold, *group, *row] for file, fold, group, row in sorted(rows, key=lambda row: row[0])),
+        announce=Manifest(plan.files).announce,
     )
 
 

@@ -15,8 +15,9 @@ from deep_cnn.runtime import console, distributed
 from deep_cnn.runtime.atomic import read_json, write_csv, write_json
 from deep_cnn.runtime.errors import CheckpointError, NameInUse
 from deep_cnn.runtime.lock import held_in_turn, vacant
+from deep_cnn.runtime.manifest import Manifest
 from deep_cnn.runtime.run_files import RunFiles, fold_name
-from deep_cnn.runtime.status import Status
+from deep_cnn.runtime.status import Status, read_status
 from deep_cnn.tasks.base import Task, make_task
 from deep_cnn.training.setup import Run, find_inputs
 
@@ -63,9 +64,9 @@ class Plan:
     def finished(self, fold: int) -> bool:
         """Whether the fold was trained and tested to its end, with the flags, data and code of this plan."""
         files = self.files_of(fold)
-        status, record = read_json(files.status), read_json(files.results / "config.json")
+        status, record = read_status(files), read_json(files.results / "config.json")
         tested = read_json(files.results / "test.json") is not None
-        if not tested or not record or (status or {}).get("state") != "finished":
+        if not tested or not record or (status or {}).get("state") != "finished" or Manifest(files).damaged():
             return False
         return not self._differs(record["identity"], fold)
 
@@ -75,7 +76,7 @@ class Plan:
             return "finished"
         if not vacant(self.files_of(fold)):
             return "busy"
-        left = (read_json(self.files_of(fold).status) or {}).get("state", "new")
+        left = (read_status(self.files_of(fold)) or {}).get("state", "new")
         return "new" if left == "finished" else str(left)  # finished, but of another plan
 
     def _differs(self, identity: dict[str, Any], fold: int | None = None) -> list[str]:

@@ -72,6 +72,43 @@ def test_a_damaged_row_counts_as_missing(rows, tmp_path):
     assert np.array_equal(again.read(1), image(9))
 
 
+@pytest.mark.parametrize("what", ["pixels", "rows"])
+@pytest.mark.parametrize("spoilt", ["zeroed", "cut", "emptied"])
+def test_a_cache_that_another_program_spoils_meanwhile_is_noticed(rows, tmp_path, caplog, what, spoilt):
+    """A row that was read before: no black image, and no SIGBUS; it is written again, and the run says why once."""
+    for row in range(5):
+        rows.write(row, image(row + 1))
+        assert np.array_equal(rows.read(row), image(row + 1))
+    path = tmp_path / f"key.{what}"
+    size = path.stat().st_size
+    if spoilt == "zeroed":
+        path.write_bytes(bytes(size))
+    else:
+        os.truncate(path, size // 2 if spoilt == "cut" else 0)
+    with caplog.at_level(logging.WARNING, "deep_cnn"):
+        found = [rows.read(row) for row in range(5)]
+    assert all(data is None or np.array_equal(data, image(row + 1)) for row, data in enumerate(found))
+    if what == "pixels":
+        assert found[4] is None and len(caplog.records) == 1 and "decoded again" in caplog.text
+        rows.write(4, image(5))
+        assert np.array_equal(rows.read(4), image(5))
+
+
+def test_a_row_of_another_process_is_found_and_a_closed_cache_writes_nothing(rows, tmp_path):
+    other = RowCache(tmp_path, "key", 5, (4, 4, 3))
+    other.write(3, image(8))
+    assert np.array_equal(rows.read(3), image(8))
+    before = len(os.listdir("/dev/fd")) if os.path.isdir("/dev/fd") else None
+    rows.close()
+    rows.close()
+    if before is not None:
+        assert len(os.listdir("/dev/fd")) == before - 2
+    with open(tmp_path / "one", "w+b") as one, open(tmp_path / "two", "w+b") as two:  # get the closed files' numbers
+        rows.write(0, image(9))
+        assert rows.read(3) is None and rows.read(0) is None
+        assert one.read() == two.read() == b""
+
+
 def test_rows_of_floats(tmp_path):
     rows = RowCache(tmp_path, "f", 3, 6, np.float32)
     values = np.linspace(0, 1, 6, dtype=np.float32)

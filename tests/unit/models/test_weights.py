@@ -6,6 +6,7 @@ import hashlib
 import http.server
 import threading
 import time
+import zipfile
 from collections import OrderedDict
 
 import numpy as np
@@ -16,10 +17,12 @@ from torchvision import models as torchvision_models
 
 from deep_cnn.config.identity import run_identity
 from deep_cnn.config.schema import Config
-from deep_cnn.models import weights
+from deep_cnn.inference.load import load_model
+from deep_cnn.models import checkpoint, weights
 from deep_cnn.models.build import (
     ModelSpec,
     build_model,
+    check_digest,
     check_weights_present,
     head_modules,
     load_weights,
@@ -251,18 +254,92 @@ def test_a_broken_download_leaves_no_file(server, file, reason):
 
 def test_a_download_with_the_promised_hash_is_kept(server):
     folder, address = server
-    content = b"any bytes"
-    name = f"net-{hashlib.sha256(content).hexdigest()[:8]}.pth"
+    torch.save({"a": torch.zeros(3)}, folder / "net")
+    content = (folder / "net").read_bytes()
+    digest = hashlib.sha256(content).hexdigest()
+    name = f"net-{digest[:8]}.pth"
     (folder / name).write_bytes(content)
     check_weights_present("resnet18", f"{address}/{name}")
     assert (download.folder() / name).read_bytes() == content
+    assert check_digest(f"{address}/{name}") == check_digest(f"{address}/{name}#sha256={digest}") == digest
+    with pytest.raises(CheckpointError, match="expected 0000"):
+        check_digest(f"{address}/{name}#sha256={'0' * 64}")
+
+
+@pytest.mark.parametrize("content", [b"<html>not found</html>", b"", b"PK\x03\x04 cut"])
+def test_a_download_that_is_no_file_of_weights_is_not_kept(server, content):
+    folder, address = server
+    (folder / "page.pth").write_bytes(content)
+    with pytest.raises(CheckpointError, match="page"):
+        check_weights_present("resnet18", f"{address}/page.pth")
+    assert list(download.folder().iterdir()) == []
+    torch.save({"a": torch.zeros(3)}, folder / "page.pth")
+    with pytest.raises(CheckpointError, match="expected 0000"):
+        check_weights_present("resnet18", f"{address}/page.pth#sha256={'0' * 64}")
+    assert list(download.folder().iterdir()) == []
+    check_weights_present("resnet18", f"{address}/page.pth")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://[bad/x.pth",
+        "https://",
+        "javascript://x",
+        "http://x:99999/y",
+        "http://x:y/z",
+        "https://a b/c",
+        "https:///x",
+    ],
+)
+def test_what_is_no_url_is_told_at_once(url, monkeypatch):
+    monkeypatch.setattr(download, "_open", None)  # nothing is asked
+    with pytest.raises(CheckpointError, match="not a URL"):
+        check_weights_present("resnet18", url)
+
+
+def test_a_file_that_declares_more_than_it_holds_is_not_unpacked(tmp_path):
+    """5 MB of zeros in 5 kB; of another size it would fill the memory."""
+    torch.save({"a": torch.zeros(1_250_000)}, tmp_path / "plain.pt")
+    with (
+        zipfile.ZipFile(tmp_path / "plain.pt") as plain,
+        zipfile.ZipFile(tmp_path / "bomb.pt", "w", zipfile.ZIP_DEFLATED) as bomb,
+    ):
+        for part in plain.infolist():
+            bomb.writestr(part.filename, plain.read(part))
+    with pytest.raises(CheckpointError, match=r"declares 5 MB in a file of 0\.0 MB"):
+        weights.read(tmp_path / "bomb.pt")
+    with pytest.raises(CheckpointError, match="declares 5 MB"):
+        checkpoint.load(tmp_path / "bomb.pt")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"format": "deep_cnn", "weights": 3},
+        {"format": "deep_cnn", "weights": {"a": 3}},
+        {"format": "deep_cnn", "weights": {"a": torch.zeros(3)}, "model": 5},
+        {"format": "deep_cnn", "weights": {"a": torch.zeros(3)}, "task": "x"},
+        {"format": "deep_cnn", "weights": {"a": torch.zeros(3)}, "task": {"names": 3}},
+        {"format": "deep_cnn", "weights": {"a": torch.zeros(3)}, "average": torch.zeros(3), "preprocessing": []},
+        {"format": "deep_cnn", "weights": {"a": torch.zeros(3)}, "model": {"name": "resnet18", "outputs": 10**9}},
+        {"format": "deep_cnn"},
+        {1: torch.zeros(3)},
+    ],
+)
+def test_what_only_claims_to_be_a_checkpoint_is_refused_by_name(tmp_path, content):
+    torch.save(content, tmp_path / "claim.pt")
+    with pytest.raises(CheckpointError, match=r"claim\.pt"):
+        load_model(tmp_path / "claim.pt")
+    with pytest.raises(CheckpointError, match=r"claim\.pt|resnet18"):
+        load_weights(network(), SPEC, str(tmp_path / "claim.pt"))
 
 
 def test_prefetch_keeps_a_good_file_and_replaces_a_broken_one(monkeypatch):
     state, fetched = network().state_dict(), []
     published = find("resnet18").published("resnet18")
 
-    def fetch_file(url, path):
+    def fetch_file(url, path, sha256=None):
         fetched.append(url)
         torch.save(state, path)
 

@@ -10,6 +10,7 @@ import torchvision
 from deep_cnn.models import memory
 from deep_cnn.runtime import device
 from deep_cnn.runtime.errors import ConfigError, MachineError
+from deep_cnn.runtime.launch import Rank
 
 CPU = torch.device("cpu")
 
@@ -20,11 +21,28 @@ def test_cores_are_those_granted_not_those_of_the_node(monkeypatch):
     monkeypatch.setattr(device, "_cgroup_numbers", lambda *names: [])
     monkeypatch.delenv("NCPUS", raising=False)
     monkeypatch.delenv("SLURM_CPUS_PER_TASK", raising=False)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     assert device.granted_cores() == 16
     monkeypatch.setattr(device, "_cgroup_numbers", lambda *names: [450_000.0, 100_000.0])
     assert device.granted_cores() == 5
     monkeypatch.setenv("NCPUS", "4")
     assert device.granted_cores() == 4
+    for asked, cores in {"3": 3, "8": 4, "2,1": 2, "0": 4, "many": 4, "": 4}.items():
+        monkeypatch.setenv("OMP_NUM_THREADS", asked)
+        assert device.granted_cores() == cores, asked
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    try:
+        for threads, cores in {3: 3, 64: 4}.items():  # --threads overrides OMP_NUM_THREADS, but not what was granted
+            device.set_asked_threads(threads)
+            assert device.granted_cores() == cores
+    finally:
+        device.set_asked_threads(None)
+    assert device.granted_cores() == 1
+    here = Rank(rank=1, world_size=2, local_rank=1, local_world_size=2)
+    monkeypatch.setattr(device, "this_rank", lambda: here)
+    assert device.granted_cores() == 2  # torchrun sets OMP_NUM_THREADS=1 by itself
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    assert device.granted_cores() == 2
 
 
 def test_memory_is_that_of_the_group(monkeypatch):

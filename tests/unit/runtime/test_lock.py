@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -162,3 +163,14 @@ def test_of_many_that_find_a_dead_lock_one_gets_it(files):
     processes = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(6)]
     said = [process.communicate()[0].strip() for process in processes]
     assert sorted(said) == ["held"] + ["refused"] * 5
+
+
+@pytest.mark.parametrize("deleted", ["lock", "outputs"])
+def test_deleted_outputs_are_not_taken_for_another_process(tmp_path, deleted):
+    files = RunFiles(tmp_path / "outputs", "run")
+    files.make_folders()
+    with held(files) as ours:
+        shutil.rmtree(files.outputs) if deleted == "outputs" else files.lock.unlink()
+        with pytest.raises(MachineError, match="was deleted while the run was going on") as mistake:
+            ours.check()
+        assert "taken" not in str(mistake.value)
