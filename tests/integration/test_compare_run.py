@@ -5,10 +5,12 @@ import csv
 import pytest
 from conftest import PERCEPTION, TINY
 
+from deep_cnn.cli.main import main
+
 
 def test_scores_are_compared_by_r2_or_any_metric_of_a_target(run_cli, tmp_path, capsys):
     def compared(**flags):
-        code, _ = run_cli("compare", **flags)
+        code = main(["compare", f"--root_dir={tmp_path}", *(f"--{name}={value}" for name, value in flags.items())])
         said = capsys.readouterr()
         table = tmp_path / "outputs/compare/table.csv"
         return code, said.out + said.err, list(csv.DictReader(table.open(encoding="utf-8")))
