@@ -118,6 +118,7 @@ def test_two_at_once_install_once(project):
         (f"{os.uname().nodename} 99999999" if hasattr(os, "uname") else "", 0, True),
         (f"{os.uname().nodename} {os.getpid()}" if hasattr(os, "uname") else "", 0, False),
     ],
+    ids=["another machine's", "another machine's, silent", "a dead process's", "a live process's"],
 )
 def test_only_a_lock_that_nobody_holds_is_broken(project, owner, minutes_old, stale):
     lock = project.folder / ".venv.lock"
