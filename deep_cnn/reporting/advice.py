@@ -95,6 +95,8 @@ def _of_target(column: str) -> str:
 
 def _diverged(rows: Sequence[dict]) -> str | None:
     losses = _column(rows, "train_loss")
+    if not np.isfinite(losses).any():
+        return None
     low = int(np.nanargmin(losses))
     if len(losses) - low < 3 or losses[-1] <= 1.5 * losses[low]:
         return None
