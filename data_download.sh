@@ -9,6 +9,7 @@
 #
 # 21 GB are downloaded to input/, then the classes named below are unpacked (about 60 MB each). It may be interrupted
 # at any moment; the same command goes on. Classes added later are unpacked from the kept file without a download.
+#     PLACES_KEEP_ARCHIVE=1   do not unpack: the archive is given as --data_dir, with all 365 classes
 #     PLACES_URL=URL   another place to take the file from
 
 # The classes to KEEP, separated by colons, patterns allowed; empty or * keeps all 365. (In bash, GLOBIGNORE names what
@@ -115,6 +116,11 @@ download() {
 }
 
 [ -f "$tar" ] || download
+
+if [ -n "${PLACES_KEEP_ARCHIVE:-}" ]; then
+    say "$tar is not unpacked; all its classes are used with --data_dir=$tar"
+    exit 0
+fi
 
 # ---- unpack ----------------------------------------------------------------------------------------------------
 

@@ -36,7 +36,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         index = build_index(photographs.generate(Path(temporary) / "images", options.images, 500, 375))
         pre = weights_preprocessing("resnet18", "none")
-        pixels = Pixels(index.root, index.paths, pre, open_cache(Path(temporary) / "cache", index, pre))
+        pixels = Pixels(index, pre, open_cache(Path(temporary) / "cache", index, pre))
         feed = Feed(pixels, np.arange(len(index)), torch.from_numpy(index.targets), FeedSettings(device, workers=2))
         model = build_model(ModelSpec("resnet18", 5), 0).to(memory_format=torch.channels_last)
 

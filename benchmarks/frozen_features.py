@@ -52,7 +52,7 @@ def evaluate(data: Path) -> float:
     index = build_index(data)
     pre = weights_preprocessing("resnet18", "none")
     model = build_model(ModelSpec("resnet18", 5), 0).to(memory_format=torch.channels_last)
-    pixels = Pixels(index.root, index.paths, pre, None)
+    pixels = Pixels(index, pre, None)
     targets = torch.from_numpy(index.targets)
     feed = Feed(pixels, np.arange(len(index)), targets, FeedSettings(device, workers=granted_cores()))
     autocast = autocast_for(device, pick_precision("auto", device))

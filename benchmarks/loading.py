@@ -78,7 +78,7 @@ def compare(data: Path, training: bool, rounds: int) -> dict[str, list[float]]:
     index, pre = build_index(data), Preprocessing(256, 224)
     samples = np.arange(len(index))
     with tempfile.TemporaryDirectory() as folder:
-        pixels = Pixels(index.root, index.paths, pre, open_cache(Path(folder), index, pre))
+        pixels = Pixels(index, pre, open_cache(Path(folder), index, pre))
         augmentation = parse_augment("zoom,flip" if training else "none")
         targets = torch.from_numpy(index.targets)
         feed = Feed(

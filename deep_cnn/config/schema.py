@@ -41,7 +41,12 @@ class Config:
     root_dir: str = flag(
         ".", "root directory of the project, where outputs/ is created", group="course", identity=False
     )
-    data_dir: str = flag(PLACES365, "folder of images, relative to the root directory", group="course", identity=False)
+    data_dir: str = flag(
+        PLACES365,
+        "folder or archive (.tar, .zip) of images, relative to the root directory",
+        group="course",
+        identity=False,
+    )
     wandb: bool = flag(False, "log to Weights & Biases", group="course", identity=False)
 
     dataset: str | None = flag(

@@ -1,5 +1,6 @@
 """From a folder or a table to batches on the device. Knows neither networks nor tasks.
 
+archives         images inside .tar and .zip, read in place
 assemble         sample numbers to images on the device
 augment/         Random changes of training images
 balance          weights for rare targets
@@ -21,15 +22,18 @@ jpeg             JPEG to pixels, by the library that is installed
 match            files that cells name; the column of images
 near_duplicates  images that look the same
 normalise        uint8 pixels to normalised floats
+parquet          Parquet tables, and images in Parquet
 picture          what the cache keeps of an image; centre and random crops
 place_pulse      Place Pulse tables and file names
 preprocess       size, crop, mean and std of the input
 public           CIFAR-10 and CIFAR-100 as class folders
 rows             rows of a table that are samples, with files
+sources          images of a folder, an archive or shards, in one order
 split            train, validation and test sets; splits.csv
 statistics       mean and std of the training pixels
 subset           --subset: a part of the training set
 table            read tables as text
 targets          table cells to classes, labels or numbers
 thumbnails       read every image once, for `check`
+webdataset       classes and values beside the images of archives
 """

@@ -10,12 +10,12 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 
+from deep_cnn.data.archives import Source
 from deep_cnn.data.augment.steps import Augmentation, center_crop
 from deep_cnn.data.cache import RowCache
 from deep_cnn.data.contents import UNKNOWN, Contents, digest_of
@@ -46,6 +46,17 @@ def null_timer(name: str) -> contextlib.AbstractContextManager[None]:
     return contextlib.nullcontext()
 
 
+class Located(Protocol):
+    """Images that can be found: an index, or the images of a prediction."""
+
+    @property
+    def paths(self) -> Paths:
+        """Their names."""
+
+    def source(self, i: int) -> Source:
+        """Where the bytes of the i-th image are."""
+
+
 class Pixels:
     """Sample number -> canonical picture, from the cache or decoded and then kept there.
 
@@ -55,14 +66,16 @@ class Pixels:
 
     def __init__(
         self,
-        root: Path,
-        paths: Paths,
+        images: Located,
         pre: Preprocessing,
         cache: RowCache | None,
         rows: np.ndarray | None = None,
         contents: Contents | None = None,
     ):
-        self.root, self.paths, self.pre, self.cache, self.rows, self.contents = root, paths, pre, cache, rows, contents
+        self.images, self.pre, self.cache, self.rows, self.contents = images, pre, cache, rows, contents
+
+    def __len__(self) -> int:
+        return len(self.images.paths)
 
     def __getitem__(self, index: int) -> torch.Tensor:
         """Its middle square, as `decode`: uint8 (3, R, R), a view of (h, w, 3) memory. DataError names an unreadable file."""
@@ -75,17 +88,18 @@ class Pixels:
     def pictures(self, samples: np.ndarray) -> list[Picture]:
         """Several whole pictures, by their sample numbers int64 (n,)."""
         pictures, rows = [], samples if self.rows is None else self.rows[samples]
-        for sample, path, row in zip(samples.tolist(), list(self.paths.take(samples)), rows.tolist(), strict=True):
+        for sample, row in zip(samples.tolist(), rows.tolist(), strict=True):
             stored = self.cache.read(row) if self.cache else None
             if stored is not None:
                 assert self.cache is not None
                 self.note(sample, int(self.cache.contents[row]))
                 pictures.append(from_row(stored))
                 continue
-            data = read_file(self.root / path)
+            source = self.images.source(sample)
+            data = read_file(source)
             content = UNKNOWN if self.contents is None else digest_of(data)
             self.note(sample, content)
-            pictures.append(decode_picture(self.root / path, self.pre, data))
+            pictures.append(decode_picture(source, self.pre, data))
             if self.cache:
                 self.cache.write(row, to_row(pictures[-1]), content)
         return pictures
@@ -93,7 +107,7 @@ class Pixels:
     def note(self, sample: int, content: int) -> None:
         """Take note of the digest of a sample's file; DataError where the file has changed since the run began."""
         if self.contents is not None:
-            self.contents.note(sample, content, lambda: self.root / self.paths[sample])
+            self.contents.note(sample, content, lambda: self.images.source(sample))
 
     def fill(self, buffer: torch.Tensor, frames: np.ndarray, samples: np.ndarray, start: int) -> None:
         """Read samples[start : start + CHUNK] into the same rows of a buffer, uint8 (B, most pixels * 3), and of frames (B, 3)."""
@@ -218,7 +232,7 @@ def open_copy_stream(pixels: Pixels, samples: np.ndarray, device: torch.device, 
     fits = size < min(RESIDENT_SHARE * free, free - reserve)
     if fits:
         with torch.cuda.stream(copy_stream.stream):  # the memory belongs to the stream that writes it
-            copy_stream.residents = Residents(samples, len(pixels.paths), pre, device)
+            copy_stream.residents = Residents(samples, len(pixels), pre, device)
     log.info(
         "%s the %d images (%s) in the GPU's memory, of which %s are free",
         "Keeping" if fits else "Copying each batch to the GPU: it cannot keep",

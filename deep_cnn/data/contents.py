@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from deep_cnn.data.archives import NOWHERE, Member, Source
 from deep_cnn.runtime import signals
 from deep_cnn.runtime.atomic import atomic_path
 from deep_cnn.runtime.errors import DataError
@@ -30,8 +31,10 @@ def digest_of(data: bytes | bytearray | memoryview) -> int:
     return int.from_bytes(hashlib.sha256(data).digest()[:8], "little", signed=True) or 1
 
 
-def status_of(path: Path) -> tuple[int, int]:
-    """Size in bytes and time of change in ns of a file; (-1, -1) where there is none."""
+def status_of(path: Source) -> tuple[int, int]:
+    """Size in bytes and time of change in ns of a file, in an archive the archive's; (-1, -1) where there is none."""
+    if isinstance(path, Member):
+        return (-1, -1) if path.offset == NOWHERE else (path.size, path.archive.time)
     try:
         status = os.stat(path)
     except OSError:
@@ -70,8 +73,7 @@ class Contents:
             return
         if known not in (UNKNOWN, digest):
             raise DataError(
-                f"{name()}: this image has changed since the run began; restore it to continue the run, or start over with "
-                "--resume=never"
+                f"{name()}: this image has changed since the run read it; restore it, or train again with --resume=never"
             )
         self.digests[sample], self.times[sample] = digest, self.now[sample]
         self.unsaved = True

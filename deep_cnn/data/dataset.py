@@ -27,6 +27,7 @@ from deep_cnn.data.formats import missing_decoder
 from deep_cnn.data.index import TEST, VALIDATION, Index, IndexOptions, build_index
 from deep_cnn.data.normalise import Normaliser
 from deep_cnn.data.preprocess import Preprocessing
+from deep_cnn.data.sources import archive_above
 from deep_cnn.data.split import Splits, Strata, make_splits, splits_of_run
 from deep_cnn.data.statistics import pixel_statistics
 from deep_cnn.data.subset import apply_subset, lab_subset
@@ -121,10 +122,9 @@ def data_dir(config: Config) -> Path:
             config.recipe in ("tutorial", "cifar_fast") or config.model == "net" or config.model.startswith("cifar_")
         )
         advice += ", or --dataset=cifar10" if small else ", or download Places365 with `sh data_download.sh`"
-    folder = find("data_dir", config.data_dir, config, advice=advice)
-    if not folder.is_dir():
-        raise DataError(f"--data_dir={config.data_dir}: this is a file; give the folder that contains the images")
-    return folder
+    given = Path(config.data_dir).expanduser()
+    within = next((place for place in (config.root / given, given) if archive_above(place)), None)  # photos.tar/train
+    return within or find("data_dir", config.data_dir, config, advice=advice)
 
 
 def own_normalisation(dataset: Dataset, workers: int) -> Preprocessing:
@@ -141,7 +141,7 @@ def own_normalisation(dataset: Dataset, workers: int) -> Preprocessing:
 def renormalised(dataset: Dataset, pre: Preprocessing) -> Dataset:
     """The same images with the mean and spread of `pre`, which has the same geometry."""
     old = dataset.pixels
-    return dataclasses.replace(dataset, pixels=Pixels(old.root, old.paths, pre, old.cache, old.rows, old.contents))
+    return dataclasses.replace(dataset, pixels=Pixels(old.images, pre, old.cache, old.rows, old.contents))
 
 
 @dataclass(frozen=True)
@@ -182,7 +182,7 @@ def find_images(config: Config, pre: Preprocessing, workers: int, trained: bool 
     for note in index.notes:
         log.info(note)
     log.info("Task: %s", index.reason)
-    pixels = Pixels(index.root, index.paths, pre, open_cache(kept, index, pre), contents=Contents(index.mtimes))
+    pixels = Pixels(index, pre, open_cache(kept, index, pre), contents=Contents(index.mtimes))
     images = without_bad_images(index, pixels, workers) if config.on_bad_image == "skip" else Images(index, pixels)
     return images if config.folds is None else without_test_images(images)
 
@@ -198,7 +198,7 @@ def without_test_images(images: Images) -> Images:
     rows = kept if pixels.rows is None else pixels.rows[kept]
     index = index.take(kept)
     contents = None if pixels.contents is None else pixels.contents.take(kept)
-    left = Pixels(index.root, index.paths, pixels.pre, pixels.cache, rows, contents)
+    left = Pixels(index, pixels.pre, pixels.cache, rows, contents)
     return Images(index, left, images.bad_files)
 
 
@@ -321,7 +321,7 @@ def without_bad_images(index: Index, pixels: Pixels, workers: int) -> Images:
     good = np.flatnonzero(~bad)
     kept = index.take(good)
     contents = None if pixels.contents is None else pixels.contents.take(good)
-    kept_pixels = Pixels(index.root, kept.paths, pixels.pre, pixels.cache, rows=good, contents=contents)
+    kept_pixels = Pixels(kept, pixels.pre, pixels.cache, rows=good, contents=contents)
     return Images(kept, kept_pixels, tuple(index.paths[i] for i in np.flatnonzero(bad).tolist()))
 
 

@@ -4,11 +4,12 @@ formats.py has the conventions of reading, picture.py the geometry.
 """
 
 import errno
+import io
 import time
-from pathlib import Path
 
 import torch
 
+from deep_cnn.data.archives import Member, Source
 from deep_cnn.data.formats import ADVICE, header_size, reader, unreadable
 from deep_cnn.data.picture import Picture, fitted, rows_first, square
 from deep_cnn.data.preprocess import Preprocessing
@@ -21,11 +22,11 @@ TRANSIENT = (
 PAUSES = (0.5, 2.0, 5.0)  # seconds before the second, third and fourth try
 
 
-def decode(path: str | Path, pre: Preprocessing, data: bytearray | None = None) -> torch.Tensor:
+def decode(path: str | Source, pre: Preprocessing, data: bytearray | None = None) -> torch.Tensor:
     """The middle square of a file's canonical picture, which evaluation starts from; see `decode_picture`.
 
     Args:
-        data: the file's bytes (`read_file`), where they have been read.
+        path: of a file, or a member of an archive. data: its bytes (`read_file`), where they have been read.
 
     Returns:
         uint8 (3, R, R), RGB, R = pre.resize; a view of (R, R, 3) memory, so `.permute(1, 2, 0)` is contiguous.
@@ -33,11 +34,11 @@ def decode(path: str | Path, pre: Preprocessing, data: bytearray | None = None) 
     return rows_first(square(decode_picture(path, pre, data), pre))
 
 
-def decode_picture(path: str | Path, pre: Preprocessing, data: bytearray | None = None) -> Picture:
+def decode_picture(path: str | Source, pre: Preprocessing, data: bytearray | None = None) -> Picture:
     """The canonical picture of a file: a function of its bytes and of `pre` alone, safe to call from several threads.
 
     Args:
-        data: the file's bytes (`read_file`), where they have been read.
+        path: of a file, or a member of an archive. data: its bytes (`read_file`), where they have been read.
 
     Raises:
         DataError: the file is missing, empty, truncated, no image, or above Pillow's limit of 179 megapixels.
@@ -46,26 +47,33 @@ def decode_picture(path: str | Path, pre: Preprocessing, data: bytearray | None 
     return fitted(rows_first(reader(data)(data, path, pre.bits)), pre)
 
 
-def image_size(path: str | Path) -> tuple[int, int]:
+def image_size(path: str | Source) -> tuple[int, int]:
     """(width, height) in pixels as the image is shown (turned by its metadata), read from its header."""
     try:
-        with open(path, "rb") as file:
+        with io.BytesIO(read_file(path)) if isinstance(path, Member) else open(path, "rb") as file:
             return header_size(file, path)
     except OSError as error:
         raise unreadable(path, error) from error
 
 
-def read_file(path: str | Path) -> bytearray:
-    """All bytes of a file, tried again where a network file system drops out for a moment."""
+def read_file(path: str | Source) -> bytearray:
+    """All bytes of a file or of a member of an archive, tried again where a network file system drops out for a moment."""
     for pause in (*PAUSES, None):
         try:
+            if isinstance(path, Member):
+                data = path.read()
+                break
             with open(path, "rb") as file:
                 data = bytearray(file.read())  # bytearray: torch.frombuffer warns about memory it could not write to
             break
+        except ValueError as error:  # a damaged archive
+            raise unreadable(path, error) from error
         except OSError as error:
             if pause is None or error.errno not in TRANSIENT:
                 raise unreadable(path, error) from error
             time.sleep(pause)  # opened again by its name: a stale handle never comes back
+            if isinstance(path, Member):
+                path.archive.reopen()
     if not data:
         raise DataError(f"{path}: the file is empty (0 bytes). {ADVICE}")
     return data

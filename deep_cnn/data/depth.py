@@ -6,7 +6,6 @@ before training, belongs to the preprocessing that a checkpoint keeps, and `pred
 """
 
 import contextlib
-import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -66,9 +65,9 @@ def _highest(index: Index, rows: np.ndarray, workers: int, known: int = 0) -> in
         signals.raise_if_requested()
         if enough.is_set():
             return None
-        path = os.path.join(index.root, index.paths[row])
+        source = index.source(row)
         try:
-            value = peak(read_file(path), path)
+            value = peak(read_file(source), source)
         except DataError:
             return None
         if value is not None and value >> DEPTHS[-2]:

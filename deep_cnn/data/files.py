@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from deep_cnn.config.registries import IMAGE_ENDINGS
+from deep_cnn.data.archives import Members
 from deep_cnn.runtime.atomic import atomic_path
 from deep_cnn.runtime.errors import DataError
 
@@ -91,6 +92,14 @@ class Paths(Sequence[str]):
 
 
 @dataclass(frozen=True)
+class Sidecars:
+    """Files of archives that say something about an image: its class, as KEY.cls beside KEY.jpg."""
+
+    paths: Paths
+    members: Members
+
+
+@dataclass(frozen=True)
 class Files:
     """The images below `root`: by folder, and by name within a folder, whatever the order on disk."""
 
@@ -102,6 +111,8 @@ class Files:
     folders: tuple[str, ...]  # relative POSIX, "" is the root; empty ones too
     ignored: dict[str, int]  # what was passed over: {"hidden": 3, ".txt": 2}
     kept: bool = False  # read from the kept index, found unchanged
+    members: Members | None = None  # where they lie in archives; None: files on the disk
+    sidecars: Sidecars | None = None
 
     def notes(self) -> list[str]:
         """A line about what was passed over, or none."""

@@ -390,7 +390,8 @@ def _hints(tree: _Tree, layout: _Layout) -> list[str]:
 
 def tables_beside(root: Path) -> str:
     """A hint about a table in the folder, or nothing."""
-    tables = sorted(p.name for p in root.iterdir() if p.suffix.lower() in TABLE_ENDINGS[:2])
+    entries = root.iterdir() if root.is_dir() else ()  # an archive's tables cannot be given
+    tables = sorted(p.name for p in entries if p.suffix.lower() in TABLE_ENDINGS[:2])
     return f" The folder contains {tables[0]}; did you mean --metadata={tables[0]}?" if tables else ""
 
 

@@ -15,7 +15,6 @@ import io
 import sys
 import warnings
 from collections.abc import Callable
-from pathlib import Path
 from typing import IO
 
 import numpy as np
@@ -23,6 +22,7 @@ import torch
 from PIL import Image, UnidentifiedImageError
 
 from deep_cnn.config.registries import IMAGE_FORMATS, resolve
+from deep_cnn.data.archives import Source
 from deep_cnn.data.jpeg import jpeg_decoder
 from deep_cnn.runtime.errors import DataError
 
@@ -49,7 +49,7 @@ ADVICE = (
 )
 
 
-def header_size(file: IO[bytes], path: str | Path) -> tuple[int, int]:
+def header_size(file: IO[bytes], path: str | Source) -> tuple[int, int]:
     """(width, height) in pixels of the upright image. Reads the header alone where it can."""
     start = bytearray(file.read(16))
     file.seek(0)
@@ -62,7 +62,7 @@ def header_size(file: IO[bytes], path: str | Path) -> tuple[int, int]:
         return (image.height, image.width) if turned else image.size
 
 
-def unreadable(path: str | Path, error: Exception | str) -> DataError:
+def unreadable(path: str | Source, error: Exception | str) -> DataError:
     """The error of a file that cannot be read: a line with its name, the reason, and what to do."""
     reason = (getattr(error, "strerror", None) or str(error) or type(error).__name__).splitlines()[0]
     return DataError(f"{path}: unreadable image ({reason}). {ADVICE}")
@@ -75,7 +75,7 @@ def _pillow_formats() -> tuple[str, ...]:
     return tuple(name for name in names if name in Image.OPEN)
 
 
-def _open(file: IO[bytes], path: str | Path, formats: tuple[str, ...] | None = None) -> Image.Image:
+def _open(file: IO[bytes], path: str | Source, formats: tuple[str, ...] | None = None) -> Image.Image:
     """Read an image's header (17 microseconds for a JPEG)."""
     try:
         return Image.open(file, formats=formats or _pillow_formats())
@@ -100,7 +100,7 @@ def _upright(pixels: torch.Tensor, orientation: int) -> torch.Tensor:
     return (pixels.transpose(1, 2) if exchanged else pixels).flip(mirrored)
 
 
-def read_jpeg(data: bytearray, path: str | Path, bits: int) -> torch.Tensor:
+def read_jpeg(data: bytearray, path: str | Source, bits: int) -> torch.Tensor:
     """JPEG bytes -> uint8 (3, H, W)."""
     with _open(io.BytesIO(data), path) as image:  # refuses a header of 65,500 x 65,500 pixels before 13 GB are reserved
         if image.mode in ("L", "RGB"):  # of CMYK each library has its own idea
@@ -111,7 +111,7 @@ def read_jpeg(data: bytearray, path: str | Path, bits: int) -> torch.Tensor:
     return read_by_pillow(data, path, bits)
 
 
-def read_by_pillow(data: bytearray, path: str | Path, bits: int) -> torch.Tensor:
+def read_by_pillow(data: bytearray, path: str | Source, bits: int) -> torch.Tensor:
     """Bytes of any format that Pillow knows -> uint8 (3, H, W); bits: of 16-bit values, how many are used."""
     with _open(io.BytesIO(data), path) as image:
         try:
@@ -123,14 +123,14 @@ def read_by_pillow(data: bytearray, path: str | Path, bits: int) -> torch.Tensor
         return _upright(torch.from_numpy(pixels).permute(2, 0, 1), _orientation(image))
 
 
-def read_avif(data: bytearray, path: str | Path, bits: int) -> torch.Tensor:
+def read_avif(data: bytearray, path: str | Source, bits: int) -> torch.Tensor:
     """AVIF bytes -> uint8 (3, H, W), by Pillow from 11.3 on, or by torchcodec."""
     if "AVIF" in _pillow_formats():
         return read_by_pillow(data, path, bits)
     return _read_by_torchcodec("AVIF", data, path)
 
 
-def read_heic(data: bytearray, path: str | Path, bits: int) -> torch.Tensor:
+def read_heic(data: bytearray, path: str | Source, bits: int) -> torch.Tensor:
     """HEIC bytes -> uint8 (3, H, W), by pillow-heif, or by torchcodec where the system has libheif.
 
     Both use libheif; of another version of it some pixels differ by a few levels.
@@ -163,7 +163,7 @@ def _torchcodec_decoder(name: str) -> Callable[..., torch.Tensor] | None:
     return getattr(decoders, f"decode_{name.lower()}", None)
 
 
-def _read_by_torchcodec(name: str, data: bytearray, path: str | Path) -> torch.Tensor:
+def _read_by_torchcodec(name: str, data: bytearray, path: str | Source) -> torch.Tensor:
     """torchcodec turns these two formats itself."""
     decoder = _torchcodec_decoder(name)
     if decoder is None:
@@ -195,7 +195,7 @@ def missing_decoder(name: str) -> str | None:
 READERS = [(row.magic, row.at, resolve(row.code)) for row in IMAGE_FORMATS.values()]
 
 
-def reader(data: bytearray) -> Callable[[bytearray, str | Path, int], torch.Tensor]:
+def reader(data: bytearray) -> Callable[[bytearray, str | Source, int], torch.Tensor]:
     """Which function reads these bytes."""
     return next((read for magic, at, read in READERS if data.startswith(magic, at)), read_by_pillow)
 
@@ -213,7 +213,7 @@ def _to_rgb(image: Image.Image) -> Image.Image:
 # --- 16-bit values ---------------------------------------------------------------------------------------------------
 
 
-def peak(data: bytearray, path: str | Path) -> int | None:
+def peak(data: bytearray, path: str | Source) -> int | None:
     """The largest value of a 16-bit image, transparency apart; None for other images.
 
     Raises:
@@ -263,7 +263,7 @@ def _swapped(image: Image.Image) -> list | None:
     return tiles or None
 
 
-def _deep_values(image: Image.Image, data: bytearray, path: str | Path) -> np.ndarray:
+def _deep_values(image: Image.Image, data: bytearray, path: str | Source) -> np.ndarray:
     """All 16 bits: int32 (H, W) of grey, (H, W, C) of colours, transparency last."""
     tiles = _swapped(image)
     if tiles is None:

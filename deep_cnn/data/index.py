@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from deep_cnn.config.registries import IMAGE_FORMATS
+from deep_cnn.data.archives import Members, Source
 from deep_cnn.data.cells import labels, missing, spelled
-from deep_cnn.data.files import Files, Paths, scan
+from deep_cnn.data.files import Files, Paths
 from deep_cnn.data.folders import (
     ALIASES,
     FREE,
@@ -24,9 +25,12 @@ from deep_cnn.data.folders import (
     split_of_folders,
     tables_beside,
 )
-from deep_cnn.data.rows import Rows, one_row_per_file, rows_with_files
+from deep_cnn.data.parquet import is_parquet, read_parquet
+from deep_cnn.data.rows import Rows, one_row_per_file, rows_of_images, rows_with_files
+from deep_cnn.data.sources import find_files, without_top
 from deep_cnn.data.table import Table, find_table, read_table
 from deep_cnn.data.targets import Targets, candidates, choose
+from deep_cnn.data.webdataset import CLASS, has_classes, has_values, sidecar_table
 from deep_cnn.runtime.errors import ConfigError, DataError
 
 __all__ = ["FREE", "SPLITS", "TEST", "TRAIN", "VALIDATION", "Index", "Paths", "build_index"]
@@ -50,9 +54,14 @@ class Index:
     table_digest: str  # sha256 of the table's bytes and the selection; "" without a table
     notes: tuple[str, ...]  # lines for the log
     reason: str  # why this task
+    members: Members | None = None  # where the images lie in archives; None: files on the disk
 
     def __len__(self) -> int:
         return len(self.paths)
+
+    def source(self, i: int) -> Source:
+        """Where the bytes of the i-th sample are."""
+        return self.root / self.paths[i] if self.members is None else self.members.at(i, self.paths[i])
 
     def take(self, indices: np.ndarray) -> "Index":
         """The samples at `indices`, e.g. without unreadable ones. Classes stay as they are."""
@@ -65,6 +74,7 @@ class Index:
             targets=self.targets[rows],
             given_split=self.given_split[rows],
             groups=None if self.groups is None else self.groups[rows],
+            members=None if self.members is None else self.members.take(rows),
         )
 
 
@@ -108,19 +118,52 @@ def build_index(
             f"--val_folder={options.val_folder}: the same folder as --test_folder; to use it for the test and hold "
             f"validation images out of train, give --val_folder={NO_FOLDER}"
         )
-    files = scan(Path(data_dir), cache_dir)
+    files = find_files(Path(data_dir), cache_dir)
     if not len(files.paths):
         found = files.notes() or ["The folder is empty"]
         raise DataError(f"--data_dir={data_dir}: no images found ({', '.join(IMAGE_FORMATS)}). {found[0]}")
     if options.metadata is None:
-        return _from_folders(files, options)
-    return _from_table(files, options)
+        if has_classes(files) or (_table_flags(options) and has_values(files)):
+            return _from_sidecars(files, options)
+        return _from_folders(without_top(files), options)
+    return _from_table(files, options, Path(options.metadata))
+
+
+def _selection_digest(table: Table, options: IndexOptions) -> str:
+    """Names the table's bytes and what is taken of them."""
+    selection = {
+        "target": options.target,
+        "where": options.where,
+        "group": options.group,
+        "split": options.split_column,
+        "study": options.study_id,
+        "image": options.image_column,
+    }
+    return hashlib.sha256((table.digest + json.dumps(selection)).encode()).hexdigest()
+
+
+def _from_sidecars(files: Files, options: IndexOptions) -> Index:
+    """Images of archives in WebDataset's naming: KEY.cls is the class, KEY.json has the columns of a table."""
+    table, positions = sidecar_table(files)
+    if not options.target:
+        if CLASS not in table.frame.columns:
+            columns = ", ".join(map(str, table.frame.columns[:12]))
+            raise ConfigError(
+                f"--target: needed to learn from the .json files in {files.root}; choose one or several of {columns}"
+            )
+        task = "classification" if options.task == "auto" else options.task
+        options = replace(options, task=task, target=(CLASS,))
+    passed = {kind: count for kind, count in files.ignored.items() if kind not in (".cls", ".json")}
+    notes = replace(files, ignored=passed).notes()
+    notes += [f"Targets: the .cls and .json files beside {len(positions):,} images"]
+    rows = rows_of_images(files, table, positions, options)
+    return _join(files, rows, options, _selection_digest(table, options), [*notes, *rows.notes])
 
 
 def _without(files: Files, metadata: Path) -> Files:
     """The same files, their table not counted among what was ignored."""
-    ending = find_table(metadata).suffix.lower()
-    inside = find_table(metadata).resolve().is_relative_to(files.root.resolve())
+    table = metadata if is_parquet(metadata) else find_table(metadata)
+    ending, inside = table.suffix.lower(), table.resolve().is_relative_to(files.root.resolve())
     left = {kind: count - (inside and kind == ending) for kind, count in files.ignored.items()}
     return replace(files, ignored={kind: count for kind, count in left.items() if count})
 
@@ -157,26 +200,18 @@ def _from_folders(files: Files, options: IndexOptions) -> Index:
         table_digest="",
         notes=(*files.notes(), *found.notes),
         reason=f"{len(found.classes)} class folders -> classification",
+        members=None if files.members is None else files.members.take(keep),
     )
 
 
 # --- tables ----------------------------------------------------------------------------------------------------------
 
 
-def _from_table(files: Files, options: IndexOptions) -> Index:
-    table = read_table(Path(options.metadata or ""))
-    selection = {
-        "target": options.target,
-        "where": options.where,
-        "group": options.group,
-        "split": options.split_column,
-        "study": options.study_id,
-        "image": options.image_column,
-    }
-    digest = hashlib.sha256((table.digest + json.dumps(selection)).encode()).hexdigest()
-    notes = [*_without(files, Path(options.metadata or "")).notes(), *table.notes]
+def _from_table(files: Files, options: IndexOptions, metadata: Path) -> Index:
+    table = read_parquet(metadata) if is_parquet(metadata) else read_table(metadata)
+    notes = [*_without(files, metadata).notes(), *table.notes]
     rows = rows_with_files(files, table, options)
-    return _join(files, rows, options, digest, [*notes, *rows.notes])
+    return _join(files, rows, options, _selection_digest(table, options), [*notes, *rows.notes])
 
 
 def _some(names: list[str], count: int) -> str:
@@ -237,6 +272,7 @@ def _join(files: Files, rows: Rows, options: IndexOptions, digest: str, notes: l
         table_digest=digest,
         notes=tuple(" ".join(note.splitlines()) for note in notes),  # a column's name may have a line break
         reason=" ".join(chosen.reason.splitlines()),
+        members=None if files.members is None else files.members.take(positions),
     )
     return index if used is None or used.all() else index.take(np.flatnonzero(used))
 

@@ -42,6 +42,13 @@ def rows_with_files(files: Files, table: Table, options: "IndexOptions") -> Rows
     return _of_table(files, table, options)
 
 
+def rows_of_images(files: Files, table: Table, positions: np.ndarray, options: "IndexOptions") -> Rows:
+    """The rows that --where chooses of a table whose rows are about the images `positions`, int64 (M,)."""
+    kept, rows, notes = _where(table, options.where)
+    target = table.names(options.target, "--target")
+    return Rows(kept, positions[rows], _listed(positions, len(files.paths)), target, notes)
+
+
 def _of_place_pulse(files: Files, table: Table, options: "IndexOptions") -> Rows:
     if len(options.target) > 1:
         raise ConfigError(

@@ -34,7 +34,7 @@ def look(index: Index, workers: int, bits: int = 16) -> Look:
     bar = console.Bar("Reading", count, unit="image")
 
     def read(sample: int) -> None:
-        path = index.root / index.paths[sample]
+        path = index.source(sample)
         try:
             image = decode(path, small)
             found.sizes[sample] = image_size(path)

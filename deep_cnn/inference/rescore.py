@@ -8,6 +8,7 @@ import numpy as np
 from torch import nn
 
 from deep_cnn.config.schema import Config
+from deep_cnn.data import contents
 from deep_cnn.data.dataset import Dataset, eval_feed, find_images
 from deep_cnn.data.feed import FeedSettings
 from deep_cnn.data.split import load_splits
@@ -56,6 +57,9 @@ def rescore(
     with understood(table):
         splits = load_splits(table, images.index, network.task.target_rows)
     dataset = Dataset(images.index, splits, images.pixels, images.bad_files)
+    now = images.pixels.contents
+    if now is not None and (before := contents.load(files.models, now, dataset.digest())) is not None:
+        now.adopt(before)  # another picture under an old name is refused when it is read
     with contextlib.closing(dataset):
         return _scored(run, dataset, split, tta or config.tta, workers)
 

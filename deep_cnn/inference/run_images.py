@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from deep_cnn.data.files import Paths
+from deep_cnn.data.sources import Place
 from deep_cnn.inference.load import FinishedRun
 from deep_cnn.inference.predict.inputs import Images
 from deep_cnn.inference.predict.stream import stream
@@ -22,7 +23,9 @@ class SplitImages:
 
     def take(self, positions: np.ndarray) -> "SplitImages":
         """Those at some positions, int64 (n,), in that order."""
-        return SplitImages(Images(self.images.root, self.images.paths.take(positions)), self.targets[positions])
+        members = None if self.images.members is None else self.images.members.take(positions)
+        images = Images(self.images.root, self.images.paths.take(positions), members=members)
+        return SplitImages(images, self.targets[positions])
 
 
 def split_images(run: FinishedRun, split: str) -> SplitImages:
@@ -39,13 +42,14 @@ def split_images(run: FinishedRun, split: str) -> SplitImages:
         raise DataError(f"{table}: cannot be read ({error.strerror}); train first, or check --run_name") from None
     if not rows:
         raise DataError(f"--split={split}: run {run.files.name} has no such images")
-    root = next((folder for folder in run.image_folders if (folder / rows[0][0]).exists()), None)
+    root = next((folder for folder in run.image_folders if Place(folder).has(rows[0][0])), None)
     if root is None:
         raise DataError(
             f"{table}: {rows[0][0]} is not below {', '.join(map(str, run.image_folders))}; "
             "give the folder of images as --data_dir"
         )
-    images = Images(root, Paths.from_list([row[0] for row in rows]))
+    names = [row[0] for row in rows]
+    images = Images(root, Paths.from_list(names), members=Place(root).locate(names))
     with understood(table):
         return SplitImages(images, run.network.task.parse_targets([row[1:-1] for row in rows]))
 

@@ -163,7 +163,7 @@ def _changed(now: Contents, before: Contents, dataset: Dataset, finished: bool) 
     if len(doubtful):
         if finished or index.sizes[doubtful].sum() <= COMPARED_AT_ONCE:
             log.info("%d images have another time of change; comparing their contents", len(doubtful))
-            now.read(doubtful, lambda i: read_file(index.root / index.paths[i]))
+            now.read(doubtful, lambda i: read_file(index.source(i)))
         else:
             log.info("%d images have another time of change; each is compared when it is read", len(doubtful))
     return now.differing(before, np.flatnonzero(before.digests != UNKNOWN))

@@ -43,13 +43,13 @@ def index():
 
 def make_feed(index, device, augment="none", copy_stream=None):
     samples = np.arange(len(index))
-    pixels = Pixels(index.root, index.paths, PRE, None)
+    pixels = Pixels(index, PRE, None)
     settings = FeedSettings(device, workers=2, copy_stream=copy_stream)
     return Feed(pixels, samples, torch.from_numpy(index.targets), settings, Sampling(parse_augment(augment)))
 
 
 def resident_copy_stream(index):
-    copy_stream = open_copy_stream(Pixels(index.root, index.paths, PRE, None), np.arange(len(index)), GPU)
+    copy_stream = open_copy_stream(Pixels(index, PRE, None), np.arange(len(index)), GPU)
     assert copy_stream.residents is not None
     return copy_stream
 
@@ -99,9 +99,9 @@ def test_resident_images_are_read_once_and_are_the_same(index, monkeypatch):
 
 def test_a_set_that_does_not_fit_is_copied_batch_by_batch(index, monkeypatch):
     monkeypatch.setattr(assemble, "RESIDENT_SHARE", 0.0)
-    copy_stream = open_copy_stream(Pixels(index.root, index.paths, PRE, None), np.arange(len(index)), GPU)
+    copy_stream = open_copy_stream(Pixels(index, PRE, None), np.arange(len(index)), GPU)
     assert isinstance(copy_stream, CopyStream) and copy_stream.residents is None
-    assert open_copy_stream(Pixels(index.root, index.paths, PRE, None), np.arange(len(index)), CPU) is None
+    assert open_copy_stream(Pixels(index, PRE, None), np.arange(len(index)), CPU) is None
 
 
 def test_a_batch_is_whole_while_the_gpu_is_behind(index):

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from shell_project import Project
 
+from deep_cnn.data.index import build_index
+
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="POSIX shells and signals")
 
 
@@ -138,3 +140,12 @@ def test_a_second_download_is_refused_while_one_runs(places):
     assert done.returncode == 2 and f"process {os.getpid()}" in done.stderr
     (lock / "owner").write_text(f"{os.uname().nodename} 99999999\n", encoding="utf-8")
     assert places.run("sh", "data_download.sh").returncode == 0
+
+
+def test_places_may_stay_in_their_archive(places):
+    places.env["PLACES_KEEP_ARCHIVE"] = "1"
+    done = places.run("sh", "data_download.sh")
+    assert done.returncode == 0 and "--data_dir=" in done.stderr, done.stderr
+    archive = places.folder / "input/places.tar"
+    index = build_index(archive)
+    assert not places.target.exists() and len(index.classes) == 5 and set(index.given_split.tolist()) == {0, 1}

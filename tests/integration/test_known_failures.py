@@ -17,6 +17,7 @@ from conftest import PLACES
 from deep_cnn.data.feed import Feed, FeedSettings, Pixels
 from deep_cnn.data.index import Paths
 from deep_cnn.data.preprocess import Preprocessing
+from deep_cnn.inference.predict.inputs import Images
 from deep_cnn.models import memory
 from deep_cnn.models.build import ModelSpec, build_model
 
@@ -36,7 +37,7 @@ def test_metrics_are_of_all_batches_not_of_the_last(train):
 def test_every_sample_is_scored_once_when_batches_do_not_come_out_even():
     files = sorted(PLACES.rglob("*.jpg"))[:23]
     pixels = Pixels(
-        PLACES, Paths.from_list([f.relative_to(PLACES).as_posix() for f in files]), Preprocessing(32, 32), None
+        Images(PLACES, Paths.from_list([f.relative_to(PLACES).as_posix() for f in files])), Preprocessing(32, 32), None
     )
     feed = Feed(pixels, np.arange(23), torch.zeros(23), FeedSettings(torch.device("cpu")))
     batches = list(feed.eval_batches(8))

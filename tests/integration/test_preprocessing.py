@@ -13,6 +13,7 @@ from deep_cnn import load_model
 from deep_cnn.data.assemble import Pixels
 from deep_cnn.data.files import Paths
 from deep_cnn.data.preprocess import Preprocessing
+from deep_cnn.inference.predict.inputs import Images
 from deep_cnn.models import checkpoint
 from deep_cnn.models.build import weights_preprocessing
 
@@ -25,8 +26,9 @@ def test_a_run_without_weights_uses_keeps_and_says_them(train, run_cli, capsys):
     pre = meta["preprocessing"]
     assert f"mean {', '.join(f'{m:.4f}' for m in pre['mean'])}" in said
     rows = [row.split(",") for row in (files.results / "splits.csv").read_text().splitlines()]
-    seen = Pixels(PLACES, Paths.from_list([row[0] for row in rows if row[-1] == "train"]), Preprocessing(16, 16), None)
-    expected = np.stack([seen[k].numpy() for k in range(len(seen.paths))]).mean((0, 2, 3)) / 255
+    images = Images(PLACES, Paths.from_list([row[0] for row in rows if row[-1] == "train"]))
+    seen = Pixels(images, Preprocessing(16, 16), None)
+    expected = np.stack([seen[k].numpy() for k in range(len(seen))]).mean((0, 2, 3)) / 255
     assert pre["mean"] == pytest.approx(expected, rel=1e-9)  # of the training images alone
     assert (pre["resize"], pre["crop"]) == (16, 16)
     with torch.no_grad():

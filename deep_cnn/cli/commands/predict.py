@@ -28,7 +28,7 @@ class Options:
     )
     images: str | None = flag(
         None,
-        "images to predict: a folder, a table (.csv), a list of paths (.txt), or - for a list on standard input",
+        "images to predict: a folder, an archive (.tar, .zip), a table (.csv), a list of paths (.txt), or - for a list on standard input",
         group="command",
         kind=str,
     )

@@ -3,12 +3,12 @@
 import logging
 import re
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
+from deep_cnn.data.archives import Source
 from deep_cnn.data.augment.steps import center_crop
 from deep_cnn.data.decode import decode
 from deep_cnn.data.normalise import Normaliser
@@ -29,7 +29,7 @@ class Chosen:
     """The images to explain, what the network says of them, and how each is to be captioned."""
 
     images: SplitImages | None
-    paths: list[Path]
+    paths: list[Source]
     names: list[str]
     decoded: np.ndarray  # float64 (n, K)
     truths: list[str]  # "" where unknown
@@ -40,16 +40,16 @@ def choose(run: FinishedRun, split: str, files: tuple[str, ...], count: int, wor
     if files:
         images = images_from_list(files, run.image_folders)
         decoded = predicted(run, images, workers)
-        return Chosen(None, [images.root / p for p in images.paths], list(images.paths), decoded, [""] * len(decoded))
+        sources = [images.source(i) for i in range(len(images.paths))]
+        return Chosen(None, sources, list(images.paths), decoded, [""] * len(decoded))
     everything = split_images(run, split)
     decoded = predicted(run, everything.images, workers)
     order = np.argsort(-run.network.task.wrongness(decoded, everything.targets), kind="stable")
     order = order[~np.isnan(decoded[order]).any(1)][:count]
     worst = everything.take(order)
     truths = [run.network.task.truth_text(target) for target in worst.targets]
-    return Chosen(
-        worst, [worst.images.root / p for p in worst.images.paths], list(worst.images.paths), decoded[order], truths
-    )
+    sources = [worst.images.source(i) for i in range(len(worst.images.paths))]
+    return Chosen(worst, sources, list(worst.images.paths), decoded[order], truths)
 
 
 def explain(

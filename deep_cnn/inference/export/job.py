@@ -80,4 +80,4 @@ def checking_images(run: FinishedRun, split: str, count: int) -> torch.Tensor:
             raise
         images = split_images(run, "validation").images
     positions = np.unique(np.linspace(0, len(images.paths) - 1, min(count, len(images.paths))).round().astype(int))
-    return torch.stack([decode(images.root / images.paths[i], run.network.pre) for i in positions.tolist()])
+    return torch.stack([decode(images.source(i), run.network.pre) for i in positions.tolist()])

@@ -18,9 +18,11 @@ from typing import cast
 import numpy as np
 
 from deep_cnn.config.registries import IMAGE_ENDINGS
+from deep_cnn.data.archives import ARCHIVE_ENDINGS, COMPRESSED_ENDINGS, Members, Source
 from deep_cnn.data.cells import coordinate
-from deep_cnn.data.files import Paths, scan
+from deep_cnn.data.files import Paths
 from deep_cnn.data.match import NAME, PATH, SAMPLE, Match, Matcher, check_single, choose_column, standing
+from deep_cnn.data.sources import Place, archive_above, find_files, is_source
 from deep_cnn.data.table import Lines, TableReader, as_lines, as_text, check_is_text, looks_like_image, open_text
 from deep_cnn.runtime.atomic import unescaped
 from deep_cnn.runtime.errors import DataError, nearest
@@ -41,6 +43,7 @@ class Images:
         places: float64 (N, 2) of latitude and longitude, NaN where unknown, or None.
         rows: int64 (M,), the image of each row of the table or list, or None for a folder.
         written: how the table or list names the images, where that is not `paths`.
+        members: where they lie in archives, or None.
     """
 
     root: Path
@@ -49,11 +52,16 @@ class Images:
     notes: tuple[str, ...] = ()
     rows: np.ndarray | None = None
     written: Paths | None = None
+    members: Members | None = None
 
     @property
     def names(self) -> Paths:
         """What the images are called in predictions: as they were named."""
         return self.paths if self.written is None else self.written
+
+    def source(self, i: int) -> Source:
+        """Where the bytes of the i-th image are."""
+        return self.root / self.paths[i] if self.members is None else self.members.at(i, self.paths[i])
 
     def digest(self) -> str:
         """Names the list, so that a table is not gone on with for other images."""
@@ -84,10 +92,11 @@ class Search:
     """
 
     def __init__(self, folders: Sequence[Path], named: Sequence[Path] = ()):
-        self.named = [folder for folder in dict.fromkeys(named) if folder.is_dir()]
+        self.named = [folder for folder in dict.fromkeys(named) if is_source(folder)]
         self.folders = list(dict.fromkeys((*self.named, *folders)))
+        self.place = functools.cache(Place)
         self.matcher = functools.cache(
-            lambda folder: Matcher(scan(folder).paths, folder)
+            lambda folder: Matcher(find_files(folder).paths, folder)
         )  # reads a folder when it is asked for
         self._numbers: dict[str, int] = {}  # of files
 
@@ -99,7 +108,8 @@ class Search:
         return max(found, key=lambda match: match.found)
 
     def _as_written(self, folder: Path, cells: Sequence[str]) -> Match:
-        paths = [as_path(folder, cell.strip()) if looks_like_image(cell) else None for cell in cells]
+        place = self.place(folder)
+        paths = [as_path(place, cell.strip()) if looks_like_image(cell) else None for cell in cells]
         ways = [-1 if path is None else PATH if "/" in path else NAME for path in paths]
         return Match(self._numbered(folder, paths), np.array(ways, dtype=np.int8))
 
@@ -124,7 +134,11 @@ class Search:
         """
         rows = np.unique(np.linspace(0, len(names) - 1, min(len(names), SAMPLE)).astype(np.int64)).tolist()
         some = [names[row] for row in rows]
-        hits = {folder: sum(as_path(folder, name) is not None for name in some) for folder in self.folders}
+        hits: dict[Path, int] = {}
+        for folder in self.folders:
+            hits[folder] = sum(as_path(self.place(folder), name) is not None for name in some)
+            if hits[folder] == len(some):
+                break  # others are not looked at: they may be on a slow disk, or archives
         best = max(hits, key=hits.__getitem__)
         if hits[best] < len(some):
             for folder in self.named:
@@ -134,7 +148,8 @@ class Search:
             raise DataError(f"{what}: {names[0]} is not found below {self._looked()}; {self._advice(names[0])}")
         if b"\\" not in names.blob:
             return Found(best, names, names)
-        paths = [as_path(best, name) or name for name in names]
+        place = self.place(best)
+        paths = [as_path(place, name) or name for name in names]
         written = [path if path == unescaped(name) else name for path, name in zip(paths, names, strict=True)]
         return Found(best, Paths.from_list(paths), Paths.from_list(written))
 
@@ -158,10 +173,10 @@ class Search:
         return "give the folder of images as --data_dir, below which files are also found by their names alone"
 
 
-def as_path(folder: Path, name: str) -> str | None:
-    """The path below a folder that a name is, or None; also with the separators of Windows, and as our own tables write it."""
+def as_path(place: Place, name: str) -> str | None:
+    """The path in a folder or archive that a name is, or None; also with the separators of Windows, and as our own tables write it."""
     spellings = (name, name.replace("\\", "/"), unescaped(name)) if "\\" in name else (name,)
-    return next((spelling for spelling in spellings if (folder / spelling).is_file()), None)
+    return next((spelling for spelling in spellings if place.has(spelling)), None)
 
 
 def read_images(
@@ -178,11 +193,11 @@ def read_images(
         DataError: nothing there, no column of files, or none of the folders holds the files.
     """
     path = Path(given).expanduser()
-    if given != "-" and path.is_dir():
-        files = scan(path)
+    if given != "-" and path.suffix.lower() not in IMAGE_ENDINGS and is_images(path):
+        files = find_files(path)
         if not len(files.paths):
             raise DataError(f"--images={given}: no images in this folder ({' '.join(sorted(IMAGE_ENDINGS))})")
-        return Images(path, files.paths, None, tuple(files.notes()))
+        return Images(path, files.paths, None, tuple(files.notes()), members=files.members)
     check_there(given)
     if path.suffix.lower() in IMAGE_ENDINGS:
         return Images(path.parent, Paths.from_list([path.name]))
@@ -200,9 +215,18 @@ def _standard_input() -> Iterable[str]:
     return as_lines(cast(BufferedReader, sys.stdin.buffer)) if hasattr(sys.stdin, "buffer") else sys.stdin
 
 
+def is_images(path: Path) -> bool:
+    """Whether --images is a folder, an archive, or a folder within an archive; a table or a list is neither."""
+    if path.is_file():
+        return path.name.lower().endswith((*ARCHIVE_ENDINGS, *COMPRESSED_ENDINGS))
+    return path.is_dir() or archive_above(path) is not None
+
+
 def check_there(given: str) -> None:
     """DataError where --images is nothing that can be read: to be asked before networks are loaded."""
     path = Path(given).expanduser()
+    if given != "-" and is_images(path):
+        return
     if given != "-" and not path.exists():
         beside = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
         raise DataError(f"--images={given}: no such folder or file.{nearest(path.name, beside)}")
@@ -325,7 +349,8 @@ def _found(what: str, rows: Iterable[Row], notes: list[str], search: Search) -> 
         notes.append(f"{repeated:,} images are listed more than once; each is predicted once")
     written = None if found.written == found.paths else found.written
     known = places if np.isfinite(places).all(1).any() else None
-    return Images(found.root, found.paths, known, tuple(notes), images, written)
+    members = search.place(found.root).locate(list(found.paths))
+    return Images(found.root, found.paths, known, tuple(notes), images, written, members)
 
 
 def _collect(rows: Iterable[Row]) -> tuple[Paths, np.ndarray, np.ndarray, np.ndarray]:

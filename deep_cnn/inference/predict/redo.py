@@ -35,7 +35,7 @@ def changed(files: TableFiles, images: Images, first: int, last: int) -> np.ndar
     def of_block(block: np.ndarray) -> None:
         for k in block.tolist():
             signals.raise_if_requested()
-            source = images.root / images.paths[first + k]
+            source = images.source(first + k)
             size, time, digest = kept[k].tolist()
             now = status_of(source)
             if now == (size, time):

@@ -43,7 +43,7 @@ class TolerantPixels(Pixels):
     """An unreadable image becomes a black one, and its reason is noted; its row is never shown to anyone."""
 
     def __init__(self, images: Images, pre: Preprocessing):
-        super().__init__(images.root, images.paths, pre, cache=None)
+        super().__init__(images, pre, cache=None)
         self.failures: dict[int, str] = {}
         self.seen: dict[int, tuple[int, int, int]] = {}  # of each image that was read: as in `Predicted.contents`
 
@@ -52,7 +52,7 @@ class TolerantPixels(Pixels):
         return [self._read_or_note(index) for index in samples.tolist()]
 
     def _read_or_note(self, index: int) -> Picture:
-        path, content = self.root / self.paths[index], UNKNOWN
+        path, content = self.images.source(index), UNKNOWN
         status = status_of(path)  # before it is read: what is written meanwhile has a later time
         try:
             data = read_file(path)

@@ -9,6 +9,7 @@ import pandas as pd
 
 from deep_cnn.config.registries import METRICS, metric_row
 from deep_cnn.data.preprocess import Preprocessing
+from deep_cnn.data.sources import is_source
 from deep_cnn.reporting.plots import of_task
 from deep_cnn.reporting.report import sections
 from deep_cnn.reporting.report.images import Photographs, Shown
@@ -63,7 +64,7 @@ def write_folds_report(files: RunFiles, data: Path | None) -> Path:
     assert record.test is not None and record.tested is not None
     of_task.draw(of_task.figures_of(record.task), record.task, *record.tested, files.results)
     pre = Preprocessing.from_dict(record.config["preprocessing"])
-    photographs = Photographs(data if data is not None and data.is_dir() else None, pre)
+    photographs = Photographs(data if data is not None and is_source(data) else None, pre)
     page = render(
         "folds.html",
         name=files.name,

@@ -9,6 +9,7 @@ from torchvision.io import encode_jpeg
 
 from deep_cnn.data.decode import decode
 from deep_cnn.data.preprocess import Preprocessing
+from deep_cnn.data.sources import Place
 from deep_cnn.runtime.errors import DataError
 
 SIDE = 144  # pixels of a photograph: sharp at 96 on a phone's screen, 5 kB each
@@ -24,19 +25,19 @@ class Shown:
 
 
 class Photographs:
-    """Photographs of a data folder; those that are gone or broken are left out and counted."""
+    """Photographs of a data folder or archive; those that are gone or broken are left out and counted."""
 
     def __init__(self, folder: Path | None, pre: Preprocessing):
-        self.folder, self.missing = folder, 0
+        self.place, self.missing = None if folder is None else Place(folder), 0
         self.pre = dataclasses.replace(pre, resize=SIDE, crop=SIDE)
 
     def __call__(self, file: str, caption: str, note: str = "") -> Shown | None:
         """The photograph of a file below the folder, small enough for the page; None, counted, where it is gone or broken."""
-        if self.folder is None:
+        if self.place is None:
             return None
         try:
-            image = decode(self.folder / file, self.pre)
-        except (DataError, OSError):
+            image = decode(self.place.source(file), self.pre)
+        except (DataError, OSError, KeyError):
             self.missing += 1
             return None
         return Shown(jpeg(image), caption, note)

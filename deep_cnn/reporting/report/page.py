@@ -9,6 +9,7 @@ from markupsafe import Markup
 
 from deep_cnn.config.registries import REPORT_SECTIONS, metric_row, resolve
 from deep_cnn.data.preprocess import Preprocessing
+from deep_cnn.data.sources import is_source
 from deep_cnn.reporting.plots import of_task
 from deep_cnn.reporting.plots.learning_curves import learning_curves
 from deep_cnn.reporting.report.images import Photographs
@@ -39,7 +40,7 @@ def write_report(files: RunFiles, data: Path | None, state: str | None = None) -
 def _write(record: Record, data: Path | None, state: str | None) -> Path:
     files = record.files
     photographs = Photographs(
-        data if data is not None and data.is_dir() else None, Preprocessing.from_dict(record.config["preprocessing"])
+        data if data is not None and is_source(data) else None, Preprocessing.from_dict(record.config["preprocessing"])
     )
     draw_figures(record, again=state is None)
     page = render(

@@ -52,7 +52,7 @@ def data(record: Record, photographs: Photographs) -> Values:
         "left_out": record.config.get("left_out", []),
         "examples": examples,
         "side_by_side": all(len(images) <= EXAMPLES_EACH for _, images in examples),
-        "photographs_missing": photographs.folder is None,
+        "photographs_missing": photographs.place is None,
     }
 
 

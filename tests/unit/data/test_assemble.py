@@ -49,7 +49,7 @@ def no_gpu(monkeypatch):
 @pytest.mark.parametrize("augment", ["none", "flip", "basic", "rotation,flip,crop"])
 def test_both_ways_give_the_same_pixels(augment, resident, no_gpu):
     index = build_index(PLACES)
-    pixels = Pixels(index.root, index.paths, PRE, None)
+    pixels = Pixels(index, PRE, None)
     everything, augmentation = np.arange(len(index)), parse_augment(augment)
     # all samples have a place, in another order than theirs
     residents = Residents(everything[::-1].copy(), len(index), PRE, CPU) if resident else None

@@ -159,7 +159,7 @@ def test_where_it_lies(tmp_path, monkeypatch):
 
 
 def test_pixels_are_the_decoded_ones_from_any_number_of_threads(index, tmp_path):
-    first, second = (Pixels(index.root, index.paths, PRE, open_cache(tmp_path, index, PRE)) for _ in range(2))
+    first, second = (Pixels(index, PRE, open_cache(tmp_path, index, PRE)) for _ in range(2))
     threads = [threading.Thread(target=lambda p=p: [p[i] for i in range(20)]) for p in (first, second, first)]
     [thread.start() for thread in threads]
     [thread.join() for thread in threads]

@@ -15,6 +15,7 @@ from deep_cnn.data.decode import decode, decode_picture
 from deep_cnn.data.feed import Feed, FeedSettings, Sampling, batch_bounds, epoch_order, steps_per_epoch
 from deep_cnn.data.index import build_index
 from deep_cnn.data.preprocess import Preprocessing
+from deep_cnn.inference.predict.inputs import Images
 from deep_cnn.runtime.errors import DataError
 
 PRE = Preprocessing(36, 32)
@@ -32,7 +33,7 @@ def make(index):
 
     def build(samples=None, augment="none", workers=2, pixels=None, **options):
         samples = np.arange(len(index)) if samples is None else samples
-        pixels = pixels or Pixels(index.root, index.paths, PRE, None)
+        pixels = pixels or Pixels(index, PRE, None)
         targets = torch.arange(len(index)) * 10
         feed = Feed(
             pixels, samples, targets, FeedSettings(CPU, workers=workers), Sampling(parse_augment(augment), **options)
@@ -117,7 +118,7 @@ def test_an_unreadable_file_is_named_when_its_batch_comes(index, tmp_path):
     for i, path in enumerate(paths):
         (tmp_path / "a" / f"{i}.jpg").write_bytes(path.read_bytes()[: 300 if i == 4 else None])
     names = type(index.paths).from_list([f"a/{i}.jpg" for i in range(6)])
-    feed = Feed(Pixels(tmp_path, names, PRE, None), np.arange(6), torch.zeros(6), FeedSettings(CPU, workers=2))
+    feed = Feed(Pixels(Images(tmp_path, names), PRE, None), np.arange(6), torch.zeros(6), FeedSettings(CPU, workers=2))
     batches = feed.eval_batches(2)
     assert len(next(batches).indices) == len(next(batches).indices) == 2
     with pytest.raises(DataError, match=r"4\.jpg"):
@@ -138,14 +139,14 @@ class SlowPixels(Pixels):
 def test_reading_threads_take_no_more_than_their_number(make, index):
     """Each computes on one core: two reading threads of two compute threads each would take the step's cores twice."""
     before = torch.get_num_threads()
-    pixels = SlowPixels(index.root, index.paths, PRE, None)
+    pixels = SlowPixels(index, PRE, None)
     list(make(workers=2, augment="basic", pixels=pixels).train_batches(0, 0, 8))
     assert pixels.most <= 2 and pixels.threads == {1} and torch.get_num_threads() == before
 
 
 def test_reading_stops_when_nobody_wants_more(make, index):
     before = set(threading.enumerate())
-    pixels = SlowPixels(index.root, index.paths, PRE, None)
+    pixels = SlowPixels(index, PRE, None)
     batches = make(pixels=pixels).train_batches(0, 0, 4)
     next(batches)
     batches.close()

@@ -12,6 +12,7 @@ from deep_cnn.data.assemble import Pixels
 from deep_cnn.data.files import Paths
 from deep_cnn.data.preprocess import Preprocessing
 from deep_cnn.data.statistics import pixel_statistics
+from deep_cnn.inference.predict.inputs import Images
 
 
 @pytest.fixture
@@ -21,7 +22,9 @@ def images(tmp_path):
     values[..., 2] //= 3
     for k, image in enumerate(values):
         Image.fromarray(image).save(tmp_path / f"{k:02}.png")
-    return values, Pixels(tmp_path, Paths.from_list([f"{k:02}.png" for k in range(80)]), Preprocessing(8, 8), None)
+    return values, Pixels(
+        Images(tmp_path, Paths.from_list([f"{k:02}.png" for k in range(80)])), Preprocessing(8, 8), None
+    )
 
 
 def test_mean_and_spread_are_numpys_over_the_training_images_alone(images):
@@ -44,7 +47,7 @@ def test_of_many_images_evenly_spaced_ones(images, monkeypatch):
 
 def test_images_of_one_colour_do_not_divide_by_zero(tmp_path):
     Image.new("RGB", (8, 8), (0, 255, 9)).save(tmp_path / "a.png")
-    pixels = Pixels(tmp_path, Paths.from_list(["a.png"] * 2), Preprocessing(8, 8), None)
+    pixels = Pixels(Images(tmp_path, Paths.from_list(["a.png"] * 2)), Preprocessing(8, 8), None)
     assert pixel_statistics(pixels, np.arange(2), 1)[:2] == ((0.0, 1.0, 9 / 255), (1.0, 1.0, 1.0))
 
 

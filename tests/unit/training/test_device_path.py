@@ -5,6 +5,7 @@ A change that needs more kernels than its budget has to say why here.
 
 import contextlib
 from concurrent.futures import Future
+from pathlib import Path
 from unittest import mock
 
 import numpy as np
@@ -19,6 +20,7 @@ from deep_cnn.data.augment.steps import parse_augment
 from deep_cnn.data.feed import Batch, Feed, FeedSettings, Sampling
 from deep_cnn.data.index import Paths
 from deep_cnn.data.preprocess import Preprocessing
+from deep_cnn.inference.predict.inputs import Images
 from deep_cnn.models.zoo.cifar_fast import CifarFast
 from deep_cnn.runtime.device import HostCopy, one_behind
 from deep_cnn.tasks.base import new_task
@@ -36,7 +38,7 @@ class NoPixels(Pixels):
     """Images of which nothing is read."""
 
     def __init__(self):
-        super().__init__(None, Paths.from_list([f"{k}.jpg" for k in range(SAMPLES)]), PRE, None)
+        super().__init__(Images(Path(), Paths.from_list([f"{k}.jpg" for k in range(SAMPLES)])), PRE, None)
 
     def fill(self, buffer, frames, samples, start):
         frames[:] = PRE.resize, PRE.resize, PRE.resize**2

@@ -3,6 +3,7 @@
 import io
 import os
 import unicodedata
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -188,3 +189,21 @@ def test_coordinates_with_decimal_commas_and_strange_ones(photos):
     )
     images = found(photos, "t.csv", text.replace("8°30", "8,5"))
     assert images.places[1].tolist() == [47.1, 8.5]
+
+
+def test_a_table_of_images_in_an_archive(photos):
+    archive = photos.parent / "photos.zip"
+    with zipfile.ZipFile(archive, "w") as file:
+        for name in FILES:
+            file.write(photos / name, f"camera/{name}")
+    path = photos.parent / "t.csv"
+    as_written = [f"camera/{name}" for name in FILES]
+    for cells in (as_written, FILES, STEMS, [f"C:\\me\\{name}" for name in as_written]):
+        path.write_text(table(cells))
+        images = read_images(str(path), None, [], [archive])
+        assert list(images.paths) == as_written and list(images.names) == cells
+        assert [bytes(images.source(i).read()) for i in range(5)] == [name.encode() for name in FILES]
+    path.write_text(table([*as_written[:4], "camera/none.jpg"]))
+    images = read_images(str(path), None, [archive])
+    with pytest.raises(FileNotFoundError, match="No such file in the archive"):
+        images.source(4).read()
