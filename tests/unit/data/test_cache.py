@@ -95,7 +95,7 @@ def test_a_cache_that_another_program_spoils_meanwhile_is_noticed(rows, tmp_path
 
 
 def test_a_row_of_another_process_is_found_and_a_closed_cache_writes_nothing(rows, tmp_path):
-    other = RowCache(tmp_path, "key", 5, (4, 4, 3))
+    other = RowCache(tmp_path, "key", 5, 48)
     other.write(3, image(8))
     assert np.array_equal(rows.read(3), image(8))
     before = len(os.listdir("/dev/fd")) if os.path.isdir("/dev/fd") else None
