@@ -120,13 +120,14 @@ def build_index(
         )
     files = find_files(Path(data_dir), cache_dir)
     if not len(files.paths):
-        found = files.notes() or ["The folder is empty"]
+        where = "folder" if files.members is None else "archive, or this folder of it,"
+        found = files.notes() or [f"The {where} is empty"]
         raise DataError(f"--data_dir={data_dir}: no images found ({', '.join(IMAGE_FORMATS)}). {found[0]}")
     if options.metadata is None:
         if has_classes(files) or (_table_flags(options) and has_values(files)):
             return _from_sidecars(files, options)
         return _from_folders(without_top(files), options)
-    return _from_table(files, options, Path(options.metadata))
+    return _from_table(without_top(files), options, Path(options.metadata))
 
 
 def _selection_digest(table: Table, options: IndexOptions) -> str:

@@ -196,7 +196,7 @@ def read_images(
     if given != "-" and path.suffix.lower() not in IMAGE_ENDINGS and is_images(path):
         files = find_files(path)
         if not len(files.paths):
-            raise DataError(f"--images={given}: no images in this folder ({' '.join(sorted(IMAGE_ENDINGS))})")
+            raise DataError(f"--images={given}: no images in it ({' '.join(sorted(IMAGE_ENDINGS))})")
         return Images(path, files.paths, None, tuple(files.notes()), members=files.members)
     check_there(given)
     if path.suffix.lower() in IMAGE_ENDINGS:

@@ -452,3 +452,18 @@ def test_a_table_of_parquet_is_read_as_that_of_csv(tmp_path):
     )
     assert list(csv.paths) == list(parquet.paths) and np.array_equal(csv.targets, parquet.targets)
     assert np.array_equal(csv.groups, parquet.groups) and csv.group_names == parquet.group_names
+
+
+@pytest.mark.parametrize("top", ["", "photos/"])
+def test_a_table_of_images_in_an_archive_is_that_of_the_folder(tmp_path, top):
+    folder(tmp_path / "photos")
+    archive = tar(tmp_path / "a.tar", {top + name: data for name, data in FILES.items()})
+    cells = [f"photos/{name}" if top else name for name in IMAGES]  # as the archive has them
+    rows = [f"{cell},{k}.5\n" for k, cell in enumerate(cells)]
+    (tmp_path / "t.csv").write_text("photo,score\n" + "".join(rows))
+    one, other = (
+        build_index(place, metadata=tmp_path / "t.csv", target=("score",)) for place in (tmp_path / "photos", archive)
+    )
+    assert list(one.paths) == list(other.paths) and len(one) == len(IMAGES)
+    assert one.targets.tolist() == other.targets.tolist()
+    assert read_file(other.source(2)) == FILES[other.paths[2]]
