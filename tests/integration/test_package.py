@@ -23,7 +23,7 @@ from conftest import PLACES, ROOT
 import deep_cnn
 
 SOURCES = ("deep_cnn", "tests", "docs", "benchmarks", "cluster")
-EXTRAS = {"search", "track", "explain", "export", "dev", "all"}
+EXTRAS = {"search", "track", "explain", "export", "heic", "decoders", "dev", "all"}
 
 
 def run(*command: object, cwd: Path) -> str:
