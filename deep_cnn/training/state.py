@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from deep_cnn.runtime.errors import CheckpointError
 from deep_cnn.training.optim.average import MovingAverage
 from deep_cnn.training.optim.schedules import PLATEAU_EPOCHS
 
@@ -87,11 +88,21 @@ class TrainingState:
         }
 
     def restore(self, saved: dict[str, Any]) -> None:
-        """The inverse of `capture`."""
+        """The inverse of `capture`.
+
+        Raises:
+            CheckpointError: the state's optimizer has other groups of parameters.
+        """
         self.model.load_state_dict(saved["weights"])
         if self.average:
             self.average.averaged.load_state_dict(saved["average"])
-        self.optimizer.load_state_dict(saved["optimizer"])
+        try:
+            self.optimizer.load_state_dict(saved["optimizer"])
+        except ValueError as error:  # begun by a version that decayed other weights of this network
+            raise CheckpointError(
+                "this unfinished run began with another version of deep_cnn, which grouped the network's weights in another way; "
+                "continue it with that version, or use --resume=never to start over"
+            ) from error
         self.scaler.load_state_dict(saved["scaler"])
         self.sums.copy_(saved["sums"])
         self.progress = Progress(**saved["progress"])

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The job scripts in a real queue, on the CPU: bash tests/cluster/run.sh      (7 minutes, and what the queue waits)
 #
-# Without a queue: tests/cluster/queue.sh sets one up on Debian; .ci/run does so by itself.
+# Without a queue: tests/cluster/queue.sh sets one up on Debian; `CLUSTER=1 bash .ci/run` does so by itself.
 #
 # A training of 80 seconds is run three times: as one long job; with a walltime of a minute, killed by the scheduler and
 # submitted again by itself, on staged data; and as a chain of such jobs that stop on their own clock. The three must
