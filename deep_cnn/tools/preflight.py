@@ -17,8 +17,8 @@ from deep_cnn.data.index import SPLITS, Index
 from deep_cnn.data.near_duplicates import alike
 from deep_cnn.data.thumbnails import Look, look
 from deep_cnn.models import freeze
-from deep_cnn.models.memory import saved_bytes_per_image
-from deep_cnn.runtime.device import GIB, memory_for_training
+from deep_cnn.models.memory import saved_bytes_per_image, step_bytes
+from deep_cnn.runtime.device import memory_for_training
 from deep_cnn.runtime.errors import DeepCNNError
 from deep_cnn.runtime.format import duration, quantity, readable
 from deep_cnn.tasks.base import Task
@@ -203,7 +203,7 @@ def memory_needed(trainer: Trainer) -> int:
     model = trainer.state.model
     per_image = saved_bytes_per_image(model, trainer.pre.crop, trainer.settings.precision)
     rows = -(-trainer.config.batch_size // trainer.settings.pieces)
-    return int(1.5 * per_image * rows + 20 * sum(p.numel() for p in model.parameters()) + GIB)
+    return int(step_bytes(rows, per_image, sum(p.numel() for p in model.parameters())))
 
 
 def time_of_image(trainer: Trainer) -> tuple[float, float]:
