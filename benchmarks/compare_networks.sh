@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Some networks side by side, on a part of CIFAR-10 (class folders train/ and test/).
 #     bash benchmarks/compare_networks.sh DATA_DIR [ROOT_DIR]
-# Interrupted, the same command goes on. NETWORKS, SEEDS and FLAGS (of each training) may be set. README's table and figure are of the
+# Interrupted, the same command goes on. NETWORKS, SEEDS and FLAGS (of each training) may be set. The table and figure of docs/how_to/compare.md are of the
 # command as it stands.
 set -euo pipefail
 data=$(realpath "$1")

@@ -1,6 +1,8 @@
 """Procedural images for the tests: street scenes whose score is known, and five kinds of places.
 
     python tests/scenes.py --out=DIR --n=2000 --size=64      # a perception set: DIR/images/*.jpg and DIR/scores.csv
+    python tests/scenes.py --places=DIR --n=40 --size=64     # class folders: DIR/train/CLASS and a quarter as many in DIR/test
+    python tests/scenes.py --place_pulse=DIR --n=120         # DIR/test_images and DIR/meta/qscores.tsv, in Place Pulse's form
     python tests/scenes.py --committed                       # writes tests/places_test_input and tests/test_input again
 
 A street's score follows from how much sky, greenery and building is seen. The colour of each of these is drawn
@@ -245,7 +247,9 @@ def write_place_pulse(folder: Path, n: int, size: int = 128, seed: int = 1) -> N
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--out", type=Path, help="folder for a perception set (images/ and scores.csv)")
-    parser.add_argument("--n", type=int, default=2000, help="number of images")
+    parser.add_argument("--places", type=Path, help="folder for class folders of five kinds of places")
+    parser.add_argument("--place_pulse", type=Path, help="folder for images and a table in the form of Place Pulse")
+    parser.add_argument("--n", type=int, default=2000, help="number of images; of --places, of each class")
     parser.add_argument("--size", type=int, default=64, help="side in pixels")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--committed", action="store_true", help="write the images that are committed beside this file")
@@ -254,6 +258,10 @@ def main() -> None:
         here = Path(__file__).parent
         write_places(here / "places_test_input", {"train": 8, "val": 3, "test": 3})
         write_place_pulse(here / "test_input", n=48)
+    if given.places:
+        write_places(given.places, {"train": given.n, "test": max(given.n // 4, 1)}, given.size, given.seed)
+    if given.place_pulse:
+        write_place_pulse(given.place_pulse, given.n, given.size)
     if given.out:
         write_perception_set(given.out, given.n, given.size, given.seed)
 

@@ -96,9 +96,9 @@ def test_a_flag_that_does_not_exist():
         train(PLACES, epoch=3)
 
 
-def test_what_the_readme_shows(tmp_path, monkeypatch):
-    """README's block of Python, word for word, with a small untrained network in place of the pretrained one."""
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
+def test_what_the_manual_shows(tmp_path, monkeypatch):
+    """The manual's block of Python, word for word, with a small untrained network in place of the pretrained one."""
+    text = (ROOT / "docs" / "how_to" / "python.md").read_text(encoding="utf-8")
     blocks = [block.split("```")[0] for block in text.split("```python\n")[1:]]
     (shown,) = [block for block in blocks if "run = train(" in block]
     write_perception_set(tmp_path / "input" / "streets", 40, 32)
@@ -117,8 +117,8 @@ def test_what_the_readme_shows(tmp_path, monkeypatch):
 
 
 def test_a_checkpoint_in_five_lines(places_run, tmp_path, monkeypatch):
-    """README's other block: the file of a network, and an image through its own preprocessing, give what `predict` gives."""
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    """The other block: the file of a network, and an image through its own preprocessing, give what `predict` gives."""
+    text = (ROOT / "docs" / "how_to" / "python.md").read_text(encoding="utf-8")
     blocks = [part.split("```")[0] for part in text.split("```python\n")[1:]]
     (block,) = [block for block in blocks if 'meta["transform"]' in block]
     assert len([line for line in block.splitlines() if line]) == 5

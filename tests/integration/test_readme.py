@@ -1,48 +1,24 @@
-"""README tells the truth: every flag and module is in it, and every command in it is one that the program takes."""
+"""README is short, its first commands are those that everybody follows, and its list of folders is the tree."""
 
 import re
-import shlex
-from importlib import import_module
 from pathlib import Path
 
-import flags_table
-import pytest
+import manual
 from conftest import ROOT
 
 import deep_cnn
-from deep_cnn.cli.command_table import COMMANDS
-from deep_cnn.cli.parser import parse_flags
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-def commands() -> list[str]:
-    """The command lines of our program in README, continued lines joined, behind whatever stands before `-m deep_cnn`."""
-    text = README.replace("\\\n", " ")
-    found = re.findall(r"-m deep_cnn([^`\n]*)", text)
-    return [line.split(" #")[0].split("  ")[0].strip() for line in found]
+def test_it_is_short():
+    assert len(README.splitlines()) <= 150
+    assert len(README.split()) <= 1200
 
 
-@pytest.mark.parametrize("line", sorted(set(commands())))
-def test_every_command_is_one_that_the_program_takes(line):
-    words = [
-        word
-        for word in shlex.split(line.replace("...", ""))
-        if word not in ("[COMMAND]", "[--flag=value", "]", "$(ARGS)")
-    ]
-    command = words.pop(0) if words and not words[0].startswith("-") else "train"
-    assert command in COMMANDS
-    words = [word for word in words if word not in ("-h", "--help_all")]
-    parse_flags(words, import_module(f"deep_cnn.cli.commands.{command}").Options)
-
-
-def test_the_tables_of_flags_are_the_programs():
-    assert flags_table.tables() in README, "run python tests/flags_table.py --write"
-
-
-def test_every_command_is_in_readme():
-    for command in COMMANDS:
-        assert command == "train" or f"deep_cnn {command}" in README, command
+def test_the_two_commands_that_set_up_and_test():
+    assert re.search(r"^    sh environment\.sh python -m deep_cnn ", README, re.MULTILINE)
+    assert "\n    sh environment.sh pytest\n" in README
 
 
 def test_the_layout_section_is_the_tree():
@@ -53,7 +29,6 @@ def test_the_layout_section_is_the_tree():
     assert named == there
 
 
-def test_pictures_and_files_that_are_linked_exist():
-    for target in re.findall(r"\]\(([^)#]+)\)", re.sub(r"```.*?```", "", README, flags=re.DOTALL)):
-        if "://" not in target:
-            assert (ROOT / target).exists(), target
+def test_its_first_command_is_the_one_of_the_first_page_of_the_manual():
+    first = manual.commands(README.split("```")[0])[0]
+    assert first in (ROOT / "docs" / "start" / "first_run.md").read_text(encoding="utf-8")
