@@ -23,7 +23,7 @@ from conftest import PLACES, ROOT
 import deep_cnn
 
 SOURCES = ("deep_cnn", "tests", "docs", "benchmarks", "cluster")
-EXTRAS = {"search", "track", "explain", "export", "heic", "decoders", "dev", "all"}
+EXTRAS = {"search", "track", "explain", "export", "heic", "decoders", "docs", "dev", "all"}
 
 
 def run(*command: object, cwd: Path) -> str:
@@ -47,7 +47,7 @@ def sources(tmp_path_factory) -> Path:
             shutil.copy(file, copy)
     for name in SOURCES:
         if (ROOT / name).is_dir():
-            shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
+            shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__", "_build"))
     return copy
 
 
