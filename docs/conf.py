@@ -35,6 +35,7 @@ nb_execution_mode = "cache"
 nb_execution_timeout = 280
 nb_execution_raise_on_error = True
 nb_execution_excludepatterns = ["start/*", "how_to/*", "concepts/*", "reference/*"]
+nb_execution_show_tb = True
 nb_merge_streams = True
 
 _folder = DOCS / "_build" / "project"

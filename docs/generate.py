@@ -179,7 +179,7 @@ OTHER_FILES = {
     "results/RUN/explain/": "pictures of `explain`",
     "results/RUN/folds.csv, folds.json, predictions_folds.csv, suspects.csv, plan.json": "with `--folds`: "
     "[Cross-validation](../how_to/folds.md)",
-    "models/RUN/RUN.onnx, .json, .md": "from `export`: network, description, model card",
+    "models/RUN/RUN.onnx, RUN.onnx.json, RUN.onnx.md": "from `export`: network, description, model card",
     "tensorboard/RUN/": "with `--tensorboard`",
     "wandb/": "with `--wandb`",
     "search/NAME/": "from `search`: [Search](../how_to/search.md)",

@@ -49,7 +49,7 @@ def prose(text: str) -> str:
 def sentences(text: str) -> list[str]:
     """The sentences of a page; each item of a list is at least one."""
     blocks = [" ".join(block.split()) for block in re.split(r"\n\s*\n", prose(text)) if block.strip()]
-    parts = [part for block in blocks for part in re.split(r"(?<=[.!?])\**\s+(?=[A-Z*(\"])", block)]
+    parts = [part for block in blocks for part in re.split(r"(?<=[.!?])\**\s+(?=[A-Z0-9*(\"])", block)]
     return [part for part in parts if re.search(r"[A-Za-z]{2}", part.replace("CODE", ""))]
 
 
