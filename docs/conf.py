@@ -38,6 +38,11 @@ nb_execution_excludepatterns = ["start/*", "how_to/*", "concepts/*", "reference/
 nb_execution_show_tb = True
 nb_merge_streams = True
 
+_startup = DOCS / "_build" / "ipython" / "profile_default" / "startup"
+_startup.mkdir(parents=True, exist_ok=True)
+shutil.copy(DOCS / "bash_cells.py", _startup)
+os.environ["IPYTHONDIR"] = str(DOCS / "_build" / "ipython")
+
 _folder = DOCS / "_build" / "project"
 shutil.rmtree(_folder, ignore_errors=True)
 _folder.mkdir(parents=True)
@@ -45,4 +50,4 @@ for _name in ("tests", "deep_cnn", "benchmarks", "cluster", "submit.pbs", "envir
     (_folder / _name).symlink_to(PROJECT / _name)
 os.environ["DEEP_CNN_PROJECT"] = str(_folder)
 os.environ["PYTHONPATH"] = str(PROJECT)
-os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # `!python` is this Python
+os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # `python` in a cell is this Python
