@@ -50,4 +50,6 @@ for _name in ("tests", "deep_cnn", "benchmarks", "cluster", "submit.pbs", "envir
     (_folder / _name).symlink_to(PROJECT / _name)
 os.environ["DEEP_CNN_PROJECT"] = str(_folder)
 os.environ["PYTHONPATH"] = str(PROJECT)
-os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # `python` in a cell is this Python
+os.environ["PATH"] = (
+    f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # `python` in a cell is this Python
+)

@@ -283,6 +283,7 @@ RAISED = (
     "LostPeer",
     "Stopped",
 )
+NOTES, LOG, SCRIPTS = "Notes at the end of a run", "Lines of the log", "Scripts of the shell"
 GAP = "…"  # for what a message fills in
 
 
@@ -335,19 +336,67 @@ def _said(call: ast.AST, constants: dict[str, str]) -> str | None:
     return None
 
 
+def _notes(tree: ast.AST, constants: dict[str, str]) -> Iterator[str]:
+    """The sentences that functions of this module return, alone or in lists."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Return) and node.value is not None:
+            yield from (text for text in _texts(node.value, constants) if len(text.split()) >= 8)
+
+
+def _texts(node: ast.AST, constants: dict[str, str]) -> Iterator[str]:
+    """The texts within an expression; those that an f-string fills in are part of it."""
+    if isinstance(node, ast.JoinedStr | ast.Constant):
+        yield _template(node, constants)
+    else:
+        for child in ast.iter_child_nodes(node):
+            yield from _texts(child, constants)
+
+
+def _logged(tree: ast.AST, constants: dict[str, str]) -> Iterator[str]:
+    """What log.info says."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "info" and node.args:
+            yield re.sub(r"%[-\d.]*[sdfg]", GAP, _template(node.args[0], constants)).replace("%%", "%")
+
+
+def _of_scripts() -> Iterator[str]:
+    """What the shell scripts say."""
+    for path in (
+        *sorted(PROJECT.glob("*.sh")),
+        PROJECT / "submit.pbs",
+        *sorted((PROJECT / "cluster").glob("submit_*")),
+    ):
+        text = path.read_text(encoding="utf-8").replace('" \\\n', '" ')
+        for said in re.findall(r'(?<![\w.])(?:say|die|echo) ((?:"[^"\n]*"\s*)+)', text):
+            words = " ".join(re.findall(r'"([^"]*)"', said))
+            yield re.sub(r"\$\([^)]*\)+|\$\{[^}]*\}|\$[\w*@]+", GAP, words)
+
+
 def messages() -> dict[str, list[str]]:
     """Every message that can be read off the code, by group; those without three words of their own left out."""
     constants = _constants()
-    found: dict[str, set[str]] = {group: set() for group in GROUP_OF_FOLDER.values()}
+    found: dict[str, set[str]] = {group: set() for group in (*GROUP_OF_FOLDER.values(), NOTES, LOG, SCRIPTS)}
     for path in sorted((PROJECT / "deep_cnn").rglob("*.py")):
         folder = path.relative_to(PROJECT / "deep_cnn").parts[0]
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            said = _said(node, constants)
-            if said and len([word for word in said.split() if word.strip(",.;:").isalpha()]) >= 3:
-                found[GROUP_OF_FOLDER.get(folder, "Commands and flags")].add(
-                    re.sub(f"{GAP}+", GAP, " ".join(said.split()))
-                )
-    return {group: sorted(said, key=_sort_key) for group, said in found.items() if said}
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        group = found[GROUP_OF_FOLDER.get(folder, "Commands and flags")]
+        group.update(filter(None, (_said(node, constants) for node in ast.walk(tree))))
+        found[LOG].update(_logged(tree, constants))
+        if path.stem.endswith("advice"):
+            found[NOTES].update(_notes(tree, constants))
+    found[SCRIPTS].update(_of_scripts())
+    return {
+        group: sorted({_tidy(text) for text in said if _own_words(text) >= 3}, key=_sort_key)
+        for group, said in found.items()
+    }
+
+
+def _tidy(message: str) -> str:
+    return re.sub(f"{GAP}+", GAP, " ".join(message.split()))
+
+
+def _own_words(message: str) -> int:
+    return len([word for word in message.split() if word.strip(",.;:").isalpha()])
 
 
 def _sort_key(message: str) -> tuple[str, str]:
@@ -365,7 +414,8 @@ def message_page() -> str:
         "Messages about a flag begin with the flag and its value. From Python they begin with the name of the argument.",
     ]
     for group, said in messages().items():
-        lines += ["", f"## {group}", "", *(f"- {_code(message)}" for message in said)]
+        if said:
+            lines += ["", f"## {group}", "", *(f"- {_code(message)}" for message in said)]
     return "\n".join(lines) + "\n"
 
 
