@@ -20,7 +20,7 @@ def title_of(page: Path) -> str:
 
 def commands(text: str) -> list[str]:
     """What stands behind each `-m deep_cnn` of a page: continued lines joined, comments left out, and so are schemes."""
-    found = re.findall(r"-m deep_cnn([^`\n|]*)", re.sub(r" *\\\n *", " ", text))
+    found = re.findall(r"-m deep_cnn([^`\n|)]*)", re.sub(r" *\\\n *", " ", text))
     lines = [re.split(r" #|  | && |;| [>2]>?", line.strip())[0].strip(" .") for line in found]
     return list(dict.fromkeys(line for line in lines if not any(word in line.split() for word in SCHEMATIC)))
 
