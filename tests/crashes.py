@@ -164,7 +164,11 @@ def torment(server: Server, flags: list[str], folder: Path, kills: int, seed: in
 def serve() -> None:
     import matplotlib.pyplot  # noqa: F401
     import pandas  # noqa: F401
+    import scipy.stats  # noqa: F401
+    import sklearn.covariance
     import sklearn.metrics  # noqa: F401
+    import timm.data  # noqa: F401
+    import torch._dynamo  # noqa: F401 - the meta device's kernels import it
 
     import deep_cnn.cli.commands.train  # noqa: F401
 

@@ -1,6 +1,7 @@
 """From a name to a network with a new head, and weights into it."""
 
 import dataclasses
+import functools
 import hashlib
 import logging
 from dataclasses import dataclass
@@ -175,6 +176,7 @@ def shipped(name: str) -> Path | None:
     return networks.find(name).published(name).path
 
 
+@functools.cache  # a run asks several times, and timm's networks are built to answer
 def check_image_size(name: str, size: int) -> None:
     """Raise ConfigError for a side of the input, in pixels, that the network cannot take."""
     networks.find(name).check_size(name, size)

@@ -22,6 +22,7 @@ from deep_cnn.runtime.launch import this_rank
 log = logging.getLogger(__name__)
 
 GIB = 2**30
+COMPILATIONS = 64  # of one network in a process
 T = TypeVar("T")
 CHANNELS_LAST = torch.channels_last  # convolutions are 1.3 to 3 times faster on it, on CPUs and GPUs alike
 
@@ -195,6 +196,18 @@ def compiler_works(device: torch.device) -> bool:
         )
         return False
     return True
+
+
+def compile_shapes(model: torch.nn.Module) -> None:
+    """Compile the network in place, once for each shape that comes.
+
+    One set of kernels for any size of batch would be slower for all of them. torch gives up after 8 compilations and goes on
+    without them, in silence; parts of a batch, its last part, small first epochs, thawed stages and evaluation come to more.
+    """
+    from torch._dynamo import config
+
+    config.recompile_limit = max(config.recompile_limit, COMPILATIONS)
+    model.compile(dynamic=False)
 
 
 def set_threads(count: int) -> None:

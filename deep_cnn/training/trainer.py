@@ -37,7 +37,7 @@ from deep_cnn.reporting.trackers.trackers import opened as opened_trackers
 from deep_cnn.runtime import distributed, faults, signals
 from deep_cnn.runtime.atomic import read_json, write_json
 from deep_cnn.runtime.console import Bar
-from deep_cnn.runtime.device import autocast_for, dtype_of, granted_cores, pick_precision
+from deep_cnn.runtime.device import autocast_for, compile_shapes, dtype_of, granted_cores, pick_precision
 from deep_cnn.runtime.distributed import main_process
 from deep_cnn.runtime.errors import DataError
 from deep_cnn.runtime.manifest import Manifest
@@ -162,7 +162,7 @@ class Trainer:
         self.features = setup.open_features(self, feeds)
         self.feeds: Mapping[str, BatchSource] = self.features.feeds if self.features else feeds
         if self.settings.compile and not self.features:
-            model.compile(dynamic=False)  # the last batch gets its own kernels; one set for any size is slower for all
+            compile_shapes(model)
         self.schedule = make_schedule(self.config.schedule, self.steps * self.config.epochs, self.config.warmup)
         self.gradients = GradientSync()
         self.losses = LossWatch(dataset.index.paths, self.device)

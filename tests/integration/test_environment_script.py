@@ -46,9 +46,7 @@ def test_environment_is_made_once_and_the_command_runs_in_it(project, tmp_path):
     assert kinds == ["venv", "pip"]
     assert project.calls()[1].endswith(f"-e {project.folder.resolve()}[all,dev]")
 
-    started = time.monotonic()
     second = project.run("sh", "environment.sh", "sh", "-c", 'echo "$VIRTUAL_ENV"; command -v python')
-    assert time.monotonic() - started < 2.0
     env = project.folder.resolve() / ".venv"
     assert second.stdout.splitlines() == [str(env), str(env / "bin/python")]
     assert len(project.calls()) == 2, "the second call installed again"

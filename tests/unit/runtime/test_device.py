@@ -168,3 +168,17 @@ def test_a_gpus_free_memory_counts_what_torch_keeps(monkeypatch):
     monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: 50_000)
     monkeypatch.setattr(torch.cuda, "memory_allocated", lambda device: 20_000)
     assert device.free_memory(torch.device("cuda")) == 33_000
+
+
+def test_a_network_is_compiled_for_every_size_of_batch(monkeypatch):
+    from torch._dynamo import config
+    from torch._dynamo.testing import CompileCounter
+
+    monkeypatch.setattr(config, "recompile_limit", config.recompile_limit)
+    counter, model = CompileCounter(), torch.nn.Linear(2, 2)
+    compile_model = model.compile
+    monkeypatch.setattr(model, "compile", lambda **options: compile_model(backend=counter, **options))
+    device.compile_shapes(model)
+    for size in range(2, 22):
+        model(torch.zeros(size, 2))
+    assert counter.frame_count == 20

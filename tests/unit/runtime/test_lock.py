@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from types import SimpleNamespace
 
 import pytest
 
@@ -95,26 +96,33 @@ def test_a_living_process_elsewhere_shows_it_while_we_wait(files, monkeypatch):
         thread.join()
 
 
-def test_a_silent_process_elsewhere_is_waited_for_and_then_taken_for_dead(files, monkeypatch):
-    patient(monkeypatch, 0.1)
-    plant(files, silent=0.4)  # dead after 1.0
-    begun = time.monotonic()
+@pytest.fixture
+def slept(monkeypatch):
+    """A clock for the lock that sleeping alone moves; the list of the sleeps, in seconds."""
+    sleeps: list[float] = []
+    clock = SimpleNamespace(monotonic=lambda: sum(sleeps), sleep=sleeps.append, time=time.time)
+    monkeypatch.setattr(lock, "time", clock)
+    return sleeps
+
+
+def test_a_silent_process_elsewhere_is_waited_for_and_then_taken_for_dead(files, monkeypatch, slept):
+    patient(monkeypatch, 10)
+    plant(files, silent=40)  # dead after 100
     with held(files):
-        assert 0.4 < time.monotonic() - begun < 1.5
+        assert 50 < sum(slept) < 70
     plant(files, silent=1000)
-    begun = time.monotonic()
+    slept.clear()
     with held(files):
-        assert time.monotonic() - begun < 0.3
+        assert not slept
 
 
-def test_this_very_job_on_another_node_is_given_less_time(files, monkeypatch):
-    patient(monkeypatch, 0.1)
+def test_this_very_job_on_another_node_is_given_less_time(files, monkeypatch, slept):
+    patient(monkeypatch, 10)
     monkeypatch.setenv("PBS_JOBID", "77.server")
     monkeypatch.setattr(scheduler, "job_is_over", lambda job: pytest.fail("this job is not over"))
-    plant(files, job="77.server")  # dead after 0.2 instead of 1.0
-    begun = time.monotonic()
+    plant(files, job="77.server")  # dead after 20 instead of 100
     with held(files):
-        assert time.monotonic() - begun < 0.7
+        assert 15 < sum(slept) < 30
 
 
 @pytest.mark.skipif(os.name != "posix", reason="the scheduler is a shell script here")
