@@ -61,6 +61,10 @@ def check_combinations(config: "Config") -> None:
         raise wrong("weights_sha256", config.weights_sha256, f"--weights={config.weights} is no file or URL")
     if config.subset_order != "stratified" and config.subset is None:
         raise wrong("subset_order", config.subset_order, "works only with --subset", "add --subset=15000, for example")
+    if config.raters and config.target_std:
+        raise wrong("target_std", ",".join(config.target_std), "--raters says the same already", "omit one of the two")
+    if config.weigh_by == "std" and not config.target_std and config.study_id is None:
+        raise wrong("weigh_by", "std", "needs --target_std, the column of standard errors")
     check_folds(config)
     if config.split_from is not None and (config.folds is not None or config.split_column is not None):
         other = f"--folds={config.folds}" if config.folds is not None else f"--split_column={config.split_column}"

@@ -77,6 +77,27 @@ class Config:
     target: tuple[str, ...] = flag(
         (), "column to predict, or several separated by commas", group="data", kind=str, many="comma", usual=True
     )
+    raters: tuple[str, ...] = flag(
+        (),
+        "columns with the ratings of one rater each, for the noise ceiling; without --target their mean is learnt",
+        group="data",
+        kind=str,
+        many="comma",
+    )
+    target_std: tuple[str, ...] = flag(
+        (),
+        "column with the standard error of each score, for the noise ceiling; with several targets one for each",
+        group="data",
+        kind=str,
+        many="comma",
+    )
+    weigh_by: str | None = flag(
+        None,
+        "give certain scores more weight in the loss: by their number of votes, or by --target_std",
+        group="data",
+        kind=str,
+        choices=("votes", "std"),
+    )
     where: tuple[str, ...] = flag(
         (),
         'use only rows that meet a condition, such as "num_votes>=5" (== != < <= > >=); may be repeated',

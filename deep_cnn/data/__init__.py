@@ -6,6 +6,7 @@ augment/         Random changes of training images
 balance          weights for rare targets
 cache            decoded images in one file
 cells            what cells mean: missing, numbers, labels
+certainty        how sure scores are: raters, standard errors, votes
 contents         digests of files; whether they have changed
 contradictions   the same picture with two labels
 dataset          index, splits, pixels and feeds of one run

@@ -171,6 +171,9 @@ def find_images(config: Config, pre: Preprocessing, workers: int, trained: bool 
         group=config.group,
         split_column=config.split_column,
         study_id=config.study_id,
+        raters=config.raters,
+        target_std=config.target_std,
+        weigh_by=config.weigh_by,
         val_folder=config.val_folder,
         test_folder=config.test_folder,
     )
@@ -350,17 +353,22 @@ def training_images(dataset: Dataset, count: int, workers: int) -> Generator[tor
             yield normalise(images.contiguous(memory_format=torch.channels_last))
 
 
+@dataclass(frozen=True)
+class SampleWeights:
+    """Of each sample of the index, float64 (N,), or None for equal ones: in the loss, and in how often it is drawn."""
+
+    loss: np.ndarray | None = None
+    draw: np.ndarray | None = None
+
+
 def open_feeds(
     config: Config,
     dataset: Dataset,
     targets: torch.Tensor,
     settings: FeedSettings,
-    rarity: np.ndarray | None = None,
+    weights: SampleWeights = SampleWeights(),
 ) -> dict[str, Feed]:
-    """A feed for each split that has images: training augments, validation and test cut the centre.
-
-    rarity: weight of each sample, float64 (N,), for --oversample and --class_weights.
-    """
+    """A feed for each split that has images: training augments, validation and test cut the centre."""
     everything = np.concatenate([dataset.samples(split) for split in SPLITS])
     copy_stream = open_copy_stream(dataset.pixels, everything, settings.device, settings.reserve)
     settings = dataclasses.replace(settings, copy_stream=copy_stream)
@@ -368,8 +376,8 @@ def open_feeds(
     sampling = Sampling(
         augmentation=parse_augment(config.augment, config.small_epochs),
         seed=config.seed,
-        weights=rarity if config.class_weights else None,
-        rarity=rarity if config.oversample else None,
+        weights=weights.loss,
+        rarity=weights.draw,
     )
     feeds["train"] = Feed(dataset.pixels, dataset.splits.train, targets, settings, sampling)
     return feeds

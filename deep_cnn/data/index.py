@@ -11,6 +11,7 @@ import numpy as np
 from deep_cnn.config.registries import IMAGE_FORMATS
 from deep_cnn.data.archives import Members, Source
 from deep_cnn.data.cells import labels, missing, spelled
+from deep_cnn.data.certainty import Certainty, read_certainty, with_mean_rating
 from deep_cnn.data.files import Files, Paths
 from deep_cnn.data.folders import (
     ALIASES,
@@ -55,6 +56,7 @@ class Index:
     notes: tuple[str, ...]  # lines for the log
     reason: str  # why this task
     members: Members | None = None  # where the images lie in archives; None: files on the disk
+    certainty: Certainty | None = None  # how sure the scores are, where --raters, --target_std or --weigh_by ask for it
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -75,6 +77,7 @@ class Index:
             given_split=self.given_split[rows],
             groups=None if self.groups is None else self.groups[rows],
             members=None if self.members is None else self.members.take(rows),
+            certainty=None if self.certainty is None else self.certainty.take(rows),
         )
 
 
@@ -84,7 +87,7 @@ class IndexOptions:
 
     task: auto, classification, multilabel or regression.
     metadata: a table, or the folder of one; without it the classes are the names of folders.
-    target: columns to learn. where: conditions like "votes>=5", all of which must hold.
+    target: columns to learn; raters, target_std, weigh_by: how sure they are, see data/certainty.py. where: conditions like "votes>=5", all of which must hold.
     val_folder, test_folder: names beside train/; val, valid, validation, dev, test, testing are known too.
     """
 
@@ -96,6 +99,9 @@ class IndexOptions:
     group: str | None = None
     split_column: str | None = None
     study_id: str | None = None
+    raters: tuple[str, ...] = ()
+    target_std: tuple[str, ...] = ()
+    weigh_by: str | None = None
     val_folder: str = "val"
     test_folder: str = "test"
 
@@ -146,6 +152,7 @@ def _selection_digest(table: Table, options: IndexOptions) -> str:
 def _from_sidecars(files: Files, options: IndexOptions) -> Index:
     """Images of archives in WebDataset's naming: KEY.cls is the class, KEY.json has the columns of a table."""
     table, positions = sidecar_table(files)
+    table, options = with_mean_rating(table, options)
     if not options.target:
         if CLASS not in table.frame.columns:
             columns = ", ".join(map(str, table.frame.columns[:12]))
@@ -171,7 +178,7 @@ def _without(files: Files, metadata: Path) -> Files:
 
 def _table_flags(options: IndexOptions) -> list[str]:
     """The flags that were given and need a table."""
-    names = ("target", "where", "group", "split_column", "study_id", "image_column")
+    names = ("target", "where", "group", "split_column", "study_id", "image_column", "raters", "target_std", "weigh_by")
     return [f"--{name}" for name in names if getattr(options, name)]
 
 
@@ -210,6 +217,7 @@ def _from_folders(files: Files, options: IndexOptions) -> Index:
 
 def _from_table(files: Files, options: IndexOptions, metadata: Path) -> Index:
     table = read_parquet(metadata) if is_parquet(metadata) else read_table(metadata)
+    table, options = with_mean_rating(table, options)
     notes = [*_without(files, metadata).notes(), *table.notes]
     rows = rows_with_files(files, table, options)
     return _join(files, rows, options, _selection_digest(table, options), [*notes, *rows.notes])
@@ -249,6 +257,8 @@ def _join(files: Files, rows: Rows, options: IndexOptions, digest: str, notes: l
     if unlabelled := int((~targets.rows).sum()):
         notes.append(f"{unlabelled:,} images have no target; they are not used")
     table, positions = table.take(targets.rows), positions[targets.rows]
+    certainty, said = _certainty(table, rows, chosen.task, targets.values)
+    notes += said
     groups, group_names = _groups(table, options.group, notes)
     paths = files.paths.take(positions)
     used = None
@@ -274,8 +284,18 @@ def _join(files: Files, rows: Rows, options: IndexOptions, digest: str, notes: l
         notes=tuple(" ".join(note.splitlines()) for note in notes),  # a column's name may have a line break
         reason=" ".join(chosen.reason.splitlines()),
         members=None if files.members is None else files.members.take(positions),
+        certainty=certainty,
     )
     return index if used is None or used.all() else index.take(np.flatnonzero(used))
+
+
+def _certainty(table: Table, rows: Rows, task: str, targets: np.ndarray) -> tuple[Certainty | None, list[str]]:
+    if rows.certainty and task != "regression":
+        flag = "--raters" if rows.certainty.raters else "--target_std" if rows.certainty.std else "--weigh_by"
+        raise ConfigError(
+            f"{flag}: is for scores, but the task is {task}; add --task=regression, or leave the flag out"
+        )
+    return read_certainty(table, rows.certainty, targets)
 
 
 def _missing_targets(table: Table, targets: Targets) -> list[str]:

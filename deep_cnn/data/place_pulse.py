@@ -2,14 +2,20 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
+from deep_cnn.data.certainty import CertaintyColumns
 from deep_cnn.data.table import Table, stem
-from deep_cnn.runtime.errors import DataError, nearest
+from deep_cnn.runtime.errors import ConfigError, DataError, nearest
+
+if TYPE_CHECKING:
+    from deep_cnn.data.index import IndexOptions
 
 SCORE = "trueskill.score"
+STD, VOTES = "trueskill.stds.-1", "num_votes"
 COLUMNS = frozenset(("location_id", "study_id", SCORE))
 STUDIES = {  # the questions behind the ids: "which place looks safer / livelier / ...?"
     "50a68a51fdc9f05596000002": "safety",
@@ -117,3 +123,44 @@ def widen(
         wide = wide.assign(**{name: pd.Series(wide["location_id"].map(scores), index=wide.index).fillna("")})
     positions = wide["_position"].to_numpy(dtype=np.int64)
     return replace(table, frame=wide.drop(columns="_position")), positions, names
+
+
+def with_certainty(
+    wide: Table, long: Table, studies: list[str], options: "IndexOptions"
+) -> tuple[Table, CertaintyColumns]:
+    """A column for each study with TrueSkill's standard deviations, and with the numbers of votes if --weigh_by=votes.
+
+    Args:
+        wide: one row per location, from `widen`. long: one row per location and study.
+
+    Raises:
+        ConfigError: flags that this table has no columns for.
+    """
+    if options.raters:
+        raise ConfigError(
+            f"--raters={','.join(options.raters)}: a Place Pulse table has scores, not the raters' columns"
+        )
+    if len(options.target_std) > 1:
+        raise ConfigError(
+            f"--target_std={','.join(options.target_std)}: a Place Pulse table has one such column; give that"
+        )
+    std = long.find(options.target_std[0], "--target_std") if options.target_std else STD
+    if (std not in long.frame.columns and options.weigh_by == "std") or (
+        VOTES not in long.frame.columns and options.weigh_by == "votes"
+    ):
+        raise ConfigError(
+            f"--weigh_by={options.weigh_by}: {long.name} has no column {std if options.weigh_by == 'std' else VOTES}"
+        )
+    wanted = {"std": std, "votes": VOTES if options.weigh_by == "votes" else ""}
+    frame, found = wide.frame, {}
+    for kind, column in wanted.items():
+        if column not in long.frame.columns:
+            continue
+        found[kind] = tuple(f"{column} of {STUDIES.get(study, study)}" for study in studies)
+        for study, name in zip(studies, found[kind], strict=True):
+            of_study = long.frame[long.frame["study_id"].str.strip() == study].drop_duplicates("location_id")
+            cells = frame["location_id"].map(of_study.set_index("location_id")[column])
+            frame = frame.assign(**{name: pd.Series(cells, index=frame.index).fillna("")})
+    return replace(wide, frame=frame), CertaintyColumns(
+        (), found.get("std", ()), found.get("votes", ()), posterior=True
+    )

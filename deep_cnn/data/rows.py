@@ -1,12 +1,13 @@
 """The rows of a table that are samples: chosen by --where and --study_id, each with its image file."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from deep_cnn.data import place_pulse
 from deep_cnn.data.cells import label_key, parse, where_mask
+from deep_cnn.data.certainty import CertaintyColumns, certainty_columns
 from deep_cnn.data.files import Files
 from deep_cnn.data.match import SAMPLE, Matcher, check_evidence, check_single, choose_column
 from deep_cnn.data.table import Table, looks_like_image
@@ -21,6 +22,7 @@ class Rows:
     """The rows of a table that --where leaves, the file of each, and of the whole table.
 
     positions: int64 (M,) among the files, -1 without one. listed: bool (number of files,), which have any row.
+    certainty: columns that say how sure the targets are.
     """
 
     table: Table
@@ -28,6 +30,7 @@ class Rows:
     listed: np.ndarray
     target: tuple[str, ...]
     notes: list[str]
+    certainty: CertaintyColumns = field(default_factory=CertaintyColumns)
 
 
 def rows_with_files(files: Files, table: Table, options: "IndexOptions") -> Rows:
@@ -46,7 +49,8 @@ def rows_of_images(files: Files, table: Table, positions: np.ndarray, options: "
     """The rows that --where chooses of a table whose rows are about the images `positions`, int64 (M,)."""
     kept, rows, notes = _where(table, options.where)
     target = table.names(options.target, "--target")
-    return Rows(kept, positions[rows], _listed(positions, len(files.paths)), target, notes)
+    about = certainty_columns(kept, options, target)
+    return Rows(kept, positions[rows], _listed(positions, len(files.paths)), target, notes, about)
 
 
 def _of_place_pulse(files: Files, table: Table, options: "IndexOptions") -> Rows:
@@ -61,7 +65,8 @@ def _of_place_pulse(files: Files, table: Table, options: "IndexOptions") -> Rows
     kept, rows, notes = _where(table, options.where)
     score = options.target[0] if options.target else place_pulse.SCORE
     wide, of_wide, target = place_pulse.widen(kept, positions[rows], studies, score)
-    return Rows(wide, of_wide, _listed(positions, len(files.paths)), target, notes)
+    wide, about = place_pulse.with_certainty(wide, kept, studies, options)
+    return Rows(wide, of_wide, _listed(positions, len(files.paths)), target, notes, about)
 
 
 def _of_table(files: Files, table: Table, options: "IndexOptions") -> Rows:
@@ -87,7 +92,8 @@ def _of_table(files: Files, table: Table, options: "IndexOptions") -> Rows:
     check_single(
         replace(match, positions=positions), cells[rows], kept.frame.index, matcher, f"--image_column={column}"
     )
-    return Rows(kept, positions, _listed(match.positions, len(files.paths)), target, notes)
+    about = certainty_columns(kept, options, target)
+    return Rows(kept, positions, _listed(match.positions, len(files.paths)), target, notes, about)
 
 
 def _listed(positions: np.ndarray, files: int) -> np.ndarray:

@@ -84,7 +84,15 @@ def held_out(task: Task, dataset: Dataset, split: str, outputs: np.ndarray) -> d
     blind = task.scored_decoded(task.blind(index.targets[dataset.splits.train], len(rows)), targets)
     about = {"split": split, "task": task.old_name, "task_name": task.name}
     beyond = {"differences": {task.blind_name: differences(scores, blind, groups)}}
-    return about | result | beyond | {"loss": task.validation_loss(outputs, targets)}
+    certainty = None if index.certainty is None else index.certainty.take(rows)
+    ceiling = task.noise_ceiling(scores, certainty, groups)
+    return (
+        about
+        | result
+        | beyond
+        | {"loss": task.validation_loss(outputs, targets)}
+        | ({"noise_ceiling": ceiling} if ceiling else {})
+    )
 
 
 def with_views(result: dict[str, Any], level: str, of_views: dict[str, Any]) -> dict[str, Any]:

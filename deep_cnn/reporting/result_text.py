@@ -37,7 +37,7 @@ def show_result(result: dict[str, Any]) -> None:
     if views := result.get("tta"):
         log.info("  Averaged over views of each image (--tta=%s):", views["views"])
         _show_metrics(views, views["intervals"], "  ")
-    for line in (*interval_lines(result), *difference_lines(result)):
+    for line in (*ceiling_lines(result), *interval_lines(result), *difference_lines(result)):
         log.info("  %s", line)
     for warning in cautions(result):
         log.warning("  %s", warning)
@@ -54,6 +54,33 @@ def interval_lines(result: dict[str, Any]) -> list[str]:
             methods.setdefault(method, []).append(METRICS[name].label)
     made = "; ".join(f"{', '.join(names)}: {method}" for method, names in methods.items())
     return [f"The intervals are of {result['estimand']}", f"Method: {made}"]
+
+
+def ceiling_lines(result: dict[str, Any]) -> list[str]:
+    """What the noise of the scores leaves to be reached, and what share of it was."""
+    lines = []
+    for target, found in result.get("noise_ceiling", {}).items():
+
+        def value(name: str, found: dict[str, Any] = found) -> str:
+            interval = found["intervals"].get(name)
+            between = f" [{quantity(interval[0])}, {quantity(interval[1])}]" if interval else ""
+            return f"{'undefined' if found[name] is None else quantity(found[name])}{between}"
+
+        at_most = "at most " if found["upper_bound"] else ""
+        lines.append(
+            f"Noise ceiling of {target} ({found['method']}, {plural(found['count'], 'image')}): reliability {at_most}"
+            f"{value('reliability')}; largest R2 {at_most}{value('largest_r2')}, largest Pearson {at_most}{value('largest_pearson')}"
+        )
+        if found["reliability"] <= 0:
+            lines.append(
+                "  The noise is as large as the spread of the scores: these scores cannot tell any two networks apart"
+            )
+        else:
+            lines.append(
+                f"  Reached of it: R2 {value('share_r2')}, Pearson {value('share_pearson')} (1 is all that can be reached)"
+            )
+        lines.append(f"  It is {found['note']}")
+    return lines
 
 
 def difference_lines(result: dict[str, Any]) -> list[str]:

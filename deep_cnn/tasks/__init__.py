@@ -3,6 +3,7 @@
 across_folds  intervals and differences over the folds of a cross-validation
 base            interface of a task
 calibration     expected calibration error
+ceiling         noise ceiling: the largest R2 and Pearson that uncertain scores allow
 classification  one class per image
 confidence      formulas of confidence intervals
 differences     two sides on the same test images, with intervals

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from deep_cnn.config.fields import wrong
 from deep_cnn.config.registries import LOSSES, METRICS, metric_row, resolve
 from deep_cnn.config.schema import Config
+from deep_cnn.data.certainty import Certainty
 from deep_cnn.data.index import Index
 from deep_cnn.data.split import Strata
 from deep_cnn.tasks.metrics import Scored
@@ -192,6 +193,12 @@ class Task(ABC):
 
     def calibration(self, decoded: np.ndarray, targets: np.ndarray) -> dict[str, Any] | None:
         """See tasks/calibration.py; None where nothing is a confidence in one class."""
+        return None
+
+    def noise_ceiling(
+        self, scores: Scored, certainty: Certainty | None, groups: np.ndarray | None
+    ) -> dict[str, Any] | None:
+        """See tasks/ceiling.py; None where nothing is known of the targets' noise. groups: codes (N,), or None."""
         return None
 
     @abstractmethod

@@ -10,10 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from deep_cnn.data.balance import rarity_of_bins
+from deep_cnn.data.certainty import Certainty
 from deep_cnn.data.split import Strata
 from deep_cnn.runtime.format import quantity
 from deep_cnn.tasks.base import Mistake, Task
-from deep_cnn.tasks.metrics import RegressionScores, shared_metrics
+from deep_cnn.tasks.ceiling import noise_ceiling
+from deep_cnn.tasks.metrics import RegressionScores, Scored, shared_metrics
 from deep_cnn.tasks.suspects import OUTLYING, Suspect, robust_z
 
 DECILES = 10
@@ -120,6 +122,12 @@ class Regression(Task):
     def blind(self, train_targets: np.ndarray, n: int) -> np.ndarray:
         """The mean of the training images."""
         return np.tile(np.array(self.mean), (n, 1))
+
+    def noise_ceiling(
+        self, scores: Scored, certainty: Certainty | None, groups: np.ndarray | None
+    ) -> dict[str, Any] | None:
+        assert isinstance(scores, RegressionScores)
+        return (noise_ceiling(scores, certainty, groups) or None) if certainty is not None else None
 
     def wrongness(self, decoded: np.ndarray, targets: np.ndarray) -> np.ndarray:
         """The mean error over the scores that are known, in units of their spread."""

@@ -18,8 +18,10 @@ from deep_cnn.config.recipes import recipe_line
 from deep_cnn.config.schema import Config
 from deep_cnn.data.augment.steps import parse_augment
 from deep_cnn.data.cache import check_cache
+from deep_cnn.data.certainty import loss_weights
 from deep_cnn.data.dataset import (
     Dataset,
+    SampleWeights,
     data_dir,
     find,
     find_images,
@@ -269,6 +271,18 @@ def load_dataset(run: Run, at_most: int | None = None) -> tuple[Dataset, Task]:
             "same images on all machines"
         )
     return dataset, task
+
+
+def sample_weights(config: Config, dataset: Dataset, task: Task) -> SampleWeights:
+    """How often samples are drawn, and what they weigh in the loss: --oversample, --class_weights and --weigh_by."""
+    index, train = dataset.index, dataset.splits.train
+    rare = task.rarity(index.targets, train) if config.oversample or config.class_weights else None
+    loss = rare if config.class_weights else None
+    if config.weigh_by is not None:
+        assert index.certainty is not None, "read with the table"
+        sure = loss_weights(index.certainty, index.targets, train, config.weigh_by)
+        loss = sure if loss is None else loss * sure
+    return SampleWeights(loss, rare if config.oversample else None)
 
 
 def check_names(config: Config) -> None:

@@ -155,10 +155,9 @@ class Trainer:
         reserve = setup.step_memory(run, model, self.settings, pre.crop)
         timer = self.profile.cuda_timer
         feed_settings = FeedSettings(self.device, self.dtype, run.workers, timer=timer, reserve=reserve)
-        rarity = None
-        if self.config.oversample or self.config.class_weights:
-            rarity = task.rarity(dataset.index.targets, dataset.splits.train)
-        feeds = open_feeds(self.config, dataset, targets, feed_settings, rarity)
+        feeds = open_feeds(
+            self.config, dataset, targets, feed_settings, setup.sample_weights(self.config, dataset, task)
+        )
         self.features = setup.open_features(self, feeds)
         self.feeds: Mapping[str, BatchSource] = self.features.feeds if self.features else feeds
         if self.settings.compile and not self.features:

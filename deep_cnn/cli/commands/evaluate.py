@@ -20,6 +20,20 @@ class Options:
         choices=TTA,
         bare="flip",
     )
+    raters: tuple[str, ...] = flag(
+        (),
+        "columns with the ratings of one rater each, for the noise ceiling of a run that was trained without them",
+        group="command",
+        kind=str,
+        many="comma",
+    )
+    target_std: tuple[str, ...] = flag(
+        (),
+        "column with the standard error of each score, for the noise ceiling",
+        group="command",
+        kind=str,
+        many="comma",
+    )
     device: str = flag("auto", "device: auto, cpu, cuda, cuda:N or mps", group="command")
     workers: str = flag(
         "auto", "threads that read images; auto: the cores available to this job", group="command", kind=worker_count
@@ -39,6 +53,7 @@ def main(options: Options) -> int:
     console.console_only()
     with distributed.process_group(options.device):
         run = open_run(options.run_name, options.root_dir, device=options.device)
+        known = {"raters": options.raters, "target_std": options.target_std}
         result = rescore(
             run,
             options.split,
@@ -47,6 +62,7 @@ def main(options: Options) -> int:
             data_dir=options.data_dir or run.network.meta["config"]["data_dir"],
             workers=options.workers,
             cache=options.cache,
+            **{name: value for name, value in known.items() if value},
         )
         if result is not None:
             result_text.show_result(result)
