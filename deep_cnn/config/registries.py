@@ -137,6 +137,18 @@ LOSSES = _by_name(
     ),
     Loss("mse", "mean squared error", "torch.nn.functional:mse_loss", ("regression",)),
     Loss("huber", "Huber's, less sensitive to outliers", "torch.nn.functional:huber_loss", ("regression",)),
+    Loss(
+        "bradley_terry",
+        "Bradley-Terry of votes; a tie is half a vote for each image",
+        "deep_cnn.tasks.pair_losses:bradley_terry",
+        ("pairwise",),
+    ),
+    Loss(
+        "davidson",
+        "Bradley-Terry with Davidson's parameter for ties",
+        "deep_cnn.tasks.pair_losses:davidson",
+        ("pairwise",),
+    ),
 )
 
 # ---- data ------------------------------------------------------------------------------------------------------------
@@ -342,10 +354,10 @@ class Metric:
 
     name: in test.json, metrics.csv and flags; label: for people.
     tasks: those that have it, as --task names them; fits: whether a task with these class names has it.
-    code: computes it from a selection of samples; empty for the loss, which the task itself defines.
+    code: computes it from a selection of samples; empty for what the task itself defines: the loss, and metrics of votes.
     share: a fraction, shown in percent.
     in_units: in the unit of the target, so that only targets of one unit have a mean.
-    interval: how its confidence interval is made: "wilson" for a share of images, "bonett_wright", or the scale of the jackknife
+    interval: how its confidence interval is made: "wilson" for a share of images, "dyadic" for one of votes, "bonett_wright", or the scale of the jackknife
     (tasks/confidence.SCALES); empty: the logit's for a share, else none.
     left_out: computes it without each sample in one pass, see tasks/left_out.py; empty: it is computed anew.
     """
@@ -367,7 +379,7 @@ class Metric:
 
 
 _CODE, _LEFT_OUT = "deep_cnn.tasks.metrics:", "deep_cnn.tasks.left_out:"
-_CLASSES, _LABELS, _NUMBERS = ("classification",), ("multilabel",), ("regression",)
+_CLASSES, _LABELS, _NUMBERS, _VOTES = ("classification",), ("multilabel",), ("regression",), ("pairwise",)
 _BOTH = _CLASSES + _LABELS
 
 
@@ -397,13 +409,14 @@ METRICS: dict[str, Metric] = {
         _metric("mae", "MAE", _NUMBERS, in_units=True, higher_is_better=False, interval="log"),
         _metric("rmse", "RMSE", _NUMBERS, in_units=True, higher_is_better=False, interval="log"),
         _metric("mae_sd", "MAE in SD", _NUMBERS, higher_is_better=False, fits=several, interval="log"),
+        Metric("pair_accuracy", "pair accuracy", _VOTES, "", share=True, interval="dyadic"),
         _metric("r2", "R2", _NUMBERS, interval="log(1 - x)"),
-        _metric("pearson", "Pearson", _NUMBERS, interval="atanh"),
-        Metric("spearman", "Spearman", _NUMBERS, f"{_CODE}spearman", interval="bonett_wright"),
+        _metric("pearson", "Pearson", _NUMBERS + _VOTES, interval="atanh"),
+        Metric("spearman", "Spearman", _NUMBERS + _VOTES, f"{_CODE}spearman", interval="bonett_wright"),
         Metric(
             "loss",
             "loss",
-            _BOTH + _NUMBERS,
+            _BOTH + _NUMBERS + _VOTES,
             "",
             higher_is_better=False,
             interval="log",

@@ -29,7 +29,9 @@ class Config:
 
     # The nine flags of the course's hand-out, in its words
     epochs: int = flag(20, "number of epochs", group="course", low=1, high=10**7)
-    batch_size: int = flag(128, "number of images in a batch", group="course", low=1, high=10**9)
+    batch_size: int = flag(
+        128, "number of images (of votes with --task=pairwise) in a batch", group="course", low=1, high=10**9
+    )
     model: str = flag("resnet101", "name of the network; `summary --list` shows all names", group="course")
     pre: str = flag(
         "auto", "preprocessing of the images; auto: the one that the pretrained weights expect", group="course"
@@ -77,6 +79,14 @@ class Config:
     target: tuple[str, ...] = flag(
         (), "column to predict, or several separated by commas", group="data", kind=str, many="comma", usual=True
     )
+    vote_columns: tuple[str, ...] = flag(
+        (),
+        "columns of a table of votes: left image, right image, winner, and the question if there are several; by default found by "
+        "their names",
+        group="data",
+        kind=str,
+        many="comma",
+    )
     raters: tuple[str, ...] = flag(
         (),
         "columns with the ratings of one rater each, for the noise ceiling; without --target their mean is learnt",
@@ -116,7 +126,7 @@ class Config:
         "auto",
         "what to learn; auto: decided by the data",
         group="data",
-        choices=("auto", "classification", "multilabel", "regression"),
+        choices=("auto", "classification", "multilabel", "regression", "pairwise"),
     )
     val_split: float = flag(
         0.15,
@@ -243,7 +253,7 @@ class Config:
     )
     loss: str = flag(
         "auto",
-        "loss function; auto: cross_entropy, bce or mse, depending on the task",
+        "loss function; auto: cross_entropy, bce, mse or bradley_terry (davidson with ties), depending on the task",
         group="optimise",
         choices=("auto", *LOSSES),
     )

@@ -4,6 +4,7 @@ archives         images inside .tar and .zip, read in place
 assemble         sample numbers to images on the device
 augment/         Random changes of training images
 balance          weights for rare targets
+bradley_terry    scores of images from their votes
 cache            decoded images in one file
 cells            what cells mean: missing, numbers, labels
 certainty        how sure scores are: raters, standard errors, votes
@@ -36,5 +37,6 @@ subset           --subset: a part of the training set
 table            read tables as text
 targets          table cells to classes, labels or numbers
 thumbnails       read every image once, for `check`
+votes            tables of votes between two images
 webdataset       classes and values beside the images of archives
 """

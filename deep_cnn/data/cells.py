@@ -64,7 +64,7 @@ def is_missing(cell: str) -> bool:
 
 def missing(cells: np.ndarray) -> np.ndarray:
     """Which cells mean that there is no value, bool (M,)."""
-    return _of_each(cells, is_missing).astype(bool)
+    return of_each(cells, is_missing).astype(bool)
 
 
 def spelled(cells: Iterable[str]) -> str:
@@ -73,7 +73,7 @@ def spelled(cells: Iterable[str]) -> str:
     return ", ".join(f"{cell or 'empty'}: {count:,}" for cell, count in counts)
 
 
-def _of_each(cells: np.ndarray, function: Callable[[str], object]) -> np.ndarray:
+def of_each(cells: np.ndarray, function: Callable[[str], object]) -> np.ndarray:
     """A function of each cell, object (M,), called once for each different cell."""
     codes, distinct = pd.factorize(cells)
     return np.array([function(cell) for cell in distinct], dtype=object)[codes]
@@ -275,7 +275,7 @@ def where_mask(table: Table, condition: str) -> np.ndarray:
         values = numbers(cells, table.frame.index, f"--where={condition}", table.separator)
         return COMPARISONS[sign](values, float(number.values[0]))  # with NaN all are false but !=
     if sign in ("==", "!="):
-        return COMPARISONS[sign](_of_each(cells, label_key), label_key(value)).astype(bool)
+        return COMPARISONS[sign](of_each(cells, label_key), label_key(value)).astype(bool)
     raise DataError(
         f"--where={condition}: {sign} needs numbers, but column {column!r} of {table.name} or the value is text"
     )

@@ -8,10 +8,10 @@ NAMED = 5  # pairs in the log
 
 
 def different_targets(index: Index, pairs: np.ndarray) -> np.ndarray:
-    """The pairs of samples whose targets differ, int64 (n, 2) of int64 (p, 2). A missing score differs from no other."""
+    """The pairs of samples whose targets differ, int64 (n, 2) of int64 (p, 2). A missing score differs from no other, nor do votes."""
     pairs = np.asarray(pairs, dtype=np.int64).reshape(-1, 2)
-    if not len(pairs):
-        return pairs
+    if not len(pairs) or index.votes is not None:
+        return pairs[:0]
     one, other = (index.targets[pairs[:, k]].reshape(len(pairs), -1) for k in (0, 1))
     return pairs[((one != other) & ~np.isnan(one) & ~np.isnan(other)).any(axis=1)]
 

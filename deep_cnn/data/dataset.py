@@ -7,8 +7,9 @@ import logging
 from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -24,13 +25,14 @@ from deep_cnn.data.depth import used_bits
 from deep_cnn.data.feed import Feed, FeedSettings, Sampling
 from deep_cnn.data.folds import Folds, assign_folds
 from deep_cnn.data.formats import missing_decoder
-from deep_cnn.data.index import TEST, VALIDATION, Index, IndexOptions, build_index
+from deep_cnn.data.index import TEST, VALIDATION, Index, IndexOptions, Paths, build_index
 from deep_cnn.data.normalise import Normaliser
 from deep_cnn.data.preprocess import Preprocessing
 from deep_cnn.data.sources import archive_above
 from deep_cnn.data.split import Splits, Strata, make_splits, splits_of_run
 from deep_cnn.data.statistics import pixel_statistics
 from deep_cnn.data.subset import apply_subset, lab_subset
+from deep_cnn.data.votes import UNUSED, VoteSplit, split_votes
 from deep_cnn.runtime import signals
 from deep_cnn.runtime.errors import ConfigError, DataError
 
@@ -41,6 +43,18 @@ BLOCK = 64  # images that are looked at together
 
 
 SPLITS = ("train", "validation", "test")
+
+
+@dataclass(frozen=True)
+class SampleNames:
+    """The file of each sample, or the files of its images."""
+
+    paths: Paths
+    members: np.ndarray | None
+
+    def __getitem__(self, sample: int) -> str:
+        images = [sample] if self.members is None else self.members[sample].tolist()
+        return " and ".join(self.paths[i] for i in images)
 
 
 @dataclass(frozen=True)
@@ -65,6 +79,56 @@ class Dataset:
         }
         return dataclasses.replace(self, splits=dataclasses.replace(self.splits, **cut))
 
+    @cached_property
+    def vote_split(self) -> VoteSplit:
+        """--task=pairwise: which votes train, validate and test, by the splits of their images."""
+        assert self.index.votes is not None, "only of votes"
+        split = np.full(len(self.index), UNUSED)
+        for number, name in enumerate(SPLITS):
+            split[self.samples(name)] = number
+        return split_votes(self.index.votes, split)
+
+    @cached_property
+    def references(self) -> dict[str, np.ndarray]:
+        """Scores of a split's images by its votes, as far as they were asked for; see tasks/pairwise.py."""
+        return {}
+
+    @property
+    def training(self) -> np.ndarray:
+        """The samples that are trained on, int64 (n,): numbers of images, or of votes between training images."""
+        return self.splits.train if self.index.votes is None else self.vote_split.train
+
+    @property
+    def members(self) -> np.ndarray | None:
+        """The images of each sample, int64 (M, V), where a sample is no single image: the two of each vote."""
+        return None if self.index.votes is None else self.index.votes.images
+
+    @property
+    def views(self) -> int:
+        """V: images of a sample."""
+        return 1 if self.members is None else int(self.members.shape[1])
+
+    def images_of(self, samples: np.ndarray) -> np.ndarray:
+        """The images of some samples, each once, int64 (n,)."""
+        return samples if self.members is None else np.unique(self.members[samples])
+
+    def sample_names(self) -> SampleNames:
+        """What each sample is called in messages."""
+        return SampleNames(self.index.paths, self.members)
+
+    def scored(self, split: str) -> np.ndarray:
+        """The images that are looked at to score a split, int64 (n,): its own, and those that share a vote with them."""
+        own = self.samples(split)
+        if self.index.votes is None or split == "train":
+            return own
+        found = self.vote_split
+        votes = found.validation if split == "validation" else np.concatenate([found.test, found.marked])
+        return np.union1d(own, self.index.votes.images[votes])
+
+    def own_rows(self, split: str) -> np.ndarray | slice:
+        """Where the split's own images are among those of `scored`."""
+        return slice(None) if self.index.votes is None else np.searchsorted(self.scored(split), self.samples(split))
+
     def read_digest(self) -> str:
         """Names what was read of the data: file, target, group and split of each sample."""
         index = self.index
@@ -75,6 +139,7 @@ class Dataset:
         groups = np.zeros(0, np.int64) if index.groups is None else index.groups
         for column in (index.paths.offsets, np.asarray(index.targets, np.float64), groups, split):
             digest.update(np.ascontiguousarray(column).tobytes())
+        digest.update(b"" if index.votes is None else index.votes.digest())
         names = [list(index.classes), list(index.target_names), list(index.group_names)]
         digest.update(json.dumps(names).encode())
         return digest.hexdigest()
@@ -171,6 +236,7 @@ def find_images(config: Config, pre: Preprocessing, workers: int, trained: bool 
         group=config.group,
         split_column=config.split_column,
         study_id=config.study_id,
+        vote_columns=config.vote_columns,
         raters=config.raters,
         target_std=config.target_std,
         weigh_by=config.weigh_by,
@@ -250,9 +316,45 @@ def split_images(images: Images, strata: Strata, config: Config) -> Dataset:
     for note in splits.notes:
         log.info(note)
     splits = part_of(splits, images.index, strata, config)
+    dataset = Dataset(images.index, splits, images.pixels, images.bad_files)
+    if images.index.votes is not None:
+        log_votes(dataset)
     if len(splits.train) < 2:
         raise DataError(f"--data_dir={config.data_dir}: {len(splits.train)} training images; at least 2 are needed")
-    return Dataset(images.index, splits, images.pixels, images.bad_files)
+    return dataset
+
+
+FEW_TEST_VOTES = 300  # of fewer the half-width of the interval is above 0.06
+
+
+def log_votes(dataset: Dataset) -> None:
+    """What the splits of images make of the votes; DataError where none is left to train on."""
+    found = dataset.vote_split
+    log.info(
+        "Votes: %s between two training images, %s select (between validation images, or one and a training image), %s between two "
+        "test images, %s between a test and a training image; %s are not used",
+        *(
+            f"{count:,}"
+            for count in (*map(len, (found.train, found.validation, found.test, found.marked)), found.left_out)
+        ),
+    )
+    if len(found.train) < 2:
+        raise DataError(
+            f"only {len(found.train)} votes are between two training images; at least 2 are needed, so use smaller --val_split and "
+            "--test_split, or more votes"
+        )
+    if len(dataset.splits.validation) and not len(found.validation):
+        raise DataError(
+            "no vote has a validation image together with a validation or training image, so no epoch can be selected; use a larger "
+            "--val_split, or --val_split=0"
+        )
+    if len(dataset.splits.test) and len(found.test) < FEW_TEST_VOTES:
+        log.warning(
+            "Only %d votes are between two test images, so the pair accuracy will have a half-width of about %.2f; with --folds=5 "
+            "each vote within a fold counts",
+            len(found.test),
+            min(0.5, 0.9 / max(1, len(found.test)) ** 0.5),
+        )
 
 
 def part_of(splits: Splits, index: Index, strata: Strata, config: Config) -> Splits:
@@ -353,6 +455,13 @@ def training_images(dataset: Dataset, count: int, workers: int) -> Generator[tor
             yield normalise(images.contiguous(memory_format=torch.channels_last))
 
 
+class Targets(NamedTuple):
+    """Encoded targets: a row per image of the index, and a row per sample of `Dataset.training`'s numbers; often the same."""
+
+    images: torch.Tensor
+    samples: torch.Tensor
+
+
 @dataclass(frozen=True)
 class SampleWeights:
     """Of each sample of the index, float64 (N,), or None for equal ones: in the loss, and in how often it is drawn."""
@@ -364,7 +473,7 @@ class SampleWeights:
 def open_feeds(
     config: Config,
     dataset: Dataset,
-    targets: torch.Tensor,
+    targets: Targets,
     settings: FeedSettings,
     weights: SampleWeights = SampleWeights(),
 ) -> dict[str, Feed]:
@@ -372,17 +481,22 @@ def open_feeds(
     everything = np.concatenate([dataset.samples(split) for split in SPLITS])
     copy_stream = open_copy_stream(dataset.pixels, everything, settings.device, settings.reserve)
     settings = dataclasses.replace(settings, copy_stream=copy_stream)
-    feeds = {split: eval_feed(dataset, targets, split, settings) for split in SPLITS[1:] if len(dataset.samples(split))}
+    feeds = {
+        split: eval_feed(dataset, targets.images, split, settings)
+        for split in SPLITS[1:]
+        if len(dataset.samples(split))
+    }
     sampling = Sampling(
         augmentation=parse_augment(config.augment, config.small_epochs),
         seed=config.seed,
         weights=weights.loss,
         rarity=weights.draw,
+        members=dataset.members,
     )
-    feeds["train"] = Feed(dataset.pixels, dataset.splits.train, targets, settings, sampling)
+    feeds["train"] = Feed(dataset.pixels, dataset.training, targets.samples, settings, sampling)
     return feeds
 
 
 def eval_feed(dataset: Dataset, targets: torch.Tensor, split: str, settings: FeedSettings) -> Feed:
     """A split as it is scored: the centre of each image, in the order of the index."""
-    return Feed(dataset.pixels, dataset.samples(split), targets, settings)
+    return Feed(dataset.pixels, dataset.scored(split), targets, settings)

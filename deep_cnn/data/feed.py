@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import islice
 from typing import Protocol
 
@@ -39,8 +40,9 @@ WHOLE_SHARD = BatchShard()
 
 @dataclass(frozen=True)
 class Batch:
-    """images: float (B, 3, S, S), normalised; targets: (B, ...) encoded; weights: float32 (B,), mean about 1;
-    indices: int64 (n,) the samples' numbers in the index, n < B where the batch is padded.
+    """images: float (B * V, 3, S, S), normalised, the V images of a sample one after the other (V is 1 but for votes);
+    targets: (B, ...) encoded; weights: float32 (B,), mean about 1; indices: int64 (n,) the samples' numbers, n < B where the batch is
+    padded.
 
     Of a batch that several processes share, targets, weights and indices are those of the whole of it; images are the rows
     `shard.local_rows`, and behind them those that they are blended with, if any.
@@ -55,7 +57,7 @@ class Batch:
 
 @dataclass(frozen=True)
 class BatchRequest:
-    """A batch before it is read, as sample numbers, int64: the real ones; `rows` of the targets; `images` to be read."""
+    """A batch before it is read, as sample numbers, int64: the real ones; `rows` of the targets; those whose `images` are to be read."""
 
     real: np.ndarray
     rows: np.ndarray
@@ -183,7 +185,8 @@ class FeedSettings:
 class Sampling:
     """How a training set is drawn from. Without: each sample's centre crop, all weights 1.
 
-    augmentation: None, or "none": the centre crop. weights: float32 per sample of the index, for the loss; rarity: likewise,
+    augmentation: None, or "none": the centre crop. members: int64 (total, V), the images of each sample, where a sample is no single
+    image but, for example, a vote between two. weights: float32 per sample, for the loss; rarity: likewise,
     for --oversample.
     """
 
@@ -191,6 +194,7 @@ class Sampling:
     seed: int = 0
     weights: np.ndarray | None = None
     rarity: np.ndarray | None = None
+    members: np.ndarray | None = None
 
 
 class Feed:
@@ -208,11 +212,12 @@ class Feed:
 
         Args:
             indices: int64 (n,), the samples of the split.
-            targets: encoded, a row per sample of the *index*.
+            targets: encoded, a row per sample, of all splits.
         """
         device, dtype, seed = settings.device, settings.dtype, sampling.seed
         augmentation, weights, rarity = sampling.augmentation, sampling.weights, sampling.rarity
         self.pixels, self.indices, self.seed, self.device = pixels, indices, seed, device
+        self.members = sampling.members
         self.rarity = None if rarity is None else rarity[indices]
         of_samples = torch.ones(len(targets)) if weights is None else torch.from_numpy(weights)
         # whole, on the device: a copy of each batch's few bytes would make the host wait for the GPU at every step
@@ -229,6 +234,15 @@ class Feed:
     def __len__(self) -> int:
         return len(self.indices)
 
+    @cached_property
+    def images(self) -> np.ndarray:
+        """The images that any of the samples has, each once, ascending."""
+        return self.indices if self.members is None else np.unique(self.members[self.indices])
+
+    def images_of(self, samples: np.ndarray) -> np.ndarray:
+        """The images of some samples, int64 (n * V,), sample by sample."""
+        return samples if self.members is None else self.members[samples].ravel()
+
     def train_batches(
         self, epoch: int, first_step: int, batch_size: int, shard: ShardSpec = WHOLE_BATCH
     ) -> Iterator[Batch]:
@@ -244,23 +258,35 @@ class Feed:
         return self.view_batches(self.indices, rows, 0, shard)
 
     def view_batches(
-        self, samples: np.ndarray, rows: int, epoch: int, shard: ShardSpec = WHOLE_BATCH
+        self, images: np.ndarray, rows: int, epoch: int, shard: ShardSpec = WHOLE_BATCH
     ) -> Iterator[Batch]:
-        """Some samples, in the given order, as `eval_batches` gives them, augmented as in `epoch`."""
-        return self._batches(eval_requests(samples, rows, shard), epoch)
+        """Some images, in the given order, as `eval_batches` gives them, augmented as in `epoch`.
 
-    def _batches(self, requests: Iterator[BatchRequest], epoch: int) -> Iterator[Batch]:
-        """Read ahead in the pool; hand over in order."""
+        Where a sample is several images, the batches' targets mean nothing: a single image has none.
+        """
+        return self._batches(eval_requests(images, rows, shard), epoch, single=True)
+
+    def _batches(self, requests: Iterator[BatchRequest], epoch: int, single: bool = False) -> Iterator[Batch]:
+        """Read ahead in the pool; hand over in order. single: the requests are for images, not for samples of several."""
+
+        def images_of(samples: np.ndarray) -> np.ndarray:
+            return samples if single else self.images_of(samples)
+
+        def rows_of(samples: np.ndarray) -> np.ndarray:
+            return np.zeros_like(samples) if single and self.members is not None else samples
+
         ahead: deque[tuple[BatchRequest, Pending]] = deque()
         try:
             while True:
                 while len(ahead) < LOOKAHEAD and (batch := next(requests, None)) is not None:
-                    ahead.append((batch, self._assembler.start(self._pool, batch.images, epoch)))
+                    pending = self._assembler.start(self._pool, images_of(batch.images), epoch)
+                    ahead.append((batch, pending))
                 if not ahead:
                     return
                 batch, pending = ahead.popleft()
-                images = self._assembler.finish(pending, batch.images, epoch)
-                targets, weights = (self._assembler.rows(table, batch.rows) for table in (self.targets, self.weights))
+                images = self._assembler.finish(pending, images_of(batch.images), epoch)
+                rows = rows_of(batch.rows)
+                targets, weights = (self._assembler.rows(table, rows) for table in (self.targets, self.weights))
                 yield Batch(images, targets, weights, batch.real, batch.shard)
         finally:
             for _, pending in ahead:

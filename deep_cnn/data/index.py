@@ -26,11 +26,14 @@ from deep_cnn.data.folders import (
     split_of_folders,
     tables_beside,
 )
+from deep_cnn.data.match import Matcher
 from deep_cnn.data.parquet import is_parquet, read_parquet
-from deep_cnn.data.rows import Rows, one_row_per_file, rows_of_images, rows_with_files
+from deep_cnn.data.place_pulse import name_parts
+from deep_cnn.data.rows import Rows, one_row_per_file, rows_of_images, rows_where, rows_with_files
 from deep_cnn.data.sources import find_files, without_top
 from deep_cnn.data.table import Table, find_table, read_table
 from deep_cnn.data.targets import Targets, candidates, choose
+from deep_cnn.data.votes import Votes, looks_like_votes, of_images, read_votes, side_columns, vote_columns
 from deep_cnn.data.webdataset import CLASS, has_classes, has_values, sidecar_table
 from deep_cnn.runtime.errors import ConfigError, DataError
 
@@ -57,6 +60,7 @@ class Index:
     reason: str  # why this task
     members: Members | None = None  # where the images lie in archives; None: files on the disk
     certainty: Certainty | None = None  # how sure the scores are, where --raters, --target_std or --weigh_by ask for it
+    votes: Votes | None = None  # --task=pairwise: between the images, whose targets are their shares of won votes
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -78,6 +82,7 @@ class Index:
             groups=None if self.groups is None else self.groups[rows],
             members=None if self.members is None else self.members.take(rows),
             certainty=None if self.certainty is None else self.certainty.take(rows),
+            votes=None if self.votes is None else self.votes.among(rows, len(self)),
         )
 
 
@@ -85,7 +90,7 @@ class Index:
 class IndexOptions:
     """What the flags say about images and targets.
 
-    task: auto, classification, multilabel or regression.
+    task: auto, classification, multilabel, regression or pairwise. vote_columns: of a table of votes, see data/votes.py.
     metadata: a table, or the folder of one; without it the classes are the names of folders.
     target: columns to learn; raters, target_std, weigh_by: how sure they are, see data/certainty.py. where: conditions like "votes>=5", all of which must hold.
     val_folder, test_folder: names beside train/; val, valid, validation, dev, test, testing are known too.
@@ -99,6 +104,7 @@ class IndexOptions:
     group: str | None = None
     split_column: str | None = None
     study_id: str | None = None
+    vote_columns: tuple[str, ...] = ()
     raters: tuple[str, ...] = ()
     target_std: tuple[str, ...] = ()
     weigh_by: str | None = None
@@ -145,7 +151,7 @@ def _selection_digest(table: Table, options: IndexOptions) -> str:
         "split": options.split_column,
         "study": options.study_id,
         "image": options.image_column,
-    }
+    } | ({"votes": options.vote_columns} if options.vote_columns else {})
     return hashlib.sha256((table.digest + json.dumps(selection)).encode()).hexdigest()
 
 
@@ -178,7 +184,18 @@ def _without(files: Files, metadata: Path) -> Files:
 
 def _table_flags(options: IndexOptions) -> list[str]:
     """The flags that were given and need a table."""
-    names = ("target", "where", "group", "split_column", "study_id", "image_column", "raters", "target_std", "weigh_by")
+    names = (
+        "target",
+        "where",
+        "group",
+        "split_column",
+        "study_id",
+        "image_column",
+        "vote_columns",
+        "raters",
+        "target_std",
+        "weigh_by",
+    )
     return [f"--{name}" for name in names if getattr(options, name)]
 
 
@@ -186,7 +203,7 @@ def _table_flags(options: IndexOptions) -> list[str]:
 
 
 def _from_folders(files: Files, options: IndexOptions) -> Index:
-    tasks = [f"--task={options.task}"] if options.task in ("regression", "multilabel") else []
+    tasks = [f"--task={options.task}"] if options.task in ("regression", "multilabel", "pairwise") else []
     if wishes := [*tasks, *_table_flags(options)]:
         wish = wishes[0]
         raise ConfigError(f"{wish}: needs a table with the images; add --metadata=FILE.csv.{tables_beside(files.root)}")
@@ -217,8 +234,16 @@ def _from_folders(files: Files, options: IndexOptions) -> Index:
 
 def _from_table(files: Files, options: IndexOptions, metadata: Path) -> Index:
     table = read_parquet(metadata) if is_parquet(metadata) else read_table(metadata)
-    table, options = with_mean_rating(table, options)
     notes = [*_without(files, metadata).notes(), *table.notes]
+    votes = looks_like_votes(table)
+    if options.task == "pairwise" or (votes and options.task == "auto" and not options.target):
+        return _from_votes(files, table, options, notes)
+    if votes and options.image_column is None:
+        raise DataError(
+            f"--metadata={table.name}: a table of votes (which of two images was preferred), not of scores; add --task=pairwise to "
+            "learn from the votes"
+        )
+    table, options = with_mean_rating(table, options)
     rows = rows_with_files(files, table, options)
     return _join(files, rows, options, _selection_digest(table, options), [*notes, *rows.notes])
 
@@ -289,6 +314,62 @@ def _join(files: Files, rows: Rows, options: IndexOptions, digest: str, notes: l
     return index if used is None or used.all() else index.take(np.flatnonzero(used))
 
 
+def _from_votes(files: Files, table: Table, options: IndexOptions, notes: list[str]) -> Index:
+    """Images that have votes; what is learnt of each image is not a column of the table but a score that explains the votes."""
+    for flag in ("image_column", "split_column", "raters", "target_std", "weigh_by"):
+        if getattr(options, flag):
+            raise ConfigError(f"--{flag}: not available for votes (--task=pairwise); leave it out")
+    columns = vote_columns(table, options.vote_columns)
+    if columns is None:
+        names = ", ".join(map(str, table.frame.columns[:12]))
+        raise DataError(
+            f"--metadata={table.name}: no table of votes, whose columns are the left image, the right image and the winner (found "
+            f"{names}); name them as --vote_columns=LEFT,RIGHT,WINNER, or learn scores with --task=regression --target=COLUMN"
+        )
+    table, _, said = rows_where(table, options.where)
+    notes += said
+    asked = options.target or tuple(word.strip() for word in (options.study_id or "").split(",") if word.strip())
+    votes, rows, said = read_votes(table, columns, Matcher(files.paths, files.root), asked)
+    notes += said
+    used = np.unique(votes.images)
+    if without := len(files.paths) - len(used):
+        notes.append(f"{without:,} images have no vote; they are not used")
+    votes, paths = votes.among(used, len(files.paths)), files.paths.take(used)
+    groups, group_names = None, ()
+    if options.group:
+        cells = _group_of_images(table.take(rows), votes, paths, options.group)
+        groups, group_names = _coded_groups(cells, options.group, notes)
+    folders = split_of_folders(paths, Asked(options.val_folder, options.test_folder))
+    index = Index(
+        root=files.root,
+        paths=paths,
+        sizes=files.sizes[used],
+        mtimes=files.mtimes[used],
+        task="pairwise",
+        classes=(),
+        target_names=votes.questions,
+        targets=votes.won(len(used)),
+        given_split=folders.split,
+        groups=groups,
+        group_names=group_names,
+        table_digest=_selection_digest(table, options),
+        notes=tuple(" ".join(note.splitlines()) for note in (*notes, *folders.notes)),
+        reason=f"votes in {columns.left}, {columns.right} and {columns.winner} -> pairwise",
+        members=None if files.members is None else files.members.take(used),
+        votes=votes,
+    )
+    return index if folders.used.all() else index.take(np.flatnonzero(folders.used))
+
+
+def _group_of_images(table: Table, votes: Votes, paths: Paths, group: str) -> np.ndarray:
+    """Of each image what a table of votes, or Place Pulse's file name, says of the group, object (N,)."""
+    places = [name_parts(path) for path in paths]
+    field = {"latitude": 0, "longitude": 1, "location_id": 2, "city": 3}.get(group)
+    if field is not None and all(places):
+        return np.array([place[field] for place in places if place], dtype=object)
+    return of_images(side_columns(table, group, "--group"), votes.images, len(paths), f"--group={group}")
+
+
 def _certainty(table: Table, rows: Rows, task: str, targets: np.ndarray) -> tuple[Certainty | None, list[str]]:
     if rows.certainty and task != "regression":
         flag = "--raters" if rows.certainty.raters else "--target_std" if rows.certainty.std else "--weigh_by"
@@ -310,9 +391,10 @@ def _missing_targets(table: Table, targets: Targets) -> list[str]:
 
 
 def _groups(table: Table, group: str | None, notes: list[str]) -> tuple[np.ndarray | None, tuple[str, ...]]:
-    if not group:
-        return None, ()
-    cells = table.column(group, "--group")
+    return _coded_groups(table.column(group, "--group"), group, notes) if group else (None, ())
+
+
+def _coded_groups(cells: np.ndarray, group: str, notes: list[str]) -> tuple[np.ndarray, tuple[str, ...]]:
     if (empty := missing(cells)).any():
         raise DataError(
             f"--group={group}: {int(empty.sum()):,} images have no group ({spelled(cells[empty])}); fill the cells, or exclude "

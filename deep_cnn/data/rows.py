@@ -47,7 +47,7 @@ def rows_with_files(files: Files, table: Table, options: "IndexOptions") -> Rows
 
 def rows_of_images(files: Files, table: Table, positions: np.ndarray, options: "IndexOptions") -> Rows:
     """The rows that --where chooses of a table whose rows are about the images `positions`, int64 (M,)."""
-    kept, rows, notes = _where(table, options.where)
+    kept, rows, notes = rows_where(table, options.where)
     target = table.names(options.target, "--target")
     about = certainty_columns(kept, options, target)
     return Rows(kept, positions[rows], _listed(positions, len(files.paths)), target, notes, about)
@@ -62,7 +62,7 @@ def _of_place_pulse(files: Files, table: Table, options: "IndexOptions") -> Rows
     studies = place_pulse.choose_studies(table, options.study_id)
     chosen = table.frame["study_id"].str.strip().isin(studies).to_numpy()
     table, positions = table.take(chosen), positions[chosen]
-    kept, rows, notes = _where(table, options.where)
+    kept, rows, notes = rows_where(table, options.where)
     score = options.target[0] if options.target else place_pulse.SCORE
     wide, of_wide, target = place_pulse.widen(kept, positions[rows], studies, score)
     wide, about = place_pulse.with_certainty(wide, kept, studies, options)
@@ -82,7 +82,7 @@ def _of_table(files: Files, table: Table, options: "IndexOptions") -> Rows:
     match = matcher.match(cells)
     if options.image_column is None:
         check_evidence(column, match, len(files.paths), f"--metadata={table.name}")
-    kept, rows, notes = _where(table, options.where)
+    kept, rows, notes = rows_where(table, options.where)
     notes = [f"Image column: {column} ({match.evidence()})", *notes]
     if match.dropped:
         notes.insert(
@@ -101,7 +101,7 @@ def _listed(positions: np.ndarray, files: int) -> np.ndarray:
     return np.bincount(positions[positions >= 0], minlength=files) > 0
 
 
-def _where(table: Table, conditions: tuple[str, ...]) -> tuple[Table, np.ndarray, list[str]]:
+def rows_where(table: Table, conditions: tuple[str, ...]) -> tuple[Table, np.ndarray, list[str]]:
     """The rows that satisfy every condition; which they are, bool (M,); a line for the log."""
     rows = np.ones(len(table.frame), dtype=bool)
     for condition in conditions:

@@ -8,12 +8,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from deep_cnn.data.dataset import Dataset
 from deep_cnn.data.feed import Batch, BatchSource, ShardSpec
 from deep_cnn.runtime import console, distributed
-from deep_cnn.tasks.base import Task
-from deep_cnn.tasks.differences import differences
-from deep_cnn.tasks.intervals import held_out_result
 
 
 def collect(
@@ -65,34 +61,6 @@ def evaluate(
         with torch.inference_mode(), autocast():  # around this alone: the feed's own tensors are ordinary ones
             outputs = model(batch.images)  # (eval_batch, K)
         yield batch.indices, outputs[: len(batch.indices)].float()
-
-
-def flat_scores(task: Task, outputs: np.ndarray, targets: np.ndarray) -> dict[str, float | None]:
-    """An epoch's metrics by name; one of a target is 'price/mae'. `loss` is what training minimises, without smoothing."""
-    return {"loss": task.validation_loss(outputs, targets)} | {
-        name: value for name, value in task.scored(outputs, targets).scores().items() if name != "loss"
-    }
-
-
-def held_out(task: Task, dataset: Dataset, split: str, outputs: np.ndarray) -> dict[str, Any]:
-    """What test.json holds: all metrics of a split, their 95% intervals, each group's, and what is better than looking at no image."""
-    index, rows = dataset.index, dataset.samples(split)
-    targets = index.targets[rows]
-    groups = None if index.groups is None else index.groups[rows]
-    scores = task.scored(outputs, targets)
-    result = held_out_result(scores, groups=groups, group_names=index.group_names)
-    blind = task.scored_decoded(task.blind(index.targets[dataset.splits.train], len(rows)), targets)
-    about = {"split": split, "task": task.old_name, "task_name": task.name}
-    beyond = {"differences": {task.blind_name: differences(scores, blind, groups)}}
-    certainty = None if index.certainty is None else index.certainty.take(rows)
-    ceiling = task.noise_ceiling(scores, certainty, groups)
-    return (
-        about
-        | result
-        | beyond
-        | {"loss": task.validation_loss(outputs, targets)}
-        | ({"noise_ceiling": ceiling} if ceiling else {})
-    )
 
 
 def with_views(result: dict[str, Any], level: str, of_views: dict[str, Any]) -> dict[str, Any]:

@@ -69,7 +69,7 @@ def _scored(run: FinishedRun, dataset: Dataset, split: str, level: str, workers:
     if not len(dataset.samples(split)):
         raise DataError(f"--split={split}: run {files.name} has no such images")
     dtype = dtype_of(network.settings.precision)
-    targets = encoded(network.task, dataset.index, dtype)
+    targets = encoded(network.task, dataset.index, dtype).images
     feed = eval_feed(dataset, targets, split, FeedSettings(network.device, dtype, workers))
 
     def outputs_of(model: nn.Module, title: str) -> np.ndarray | None:
@@ -80,6 +80,7 @@ def _scored(run: FinishedRun, dataset: Dataset, split: str, level: str, workers:
     views = outputs_of(Averaged(network.model, level), "Views") if level != "none" else None
     if outputs is None:  # not rank 0
         return None
-    what = (network.task, dataset, split)
-    result = evaluate.held_out(*what, outputs)
-    return result if views is None else evaluate.with_views(result, level, evaluate.held_out(*what, views))
+    result = network.task.held_out_result(dataset, split, outputs)
+    if views is None:
+        return result
+    return evaluate.with_views(result, level, network.task.held_out_result(dataset, split, views))

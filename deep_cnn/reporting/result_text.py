@@ -33,11 +33,12 @@ def show_result(result: dict[str, Any]) -> None:
         for name, values in result["per_target"].items():
             log.info("  %s:", name)
             _show_metrics(values, result["intervals"]["per_target"].get(name, {}), "  ")
-            log.info("    (predicting the training mean: %s)", metric_line(values["mean_predictor"]))
+            if "mean_predictor" in values:
+                log.info("    (predicting the training mean: %s)", metric_line(values["mean_predictor"]))
     if views := result.get("tta"):
         log.info("  Averaged over views of each image (--tta=%s):", views["views"])
         _show_metrics(views, views["intervals"], "  ")
-    for line in (*ceiling_lines(result), *interval_lines(result), *difference_lines(result)):
+    for line in (*vote_lines(result), *ceiling_lines(result), *interval_lines(result), *difference_lines(result)):
         log.info("  %s", line)
     for warning in cautions(result):
         log.warning("  %s", warning)
@@ -54,6 +55,32 @@ def interval_lines(result: dict[str, Any]) -> list[str]:
             methods.setdefault(method, []).append(METRICS[name].label)
     made = "; ".join(f"{', '.join(names)}: {method}" for method, names in methods.items())
     return [f"The intervals are of {result['estimand']}", f"Method: {made}"]
+
+
+def vote_lines(result: dict[str, Any]) -> list[str]:
+    """Of votes: how many there were, the most that can be predicted, and the votes with training images, apart."""
+    if "votes" not in result:
+        return []
+    votes = result["votes"]
+    ties = votes["test"] - votes["test_decided"]
+    lines = [
+        f"Pair accuracy is of {votes['test_decided']:,} votes between two test images ({plural(ties, 'tie')} aside); Pearson and Spearman "
+        "are with scores of the test images made of their votes alone (Bradley-Terry)"
+    ]
+    for question, found in result["pair_ceiling"].items():
+        between = f" [{percent(found['interval'][0])}, {percent(found['interval'][1])}]" if found["interval"] else ""
+        share = "" if found["share"] is None else f"; {percent(found['share'], 0)} of what is above a coin is reached"
+        lines.append(
+            f"Largest pair accuracy of {question}: {percent(found['pair_accuracy'])}{between}, {found['note']}{share}"
+        )
+    if marked := result.get("with_training_images"):
+        interval = marked["intervals"]["pair_accuracy"]
+        between = f" [{percent(interval[0])}, {percent(interval[1])}]" if interval else ""
+        lines.append(
+            f"Apart: on {marked['votes']:,} votes between a test image and a training image, which the network has seen, pair accuracy "
+            f"{shown('pair_accuracy', marked['pair_accuracy'])}{between}"
+        )
+    return lines
 
 
 def ceiling_lines(result: dict[str, Any]) -> list[str]:
@@ -76,9 +103,9 @@ def ceiling_lines(result: dict[str, Any]) -> list[str]:
                 "  The noise is as large as the spread of the scores: these scores cannot tell any two networks apart"
             )
         else:
-            lines.append(
-                f"  Reached of it: R2 {value('share_r2')}, Pearson {value('share_pearson')} (1 is all that can be reached)"
-            )
+            reached = [("R2", "share_r2"), ("Pearson", "share_pearson")][found["share_r2"] is None :]
+            said = ", ".join(f"{label} {value(name)}" for label, name in reached)
+            lines.append(f"  Reached of it: {said} (1 is all that can be reached)")
         lines.append(f"  It is {found['note']}")
     return lines
 
@@ -87,7 +114,7 @@ def difference_lines(result: dict[str, Any]) -> list[str]:
     """What was learnt beyond a prediction that looks at no image, by the metric that counts."""
     lines = []
     for name, found in result.get("differences", {}).items():
-        metric = next((m for m in ("top1", "map", "mae", "mae_sd") if found.get(m)), None)
+        metric = next((m for m in ("top1", "map", "mae", "mae_sd", "pair_accuracy") if found.get(m)), None)
         if metric is None:
             continue
         value, interval = found[metric]["value"], found[metric]["interval"]

@@ -7,11 +7,17 @@ ceiling         noise ceiling: the largest R2 and Pearson that uncertain scores 
 classification  one class per image
 confidence      formulas of confidence intervals
 differences     two sides on the same test images, with intervals
+dyadic          intervals of votes, which share images
 intervals       which metric has which interval; metrics per group
 left_out        metrics without each image or group, for the jackknife
 metrics         all metrics
 multilabel      several labels per image
 named           shared by classification and multilabel
+pair_losses     Bradley-Terry and Davidson
+pair_result     what test.json says of votes
+pair_scores     votes with predictions
+pairwise        which of two images is preferred
 regression      one or several scores per image
 suspects        labels that may be wrong, from out-of-fold predictions
+vote_ceiling    how well votes can be predicted at all
 """

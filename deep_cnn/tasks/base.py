@@ -1,6 +1,7 @@
 """What a task must answer: how it is learnt, scored and written down. Nobody outside this folder asks which task it is."""
 
 import dataclasses
+import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -14,15 +15,21 @@ from deep_cnn.config.fields import wrong
 from deep_cnn.config.registries import LOSSES, METRICS, metric_row, resolve
 from deep_cnn.config.schema import Config
 from deep_cnn.data.certainty import Certainty
+from deep_cnn.data.dataset import Dataset, Targets
 from deep_cnn.data.index import Index
 from deep_cnn.data.split import Strata
+from deep_cnn.tasks.differences import differences
+from deep_cnn.tasks.intervals import held_out_result
 from deep_cnn.tasks.metrics import Scored
 from deep_cnn.tasks.suspects import Suspect
+
+log = logging.getLogger(__name__)
 
 TASKS = (
     "deep_cnn.tasks.classification:Classification",
     "deep_cnn.tasks.multilabel:MultiLabel",
     "deep_cnn.tasks.regression:Regression",
+    "deep_cnn.tasks.pairwise:Pairwise",
 )
 
 
@@ -66,6 +73,10 @@ class Task(ABC):
     signed: ClassVar[bool] = False  # whether what lowers an output is as interesting as what raises it
     smooths_labels: ClassVar[bool] = True
     difference_unit: ClassVar[str]  # of `largest_difference`
+    blends: ClassVar[bool] = True  # whether two samples have a mean (mixup)
+    has_rarity: ClassVar[bool] = True  # whether samples can be rare
+    scale_from_outputs: ClassVar[bool] = False  # whether the outputs of training images are needed to `decode`
+    vote_metrics: ClassVar[tuple[str, ...]] = ()  # metrics that test.json alone has: of votes, not of images
 
     # --- learning ----------------------------------------------------------------------------------------------------
 
@@ -78,6 +89,17 @@ class Task(ABC):
         """With what the task learns from the targets of the training set alone."""
         return self
 
+    def fitted_to(self, dataset: Dataset) -> "Task":
+        """With what the task learns from the training set of a data set."""
+        return self.fitted(dataset.index.targets[dataset.splits.train])
+
+    def settled(self, outputs: np.ndarray) -> "Task":
+        """With what it learns, after training, from the best network's raw outputs of training images (n, K)."""
+        return self
+
+    def prepare_heads(self, heads: Sequence[nn.Module]) -> None:  # noqa: B027
+        """What the task asks of a network's last layers, before the first step or a saved state; nothing of most."""
+
     def in_one_unit(self) -> "Task":
         """With the knowledge that all of its targets have the same unit."""
         return self
@@ -85,6 +107,10 @@ class Task(ABC):
     @abstractmethod
     def encode(self, targets: np.ndarray) -> Tensor:
         """The index's targets as the loss wants them; row n belongs to sample n."""
+
+    def encode_samples(self, index: Index) -> Tensor:
+        """The same of each sample that can be trained on, where a sample is no single image."""
+        return self.encode(index.targets)
 
     def soft(self, targets: Tensor) -> Tensor:
         """Encoded targets in a form that can be averaged between two images (mixup): float (B, K)."""
@@ -177,6 +203,46 @@ class Task(ABC):
     @abstractmethod
     def scored_decoded(self, decoded: np.ndarray, targets: np.ndarray) -> Scored:
         """The same from decoded outputs, which is what predictions_test.csv holds."""
+
+    def truth(self, dataset: Dataset, split: str) -> np.ndarray:
+        """What the decoded outputs of a split's images are compared with, a row per image."""
+        targets: np.ndarray = dataset.index.targets[dataset.samples(split)]
+        return targets
+
+    def epoch_scores(self, dataset: Dataset, split: str, outputs: np.ndarray) -> dict[str, float | None]:
+        """An epoch's metrics by name; one of a target is 'price/mae'. `loss` is what training minimises, without smoothing.
+
+        Args:
+            outputs: raw, float (n, K), of the images `dataset.scored(split)`.
+        """
+        targets = self.truth(dataset, split)
+        return {"loss": self.validation_loss(outputs, targets)} | {
+            name: value for name, value in self.scored(outputs, targets).scores().items() if name != "loss"
+        }
+
+    def held_out_result(self, dataset: Dataset, split: str, outputs: np.ndarray) -> dict[str, Any]:
+        """What test.json holds: all metrics of a split, their 95% intervals, each group's, and what is better than looking at no image.
+
+        Args:
+            outputs: raw, float (n, K), of the images `dataset.scored(split)`.
+        """
+        index, rows = dataset.index, dataset.samples(split)
+        targets = self.truth(dataset, split)
+        groups = None if index.groups is None else index.groups[rows]
+        scores = self.scored(outputs, targets)
+        result = held_out_result(scores, groups=groups, group_names=index.group_names)
+        blind = self.scored_decoded(self.blind(index.targets[dataset.splits.train], len(rows)), targets)
+        about = {"split": split, "task": self.old_name, "task_name": self.name}
+        beyond = {"differences": {self.blind_name: differences(scores, blind, groups)}}
+        certainty = None if index.certainty is None else index.certainty.take(rows)
+        ceiling = self.noise_ceiling(scores, certainty, groups)
+        return (
+            about
+            | result
+            | beyond
+            | {"loss": self.validation_loss(outputs, targets)}
+            | ({"noise_ceiling": ceiling} if ceiling else {})
+        )
 
     def chance(self, targets: np.ndarray) -> Chance | None:
         """What a network that learnt nothing would reach on these targets; None where a metric says it (R2)."""
@@ -305,7 +371,13 @@ def new_task(name: str, names: Sequence[str], loss: str = "auto", label_smoothin
 
 def make_task(config: Config, index: Index) -> Task:
     """The task of a run, before anything is split; `Task.fitted` follows when the training set is known."""
-    task = new_task(index.task, index.classes or index.target_names, config.loss, config.label_smoothing)
+    loss = config.loss
+    if loss == "auto" and index.votes is not None and index.votes.has_ties:
+        loss = "davidson"  # ties say that two images are alike, which half a vote for each says less well
+        log.info(
+            "Some votes are ties: --loss=davidson learns how likely they are (--loss=bradley_terry: half a vote for each)"
+        )
+    task = new_task(index.task, index.classes or index.target_names, loss, config.label_smoothing)
     return task.in_one_unit() if config.study_id else task  # all studies of Place Pulse have one scale
 
 
@@ -322,7 +394,11 @@ def _class_of(name: str) -> type[Task]:
     return next(cls for cls in classes if name in (cls.name, cls.old_name))
 
 
-def encoded(task: Task, index: Index, dtype: torch.dtype) -> Tensor:
-    """The targets of all samples of the index, as the loss takes them, (N, ...)."""
-    targets = task.encode(index.targets)
-    return targets.to(dtype) if targets.is_floating_point() else targets
+def encoded(task: Task, index: Index, dtype: torch.dtype) -> Targets:
+    """The targets of all images and all samples of the index, as the loss takes them, (N, ...)."""
+
+    def as_type(targets: Tensor) -> Tensor:
+        return targets.to(dtype) if targets.is_floating_point() else targets
+
+    images = as_type(task.encode(index.targets))
+    return Targets(images, images if index.votes is None else as_type(task.encode_samples(index)))

@@ -189,7 +189,7 @@ def ceiling_of(
         None if ends is None or ends[0] < 0 else (float(np.sqrt(ends[0])), float(np.sqrt(ends[1])))
     )
     for metric, divisor, power in (("r2", known.value, 1.0), ("pearson", root, 0.5)):
-        value = scores[f"{target}/{metric}"]
+        value = scores.get(f"{target}/{metric}")  # of votes there is no R2: their scores have no unit
         share = None if value is None or not reliable else value / divisor  # type: ignore[operator]
         shares[f"share_{metric}"] = share
         if share is None:

@@ -113,7 +113,7 @@ def _of_groups(samples: Scored, name: str, value: float, units: np.ndarray, leve
 def scale_of(name: str) -> str:
     """On which a metric's jackknife is; a name of `confidence.SCALES`."""
     row = metric_row(name)
-    other = {"wilson": "logit", "bonett_wright": "atanh", "": "logit" if row.share else "plain"}
+    other = {"wilson": "logit", "dyadic": "logit", "bonett_wright": "atanh", "": "logit" if row.share else "plain"}
     return other.get(row.interval, row.interval)
 
 

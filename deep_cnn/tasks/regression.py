@@ -105,7 +105,7 @@ class Regression(Task):
 
     def parse_targets(self, cells: Sequence[Sequence[str]]) -> np.ndarray:
         values = [[float(cell or "nan") for cell in row] for row in cells]
-        return np.array(values, dtype=np.float64).reshape(len(cells), self.outputs)  # an empty split is (0, K)
+        return np.array(values, dtype=np.float64).reshape(len(cells), len(self.names))  # an empty split is (0, K)
 
     def metric_names(self) -> list[str]:
         names = super().metric_names()

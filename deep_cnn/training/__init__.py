@@ -13,6 +13,7 @@ optim/           Optimizers and the course of the learning rate
 outputs          metrics.csv, test.json, predictions, figures
 profiling        --profile: where the time went
 resume           continue, show again, or start a new run
+score_scale      the scale of scores from votes, in best.pt
 setup            folders, device, data, network before the first step
 state            everything that one more step depends on
 trainer          a run on one screen: begin here

@@ -169,7 +169,7 @@ class Features:
         return epoch % self.views if self.views and split == "train" else CENTRE
 
     def table(self, split: str, view: int) -> torch.Tensor:
-        """Float32 (n, D), on the device, in the order of the split."""
+        """Float32 (n, D), on the device, of the images that the split has, ascending."""
         there, table = self._tables[split]
         assert there == view, (split, there, view)
         return table
@@ -184,9 +184,9 @@ class Features:
             return
         feed = self.images[split]
         cache = self._cache(view) if distributed.is_main() else None
-        table = np.zeros((len(feed), self.cut.width), np.float32)
+        table = np.zeros((len(feed.images), self.cut.width), np.float32)
         missing = []
-        for position, sample in enumerate(feed.indices.tolist()):
+        for position, sample in enumerate(feed.images.tolist()):
             stored = cache.read(sample) if cache else None
             if cache is None or stored is None:
                 missing.append(position)
@@ -215,7 +215,7 @@ class Features:
         rounds = -(-len(missing) // (self.eval_batch * ranks))
         bar = console.Bar(f"Features {split}", rounds)
         batches = feed.view_batches(
-            feed.indices[missing], self.eval_batch, max(view, 0), ShardSpec(distributed.rank(), ranks)
+            feed.images[missing], self.eval_batch, max(view, 0), ShardSpec(distributed.rank(), ranks)
         )
         try:
             with _capture(self.model.get_submodule(self.cut.tail[0])) as captured:
@@ -235,7 +235,7 @@ class Features:
                         table[positions] = rows
                         if cache:
                             known = feed.pixels.contents
-                            for sample, row in zip(feed.indices[positions].tolist(), rows, strict=True):
+                            for sample, row in zip(feed.images[positions].tolist(), rows, strict=True):
                                 cache.write(sample, row, UNKNOWN if known is None else int(known.digests[sample]))
                     bar.step()
                     between()
@@ -257,12 +257,12 @@ class Features:
         """Features float32 (m, D) of some samples of a split, as evaluation sees them."""
         assert not self.views or split != "train"
         self.fill(split, 0, between)
-        positions = np.searchsorted(self.images[split].indices, samples)
+        positions = np.searchsorted(self.images[split].images, samples)
         return self.table(split, CENTRE)[upload(positions, self.images[split].device)]
 
     def describe(self) -> str:
         """A line for the log."""
-        samples = sum(len(feed) for feed in self.images.values())
+        samples = sum(len(feed.images) for feed in self.images.values())
         views = f", for {self.views} augmented views of each training image" if self.views else ""
         where = f", cached in {self.folder}" if self.folder else ""
         size = readable(4 * samples * self.cut.width)
@@ -284,7 +284,7 @@ class FeatureFeed:
     def train_batches(
         self, epoch: int, first_step: int, batch_size: int, shard: ShardSpec = WHOLE_BATCH
     ) -> Iterator[Batch]:
-        """As `Feed.train_batches`: `images` of a batch are features (B, D)."""
+        """As `Feed.train_batches`: `images` of a batch are features (B * V, D)."""
         source = self.source
         positions = train_rows(np.arange(len(self)), source.seed, epoch, first_step, batch_size, source.rarity)
         wanted = (shard.of(rows, step) for step, rows in enumerate(positions, first_step))
@@ -299,7 +299,8 @@ class FeatureFeed:
         table = self.features.table(self.split, view)
         for batch in wanted:
             samples = upload(self.indices[batch.rows], self.device)
-            features = table.index_select(0, upload(batch.images, self.device))  # (b, D)
+            images = np.searchsorted(self.source.images, self.source.images_of(self.indices[batch.images]))
+            features = table.index_select(0, upload(images, self.device))  # (b * V, D)
             targets, weights = (
                 column.index_select(0, samples) for column in (self.source.targets, self.source.weights)
             )

@@ -77,7 +77,8 @@ def train_one_epoch(
         total = task.batch_weight(targets, batch.weights)  # of the whole batch, so that the parts' gradients add up
         loss = torch.zeros((), device=images.device)
         local = (images, targets[batch.shard.local_rows], batch.weights[batch.shard.local_rows])
-        for piece, (x, t, w) in enumerate(zip(*(v.tensor_split(micro_batches) for v in local), strict=True), 1):
+        parts = zip(*(divided(v, len(local[1]), micro_batches) for v in local), strict=True)
+        for piece, (x, t, w) in enumerate(parts, 1):
             with settings.no_sync() if piece < micro_batches else contextlib.nullcontext():
                 with settings.autocast():
                     outputs = model(x)
@@ -98,6 +99,13 @@ def train_one_epoch(
             average.update(step)
         sums += torch.stack((loss * total, total)).to(sums.dtype)
         yield Step(step, loss, batch.indices)
+
+
+def divided(rows: torch.Tensor, samples: int, parts: int) -> list[torch.Tensor]:
+    """The rows of so many samples, V of each one after the other, (samples * V, ...), in parts of whole samples."""
+    views = len(rows) // samples
+    least, more = divmod(samples, parts)  # as `tensor_split`: the first parts have one sample more
+    return list(rows.split([views * (least + (part < more)) for part in range(parts)]))
 
 
 def loss_sum(outputs, targets: torch.Tensor, weights: torch.Tensor, task: Task) -> torch.Tensor:

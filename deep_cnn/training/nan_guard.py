@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from deep_cnn.data.index import Paths
+from deep_cnn.data.dataset import SampleNames
 from deep_cnn.runtime.errors import NonFiniteLoss
 from deep_cnn.training.loop import Step
 
@@ -13,8 +13,8 @@ GPU_INTERVAL = 50  # steps between two looks: a wait of about a millisecond in s
 class LossWatch:
     """Collects the steps' losses and reads them together; the first that is NaN or infinite ends the run, by name."""
 
-    def __init__(self, paths: Paths, device: torch.device):
-        self.paths = paths
+    def __init__(self, names: SampleNames, device: torch.device):
+        self.names = names
         self.interval = 1 if device.type == "cpu" else GPU_INTERVAL
         self.unread: list[tuple[int, Step]] = []  # with their epoch
 
@@ -33,7 +33,7 @@ class LossWatch:
         losses = torch.stack([step.loss for _, step in self.unread]).double().cpu().numpy()
         if not np.isfinite(losses).all():
             epoch, bad = self.unread[int(np.flatnonzero(~np.isfinite(losses))[0])]
-            files = [self.paths[int(i)] for i in bad.indices]
+            files = [self.names[int(i)] for i in bad.indices]
             named = ", ".join(files[:8]) + (f" and {len(files) - 8} more" if len(files) > 8 else "")
             raise NonFiniteLoss(
                 f"the loss is {losses[~np.isfinite(losses)][0]} at step {bad.number} (epoch {epoch}), batch: {named}; "

@@ -60,7 +60,7 @@ def _features(trainer: "Trainer", samples: np.ndarray, between: Callable[[], Non
     A network of its own: never compiled, and the run's state stays as it is.
     """
     network = load.open_network(trainer.run.files.best, trainer.device)
-    targets = encoded(trainer.task, trainer.dataset.index, trainer.dtype)
+    targets = encoded(trainer.task, trainer.dataset.index, trainer.dtype).images
     settings = FeedSettings(trainer.device, trainer.dtype, trainer.run.workers)
     feed = Feed(trainer.dataset.pixels, samples, targets, settings)
     try:

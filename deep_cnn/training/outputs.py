@@ -1,10 +1,11 @@
 """What a run has found, as files: metrics.csv, timing.csv, test.json, predictions_test.csv and the pictures."""
 
 import logging
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from deep_cnn.data.dataset import Dataset
 from deep_cnn.data.index import Index
 from deep_cnn.reporting.plots import of_task
 from deep_cnn.reporting.plots.learning_curves import learning_curves
@@ -23,17 +24,30 @@ def write_epochs(files: RunFiles, history: list[dict[str, Any]], timing: list[di
     write_rows(files.results / "timing.csv", timing, announce=announce)
 
 
-def write_test(
-    files: RunFiles, task: Task, index: Index, samples: np.ndarray, outputs: np.ndarray, result: dict
-) -> None:
+class Tested(NamedTuple):
+    """A test set: sample numbers int64 (n,), what is true of each image, and what the network says, decoded, float64 (n, K)."""
+
+    samples: np.ndarray
+    truth: np.ndarray
+    decoded: np.ndarray
+
+
+def tested(task: Task, dataset: Dataset, outputs: np.ndarray) -> Tested:
+    """outputs: raw, of the images `dataset.scored("test")`."""
+    decoded = task.decode(outputs[dataset.own_rows("test")])
+    return Tested(dataset.samples("test"), task.truth(dataset, "test"), decoded)
+
+
+def write_test(files: RunFiles, task: Task, index: Index, tested: Tested, result: dict) -> None:
     """predictions_test.csv first, test.json last: where it is, everything is."""
-    write_predictions(files, task, index, samples, outputs)
+    write_predictions(files, task, index, tested)
     write_json(files.results / "test.json", result, durable=True, announce=Manifest(files).announce)
 
 
-def write_predictions(files: RunFiles, task: Task, index: Index, samples: np.ndarray, outputs: np.ndarray) -> None:
+def write_predictions(files: RunFiles, task: Task, index: Index, tested: Tested) -> None:
     """A row per image: file, truth, what the network says (probabilities, or scores in their own units), and its group, if any."""
-    said = task.tested_cells(task.decode(outputs), index.targets[samples])
+    samples = tested.samples
+    said = task.tested_cells(tested.decoded, tested.truth)
     groups = [[]] * len(samples) if index.groups is None else [[index.group_names[g]] for g in index.groups[samples]]
     table = ([index.paths[i], *row, *group] for i, row, group in zip(samples, said, groups, strict=True))
     columns = ["file", *task.tested_columns(), *([] if index.groups is None else ["group"])]
@@ -41,15 +55,14 @@ def write_predictions(files: RunFiles, task: Task, index: Index, samples: np.nda
 
 
 def write_plots(
-    files: RunFiles, task: Task, index: Index, history: list[dict[str, Any]], best: int | None, test: tuple | None
+    files: RunFiles, task: Task, history: list[dict[str, Any]], best: int | None, tested: Tested | None
 ) -> None:
     """learning_curves.png and the task's own pictures of the test set.
 
     Args:
-        best: the best epoch, None where there is none yet. test: (sample numbers, raw outputs) of the test set, or None.
+        best: the best epoch, None where there is none yet.
     """
     learning_curves(history, files.results / "learning_curves.png", best)
-    if test is not None:
-        samples, outputs = test
+    if tested is not None:
         early = [row for row in of_task.figures_of(task) if row.by_run]
-        of_task.draw(early, task, task.decode(outputs), index.targets[samples], files.results)
+        of_task.draw(early, task, tested.decoded, tested.truth, files.results)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from deep_cnn.config.fields import parse_duration
+from deep_cnn.config.fields import parse_duration, wrong
 from deep_cnn.config.recipes import recipe_line
 from deep_cnn.config.schema import Config
 from deep_cnn.data.augment.steps import parse_augment
@@ -258,12 +258,13 @@ def load_dataset(run: Run, at_most: int | None = None) -> tuple[Dataset, Task]:
     with distributed.main_process_first():
         images = find_images(config, run.pre, run.workers)
         task = make_task(config, images.index)
+        check_task(config, task)
         strata = task.strata(images.index.targets)
         dataset = split_images(images, strata, config)
         if at_most is not None:
             dataset = dataset.at_most(at_most, strata, config.seed)
         check_validation(config, dataset)
-        task = task.fitted(dataset.index.targets[dataset.splits.train])
+        task = task.fitted_to(dataset)
     digest = dataset.digest()
     if distributed.broadcast(digest) != digest:
         raise DataError(
@@ -271,6 +272,16 @@ def load_dataset(run: Run, at_most: int | None = None) -> tuple[Dataset, Task]:
             "same images on all machines"
         )
     return dataset, task
+
+
+def check_task(config: Config, task: Task) -> None:
+    """ConfigError for flags that the task has no use for."""
+    for flag in ("mixup", "cutmix") if not task.blends else ():
+        if getattr(config, flag):
+            raise wrong(flag, f"{getattr(config, flag):g}", f"not available for --task={task.name}", f"use --{flag}=0")
+    for flag in ("oversample", "class_weights") if not task.has_rarity else ():
+        if getattr(config, flag):
+            raise wrong(flag, True, f"not available for --task={task.name}", f"use --no_{flag}")
 
 
 def sample_weights(config: Config, dataset: Dataset, task: Task) -> SampleWeights:
@@ -465,9 +476,9 @@ def open_features(trainer: "Trainer", feeds: dict[str, Feed]) -> Features | None
         cut = find_cut(model, trainer.head, frozen, pre.crop, trainer.autocast)
         if isinstance(cut, str):
             cut = f"{config.model}: {cut}"
-        elif (size := 4 * cut.width * sum(map(len, feeds.values()))) > LARGEST_SHARE * memory_for_training(
-            trainer.device
-        ):
+        elif (
+            size := 4 * cut.width * sum(len(feed.images) for feed in feeds.values())
+        ) > LARGEST_SHARE * memory_for_training(trainer.device):
             cut = f"they need {readable(size)}, more than a quarter of the memory"
     if isinstance(cut, str):
         log.info("The frozen backbone runs in every epoch because its features cannot be cached: %s", cut)
@@ -500,7 +511,7 @@ def decide(run: Run, dataset: Dataset, model: nn.Module, ranks: int) -> ComputeS
     per_image = saved_bytes_per_image(model, dataset.pixels.pre.crop, precision)
     weights, memory = count_weights(model), memory_for_training(device)
     if config.grad_accumulation == "auto":
-        images = -(-config.batch_size // ranks)
+        images = -(-config.batch_size // ranks) * dataset.views
         pieces = pieces_for(images, per_image, weights, memory)
         if pieces > 1:
             log.info(
@@ -515,7 +526,7 @@ def decide(run: Run, dataset: Dataset, model: nn.Module, ranks: int) -> ComputeS
     largest = max(len(dataset.splits.validation), len(dataset.splits.test), 1)
     most = EVAL_BATCH if device.type == "cpu" else min(GPU_EVAL_BATCH, images_that_fit(per_image, weights, memory))
     eval_batch = min(most, largest)
-    steps = steps_per_epoch(len(dataset.splits.train), config.batch_size) * config.epochs
+    steps = steps_per_epoch(len(dataset.training), config.batch_size) * config.epochs
     compiled = compiles(config.compile, device, steps, config.deterministic) and compiler_works(device)
     return ComputeSettings(device.type, precision, compiled, granted_cores(), pieces, eval_batch, processes=ranks)
 

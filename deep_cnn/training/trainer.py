@@ -23,7 +23,7 @@ from deep_cnn.data.contents import save as save_contents
 from deep_cnn.data.dataset import Dataset, check_formats, check_readable, eval_feed, open_feeds
 from deep_cnn.data.feed import Batch, BatchSource, FeedSettings, ShardSpec, steps_per_epoch, train_rows
 from deep_cnn.data.split import save_splits
-from deep_cnn.inference.evaluate import collect, flat_scores, held_out, with_views
+from deep_cnn.inference.evaluate import collect, with_views
 from deep_cnn.inference.tta import Averaged
 from deep_cnn.models import checkpoint
 from deep_cnn.models.build import ModelSpec, head_modules
@@ -58,6 +58,7 @@ from deep_cnn.training.optim import range_test
 from deep_cnn.training.optim.optimizers import follows_lr
 from deep_cnn.training.optim.schedules import make_schedule
 from deep_cnn.training.resume import AskedData, SavedRun, expect_contents, find_checkpoint, move_aside
+from deep_cnn.training.score_scale import settle_scale
 from deep_cnn.training.setup import Run, RunPlace, opened_run
 
 log = logging.getLogger(__name__)
@@ -144,11 +145,12 @@ class Trainer:
         pre, dataset = setup.normalised(run, dataset, saved.state)
         self.run, self.config, self.device = run, run.config, run.device
         self.dataset, self.task, self.pre, self.hooks, self.identity = dataset, task, pre, hooks, saved.identity
-        self.steps = steps_per_epoch(len(dataset.splits.train), self.config.batch_size)  # optimizer steps in an epoch
+        self.steps = steps_per_epoch(len(dataset.training), self.config.batch_size)  # optimizer steps in an epoch
         self.spec = ModelSpec(self.config.model, task.outputs, self.config.dropout, pre.crop)
         model, self.settings = setup.build_network(run, dataset, task, self.spec, saved.state)
         self.head, self.stages = head_modules(self.spec.name, model), stages_of(self.spec.name, model)
         setup.check_freeze(self.config, self.stages)
+        task.prepare_heads([model.get_submodule(name) for name in self.head])
         self.state = setup.build_state(run, model, self.head, self.settings, saved.state)
         self.profile = profiling.Profile(self.device, run.began) if self.config.profile else profiling.SILENT
         targets = encoded(task, dataset.index, self.dtype)
@@ -164,7 +166,7 @@ class Trainer:
             compile_shapes(model)
         self.schedule = make_schedule(self.config.schedule, self.steps * self.config.epochs, self.config.warmup)
         self.gradients = GradientSync()
-        self.losses = LossWatch(dataset.index.paths, self.device)
+        self.losses = LossWatch(dataset.sample_names(), self.device)
         self.mixer = Mixer(self.config.mixup, self.config.cutmix)
         self.opened_feeds: list[BatchSource] = list(self.feeds.values())
         self.checkpoints: Checkpointer
@@ -272,6 +274,7 @@ class Trainer:
         try:
             with self.profile.timer("test"):
                 add_reference(self, self.check_without_saving)
+                self.task = settle_scale(self, self.check_without_saving)
                 yield
             self.save_contents()
         except Interrupted:
@@ -286,14 +289,14 @@ class Trainer:
         """
         assert outputs is not None, "rank 0 has them"
         files, config, progress = self.run.files, self.config, self.state.progress
-        split = (self.task, self.dataset.index, self.dataset.splits.test)
-        result = held_out(self.task, self.dataset, "test", outputs) | {"best_epoch": best_epoch}
+        result = self.task.held_out_result(self.dataset, "test", outputs) | {"best_epoch": best_epoch}
         if views is not None:
-            result = with_views(result, config.tta, held_out(self.task, self.dataset, "test", views))
+            result = with_views(result, config.tta, self.task.held_out_result(self.dataset, "test", views))
         self.check_without_saving()
         best = progress.best_epoch if progress.best_epoch >= 0 else None
-        run_outputs.write_plots(files, *split[:2], self.state.history, best, (split[2], outputs))
-        run_outputs.write_test(files, *split, outputs, result)
+        tested = run_outputs.tested(self.task, self.dataset, outputs)
+        run_outputs.write_plots(files, self.task, self.state.history, best, tested)
+        run_outputs.write_test(files, self.task, self.dataset.index, tested, result)
         result_text.show_result(result)
         for line in tutorial_console.result_lines(result) if config.console == "tutorial" else ():
             log.info(line)
@@ -480,21 +483,22 @@ class Trainer:
         """A split's images, also where the feeds are made of features."""
         if not self.features:
             return self.feeds[split]
-        targets = encoded(self.task, self.dataset.index, self.dtype)
+        targets = encoded(self.task, self.dataset.index, self.dtype).images
         settings = FeedSettings(self.device, self.dtype, self.run.workers)
         self.opened_feeds.append(eval_feed(self.dataset, targets, split, settings))
         return self.opened_feeds[-1]
 
     def scores(self, split: str, outputs: np.ndarray) -> dict[str, float | None]:
         """An epoch's metrics of a split, by name, from its raw outputs (n, K)."""
-        return flat_scores(self.task, outputs, self.dataset.index.targets[self.dataset.samples(split)])
+        return self.task.epoch_scores(self.dataset, split, outputs)
 
     def examples(self, split: str, outputs: np.ndarray | None) -> list[Example]:
         """A few images of a split with what its raw outputs (n, K) say of them; none without outputs."""
         data, samples = self.dataset, self.dataset.samples(split)
         if outputs is None:
             return []
-        return examples(self.task, data.pixels, data.index.paths, samples, data.index.targets[samples], outputs)
+        own = outputs[data.own_rows(split)]
+        return examples(self.task, data.pixels, data.index.paths, samples, data.index.targets[samples], own)
 
     # ---- what is said of the run -----------------------------------------------------------------------------------
 
@@ -550,7 +554,7 @@ def build_trainer(
         timer = trainer.profile.timer
         trainer.checkpoints = Checkpointer(run.files, trainer, config.save_every, deadline, timer)
         forecast = Forecast(trainer.steps, config.epochs, trainer.work)
-        images = len(dataset.splits.train)
+        images = len(dataset.training) * dataset.views
         trainer.log = EpochLog(run, task, images, trainer.steps, forecast, deadline)
         trainer.after_save()
         progress = trainer.state.progress
@@ -571,7 +575,7 @@ def read_first_images(trainer: Trainer, *, replaces: bool) -> None:
     replaces: another run of this name will be moved aside: read some of every split.
     """
     splits, config = trainer.dataset.splits, trainer.config
-    first = next(train_rows(splits.train, config.seed, 0, 0, config.batch_size))
+    first = trainer.dataset.images_of(next(train_rows(trainer.dataset.training, config.seed, 0, 0, config.batch_size)))
     if replaces:
         parts = (splits.train, splits.validation, splits.test)
         first = np.concatenate([first, *(part[:FIRST_IMAGES] for part in parts)])

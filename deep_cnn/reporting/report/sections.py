@@ -18,7 +18,7 @@ from deep_cnn.inference.explain.gallery import explanation_pictures
 from deep_cnn.reporting.plots.of_task import figures_of
 from deep_cnn.reporting.report.images import Photographs, Shown, png
 from deep_cnn.reporting.report.record import Record, names_in
-from deep_cnn.reporting.result_text import cautions, ceiling_lines, difference_lines, interval_lines, shown
+from deep_cnn.reporting.result_text import cautions, ceiling_lines, difference_lines, interval_lines, shown, vote_lines
 from deep_cnn.runtime.format import duration, percent, plural, quantity
 
 Values = dict[str, Any]
@@ -75,7 +75,7 @@ def test(record: Record, photographs: Photographs) -> Values | None:
     return {
         "count": record.test["count"],
         "intervals": interval_lines(record.test),
-        "differences": [*ceiling_lines(record.test), *difference_lines(record.test)],
+        "differences": [*vote_lines(record.test), *ceiling_lines(record.test), *difference_lines(record.test)],
         "cautions": cautions(record.test),
         "metrics": metric_table(record),
         "groups": group_table(record),

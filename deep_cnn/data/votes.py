@@ -1,0 +1,355 @@
+"""Tables of votes: which of two images was preferred. Read from a table; counted for each image; divided by the splits of images."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+
+from deep_cnn.data import place_pulse
+from deep_cnn.data.cells import labels, missing, of_each
+from deep_cnn.data.match import SAMPLE, Matcher, check_single, plain
+from deep_cnn.data.table import Table, stem
+from deep_cnn.runtime.errors import ConfigError, DataError, nearest
+
+# What people call the columns, without capitals; a pair of words has its number or letter exchanged
+SIDES = tuple(
+    (f"{before}{left}{after}", f"{before}{right}{after}")
+    for left, right in (("left", "right"), ("1", "2"), ("a", "b"), ("first", "second"), ("winner", "loser"))
+    for before, after in (
+        ("", ""), ("", "_image"), ("image_", ""), ("", "_id"), ("image", ""), ("img_", ""), ("img", ""), ("", "_img"),
+        ("", "_photo"), ("photo_", ""), ("", "_place"), ("place_", ""), ("", "_image_id"), ("", "_path"), ("", "_file"),
+    )
+)  # fmt: skip
+WINNERS = ("winner", "choice", "vote", "preferred", "preference", "result", "answer", "chosen", "selected", "response")
+QUESTIONS = ("question", "category", "study_id", "study", "attribute", "dimension", "study_question", "question_id")
+LEFT_WORDS = frozenset(("left", "l", "a", "image_left", "left_image", "first"))
+RIGHT_WORDS = frozenset(("right", "r", "b", "image_right", "right_image", "second"))
+TIE_WORDS = frozenset(
+    ("tie", "ties", "tied", "equal", "equals", "both", "draw", "same", "neither", "no preference", "no_preference", "undecided")
+)  # fmt: skip
+FEW = 100  # votes of a question: fewer say next to nothing
+LEFT, TIE, RIGHT = 1.0, 0.5, 0.0  # the left image's share of a vote
+
+SPLIT_NAMES = ("train", "validation", "test")
+UNUSED = 3
+
+
+@dataclass(frozen=True)
+class Votes:
+    """M votes between images, which are numbered as in the index.
+
+    Attributes:
+        images: int64 (M, 2), left and right.
+        question: int64 (M,), into questions.
+        outcome: float64 (M,): 1 the left image won, 0 the right one, 0.5 a tie.
+    """
+
+    images: np.ndarray
+    question: np.ndarray
+    outcome: np.ndarray
+    questions: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.outcome)
+
+    def take(self, rows: np.ndarray) -> "Votes":
+        """Some of the votes, by a mask or by their numbers; the images keep their numbers."""
+        return replace(self, images=self.images[rows], question=self.question[rows], outcome=self.outcome[rows])
+
+    def among(self, kept: np.ndarray, images: int) -> "Votes":
+        """The votes between kept images, int64 (n,) of so many, in their new numbers 0 .. n - 1."""
+        new = np.full(images, -1, dtype=np.int64)
+        new[kept] = np.arange(len(kept))
+        renumbered = replace(self, images=new[self.images])
+        return renumbered.take((renumbered.images >= 0).all(axis=1))
+
+    def of_question(self, q: int) -> "Votes":
+        """The votes of one question."""
+        return self.take(self.question == q)
+
+    @cached_property
+    def has_ties(self) -> bool:
+        """Whether any vote is a tie."""
+        return bool((self.outcome == TIE).any())
+
+    def won(self, images: int) -> np.ndarray:
+        """The share of its votes that each image won, ties as half, float64 (images, Q); NaN without a vote."""
+        q = len(self.questions)
+        cells = [self.images[:, side] * q + self.question for side in (0, 1)]
+        shares = (self.outcome, 1 - self.outcome)
+        wins = sum(np.bincount(cell, share, images * q) for cell, share in zip(cells, shares, strict=True))
+        counts = sum(np.bincount(cell, minlength=images * q) for cell in cells)
+        with np.errstate(all="ignore"):
+            return np.where(counts > 0, wins / counts, np.nan).reshape(images, q)
+
+    def digest(self) -> bytes:
+        """Names the votes."""
+        digest = hashlib.sha256("\0".join(self.questions).encode())
+        for column in (self.images, self.question, self.outcome):
+            digest.update(np.ascontiguousarray(column).tobytes())
+        return digest.digest()
+
+
+@dataclass(frozen=True)
+class VoteSplit:
+    """Which votes are used for what, by the splits of their images; numbers of votes, int64 (n,).
+
+    Attributes:
+        train: between two training images.
+        validation: between two validation images, or one and a training image.
+        test: between two test images. marked: between a test image and a training image.
+        left_out: how many votes are used for nothing: between validation and test, or with an image that is in no split.
+    """
+
+    train: np.ndarray
+    validation: np.ndarray
+    test: np.ndarray
+    marked: np.ndarray
+    left_out: int
+
+
+def split_votes(votes: Votes, split_of: np.ndarray) -> VoteSplit:
+    """Divide the votes. split_of: of each image, int (N,): 0 train, 1 validation, 2 test, UNUSED."""
+    low, high = np.sort(split_of[votes.images], axis=1).T if len(votes) else np.zeros((2, 0), np.int64)
+    parts = {
+        "train": (low == 0) & (high == 0),
+        "validation": (low <= 1) & (high == 1),
+        "test": (low == 2) & (high == 2),
+        "marked": (low == 0) & (high == 2),
+    }
+    used = np.any(list(parts.values()), axis=0)
+    return VoteSplit(**{name: np.flatnonzero(mask) for name, mask in parts.items()}, left_out=int((~used).sum()))
+
+
+# --- reading ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class VoteColumns:
+    """Names of columns of a table of votes. question: None where there is one question only."""
+
+    left: str
+    right: str
+    winner: str
+    question: str | None = None
+
+
+def vote_columns(table: Table, given: tuple[str, ...] = ()) -> VoteColumns | None:
+    """Which columns hold the votes: --vote_columns, or by their names; None where the table has no such columns.
+
+    Raises:
+        DataError: a column that is not there. ConfigError: another number of columns than three or four.
+    """
+    if given:
+        if len(given) not in (3, 4):
+            raise ConfigError(
+                f"--vote_columns={','.join(given)}: {len(given)} columns; give the left image's, the right image's and the "
+                "winner's, and a fourth with the question if there are several"
+            )
+        return VoteColumns(*(table.find(name, "--vote_columns") for name in given))
+    known = {str(name).strip().lower().replace(" ", "_").replace("-", "_"): str(name) for name in table.frame.columns}
+    sides = next(((known[one], known[other]) for one, other in SIDES if one in known and other in known), None)
+    winner = next((known[name] for name in WINNERS if name in known and known[name] not in (sides or ())), None)
+    if sides is None:
+        return None
+    if winner is None:
+        if {"winner", "loser"} <= known.keys():
+            winner = known["winner"]  # the image on the left has always won
+        else:
+            return None
+    question = next((known[name] for name in QUESTIONS if name in known), None)
+    return VoteColumns(*sides, winner, question)
+
+
+def looks_like_votes(table: Table) -> bool:
+    """Whether a table has the columns of votes, and its winners are sides, ties or images of the pair."""
+    columns = vote_columns(table)
+    if columns is None:
+        return False
+    some = table.take(np.arange(min(SAMPLE, len(table.frame))))
+    left, right, winner = (some.column(name, "--metadata") for name in (columns.left, columns.right, columns.winner))
+    outcome = _outcomes(left, right, winner)
+    return bool(np.isfinite(outcome).mean() > 0.5)
+
+
+def read_votes(
+    table: Table, columns: VoteColumns, matcher: Matcher, wanted: tuple[str, ...]
+) -> tuple[Votes, np.ndarray, list[str]]:
+    """The votes between images that have a file, and the row of the table of each, int64 (M,); lines for the log.
+
+    Args:
+        wanted: questions to learn, of --target or --study_id; () for all.
+
+    Raises:
+        DataError: winners that are neither a side nor a tie nor one of the two images, unknown questions, no vote with two
+            images, nothing but ties.
+    """
+    notes: list[str] = []
+    table, rows_of, question, questions = _questions(table, columns, wanted)
+    sides = [table.column(name, "--vote_columns") for name in (columns.left, columns.right)]
+    winner = table.column(columns.winner, "--vote_columns")
+    positions = np.stack([_files_of(cells, matcher, table, columns) for cells in sides], axis=1)
+    total = len(positions)
+    empty = missing(winner)
+    outcome = _outcomes(*sides, winner)
+    unknown = np.flatnonzero(np.isnan(outcome) & ~empty)
+    if len(unknown):
+        row = unknown[0]
+        raise DataError(
+            f"--metadata={table.name}: {columns.winner} is {winner[row]!r} in line {table.frame.index[row]}, which is neither left, "
+            f"right nor tie, nor one of the two images ({len(unknown):,} such rows); correct them, or leave the cells empty"
+        )
+    gone, same = (positions < 0).any(axis=1), positions[:, 0] == positions[:, 1]
+    for rows, what in (
+        (gone, "have an image without a file"),
+        (empty & ~gone, f"have no {columns.winner}"),
+        (same & ~gone & ~empty, "compare an image with itself"),
+    ):
+        if rows.any():
+            line = table.frame.index[np.flatnonzero(rows)[0]]
+            notes.append(f"{int(rows.sum()):,} of {total:,} votes {what} (the first in line {line}); they are not used")
+    kept = ~gone & ~empty & ~same
+    if not kept.any():
+        example = ", ".join(str(cell) for cell in table.frame.iloc[0][:4])
+        raise DataError(
+            f"--metadata={table.name}: no vote is between two images of the folder (first row: {example}; an image: "
+            f"{matcher.paths[0]}); check --data_dir, or name the columns as --vote_columns=left,right,winner"
+        )
+    votes = Votes(positions[kept], question[kept], outcome[kept], questions)
+    notes += _about(votes)
+    return votes, rows_of[kept], notes
+
+
+def _questions(
+    table: Table, columns: VoteColumns, wanted: tuple[str, ...]
+) -> tuple[Table, np.ndarray, np.ndarray, tuple[str, ...]]:
+    """The rows of the wanted questions, their numbers and the question of each, int64 (M,), and the questions' names."""
+    if columns.question is None:
+        if wanted:
+            raise DataError(
+                f"--target={','.join(wanted)}: {table.name} has no column of questions; with --task=pairwise the target is a "
+                "question, so leave --target out or name the column as the fourth of --vote_columns"
+            )
+        everything = np.arange(len(table.frame))
+        return table, everything, np.zeros(len(everything), np.int64), ("score",)
+    cells, _ = labels(table.column(columns.question, "--vote_columns"), columns.question)
+    names = np.array([place_pulse.STUDIES.get(cell, cell) for cell in cells], dtype=object)
+    known = sorted(set(names) - {""})
+    asked = [place_pulse.STUDIES.get(word, word) for word in wanted if word != "all"]
+    for word in asked:
+        if word not in known:
+            raise DataError(
+                f"--target={word}: {columns.question} of {table.name} has no such question.{nearest(word, known)} "
+                f"Questions: {', '.join(known[:8])}"
+            )
+    chosen = list(dict.fromkeys(asked)) or known
+    code = {name: k for k, name in enumerate(chosen)}
+    codes = np.array([code.get(name, -1) for name in names], dtype=np.int64)
+    rows = np.flatnonzero(codes >= 0)
+    return table.take(rows), rows, codes[rows], tuple(chosen)
+
+
+def _files_of(cells: np.ndarray, matcher: Matcher, table: Table, columns: VoteColumns) -> np.ndarray:
+    """The file of each cell, int64 (M,), -1 without one: by its name, or by Place Pulse's location in the name."""
+    distinct, codes = np.unique(cells.astype(str), return_inverse=True)
+    match = matcher.match(distinct.astype(object))
+    positions = match.positions
+    if not (positions >= 0).any():
+        where = {parts[2]: i for i, path in enumerate(matcher.paths) if (parts := place_pulse.name_parts(path))}
+        positions = np.array([where.get(cell, -1) for cell in distinct.tolist()], dtype=np.int64)
+    else:
+        check_single(match, distinct.astype(object), np.arange(len(distinct)), matcher, f"--metadata={table.name}")
+    return positions[codes]
+
+
+def _outcomes(left: np.ndarray, right: np.ndarray, winner: np.ndarray) -> np.ndarray:
+    """The left image's share of each vote, float64 (M,); NaN where the cell is neither a side, nor a tie, nor an image of the vote."""
+    words = {**dict.fromkeys(LEFT_WORDS, LEFT), **dict.fromkeys(RIGHT_WORDS, RIGHT), **dict.fromkeys(TIE_WORDS, TIE)}
+    found = of_each(winner, lambda cell: words.get(cell.lower(), np.nan)).astype(np.float64)
+    if not np.isnan(found).any():
+        return found
+    one, other, won = (of_each(cells, _image_name) for cells in (left, right, winner))
+    by_image = np.where(won == one, LEFT, np.where(won == other, RIGHT, np.nan))
+    return np.where(np.isnan(found), by_image, found)
+
+
+def _image_name(cell: str) -> str:
+    return stem(plain(str(cell)).rpartition("/")[2]).casefold()
+
+
+def _about(votes: Votes) -> list[str]:
+    notes = []
+    for q, name in enumerate(votes.questions):
+        of_question = votes.of_question(q)
+        if not len(of_question):
+            raise DataError(f"--target={name}: no vote of this question is between two images of the folder")
+        decided = int((of_question.outcome != TIE).sum())
+        if not decided:
+            raise DataError(
+                f"--target={name}: all {len(of_question):,} votes are ties, so there is nothing to learn; check the column of winners"
+            )
+        images = len(np.unique(of_question.images))
+        ties = len(of_question) - decided
+        said = f"{name}: {len(of_question):,} votes ({ties:,} ties) on {images:,} images, {2 * len(of_question) / images:.1f} an image"
+        notes.append(said + ("; too few to learn much" if len(of_question) < FEW else ""))
+    notes += _repeated(votes)
+    return notes
+
+
+def _repeated(votes: Votes) -> list[str]:
+    """How often a pair was voted on again, and how often differently."""
+    low, high = np.sort(votes.images, axis=1).T
+    won = np.where(votes.images[:, 0] == low, votes.outcome, 1 - votes.outcome)
+    size = int(votes.images.max()) + 1
+    _, pair, counts = np.unique((votes.question * size + low) * size + high, return_inverse=True, return_counts=True)
+    several = int((counts > 1).sum())
+    if not several:
+        return []
+    mean = np.bincount(pair, won) / counts
+    spread = np.bincount(pair, (won - mean[pair]) ** 2)
+    differ = int((spread[counts > 1] > 1e-9).sum())
+    return [
+        f"{several:,} pairs were voted on several times, {differ:,} of them with different results: each vote counts"
+    ]
+
+
+def side_columns(table: Table, name: str, flag: str) -> tuple[np.ndarray, np.ndarray]:
+    """The cells of the columns left_NAME and right_NAME (or NAME_left and NAME_right) of a table of votes.
+
+    Raises:
+        DataError: there are none.
+    """
+    columns = {str(column).lower(): str(column) for column in table.frame.columns}
+    for one, other in (
+        (f"left_{name}", f"right_{name}"),
+        (f"{name}_left", f"{name}_right"),
+        (f"{name}_1", f"{name}_2"),
+    ):
+        if one.lower() in columns and other.lower() in columns:
+            return table.column(columns[one.lower()], flag), table.column(columns[other.lower()], flag)
+    raise DataError(
+        f"{flag}={name}: a table of votes says it of two images, so {table.name} needs the columns left_{name} and right_{name}"
+    )
+
+
+def of_images(cells: Sequence[np.ndarray], images: np.ndarray, count: int, what: str) -> np.ndarray:
+    """What a table of votes says of each image, object (count,), "" where it says nothing.
+
+    Args:
+        cells: of the left and of the right images, object (M,) each. images: int64 (M, 2).
+
+    Raises:
+        DataError: an image with two different values.
+    """
+    number, said = images.T.ravel(), np.concatenate(cells)
+    known = ~missing(said)
+    number, said = number[known], said[known]
+    found = np.full(count, "", dtype=object)
+    found[number] = said
+    differing = np.flatnonzero(found[number] != said)
+    if len(differing):
+        k = differing[0]
+        raise DataError(f"{what}: an image has two values, {said[k]!r} and {found[number[k]]!r}; correct the table")
+    return found

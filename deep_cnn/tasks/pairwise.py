@@ -1,0 +1,267 @@
+"""Pairwise comparison: which of two images is preferred. The network gives each image a score, the votes say how scores differ.
+
+Read docs/concepts/votes.md first: what is trained, selected and tested on which votes.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from deep_cnn.data.bradley_terry import fit_scores, spread_of_votes
+from deep_cnn.data.split import Strata
+from deep_cnn.data.votes import TIE, Votes
+from deep_cnn.runtime.errors import ConfigError
+from deep_cnn.runtime.format import quantity
+from deep_cnn.tasks.metrics import RegressionScores, functions_of
+from deep_cnn.tasks.pair_scores import PairScores
+from deep_cnn.tasks.regression import Regression, Rescaling
+
+if TYPE_CHECKING:
+    from deep_cnn.data.dataset import Dataset
+    from deep_cnn.data.index import Index
+
+
+@dataclass(frozen=True)
+class Pairwise(Regression):
+    """Votes on one or several questions. An image's target is the share of its votes that it won, float64 (N, Q), NaN without votes.
+
+    The network has Q outputs, an image's scores; with Davidson's loss Q more, each a bias alone: the logarithms of the tie parameters.
+    tie_shares: of the training votes of each question.
+    """
+
+    tie_shares: tuple[float, ...] = ()
+
+    name = "pairwise"
+    old_name = "pairwise"
+    title = "pairwise comparison"
+    noun, nouns = "question", "questions"
+    headline = ("pair_accuracy", "loss")
+    difference_unit = "of the standard deviation of the training images' scores"
+    blends = False
+    has_rarity = False
+    scale_from_outputs = True
+    vote_metrics = ("pair_accuracy",)
+
+    # --- learning ----------------------------------------------------------------------------------------------------
+
+    @property
+    def outputs(self) -> int:
+        return len(self.names) * (2 if self.loss == "davidson" else 1)
+
+    def fitted_to(self, dataset: "Dataset") -> "Pairwise":
+        votes = self._votes(dataset).take(dataset.vote_split.train)
+        ties = [
+            float((votes.of_question(q).outcome == TIE).mean()) if len(votes.of_question(q)) else 0.0
+            for q in self._questions
+        ]
+        many = len(self.names)
+        return dataclasses.replace(self, mean=(0.0,) * many, std=(1.0,) * many, tie_shares=tuple(ties))
+
+    @property
+    def _questions(self) -> range:
+        return range(len(self.names))
+
+    @staticmethod
+    def _votes(dataset: "Dataset") -> Votes:
+        assert dataset.index.votes is not None, "a task of votes"
+        return dataset.index.votes
+
+    def encode(self, targets: np.ndarray) -> Tensor:
+        """Of single images, which have no loss of their own."""
+        return torch.from_numpy(np.nan_to_num(targets).astype(np.float32))
+
+    def encode_samples(self, index: "Index") -> Tensor:
+        """Question and outcome of each vote, (M, 2)."""
+        assert index.votes is not None, "a task of votes"
+        return torch.from_numpy(np.stack([index.votes.question, index.votes.outcome], axis=1).astype(np.float32))
+
+    def losses_and_weights(self, outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        # the images of a vote follow one another: (B * 2, K) -> (B, 2, K)
+        pairs = outputs.unflatten(0, (-1, 2))
+        question, outcome = targets[:, 0].long(), targets[:, 1]
+        scores = pairs.gather(2, question[:, None, None].expand(-1, 2, 1))[..., 0]  # (B, 2)
+        tie = torch.zeros_like(outcome, dtype=outputs.dtype)
+        if self.loss == "davidson":
+            column = question + len(self.names)
+            tie = pairs.gather(2, column[:, None, None].expand(-1, 2, 1))[..., 0].mean(1)  # of both images the same
+        losses = self.loss_function(scores[:, 0] - scores[:, 1], outcome.to(outputs.dtype), tie)
+        return losses, torch.ones_like(losses)
+
+    def batch_weight(self, targets: Tensor, weights: Tensor) -> Tensor:
+        return weights.sum()
+
+    def prepare_heads(self, heads: Sequence[nn.Module]) -> None:
+        """Davidson's parameters are biases: their weights are zero and stay so, since their gradient is set to zero."""
+        if self.loss != "davidson":
+            return
+        many = len(self.names)
+        for head in heads:
+            layers = [
+                m for m in head.modules() if isinstance(m, (nn.Linear, nn.Conv2d)) and len(m.weight) == self.outputs
+            ]
+            if not layers or layers[-1].bias is None:
+                raise ConfigError(
+                    "--loss=davidson: the last layer of this network has no bias, which would be the tie parameter; use "
+                    "--loss=bradley_terry, which counts a tie as half a vote"
+                )
+            layer = layers[-1]
+            kept = torch.ones(self.outputs, device=layer.weight.device, dtype=layer.weight.dtype)
+            kept[many:] = 0
+            kept = kept.view(-1, *(1 for _ in layer.weight.shape[1:]))
+            with torch.no_grad():
+                layer.weight *= kept
+                for q, share in enumerate(self.tie_shares):  # the parameter of images with equal scores
+                    share = min(max(share, 1e-3), 0.9)
+                    layer.bias[many + q] = float(np.log(2 * share / (1 - share)))
+            layer.weight.register_hook(lambda gradient, kept=kept: gradient * kept)
+
+    def decode(self, outputs: np.ndarray) -> np.ndarray:
+        return super().decode(outputs[:, : len(self.names)])
+
+    def activation(self) -> nn.Module:
+        return FirstColumns(len(self.names), Rescaling(self.mean, self.std))
+
+    def settled(self, outputs: np.ndarray) -> "Pairwise":
+        """With the scale of its scores: over these outputs of training images (n, K), mean 0 and standard deviation 1."""
+        scores = outputs[:, : len(self.names)].astype(np.float64)
+        centre, spread = scores.mean(0), scores.std(0)
+        spread = np.where(spread > 0, spread, 1.0)
+        return dataclasses.replace(self, mean=tuple((-centre / spread).tolist()), std=tuple((1 / spread).tolist()))
+
+    # --- the targets of a data set -----------------------------------------------------------------------------------
+
+    def strata(self, targets: np.ndarray) -> Strata:
+        won = np.where(np.isnan(targets), np.nan if targets.shape[1] > 1 else 0.5, targets)
+        won[np.isnan(won).all(axis=1)] = 0.5
+        return dataclasses.replace(super().strata(won), how="by deciles of the share of won votes")
+
+    # --- scores ------------------------------------------------------------------------------------------------------
+
+    def metric_names(self) -> list[str]:
+        names = [name for name in super(Regression, self).metric_names()]
+        if len(self.names) == 1:
+            return names
+        return [*names, *(f"{target}/{name}" for target in self.names for name in names)]
+
+    def scored_decoded(self, decoded: np.ndarray, targets: np.ndarray) -> RegressionScores:
+        """Against scores of the same scale or another: correlations only."""
+        many = len(self.names)
+        found = RegressionScores.of(decoded, targets, self.names, np.zeros(many), np.ones(many), one_unit=True)
+        return dataclasses.replace(found, functions=functions_of(self.name, self.names))
+
+    def pair_scores(self, dataset: "Dataset", split: str, outputs: np.ndarray) -> PairScores:
+        """Votes of a split with what raw outputs (n, K) say of the images of `Dataset.scored`."""
+        votes, scored = self._votes(dataset), dataset.scored(split)
+        found = dataset.vote_split
+        own = {"train": found.train, "validation": found.validation, "test": found.test}[split]
+        several = {"test": found.marked}.get(split)
+
+        def of(rows: np.ndarray) -> PairScores:
+            some = votes.take(rows)
+            places = np.searchsorted(scored, some.images)
+            said = torch.from_numpy(outputs[places.ravel()]).double()
+            goal = torch.from_numpy(np.stack([some.question, some.outcome], axis=1))
+            losses = self.losses_and_weights(said, goal)[0].numpy() if len(some) else np.zeros(0)
+            scores = np.take_along_axis(outputs[places].astype(np.float64), some.question[:, None, None], axis=2)[
+                ..., 0
+            ]
+            return PairScores(some, scores[:, 0] - scores[:, 1], losses, dataset.index.groups)
+
+        return dataclasses.replace(of(own), marked=None if several is None else of(several))
+
+    def reference(self, dataset: "Dataset", split: str) -> np.ndarray:
+        """Scores of a split's images by their votes alone, float64 (n, Q), NaN without votes; no vote between training images counts."""
+        if split not in dataset.references:
+            dataset.references[split] = self._reference(dataset, split)
+        return dataset.references[split]
+
+    def _reference(self, dataset: "Dataset", split: str) -> np.ndarray:
+        own, found = dataset.samples(split), np.full((len(dataset.samples(split)), len(self.names)), np.nan)
+        for q in self._questions:
+            votes, spread = self.reference_votes(dataset, split, q)
+            has = np.isin(own, votes.images)
+            if has.any():
+                found[has, q] = fit_scores(votes.images, votes.outcome, len(dataset.index), spread)[own[has]]
+        return found
+
+    def reference_votes(self, dataset: "Dataset", split: str, q: int) -> tuple[Votes, float]:
+        """The votes that a split's reference scores are made of, and the spread that their fit assumes."""
+        votes = self._votes(dataset)
+        if split == "test":  # all votes on its images
+            rows = np.isin(votes.images, dataset.samples("test")).any(axis=1)
+        else:
+            rows = getattr(dataset.vote_split, split)
+        every = votes.of_question(q)
+        spread = spread_of_votes(every.images, every.outcome, len(dataset.index))
+        return votes.take(rows).of_question(q), spread
+
+    def epoch_scores(self, dataset: "Dataset", split: str, outputs: np.ndarray) -> dict[str, float | None]:
+        pairs = self.pair_scores(dataset, split, outputs)
+        own = self.scored_decoded(self.decode(outputs[dataset.own_rows(split)]), self.reference(dataset, split))
+        flat = pairs.flat(self.names) | own.scores()
+        return {name: flat.get(name) for name in self.metric_names()}
+
+    def held_out_result(self, dataset: "Dataset", split: str, outputs: np.ndarray) -> dict[str, Any]:
+        from deep_cnn.tasks.pair_result import pair_result
+
+        return pair_result(self, dataset, split, outputs)
+
+    def truth(self, dataset: "Dataset", split: str) -> np.ndarray:
+        return self.reference(dataset, split)
+
+    blind_name = "coin_flip"
+
+    def blind(self, train_targets: np.ndarray, n: int) -> np.ndarray:
+        """The same score for every image."""
+        return np.zeros((n, len(self.names)))
+
+    def wrongness(self, decoded: np.ndarray, targets: np.ndarray) -> np.ndarray:
+        """How far the score is from the share of won votes, each in its own spread."""
+        both = [(x - np.nanmean(x, axis=0)) / np.maximum(np.nanstd(x, axis=0), 1e-12) for x in (decoded, targets)]
+        errors = np.abs(both[0] - both[1])
+        known = ~np.isnan(errors)
+        return np.where(known.any(1), np.where(known, errors, 0).sum(1) / np.maximum(known.sum(1), 1), -1.0)
+
+    def largest_difference(self, ours: np.ndarray, theirs: np.ndarray) -> float:
+        return float(np.abs(ours - theirs).max())
+
+    # --- how an answer is written down -------------------------------------------------------------------------------
+
+    def caption(self, target: Any, decoded: np.ndarray) -> str:
+        parts = zip(self.names, target, decoded, strict=True)
+        return "; ".join(f"{name} won {100 * t:.0f}%, predicted {d:+.2f}" for name, t, d in parts)
+
+    def output_text(self, output: int, value: float) -> str:
+        return f"{self.names[output]}: {value:+.2f}"
+
+    def truth_text(self, target: Any) -> str:
+        return " ".join("no votes" if np.isnan(value) else f"won {quantity(100 * value)}%" for value in target)
+
+    def describe(self) -> str:
+        return f"votes on {', '.join(self.names[:4])}{'...' if len(self.names) > 4 else ''}"
+
+    def meaning(self, decoded: bool) -> str:
+        scale = "standardised scores: 0 is the mean of the training images, 1 their standard deviation; only differences mean something"
+        raw = "scores on the Bradley-Terry scale: sigmoid of a difference is the probability to be preferred"
+        return (
+            scale
+            if decoded
+            else raw + (", then the logarithms of the tie parameters" if self.loss == "davidson" else "")
+        )
+
+
+class FirstColumns(nn.Module):
+    """The first columns (B, K) of the network's outputs, through another module."""
+
+    def __init__(self, columns: int, then: nn.Module):
+        super().__init__()
+        self.columns, self.then = columns, then
+
+    def forward(self, outputs: Tensor) -> Tensor:
+        """(B, more) -> (B, columns)."""
+        return self.then(outputs[:, : self.columns])

@@ -1,0 +1,95 @@
+"""How well votes can be predicted at all, and how reliable the scores are that are made of them."""
+
+from typing import Any
+
+import numpy as np
+
+from deep_cnn.data.bradley_terry import agreement, best_accuracy, fit_scores, spread_of
+from deep_cnn.data.votes import Votes
+from deep_cnn.tasks.ceiling import Reliability
+from deep_cnn.tasks.confidence import jackknife_interval
+from deep_cnn.tasks.left_out import _less
+
+HALVINGS = 20
+MOST_VOTES = 200_000  # of so many, fewer halvings: their mean is then certain enough, and a fit takes seconds
+FEW_HALVINGS = 5
+
+
+def pair_ceiling(votes: Votes, count: int, level: float = 0.95) -> dict[str, Any] | None:
+    """The largest pair accuracy that any scores of the images can reach on new votes; None without two votes on an image.
+
+    No pair needs to be voted on twice, see `data/bradley_terry.agreement`. Assumes that true scores are normal.
+
+    Args:
+        votes: of one question. count: images.
+    """
+    above, below = agreement(votes.images, votes.outcome, count)
+    several = below > 0
+    if int(several.sum()) < 3:
+        return None
+    above, below = above[several], below[several]
+    q = float(above.sum() / below.sum())
+    spread = float(spread_of(q))
+    without = best_accuracy(spread_of((above.sum() - above) / (below.sum() - below)))
+    value = float(best_accuracy(spread))
+    interval = jackknife_interval(value, without, len(without) - 1.0, "logit", level) if value > 0.5 else None
+    return {
+        "pair_accuracy": value,
+        "interval": None if interval is None else (max(0.5, interval[0]), interval[1]),
+        "spread": spread,
+        "votes": int((votes.outcome != 0.5).sum()),
+        "note": "of these voters, if true scores are normal",
+    }
+
+
+def split_half(
+    votes: Votes, images: np.ndarray, count: int, spread: float, units: np.ndarray | None = None, seed: int = 0
+) -> Reliability | None:
+    """Reliability of Bradley-Terry scores: the votes are halved at random, both halves scored, and the agreement stepped up.
+
+    Spearman, "Correlation calculated from faulty data", 1910, and Brown, "Some experimental results in the correlation of mental
+    abilities", 1910: 2 r / (1 + r), r the correlation of the halves, its mean over 20 halvings.
+
+    Args:
+        votes: of one question. images: of which the reliability is wanted, int64 (n,); those without votes do not count.
+        count: images in all. spread: tau of the fit; see `fit_scores`.
+        units: codes (n,) of groups that are left out whole; None for single images.
+
+    Returns:
+        None where there are too few votes or images.
+    """
+    known = np.isin(images, votes.images)
+    if len(votes) < 4 or int(known.sum()) < 4:
+        return None
+    rng = np.random.default_rng(seed)
+    found = []
+    for _ in range(HALVINGS if len(votes) <= MOST_VOTES else FEW_HALVINGS):
+        order = rng.permutation(len(votes))
+        halves = (order[: len(order) // 2], order[len(order) // 2 :])
+        a, b = (fit_scores(votes.images[h], votes.outcome[h], count, spread)[images] for h in halves)
+        if np.ptp(a[known]) == 0 or np.ptp(b[known]) == 0:
+            return None
+        found.append(_correlations(a, b, known, units))
+    r, without = float(np.mean([whole for whole, _ in found])), np.mean([parts for _, parts in found], axis=0)
+    return Reliability(
+        2 * r / (1 + r),
+        2 * without / (1 + without),
+        "halves of the votes",
+        int(known.sum()),
+        per_image=2 * len(votes) / max(1, len(np.unique(votes.images))),
+    )
+
+
+def _correlations(
+    a: np.ndarray, b: np.ndarray, known: np.ndarray, units: np.ndarray | None
+) -> tuple[float, np.ndarray]:
+    """Pearson's correlation of the known images, of all and without each unit, (U,)."""
+    a, b = (np.where(known, x - x[known].mean(), 0.0) for x in (a, b))
+
+    def correlation(sums: list[Any]) -> Any:
+        n, x, y, xx, yy, xy = sums
+        return (xy - x * y / n) / np.sqrt((xx - x * x / n) * (yy - y * y / n))
+
+    columns = [np.asarray(x, dtype=np.float64) for x in (known, a, b, a * a, b * b, a * b)]
+    with np.errstate(all="ignore"):
+        return float(correlation([c.sum() for c in columns])), correlation([_less(c, units) for c in columns])

@@ -1,0 +1,180 @@
+"""Whole runs on votes: what they leave behind, the same bits however they were computed, and everything one does with a run."""
+
+import csv
+import json
+
+import cities
+import numpy as np
+import pytest
+import several
+import torch
+from crashes import Server, torment
+from kills import same
+
+IMAGES = 72
+
+
+@pytest.fixture(scope="module")
+def city(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("city")
+    drawn = cities.write_city(folder, IMAGES, seed=3)
+    cities.write_votes(folder, drawn, 14, questions=("safety", "lively"), tie=0.5)
+    return folder
+
+
+@pytest.fixture
+def votes(city):
+    return {
+        "data_dir": city / "images",
+        "metadata": city / "votes.csv",
+        "batch_size": 32,
+        "val_split": 0.2,
+        "test_split": 0.3,
+    }
+
+
+@pytest.fixture(scope="module")
+def server():
+    with Server() as server:
+        yield server
+
+
+def flags_of(city, *more: str) -> list[str]:
+    words = [f"--data_dir={city / 'images'}", f"--metadata={city / 'votes.csv'}", "--weights=none", "--image_size=32"]
+    return [*words, "--test_split=0.3", *more]
+
+
+def rows(path) -> list[dict]:
+    with open(path, encoding="utf-8", newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
+def read(files) -> dict:
+    return json.loads((files.results / "test.json").read_text(encoding="utf-8"))
+
+
+def test_what_a_run_leaves_behind(train, run_cli, votes, capsys, pictures):
+    code, files = train(**votes, epochs=2)
+    out = capsys.readouterr().out
+    assert code == 0 and "votes between two test images" in out and "Largest pair accuracy of safety" in out
+    assert "Could not write the report" not in out and (files.results / "report.html").exists()
+    result = read(files)
+    low, high = result["intervals"]["pair_accuracy"]
+    assert low <= result["pair_accuracy"] <= high and result["votes"]["train"] > result["votes"]["test"] > 0
+    assert (
+        set(result["per_target"]) == {"safety", "lively"} == set(result["pair_ceiling"]) == set(result["noise_ceiling"])
+    )
+    assert 0.5 <= result["pair_ceiling"]["safety"]["pair_accuracy"] <= 1
+    assert result["with_training_images"]["votes"] == result["votes"]["test_with_training_images"]
+    assert "val_pair_accuracy" in rows(files.results / "metrics.csv")[0]
+    # the pair accuracy can be computed again from the predictions and the votes
+    table = rows(files.results / "predictions_test.csv")
+    said = {row["file"].split("_")[2]: row for row in table}
+    right = [
+        float((float(said[v["left"]][f"predicted_{v['category']}"]) > float(said[v["right"]][f"predicted_{v['category']}"])) == (v["choice"] == "left"))
+        for v in rows(votes["metadata"])
+        if v["choice"] != "equal" and v["left"] in said and v["right"] in said
+    ]  # fmt: skip
+    assert np.mean(right) == pytest.approx(result["pair_accuracy"]) and len(right) == result["votes"]["test_decided"]
+    # the scores are standardised over the training images, and predict gives the same bits
+    capsys.readouterr()
+    for flags in ({}, {"workers": 3}):
+        (files.results / "all.csv").unlink(missing_ok=True)
+        code, _ = run_cli("predict", images=votes["data_dir"], output=files.results / "all.csv", **flags)
+        assert code == 0
+        predicted = {row["file"]: row for row in rows(files.results / "all.csv")}
+        for row in table:
+            assert predicted[row["file"]]["predicted_safety"] == row["predicted_safety"]
+    in_train = [row["file"] for row in rows(files.results / "splits.csv") if row["split"] == "train"]
+    scores = np.array([float(predicted[file]["predicted_lively"]) for file in in_train])
+    assert scores.mean() == pytest.approx(0, abs=1e-6) and scores.std() == pytest.approx(1, abs=1e-6)
+    # scored again, the same result
+    code, _ = run_cli("evaluate")
+    assert code == 0 and f"{100 * result['pair_accuracy']:.2f}%" in capsys.readouterr().out
+    # the same command ends at once
+    code, _ = train(**votes, epochs=2)
+    assert code == 0 and "This run is finished" in capsys.readouterr().out
+
+
+def test_the_rest_of_the_program_takes_votes(train, run_cli, votes, capsys):
+    for seed in (0, 1):
+        code, _ = train(**votes, run_name=f"seed{seed}", seed=seed)
+        assert code == 0
+    capsys.readouterr()
+    code, _ = run_cli("compare", runs="seed*")
+    out = capsys.readouterr().out
+    assert code == 0 and "pair accuracy" in out
+    code, _ = run_cli("compare", runs="seed*", metric="pearson", baseline="seed0")
+    assert code == 0
+    code, files = run_cli("explain", run_name="seed0", count=2)
+    assert code == 0 and list(files.explanations.glob("*"))
+    code, _ = run_cli("check", **votes, model="shufflenet_v2_x0_5", weights="none", image_size=32)
+    assert code == 0
+
+
+def test_cache_on_and_off_and_probe(train, votes):
+    results = {}
+    for cache in ("off", "auto"):
+        code, files = train(**votes, cache=cache, epochs=1, run_name=cache)
+        assert code == 0
+        results[cache] = torch.load(files.last, weights_only=True)["weights"]
+    assert all(torch.equal(results["off"][name], results["auto"][name]) for name in results["off"])
+    probes = {}
+    for name, flags in {"features": {}, "again": {"cache": "auto"}, "whole": {"augment": "vflip"}}.items():
+        code, files = train(**votes, recipe="probe", epochs=2, run_name=name, **flags)
+        assert code == 0
+        probes[name] = torch.load(files.last, weights_only=True)["weights"]
+        said = files.log.read_text(encoding="utf-8")
+        assert ("features of each image once" in said) == (name != "whole")
+    assert all(torch.equal(probes["features"][name], probes["again"][name]) for name in probes["features"])
+
+
+def test_two_processes_train_what_one_trains(server, city, tmp_path):
+    flags = flags_of(city, "--model=timm/test_convnext", "--batch_size=22", "--cache=off", "--precision=fp64", "--epochs=2", "--augment=strong")  # fmt: skip
+    one, _ = several.finish(server, flags, tmp_path / "1", 1)
+    two, _ = several.finish(server, flags, tmp_path / "2", 2)
+    assert several.apart(several.last(one)["weights"], several.last(two)["weights"]) < 1e-9
+    assert read(one)["pair_accuracy"] == pytest.approx(read(two)["pair_accuracy"], abs=1e-9)
+    assert read(one)["loss"] == pytest.approx(read(two)["loss"], abs=1e-9)
+
+
+def test_killed_and_resumed_to_the_last_bit(server, city, tmp_path):
+    flags = flags_of(city, "--model=shufflenet_v2_x0_5", "--batch_size=24", "--precision=fp32", "--save_every=2", "--epochs=2", "--ema=0.9")  # fmt: skip
+    server.finish([*flags, f"--root_dir={tmp_path / 'whole'}"], tmp_path / "whole")
+    hits, finished = torment(server, flags, tmp_path / "killed", 2, 5)
+    assert sum(hits.values()) >= 2 and finished
+    for root in finished:
+        same(tmp_path / "whole", root)
+
+
+def test_folds_and_search(train, run_cli, votes, capsys):
+    flags = {name: value for name, value in votes.items() if name != "test_split"}
+    code, files = train(**flags, folds=2, run_name="folds")
+    assert code == 0, capsys.readouterr().err
+    result = json.loads((files.results / "folds.json").read_text(encoding="utf-8"))
+    assert 0 <= result["pair_accuracy"] <= 1 and result["count"] == IMAGES
+    code, _ = run_cli("search", **flags, model="shufflenet_v2_x0_5", weights="none", image_size=32, epochs=1, trials=2)
+    assert code == 0
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        ({"mixup": 0.2}, "--mixup=0.2: not available for --task=pairwise"),
+        ({"task": "regression", "target": "choice"}, "a table of votes"),
+        ({"loss": "mse"}, "--loss=mse: not available for --task=pairwise"),
+        ({"test_split": 0.89, "val_split": 0.1}, "votes are between two training images"),
+        ({"group": "place"}, "needs the columns left_place and right_place"),
+    ],
+)
+def test_mistakes_are_told_in_one_line(train, votes, capsys, flags, said):
+    code, _ = train(**(votes | flags))
+    assert code == 2 and said in capsys.readouterr().err
+
+
+def test_groups_are_left_out_whole(train, votes):
+    code, files = train(**votes, group="city", target="safety")
+    assert code == 0
+    result = read(files)
+    assert result["number_of_groups"] >= 2 and "pair_accuracy" in next(iter(result["per_group"].values()))
+    assert result["interval_methods"]["pair_accuracy"].startswith(("jackknife over groups", "none: fewer than"))

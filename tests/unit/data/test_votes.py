@@ -1,0 +1,143 @@
+"""Tables of votes: which columns, which winner, which image; and each mistake in one line."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from deep_cnn.data.index import build_index
+from deep_cnn.runtime.errors import ConfigError, DataError
+
+ROWS = ["a.png,b.png,left", "b.png,c.png,right", "c.png,a.png,tie"]
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "images").mkdir()
+    for k, name in enumerate("abcd"):
+        Image.new("RGB", (8, 8), (40 * k, 0, 0)).save(tmp_path / "images" / f"{name}.png")
+    return tmp_path
+
+
+def indexed(folder, rows=ROWS, header="left,right,winner", **fields):
+    (folder / "votes.csv").write_text("\n".join([header, *rows]), encoding="utf-8")
+    return build_index(folder / "images", metadata=folder / "votes.csv", **fields)
+
+
+def votes_of(index):
+    paths = list(index.paths)
+    return [
+        (paths[i], paths[j], y, index.votes.questions[q])
+        for (i, j), y, q in zip(index.votes.images.tolist(), index.votes.outcome, index.votes.question, strict=True)
+    ]
+
+
+EXPECTED = [("a.png", "b.png", 1, "score"), ("b.png", "c.png", 0, "score"), ("c.png", "a.png", 0.5, "score")]
+
+
+@pytest.mark.parametrize(
+    ("header", "rows"),
+    [
+        ("left,right,winner", ROWS),
+        ("image_left,image_right,choice", ["a,b,LEFT", "b,c,Right", "c,a,equal"]),
+        ("id,img1,img2,vote", ["7,a.png,b.png,a.png", "8,b.png,c.png,c.png", "9,c.png,a.png,no preference"]),
+        ("Left Image;Right Image;Winner", ["images/a.png;images/b.png;a", "b.png;c.png;c", "c.png;a.png;both"]),
+    ],
+)
+def test_columns_and_winners_in_many_spellings(folder, header, rows):
+    index = indexed(folder, rows, header)
+    assert votes_of(index) == EXPECTED and index.task == "pairwise"
+    assert list(index.paths) == ["a.png", "b.png", "c.png"]  # d has no vote
+    assert index.targets[:, 0].tolist() == [0.75, 0.0, 0.75]
+    assert any("1 images have no vote" in note for note in index.notes)
+
+
+def test_winner_and_loser_are_a_table_of_votes(folder):
+    index = indexed(folder, ["a.png,b.png", "c.png,b.png"], "winner,loser")
+    assert [vote[:3] for vote in votes_of(index)] == [("a.png", "b.png", 1), ("c.png", "b.png", 1)]
+
+
+def test_named_columns_and_questions(folder):
+    rows = ["x,a,b,1st,left", "y,a,c,2nd,right", "x,b,c,1st,equal"]
+    header = "q,one,other,round,said"
+    index = indexed(folder, rows, header, task="pairwise", vote_columns=("one", "other", "said", "q"))
+    assert index.target_names == ("x", "y") and [vote[3] for vote in votes_of(index)] == ["x", "y", "x"]
+    index = indexed(folder, rows, header, task="pairwise", vote_columns=("one", "other", "said", "q"), target=("y",))
+    assert votes_of(index) == [("a.png", "c.png", 0, "y")] and np.isnan(index.targets).sum() == 0
+    with pytest.raises(DataError, match=r"--target=z: q of votes.csv has no such question"):
+        indexed(folder, rows, header, task="pairwise", vote_columns=("one", "other", "said", "q"), target=("z",))
+
+
+def test_place_pulse_votes_name_locations_and_studies(tmp_path):
+    (tmp_path / "images").mkdir()
+    for k, city in enumerate(("Boston", "Rio De Janeiro", "Boston")):
+        Image.new("RGB", (8, 8), (40 * k, 0, 0)).save(tmp_path / "images" / f"42.1_-71.{k}_513d7e{k}_{city}.png")
+    rows = ["50a68a51fdc9f05596000002,513d7e0,513d7e1,left", "50f62c41a84ea7c5fdd2e454,513d7e2,513d7e1,left",
+            "50a68a51fdc9f05596000002,513d7e2,513d7e1,right", "50a68a51fdc9f05596000002,513d7e9,513d7e1,right"]  # fmt: skip
+    index = indexed(tmp_path, rows, "study_id,left,right,choice", group="city")
+    assert index.target_names == ("lively", "safety") and index.group_names == ("Boston", "Rio De Janeiro")
+    assert index.groups.tolist() == [0, 1, 0] and len(index.votes) == 3
+    assert any("1 of 4 votes have an image without a file (the first in line 5)" in note for note in index.notes)
+    only = indexed(tmp_path, rows, "study_id,left,right,choice", task="pairwise", study_id="50a68a51fdc9f05596000002")
+    assert only.target_names == ("safety",) and len(only.votes) == 2
+
+
+def test_groups_from_columns_of_both_sides(folder):
+    rows = [f"{row},{x},{y}" for row, x, y in zip(ROWS, "XYX", "YXX", strict=True)]
+    index = indexed(folder, rows, "left,right,winner,left_city,right_city", group="city")
+    assert [index.group_names[g] for g in index.groups] == ["X", "Y", "X"]
+    with pytest.raises(DataError, match="an image has two values"):
+        indexed(folder, [*rows, "a.png,b.png,left,Y,Y"], "left,right,winner,left_city,right_city", group="city")
+    with pytest.raises(DataError, match="needs the columns left_place and right_place"):
+        indexed(folder, rows, "left,right,winner,left_city,right_city", group="place")
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        ([*ROWS, "d.png,d.png,left"], "1 of 4 votes compare an image with itself (the first in line 5)"),
+        ([*ROWS, "a.png,x.png,left"], "1 of 4 votes have an image without a file (the first in line 5)"),
+        ([*ROWS, "a.png,d.png,"], "1 of 4 votes have no winner (the first in line 5)"),
+        ([*ROWS, "b.png,a.png,left"], "1 pairs were voted on several times, 1 of them with different results"),
+        (ROWS, "score: 3 votes (1 ties) on 3 images, 2.0 an image; too few to learn much"),
+    ],
+)
+def test_what_is_left_out_is_said(folder, rows, said):
+    assert any(said in note for note in indexed(folder, rows).notes)
+
+
+@pytest.mark.parametrize(
+    ("rows", "fields", "said"),
+    [
+        ([*ROWS, "a.png,d.png,middle"], {}, "winner is 'middle' in line 5, which is neither left"),
+        (["a.png,b.png,tie", "c.png,a.png,tie"], {}, "all 2 votes are ties"),
+        (["x.png,y.png,left", "y.png,x.png,left"], {}, "no vote is between two images of the folder"),
+        (ROWS, {"task": "regression", "target": ("winner",)}, "a table of votes .* add --task=pairwise"),
+        (ROWS, {"task": "pairwise", "target": ("safety",)}, "votes.csv has no column of questions"),
+        (
+            ROWS,
+            {"task": "pairwise", "vote_columns": ("left", "nobody", "winner")},
+            "--vote_columns=nobody: .*no such column",
+        ),
+    ],
+)
+def test_mistakes_are_named(folder, rows, fields, said):
+    with pytest.raises(DataError, match=said):
+        indexed(folder, rows, **({"task": "pairwise"} | fields))
+
+
+def test_a_table_of_scores_is_no_table_of_votes(folder):
+    with pytest.raises(DataError, match=r"no table of votes.*--task=regression --target=COLUMN"):
+        indexed(folder, ["a.png,1.5", "b.png,2.5"], "image,safety", task="pairwise")
+    assert (
+        indexed(folder, ["a.png,1.5", "b.png,2.25", "c.png,3"], "image,safety", target=("safety",)).task == "regression"
+    )
+    for flag, value in (
+        ("raters", ("x", "y")),
+        ("weigh_by", "std"),
+        ("split_column", "split"),
+        ("image_column", "left"),
+    ):
+        with pytest.raises(ConfigError, match=f"--{flag}: not available for votes"):
+            indexed(folder, task="pairwise", **{flag: value})
+    with pytest.raises(ConfigError, match="--vote_columns=a,b: 2 columns"):
+        indexed(folder, task="pairwise", vote_columns=("a", "b"))
