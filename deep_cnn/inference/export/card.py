@@ -31,7 +31,7 @@ def about(run: FinishedRun, file: str, kind: str, preprocessing: bool, checked: 
         },
         "output": {
             "name": "outputs",
-            "shape": ["batch", len(trained.task.names)],
+            "shape": ["batch", len(trained.task.names) if preprocessing else trained.task.outputs],
             "order": list(trained.task.names),
             "meaning": trained.task.meaning(decoded=preprocessing),
         },

@@ -195,7 +195,8 @@ def described(units: str, folds: int, estimates: dict[str, Estimate]) -> dict[st
 def fold_scores(record: Record) -> Flat:
     """The metrics of one fold's test."""
     assert record.tested is not None and record.test is not None
-    return record.task.scored_decoded(*record.tested).scores() | {"loss": record.test["loss"]}
+    of_votes = {name: record.test[name] for name in record.task.vote_metrics}
+    return of_votes | record.task.scored_decoded(*record.tested).scores() | {"loss": record.test["loss"]}
 
 
 def mean_of_folds(per_fold: Sequence[Flat]) -> Flat:
