@@ -1,23 +1,24 @@
 """What is learnt: targets, loss, metrics and their intervals, and how an answer is written down.
 
-across_folds  intervals and differences over the folds of a cross-validation
-base            interface of a task
-calibration     expected calibration error
-ceiling         noise ceiling: the largest R2 and Pearson that uncertain scores allow
-classification  one class per image
-confidence      formulas of confidence intervals
-differences     two sides on the same test images, with intervals
-dyadic          intervals of votes, which share images
-intervals       which metric has which interval; metrics per group
-left_out        metrics without each image or group, for the jackknife
-metrics         all metrics
-multilabel      several labels per image
-named           shared by classification and multilabel
-pair_losses     Bradley-Terry and Davidson
-pair_result     what test.json says of votes
-pair_scores     votes with predictions
-pairwise        which of two images is preferred
-regression      one or several scores per image
-suspects        labels that may be wrong, from out-of-fold predictions
-vote_ceiling    how well votes can be predicted at all
+across_folds      intervals and differences over the folds of a cross-validation
+base              interface of a task
+calibration       expected calibration error
+ceiling           noise ceiling: the largest R2 and Pearson that uncertain scores allow
+classification    one class per image
+confidence        formulas of confidence intervals
+differences       two sides on the same test images, with intervals
+dyadic            intervals of votes, which share images
+intervals         which metric has which interval; metrics per group
+left_out          metrics without each image or group, for the jackknife
+metrics           all metrics
+multilabel        several labels per image
+named             shared by classification and multilabel
+pair_differences  pair accuracies of two sides on the same votes
+pair_losses       Bradley-Terry and Davidson
+pair_result       what test.json says of votes
+pair_scores       votes with predictions
+pairwise          which of two images is preferred
+regression        one or several scores per image
+suspects          labels that may be wrong, from out-of-fold predictions
+vote_ceiling      how well votes can be predicted at all
 """

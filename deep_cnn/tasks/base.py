@@ -315,6 +315,10 @@ class Task(ABC):
         """A row per image: the truth, and `cells`."""
         return [[*true, *said] for true, said in zip(self.target_rows(targets), self.cells(decoded), strict=True)]
 
+    def test_tables(self, dataset: Dataset, outputs: np.ndarray) -> Iterator[tuple[str, list[str], list[list[Any]]]]:
+        """Other tables of a test: the name of the file, its columns, its rows. outputs: as for `held_out_result`."""
+        return iter(())
+
     @abstractmethod
     def uncertainty_columns(self, several: bool) -> list[str]:
         """Names of the columns that `uncertainty_cells` fills. several: checkpoints or views, so that there is a spread."""

@@ -83,7 +83,7 @@ def difference(
         # as if one more image favoured each side: Bonett and Price, "Adjusted Wald confidence interval for a difference of binomial
         # proportions based on paired data", 2012. Otherwise two networks that agree on all images would be equal for certain
         between_images += 2 / (n + 2) ** 2
-    between_seeds, df_seeds = _between_seeds(values[: 1 if fixed else 2])
+    between_seeds, df_seeds = variance_of_seeds(values[: 1 if fixed else 2])
     variance = between_images + between_seeds
     if variance == 0:  # the same numbers from the same networks
         return Difference(value, (value, value), p=1.0, detectable=0.0)
@@ -100,7 +100,7 @@ def difference(
     )
 
 
-def _between_seeds(values: list[np.ndarray]) -> tuple[float, int]:
+def variance_of_seeds(values: list[np.ndarray]) -> tuple[float, int]:
     """Variance of the difference of two means over seeds, and its degrees of freedom; 0, 0 of one seed a side."""
     df = sum(len(of_side) - 1 for of_side in values)
     if not df:

@@ -4,7 +4,7 @@ Read docs/concepts/votes.md first: what is trained, selected and tested on which
 """
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from deep_cnn.data.bradley_terry import fit_scores, spread_of_votes
 from deep_cnn.data.split import Strata
-from deep_cnn.data.votes import TIE, Votes
+from deep_cnn.data.votes import LEFT, TIE, Votes
 from deep_cnn.runtime.errors import ConfigError
 from deep_cnn.runtime.format import quantity
 from deep_cnn.tasks.metrics import RegressionScores, functions_of
@@ -24,6 +24,9 @@ from deep_cnn.tasks.regression import Regression, Rescaling
 if TYPE_CHECKING:
     from deep_cnn.data.dataset import Dataset
     from deep_cnn.data.index import Index
+
+
+VOTES_TABLE = "votes_test.csv"
 
 
 @dataclass(frozen=True)
@@ -231,6 +234,28 @@ class Pairwise(Regression):
         return float(np.abs(ours - theirs).max())
 
     # --- how an answer is written down -------------------------------------------------------------------------------
+
+    def test_tables(self, dataset: "Dataset", outputs: np.ndarray) -> Iterator[tuple[str, list[str], list[list[Any]]]]:
+        """Each vote between two test images, in the order of the table, with the predicted lead of the left image."""
+        pairs, paths = self.pair_scores(dataset, "test", outputs), dataset.index.paths
+        spread = np.array(self.std)[pairs.votes.question]
+        words = {LEFT: "left", TIE: "tie"}
+        rows = [
+            [paths[left], paths[right], self.names[q], words.get(outcome, "right"), lead]
+            for (left, right), q, outcome, lead in zip(
+                pairs.votes.images.tolist(),
+                pairs.votes.question.tolist(),
+                pairs.votes.outcome.tolist(),
+                (pairs.difference * spread).tolist(),
+                strict=True,
+            )
+        ]
+        columns, index = ["left", "right", "question", "winner", "predicted_lead"], dataset.index
+        if index.groups is not None:
+            columns += ["left_group", "right_group"]
+            for row, sides in zip(rows, index.groups[pairs.votes.images].tolist(), strict=True):
+                row += [index.group_names[side] for side in sides]
+        yield VOTES_TABLE, columns, rows
 
     def caption(self, target: Any, decoded: np.ndarray) -> str:
         parts = zip(self.names, target, decoded, strict=True)

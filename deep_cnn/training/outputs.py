@@ -1,6 +1,7 @@
 """What a run has found, as files: metrics.csv, timing.csv, test.json, predictions_test.csv and the pictures."""
 
 import logging
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -42,6 +43,12 @@ def write_test(files: RunFiles, task: Task, index: Index, tested: Tested, result
     """predictions_test.csv first, test.json last: where it is, everything is."""
     write_predictions(files, task, index, tested)
     write_json(files.results / "test.json", result, durable=True, announce=Manifest(files).announce)
+
+
+def write_tables(files: RunFiles, tables: Iterable[tuple[str, list[str], list[list[Any]]]]) -> None:
+    """What else a task writes of a test; see `Task.test_tables`."""
+    for name, columns, rows in tables:
+        write_csv(files.results / name, columns, rows, announce=Manifest(files).announce)
 
 
 def write_predictions(files: RunFiles, task: Task, index: Index, tested: Tested) -> None:

@@ -296,6 +296,7 @@ class Trainer:
         best = progress.best_epoch if progress.best_epoch >= 0 else None
         tested = run_outputs.tested(self.task, self.dataset, outputs)
         run_outputs.write_plots(files, self.task, self.state.history, best, tested)
+        run_outputs.write_tables(files, self.task.test_tables(self.dataset, outputs))
         run_outputs.write_test(files, self.task, self.dataset.index, tested, result)
         result_text.show_result(result)
         for line in tutorial_console.result_lines(result) if config.console == "tutorial" else ():

@@ -104,8 +104,10 @@ def test_the_rest_of_the_program_takes_votes(train, run_cli, votes, capsys):
     code, _ = run_cli("compare", runs="seed*")
     out = capsys.readouterr().out
     assert code == 0 and "pair accuracy" in out
-    code, _ = run_cli("compare", runs="seed*", metric="pearson", baseline="seed0")
-    assert code == 0
+    for baseline in ("seed0", "coin_flip"):
+        code, _ = run_cli("compare", runs="seed*", baseline=baseline)
+        out = capsys.readouterr().out
+        assert code == 0 and "difference" in out and "not tested" not in out
     code, files = run_cli("explain", run_name="seed0", count=2)
     assert code == 0 and list(files.explanations.glob("*"))
     code, _ = run_cli("check", **votes, model="shufflenet_v2_x0_5", weights="none", image_size=32)

@@ -2,9 +2,12 @@
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from deep_cnn.reporting.compare.runs import Row
 from deep_cnn.runtime.errors import ConfigError
 from deep_cnn.tasks.differences import Difference, difference
+from deep_cnn.tasks.pair_differences import difference_of_votes
 
 
 def difference_of_rows(ours: Row, theirs: Row | str, metric: str) -> Difference | str:
@@ -24,6 +27,8 @@ def difference_of_rows(ours: Row, theirs: Row | str, metric: str) -> Difference 
     groups = next((run.groups for run in runs if run.groups is not None), None)
     if groups is None and any(run.has_groups for run in runs):
         return "tested with --group by version 0.1.0, whose files do not name the groups"
+    if metric.rpartition("/")[2] in ours.first.record.task.vote_metrics:
+        return _of_votes(ours, theirs, metric)
     known = ours.first.samples.scores()
     if metric not in known:
         raise ConfigError(f"--metric={metric}: --baseline cannot compare it; choose one of {', '.join(known)}")
@@ -56,3 +61,23 @@ def meaning(found: Sequence[Difference | str]) -> list[str]:
     if any(each.interval is None for each in known):
         lines.append("Fewer than 5 groups in the test set: no interval, since the groups are all that varies")
     return lines
+
+
+def _of_votes(ours: Row, theirs: Row | str, metric: str) -> Difference | str:
+    """The same of pair accuracy, from the votes between two test images."""
+    question = metric.rpartition("/")[0]
+    tables = [run.votes(question) for row in (ours, *([] if isinstance(theirs, str) else [theirs])) for run in row.runs]
+    if any(table is None for table in tables):
+        return "has no votes_test.csv"
+    votes = [table for table in tables if table is not None]
+    if any(table.names != votes[0].names for table in votes):
+        return "not tested on the same votes"
+    rights = [table.right for table in votes]
+    # codes of the units that votes share: groups where there are any, else images
+    grouped = votes[0].groups is not None
+    sides = votes[0].groups if grouped else np.array([name[:2] for name in votes[0].names])
+    units = np.unique(sides, return_inverse=True)[1].reshape(-1, 2)
+    other = [np.full(len(rights[0]), 0.5)] if isinstance(theirs, str) else rights[len(ours.runs) :]
+    own, blind = rights[: len(ours.runs)], isinstance(theirs, str)
+    found = difference_of_votes(own, other, units, grouped=grouped, fixed=blind)
+    return f"{metric} is undefined" if found is None else found

@@ -19,6 +19,7 @@ from deep_cnn.runtime.manifest import NAME
 from deep_cnn.runtime.run_files import RunFiles
 from deep_cnn.runtime.status import read_status
 from deep_cnn.tasks.metrics import Scored
+from deep_cnn.tasks.pairwise import VOTES_TABLE
 
 
 @dataclass(frozen=True)
@@ -147,12 +148,36 @@ class Run:
         task, (_, true) = self.record.task, self._tested_in_order
         return task.scored_decoded(task.blind(self.record.targets("train"), len(true)), true)
 
+    def votes(self, question: str) -> "TestedVotes | None":
+        """The decided votes between two of its test images, of one question or, with "", of all; None where no file has them."""
+        path = self.record.files.results / VOTES_TABLE
+        if not path.exists():
+            return None
+        table = read_frame(path)
+        table = table[table["winner"] != "tie"]
+        table = table[table["question"] == escaped(question)] if question else table
+        lead = table["predicted_lead"].astype(np.float64).to_numpy()
+        sign = np.where(table["winner"].to_numpy() == "left", 1.0, -1.0)
+        names = list(table[["left", "right", "question", "winner"]].itertuples(index=False, name=None))
+        grouped = "left_group" in table.columns
+        groups = table[["left_group", "right_group"]].to_numpy(dtype=str) if grouped else None
+        return TestedVotes(names, (1 + np.sign(lead) * sign) / 2, groups)
+
     @cached_property
     def _tested_in_order(self) -> tuple[np.ndarray, np.ndarray]:
         order = sorted(range(len(self.tested_rows)), key=self.tested_rows.__getitem__)
         assert self.record.tested is not None, "only runs with a test_set are paired"
         said, true = self.record.tested
         return said[order], true[order]
+
+
+@dataclass(frozen=True)
+class TestedVotes:
+    """Votes (left, right, question, winner), whether the network has each right: 1, 0 or 0.5, (m,); names of groups (m, 2), or None."""
+
+    names: list[tuple[str, ...]]
+    right: np.ndarray
+    groups: np.ndarray | None
 
 
 @dataclass(frozen=True)
