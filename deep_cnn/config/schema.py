@@ -116,7 +116,17 @@ class Config:
         many="repeat",
     )
     group: str | None = flag(
-        None, "column (for example the city); rows with the same value stay in one split", group="data", kind=str
+        None,
+        "column (for example the city); rows with the same value stay in one split. grid:500m: the cells of a grid, by latitude and "
+        "longitude",
+        group="data",
+        kind=str,
+    )
+    buffer: str | None = flag(
+        None,
+        "leave out training images that are nearer than this (200m, 1km) to a test image",
+        group="data",
+        kind=str,
     )
     split_column: str | None = flag(None, "column with each image's split: train, val or test", group="data", kind=str)
     study_id: str | None = flag(

@@ -31,6 +31,7 @@ preprocess       size, crop, mean and std of the input
 public           CIFAR-10 and CIFAR-100 as class folders
 rows             rows of a table that are samples, with files
 sources          images of a folder, an archive or shards, in one order
+space            where images were taken: grid cells, distances, variogram
 split            train, validation and test sets; splits.csv
 statistics       mean and std of the training pixels
 subset           --subset: a part of the training set

@@ -17,6 +17,7 @@ import torch
 from deep_cnn.config.fields import parse_subset
 from deep_cnn.config.registries import IMAGE_FORMATS
 from deep_cnn.config.schema import Config
+from deep_cnn.data import space
 from deep_cnn.data.assemble import Pixels, open_copy_stream
 from deep_cnn.data.augment.steps import center_crop, parse_augment
 from deep_cnn.data.cache import cache_folder, check_cache, open_cache
@@ -29,6 +30,7 @@ from deep_cnn.data.index import TEST, VALIDATION, Index, IndexOptions, Paths, bu
 from deep_cnn.data.normalise import Normaliser
 from deep_cnn.data.preprocess import Preprocessing
 from deep_cnn.data.sources import archive_above
+from deep_cnn.data.space import grid_size
 from deep_cnn.data.split import Splits, Strata, make_splits, splits_of_run
 from deep_cnn.data.statistics import pixel_statistics
 from deep_cnn.data.subset import apply_subset, lab_subset
@@ -240,6 +242,7 @@ def find_images(config: Config, pre: Preprocessing, workers: int, trained: bool 
         raters=config.raters,
         target_std=config.target_std,
         weigh_by=config.weigh_by,
+        places_needed=config.buffer is not None,
         val_folder=config.val_folder,
         test_folder=config.test_folder,
     )
@@ -315,13 +318,32 @@ def split_images(images: Images, strata: Strata, config: Config) -> Dataset:
         )
     for note in splits.notes:
         log.info(note)
-    splits = part_of(splits, images.index, strata, config)
+    splits = with_buffer(part_of(splits, images.index, strata, config), images.index, config)
     dataset = Dataset(images.index, splits, images.pixels, images.bad_files)
     if images.index.votes is not None:
         log_votes(dataset)
     if len(splits.train) < 2:
         raise DataError(f"--data_dir={config.data_dir}: {len(splits.train)} training images; at least 2 are needed")
     return dataset
+
+
+def with_buffer(splits: Splits, index: Index, config: Config) -> Splits:
+    """--buffer: without training images that are nearer than that to a test image; what place explains of scores goes to the log."""
+    if config.buffer is None and grid_size(config.group) is None:
+        return splits
+    if index.places is not None and index.task == "regression":
+        for name, values in zip(index.target_names, index.targets.T, strict=True):
+            if said := space.advice(index.places, values, name):
+                log.info(said)
+    if config.buffer is None:
+        return splits
+    flag = f"--buffer={config.buffer}"
+    places = space.check_places(index.places, flag)
+    near = space.nearer_than(places[splits.train], places[splits.test], space.parse_length("buffer", config.buffer))
+    log.info("%s: %d of %d training images are nearer to a test image; they are not used", flag, near.sum(), len(near))
+    if near.all():
+        raise DataError(f"{flag}: no training image is farther from all test images; use a shorter distance")
+    return dataclasses.replace(splits, train=splits.train[~near])
 
 
 FEW_TEST_VOTES = 300  # of fewer the half-width of the interval is above 0.06

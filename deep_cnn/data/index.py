@@ -31,6 +31,7 @@ from deep_cnn.data.parquet import is_parquet, read_parquet
 from deep_cnn.data.place_pulse import name_parts
 from deep_cnn.data.rows import Rows, one_row_per_file, rows_of_images, rows_where, rows_with_files
 from deep_cnn.data.sources import find_files, without_top
+from deep_cnn.data.space import check_places, grid_cells, grid_size, places_of
 from deep_cnn.data.table import Table, find_table, read_table
 from deep_cnn.data.targets import Targets, candidates, choose
 from deep_cnn.data.votes import Votes, looks_like_votes, of_images, read_votes, side_columns, vote_columns
@@ -60,6 +61,7 @@ class Index:
     reason: str  # why this task
     members: Members | None = None  # where the images lie in archives; None: files on the disk
     certainty: Certainty | None = None  # how sure the scores are, where --raters, --target_std or --weigh_by ask for it
+    places: np.ndarray | None = None  # float64 (N, 2) latitude and longitude, degrees, NaN where unknown
     votes: Votes | None = None  # --task=pairwise: between the images, whose targets are their shares of won votes
 
     def __len__(self) -> int:
@@ -82,6 +84,7 @@ class Index:
             groups=None if self.groups is None else self.groups[rows],
             members=None if self.members is None else self.members.take(rows),
             certainty=None if self.certainty is None else self.certainty.take(rows),
+            places=None if self.places is None else self.places[rows],
             votes=None if self.votes is None else self.votes.among(rows, len(self)),
         )
 
@@ -92,7 +95,8 @@ class IndexOptions:
 
     task: auto, classification, multilabel, regression or pairwise. vote_columns: of a table of votes, see data/votes.py.
     metadata: a table, or the folder of one; without it the classes are the names of folders.
-    target: columns to learn; raters, target_std, weigh_by: how sure they are, see data/certainty.py. where: conditions like "votes>=5", all of which must hold.
+    target: columns to learn; raters, target_std, weigh_by: how sure they are, see data/certainty.py; places_needed: whether
+    wrong coordinates are a mistake. where: conditions like "votes>=5", all of which must hold.
     val_folder, test_folder: names beside train/; val, valid, validation, dev, test, testing are known too.
     """
 
@@ -108,6 +112,7 @@ class IndexOptions:
     raters: tuple[str, ...] = ()
     target_std: tuple[str, ...] = ()
     weigh_by: str | None = None
+    places_needed: bool = False
     val_folder: str = "val"
     test_folder: str = "test"
 
@@ -236,7 +241,8 @@ def _from_table(files: Files, options: IndexOptions, metadata: Path) -> Index:
     table = read_parquet(metadata) if is_parquet(metadata) else read_table(metadata)
     notes = [*_without(files, metadata).notes(), *table.notes]
     votes = looks_like_votes(table)
-    if options.task == "pairwise" or (votes and options.task == "auto" and not options.target):
+    columns = {str(column) for column in table.frame.columns}
+    if options.task == "pairwise" or (votes and options.task == "auto" and not columns & set(options.target)):
         return _from_votes(files, table, options, notes)
     if votes and options.image_column is None:
         raise DataError(
@@ -284,8 +290,9 @@ def _join(files: Files, rows: Rows, options: IndexOptions, digest: str, notes: l
     table, positions = table.take(targets.rows), positions[targets.rows]
     certainty, said = _certainty(table, rows, chosen.task, targets.values)
     notes += said
-    groups, group_names = _groups(table, options.group, notes)
     paths = files.paths.take(positions)
+    places = places_of(table, paths, needed=options.places_needed or grid_size(options.group) is not None)
+    groups, group_names = _groups(table, places, options.group, notes)
     used = None
     if options.split_column:
         given = _given_split(table, options.split_column)
@@ -310,6 +317,7 @@ def _join(files: Files, rows: Rows, options: IndexOptions, digest: str, notes: l
         reason=" ".join(chosen.reason.splitlines()),
         members=None if files.members is None else files.members.take(positions),
         certainty=certainty,
+        places=places,
     )
     return index if used is None or used.all() else index.take(np.flatnonzero(used))
 
@@ -335,8 +343,11 @@ def _from_votes(files: Files, table: Table, options: IndexOptions, notes: list[s
     if without := len(files.paths) - len(used):
         notes.append(f"{without:,} images have no vote; they are not used")
     votes, paths = votes.among(used, len(files.paths)), files.paths.take(used)
+    places = places_of(None, paths)
     groups, group_names = None, ()
-    if options.group:
+    if options.group and (grid := _cells_of_grid(places, options.group, notes)):
+        groups, group_names = grid
+    elif options.group:
         cells = _group_of_images(table.take(rows), votes, paths, options.group)
         groups, group_names = _coded_groups(cells, options.group, notes)
     folders = split_of_folders(paths, Asked(options.val_folder, options.test_folder))
@@ -356,6 +367,7 @@ def _from_votes(files: Files, table: Table, options: IndexOptions, notes: list[s
         notes=tuple(" ".join(note.splitlines()) for note in (*notes, *folders.notes)),
         reason=f"votes in {columns.left}, {columns.right} and {columns.winner} -> pairwise",
         members=None if files.members is None else files.members.take(used),
+        places=places,
         votes=votes,
     )
     return index if folders.used.all() else index.take(np.flatnonzero(folders.used))
@@ -390,8 +402,29 @@ def _missing_targets(table: Table, targets: Targets) -> list[str]:
     return notes
 
 
-def _groups(table: Table, group: str | None, notes: list[str]) -> tuple[np.ndarray | None, tuple[str, ...]]:
-    return _coded_groups(table.column(group, "--group"), group, notes) if group else (None, ())
+def _groups(
+    table: Table, places: np.ndarray | None, group: str | None, notes: list[str]
+) -> tuple[np.ndarray | None, tuple[str, ...]]:
+    if not group:
+        return None, ()
+    return _cells_of_grid(places, group, notes) or _coded_groups(table.column(group, "--group"), group, notes)
+
+
+def _cells_of_grid(
+    places: np.ndarray | None, group: str, notes: list[str]
+) -> tuple[np.ndarray, tuple[str, ...]] | None:
+    """Codes and names of the cells of --group=grid:500m; None where --group is a column."""
+    side = grid_size(group)
+    if side is None:
+        return None
+    names, codes = np.unique(grid_cells(check_places(places, f"--group={group}"), side), return_inverse=True)
+    if len(names) < 2:
+        raise DataError(
+            f"--group={group}: all images are in one cell, which cannot be split; choose smaller cells, such as "
+            f"--group=grid:{max(1, round(side / 10))}m"
+        )
+    notes.append(f"--group={group}: {len(names):,} cells with images, {len(codes) / len(names):.3g} images a cell")
+    return codes.astype(np.int64), tuple(map(str, names))
 
 
 def _coded_groups(cells: np.ndarray, group: str, notes: list[str]) -> tuple[np.ndarray, tuple[str, ...]]:

@@ -38,7 +38,13 @@ def show_result(result: dict[str, Any]) -> None:
     if views := result.get("tta"):
         log.info("  Averaged over views of each image (--tta=%s):", views["views"])
         _show_metrics(views, views["intervals"], "  ")
-    for line in (*vote_lines(result), *ceiling_lines(result), *interval_lines(result), *difference_lines(result)):
+    for line in (
+        *vote_lines(result),
+        *ceiling_lines(result),
+        *space_lines(result),
+        *interval_lines(result),
+        *difference_lines(result),
+    ):
         log.info("  %s", line)
     for warning in cautions(result):
         log.warning("  %s", warning)
@@ -107,6 +113,30 @@ def ceiling_lines(result: dict[str, Any]) -> list[str]:
             said = ", ".join(f"{label} {value(name)}" for label, name in reached)
             lines.append(f"  Reached of it: {said} (1 is all that can be reached)")
         lines.append(f"  It is {found['note']}")
+    return lines
+
+
+def space_lines(result: dict[str, Any]) -> list[str]:
+    """Metrics within groups beside the pooled ones, and whether errors of neighbours are alike."""
+    lines = []
+    for target, found in result.get("within_groups", {}).items():
+        if not isinstance(found, dict):  # of votes, without targets
+            return lines
+        said = []
+        for name in ("r2", "pearson"):
+            interval = found["intervals"][name]
+            between = f" [{quantity(interval[0])}, {quantity(interval[1])}]" if interval else ""
+            said.append(f"{METRICS[name].label} {quantity(found[name])}{between}")
+        lines.append(
+            f"Within groups {target} has {', '.join(said)}: both are centred in each group, so telling groups apart does not count"
+        )
+    for target, found in result.get("space", {}).items():
+        alike = "are alike" if found["p"] < 0.05 else "are not clearly alike"
+        p = "< 0.01" if found["p"] < 0.01 else f"{found['p']:.2f}"
+        lines.append(
+            f"Errors of {target} at neighbouring places {alike}: Moran's I {found['morans_i']:.3f} (expected {found['expected']:.3f}), "
+            f"p {p}"
+        )
     return lines
 
 

@@ -19,6 +19,7 @@ pair_result       what test.json says of votes
 pair_scores       votes with predictions
 pairwise          which of two images is preferred
 regression        one or several scores per image
+spatial           errors of neighbours; metrics within groups
 suspects          labels that may be wrong, from out-of-fold predictions
 vote_ceiling      how well votes can be predicted at all
 """

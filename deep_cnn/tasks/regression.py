@@ -11,11 +11,13 @@ from torch import Tensor, nn
 
 from deep_cnn.data.balance import rarity_of_bins
 from deep_cnn.data.certainty import Certainty
+from deep_cnn.data.dataset import Dataset
 from deep_cnn.data.split import Strata
 from deep_cnn.runtime.format import quantity
 from deep_cnn.tasks.base import Mistake, Task
 from deep_cnn.tasks.ceiling import noise_ceiling
 from deep_cnn.tasks.metrics import RegressionScores, Scored, shared_metrics
+from deep_cnn.tasks.spatial import spatial_result
 from deep_cnn.tasks.suspects import OUTLYING, Suspect, robust_z
 
 DECILES = 10
@@ -122,6 +124,14 @@ class Regression(Task):
     def blind(self, train_targets: np.ndarray, n: int) -> np.ndarray:
         """The mean of the training images."""
         return np.tile(np.array(self.mean), (n, 1))
+
+    def held_out_result(self, dataset: Dataset, split: str, outputs: np.ndarray) -> dict[str, Any]:
+        """Also of place: are errors of neighbours alike, and what is left within groups?"""
+        index, rows = dataset.index, dataset.samples(split)
+        places, groups = (None if values is None else values[rows] for values in (index.places, index.groups))
+        scores = self.scored(outputs, self.truth(dataset, split))
+        assert isinstance(scores, RegressionScores)
+        return super().held_out_result(dataset, split, outputs) | spatial_result(scores, places, groups)
 
     def noise_ceiling(
         self, scores: Scored, certainty: Certainty | None, groups: np.ndarray | None
