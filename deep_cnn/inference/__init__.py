@@ -3,6 +3,7 @@
 evaluate    score all batches of a split
 explain/    Which parts of an image raise or lower a score or a class
 export/     The network in the formats of other programs
+external    score a finished run on another rated set; a new scale for it
 load        open trained networks
 ood         distance from the training images
 predict/    A table of predictions for any images

@@ -13,7 +13,7 @@ from deep_cnn.data.dataset import Dataset, eval_feed, find_images
 from deep_cnn.data.feed import FeedSettings
 from deep_cnn.data.split import load_splits
 from deep_cnn.inference import evaluate
-from deep_cnn.inference.load import FinishedRun
+from deep_cnn.inference.load import FinishedRun, TrainedNetwork
 from deep_cnn.inference.tta import Averaged
 from deep_cnn.runtime import distributed
 from deep_cnn.runtime.device import dtype_of, granted_cores
@@ -65,22 +65,29 @@ def rescore(
 
 
 def _scored(run: FinishedRun, dataset: Dataset, split: str, level: str, workers: int) -> dict[str, Any] | None:
-    network, files = run.network, run.files
+    network = run.network
     if not len(dataset.samples(split)):
-        raise DataError(f"--split={split}: run {files.name} has no such images")
-    dtype = dtype_of(network.settings.precision)
-    targets = encoded(network.task, dataset.index, dtype).images
-    feed = eval_feed(dataset, targets, split, FeedSettings(network.device, dtype, workers))
-
-    def outputs_of(model: nn.Module, title: str) -> np.ndarray | None:
-        rows = network.settings.eval_batch
-        return evaluate.collect(model, feed, rows, network.autocast, title)
-
-    outputs = outputs_of(network.model, split.capitalize())
-    views = outputs_of(Averaged(network.model, level), "Views") if level != "none" else None
+        raise DataError(f"--split={split}: run {run.files.name} has no such images")
+    outputs = outputs_of(network, dataset, split, workers, split.capitalize())
+    views = outputs_of(network, dataset, split, workers, "Views", level) if level != "none" else None
     if outputs is None:  # not rank 0
         return None
     result = network.task.held_out_result(dataset, split, outputs)
     if views is None:
         return result
     return evaluate.with_views(result, level, network.task.held_out_result(dataset, split, views))
+
+
+def outputs_of(
+    network: TrainedNetwork, dataset: Dataset, split: str, workers: int, title: str, level: str = "none"
+) -> np.ndarray | None:
+    """Raw outputs of a split, as its training scored it, float32 (n, K); None on every rank but 0.
+
+    Args:
+        title: of the progress bar. level: of --tta.
+    """
+    dtype = dtype_of(network.settings.precision)
+    targets = encoded(network.task, dataset.index, dtype).images
+    feed = eval_feed(dataset, targets, split, FeedSettings(network.device, dtype, workers))
+    model: nn.Module = Averaged(network.model, level) if level != "none" else network.model
+    return evaluate.collect(model, feed, network.settings.eval_batch, network.autocast, title)

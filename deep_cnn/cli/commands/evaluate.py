@@ -2,14 +2,54 @@
 
 from dataclasses import dataclass
 
-from deep_cnn.config.fields import check_flags, flag, on_off, run_name, tta_level, worker_count
+from deep_cnn.config.fields import check_flags, flag, on_off, run_name, tta_level, worker_count, wrong
 from deep_cnn.config.schema import TTA
 
 
 @dataclass(frozen=True)
 class Options:
     run_name: str = flag("default", "name of the run", group="command", kind=run_name)
-    split: str = flag("test", "split to evaluate", group="command", choices=("train", "validation", "test"))
+    split: str = flag(
+        "test",
+        "split to evaluate; with --metadata all images of the table",
+        group="command",
+        choices=("train", "validation", "test", "all"),
+    )
+    metadata: str | None = flag(
+        None, "table of another rated set, with --data_dir, its images", group="command", kind=str
+    )
+    image_column: str | None = flag(
+        None, "column of --metadata with the paths of the images", group="command", kind=str
+    )
+    target: tuple[str, ...] = flag(
+        (),
+        "columns of --metadata with the ratings, if they are not named as the network's targets; in their order",
+        group="command",
+        kind=str,
+        many="comma",
+    )
+    where: tuple[str, ...] = flag(
+        (),
+        'use only rows of --metadata that meet a condition, such as "city==Oslo"',
+        group="command",
+        kind=str,
+        many="repeat",
+    )
+    group: str | None = flag(
+        None, "column of --metadata whose values are groups, for the intervals", group="command", kind=str
+    )
+    recalibrate: bool = flag(
+        False,
+        "fit a line to some of the ratings of --metadata, measure it on the others, and write a checkpoint with the new scale",
+        group="command",
+    )
+    ratings: int | None = flag(
+        None,
+        "number of ratings that --recalibrate fits; by default half of them, at most 400",
+        group="command",
+        kind=int,
+        low=1,
+    )
     root_dir: str = flag(".", "root directory of the project", group="command")
     data_dir: str | None = flag(None, "folder of images, if it was moved after training", group="command", kind=str)
     tta: str | None = flag(
@@ -42,6 +82,14 @@ class Options:
 
     def __post_init__(self):
         check_flags(self)
+        if self.metadata is None:
+            for name in ("image_column", "target", "where", "group", "recalibrate", "ratings"):
+                if getattr(self, name):
+                    raise wrong(name, getattr(self, name), "works only with --metadata, the table of another rated set")
+            if self.split == "all":
+                raise wrong("split", "all", "works only with --metadata", "choose one of train, validation, test")
+        elif self.ratings and not self.recalibrate:
+            raise wrong("ratings", self.ratings, "works only with --recalibrate")
 
 
 def main(options: Options) -> int:
@@ -51,6 +99,8 @@ def main(options: Options) -> int:
     from deep_cnn.runtime import console, distributed
 
     console.console_only()
+    if options.metadata is not None:
+        return external(options)
     with distributed.process_group(options.device):
         run = open_run(options.run_name, options.root_dir, device=options.device)
         known = {"raters": options.raters, "target_std": options.target_std}
@@ -66,4 +116,48 @@ def main(options: Options) -> int:
         )
         if result is not None:
             result_text.show_result(result)
+    return 0
+
+
+def external(options: Options) -> int:
+    """Another rated set: --metadata."""
+    import logging
+
+    from deep_cnn.inference.external import Asked, evaluate_external, summary
+    from deep_cnn.inference.load import open_run
+    from deep_cnn.reporting import result_text
+    from deep_cnn.runtime import distributed
+    from deep_cnn.runtime.atomic import write_json
+
+    log = logging.getLogger("deep_cnn")
+    assert options.metadata is not None
+    asked = Asked(
+        options.metadata,
+        options.image_column,
+        options.target,
+        options.where,
+        options.group,
+        options.recalibrate,
+        options.ratings,
+    )
+    with distributed.process_group(options.device):
+        run = open_run(options.run_name, options.root_dir, device=options.device)
+        found = evaluate_external(
+            run,
+            asked,
+            root_dir=options.root_dir,
+            data_dir=options.data_dir or run.network.meta["config"]["data_dir"],
+            workers=options.workers,
+            cache=options.cache,
+        )
+        if found is None:
+            return 0
+        for note in found.notes:
+            log.warning(note)
+        result_text.show_result(found.result)
+        for line in summary(found, run.network.task.names):
+            log.info("  %s", line)
+        path = run.files.results / "external.json"
+        write_json(path, found.result | ({"recalibrated": found.after} if found.after else {}))
+        log.info("Written: %s", path)
     return 0

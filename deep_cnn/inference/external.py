@@ -1,0 +1,229 @@
+"""A finished run on images that others have rated: how well its scores fit there, and a new scale from some of the ratings."""
+
+import contextlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from deep_cnn.config.schema import Config
+from deep_cnn.data.dataset import Dataset, Images, find, find_images
+from deep_cnn.data.parquet import is_parquet, read_parquet
+from deep_cnn.data.split import Splits
+from deep_cnn.data.table import read_table
+from deep_cnn.inference.load import FinishedRun
+from deep_cnn.inference.rescore import outputs_of
+from deep_cnn.models import checkpoint
+from deep_cnn.runtime import distributed
+from deep_cnn.runtime.device import granted_cores
+from deep_cnn.runtime.distributed import main_process
+from deep_cnn.runtime.errors import CheckpointError, ConfigError
+from deep_cnn.runtime.rng import permutation
+from deep_cnn.tasks.recalibration import calibration_lines, fitted_line, rescaled
+from deep_cnn.tasks.regression import Regression
+
+MOST_RATINGS = 400  # for a line of two numbers, more say little; the others measure it
+FEWEST_RATINGS = 20
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What `evaluate --metadata` is asked for. target: columns, if they are not named as the network's targets, in their order."""
+
+    metadata: str
+    image_column: str | None = None
+    target: tuple[str, ...] = ()
+    where: tuple[str, ...] = ()
+    group: str | None = None
+    recalibrate: bool = False
+    ratings: int | None = None
+
+
+@dataclass(frozen=True)
+class External:
+    """The result of another rated set; after, file: with --recalibrate, of the ratings that the new scale has not seen."""
+
+    result: dict[str, Any]
+    after: dict[str, Any] | None = None
+    file: Path | None = None
+    notes: tuple[str, ...] = ()
+
+
+def evaluate_external(run: FinishedRun, asked: Asked, **flags: Any) -> External | None:
+    """Score a run's best network on all images of a table; None on every rank but 0.
+
+    Args:
+        flags: other values of the run's flags: where the images are, workers, cache.
+
+    Raises:
+        ConfigError: a network that gives no scores, or flags that need more ratings than there are.
+        DataError: no images or ratings. CheckpointError: the table has none of the network's targets.
+    """
+    task = run.network.task
+    if type(task) is not Regression:
+        raise ConfigError(
+            f"--metadata={asked.metadata}: another rated set can be evaluated for networks that learnt scores (--task=regression); "
+            f"run {run.files.name} learnt {task.describe()}"
+        )
+    config, notes = external_config(run, asked, flags)
+    workers = granted_cores() if config.workers == "auto" else max(1, int(config.workers))
+    with distributed.main_process_first():
+        images = find_images(config, run.network.pre, workers, trained=True)
+    everything = np.arange(len(images.index))
+    nothing = everything[:0]
+    dataset = Dataset(
+        _with_all_targets(images, task, config), Splits(nothing, nothing, everything), images.pixels, images.bad_files
+    )
+    with contextlib.closing(dataset):
+        outputs = outputs_of(run.network, dataset, "test", workers, "External")
+        if outputs is None:
+            return None
+        rows = everything
+        if asked.recalibrate:
+            rows, fitting = _divided(dataset, asked, config.split_seed or 0)
+            line = {
+                name: fitted_line(task.decode(outputs)[fitting, t], dataset.index.targets[fitting, t])
+                for t, name in enumerate(task.names)
+                if not np.isnan(dataset.index.targets[fitting, t]).all()
+            }
+        tested = replace(dataset, splits=Splits(nothing, nothing, rows))
+        result = _result(task, tested, outputs[rows])
+        if not asked.recalibrate:
+            return External(result, notes=tuple(notes))
+        local = rescaled(task, line)
+        after = _result(local, tested, outputs[rows])
+        record = {"table": Path(asked.metadata).name, "ratings": len(fitting), "lines": line}
+        return External(result, after, write_local(run, local, record, Path(asked.metadata).stem), tuple(notes))
+
+
+def external_config(run: FinishedRun, asked: Asked, flags: dict[str, Any]) -> tuple[Config, list[str]]:
+    """The flags under which the new images are indexed, and lines about targets that have no partner."""
+    task = run.network.task
+    trained = Config.from_dict(run.network.meta["config"])
+    root = replace(trained, **{name: flags[name] for name in ("root_dir", "data_dir") if name in flags})
+    path = find("metadata", asked.metadata, root, Path(root.root / root.data_dir), Path(root.data_dir))
+    table = read_parquet(path) if is_parquet(path) else read_table(path)
+    columns = [str(column) for column in table.frame.columns]
+    if asked.target and len(asked.target) != len(task.names):
+        raise ConfigError(
+            f"--target={','.join(asked.target)}: {len(asked.target)} columns for the network's {len(task.names)} targets "
+            f"({', '.join(task.names)}); give one for each, in this order"
+        )
+    target = asked.target or tuple(name for name in task.names if name in columns)
+    notes = []
+    if missing := [name for name in task.names if not asked.target and name not in columns]:
+        notes.append(f"{path.name} has no column {', '.join(missing)}; these targets of the network are not evaluated")
+    if not target:
+        raise CheckpointError(
+            f"--metadata={asked.metadata}: none of the network's targets ({', '.join(task.names)}) is a column; it has "
+            f"{', '.join(columns[:12])}; name the column as --target"
+        )
+    plain = Config()
+    cleared = {
+        name: getattr(plain, name)
+        for name in (
+            "study_id",
+            "split_column",
+            "raters",
+            "target_std",
+            "weigh_by",
+            "folds",
+            "fold",
+            "split_from",
+            "buffer",
+            "dataset",
+        )
+    }
+    given = {
+        "task": "regression",
+        "metadata": str(path.absolute()),
+        "image_column": asked.image_column,
+        "target": target,
+        "where": asked.where,
+        "group": asked.group,
+    }
+    return replace(trained, **(cleared | flags | given)), notes
+
+
+def _with_all_targets(images: Images, task: Regression, config: Config) -> Any:
+    """The index with a column for each target of the network, NaN where the table has none; their order is the network's."""
+    index = images.index
+    targets = np.full((len(index), len(task.names)), np.nan)
+    renamed = len(config.target) == len(task.names) and not set(config.target) <= set(task.names)
+    for t, name in enumerate(index.target_names):
+        targets[:, t if renamed else task.names.index(name)] = index.targets[:, t]
+    return replace(index, targets=targets, target_names=task.names)
+
+
+def _divided(dataset: Dataset, asked: Asked, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """The images that measure, and those whose ratings give the new scale, int64 each; drawn by the seed of the splits."""
+    total = len(dataset.index)
+    count = min(MOST_RATINGS, total // 2) if asked.ratings is None else asked.ratings
+    if count < FEWEST_RATINGS or total - count < FEWEST_RATINGS:
+        raise ConfigError(
+            f"--recalibrate: {total} rated images are divided into {count} for the new scale and {total - count} that measure it; each "
+            f"needs at least {FEWEST_RATINGS}"
+        )
+    order = permutation(seed, 0, total, "recalibrate")
+    return np.sort(order[count:]), np.sort(order[:count])
+
+
+def _result(task: Regression, dataset: Dataset, outputs: np.ndarray) -> dict[str, Any]:
+    """As test.json, with the line of calibration of each target."""
+    index, rows = dataset.index, dataset.samples("test")
+    groups = None if index.groups is None else index.groups[rows]
+    result = task.held_out_result(dataset, "test", outputs)
+    return result | {
+        "split": "external",
+        "external": True,
+        "calibration_line": calibration_lines(task.names, task.decode(outputs), index.targets[rows], groups),
+    }
+
+
+@main_process
+def write_local(run: FinishedRun, task: Regression, record: dict[str, Any], name: str) -> Path:
+    """A copy of best.pt with the new scale, best.NAME.pt; `predict --checkpoint` takes it."""
+    state = checkpoint.load(run.files.best)
+    described: dict[str, Any] = {
+        key: list(value) if isinstance(value, tuple) else value for key, value in task.to_dict().items()
+    }
+    path = run.files.models / f"best.{_safe(name)}.pt"
+    checkpoint.save(path, state | {"task": described, "recalibration": record})
+    return path
+
+
+def _safe(name: str) -> str:
+    return "".join(letter if letter.isalnum() or letter in "-_" else "_" for letter in name) or "local"
+
+
+def summary(found: External, names: Sequence[str]) -> list[str]:
+    """Lines for the console: the calibration of each target, and errors before and after a new scale."""
+    lines = []
+    for name in names:
+        line = found.result["calibration_line"].get(name)
+        if line is None:
+            continue
+        slope, intercept = line["slope"], line["intercept"]
+        between = (
+            f" [{line['intervals']['slope'][0]:.2f}, {line['intervals']['slope'][1]:.2f}]"
+            if line["intervals"]["slope"]
+            else ""
+        )
+        lines.append(
+            f"Calibration of {name}: true = {intercept:.3g} + {slope:.3g} x predicted; slope{between} is 1 and intercept 0 where the scale fits"
+        )
+    if found.after is not None:
+        for name in found.result["per_target"]:
+            before, after = (r["per_target"][name] for r in (found.result, found.after))
+            if before["mae"] is not None:
+                lines.append(
+                    f"Recalibrated {name}: MAE {before['mae']:.4g} -> {after['mae']:.4g}, R2 {before['r2']:.3f} -> {after['r2']:.3f}, on the "
+                    f"{found.result['count']:,} images whose ratings the new scale has not seen"
+                )
+        lines.append(
+            f"The network with the new scale: {found.file} (predict --checkpoint={found.file}). To train on these ratings instead: "
+            "--weights=best.pt of this run"
+        )
+    return lines

@@ -1,0 +1,84 @@
+"""Scores of one place or of one group of raters on the scale of others: the line between them."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from deep_cnn.runtime.errors import DataError
+from deep_cnn.tasks.confidence import effective_groups, jackknife_interval
+from deep_cnn.tasks.intervals import FEWEST_GROUPS
+from deep_cnn.tasks.left_out import _less, few_units
+from deep_cnn.tasks.regression import Regression
+
+
+def fitted_line(predicted: np.ndarray, true: np.ndarray) -> dict[str, float]:
+    """Least squares: true = intercept + slope x predicted, each (n,), NaN where unknown.
+
+    Raises:
+        DataError: the predictions do not vary, or have nothing to do with the ratings.
+    """
+    known = ~np.isnan(true)
+    x, y = predicted[known], true[known]
+    if len(x) < 2 or np.ptp(x) == 0:
+        raise DataError("--recalibrate: the predictions are all the same; there is no scale to fit")
+    slope = float(np.cov(x, y)[0, 1] / np.var(x, ddof=1))
+    if slope <= 0:
+        raise DataError(
+            f"--recalibrate: the ratings do not rise with the predictions (slope {slope:.3g}), so a new scale would turn them around; "
+            "fine-tune on the new ratings instead (--weights=best.pt)"
+        )
+    return {"slope": slope, "intercept": float(y.mean() - slope * x.mean())}
+
+
+def rescaled(task: Regression, lines: dict[str, dict[str, float]]) -> Regression:
+    """The task with its scores on the new scale: decoded scores go through each target's line."""
+    mean, std = list(task.mean), list(task.std)
+    for t, name in enumerate(task.names):
+        if line := lines.get(name):
+            mean[t] = line["intercept"] + line["slope"] * mean[t]
+            std[t] = line["slope"] * std[t]
+    return dataclasses.replace(task, mean=tuple(mean), std=tuple(std))
+
+
+def calibration_lines(
+    names: Sequence[str], predicted: np.ndarray, true: np.ndarray, groups: np.ndarray | None, level: float = 0.95
+) -> dict[str, Any]:
+    """Slope and intercept of true on predicted scores, {target: {slope, intercept, intervals, count}}; jackknife intervals.
+
+    Cox, "Two further applications of a model for binary regression", 1958: 1 and 0 where predictions are right on average.
+
+    Args:
+        predicted, true: (n, K), NaN where unknown. groups: codes (n,), or None.
+    """
+    found = {}
+    for t, name in enumerate(names):
+        known = ~np.isnan(true[:, t])
+        x, y = predicted[known, t], true[known, t]
+        if len(x) < 3 or np.ptp(x) == 0:
+            continue
+        units = None if groups is None else few_units(groups[known])
+        mean = x.mean(), y.mean()  # around the means: sums of squares keep their digits
+        columns = [np.ones(len(x)), x - mean[0], y - mean[1], (x - mean[0]) ** 2, (x - mean[0]) * (y - mean[1])]
+        with np.errstate(all="ignore"):
+            slope, intercept = _line([c.sum() for c in columns], mean)
+            without = _line([_less(c, units) for c in columns], mean)
+        df = len(x) - 1.0 if units is None else effective_groups(np.bincount(units)) - 1
+        enough = units is None or int(units.max()) + 1 >= FEWEST_GROUPS
+        found[name] = {
+            "slope": float(slope),
+            "intercept": float(intercept),
+            "count": len(x),
+            "intervals": {
+                key: jackknife_interval(float(value), parts, df, "plain", level) if enough else None
+                for key, value, parts in (("slope", slope, without[0]), ("intercept", intercept, without[1]))
+            },
+        }
+    return found
+
+
+def _line(sums: Sequence[Any], mean: tuple[float, float]) -> tuple[Any, Any]:
+    n, x, y, xx, xy = sums
+    slope = (xy - x * y / n) / (xx - x * x / n)
+    return slope, (y / n + mean[1]) - slope * (x / n + mean[0])
