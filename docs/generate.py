@@ -174,6 +174,9 @@ RUN_FILES = {
     "results/RUN/report.html": "the report, in one file",
 }
 OTHER_FILES = {
+    "results/RUN/votes_test.csv": "with `--task=pairwise`: each vote between two test images, with the predicted lead of the left one",
+    "results/RUN/external.json": "`evaluate --metadata`: the result on another rated set",
+    "models/RUN/best.TABLE.pt": "`evaluate --recalibrate`: the network with the scale of that table's ratings",
     "results/RUN/lr_range.png": "with `--lr=auto`: the range test",
     "results/RUN/profile.json": "with `--profile`: where the time went",
     "results/RUN/explain/": "pictures of `explain`",
@@ -189,7 +192,7 @@ OTHER_FILES = {
     "jobs/": "notes of job scripts",
 }
 RESULT_KEYS = {
-    "task_name": "classification, multilabel or regression",
+    "task_name": "classification, multilabel, regression or pairwise",
     "split, count": "the split and its number of images",
     "loss and METRIC": "the values",
     "per_class, per_target, per_group": "the metrics of each class, target or group",
@@ -199,9 +202,12 @@ RESULT_KEYS = {
     "majority_class, mean_predictor": "what is reached without looking at an image",
     "mean_of_groups": "with `--group`: the unweighted mean over groups",
     "tta": "with `--tta`: the result with test-time augmentation",
+    "noise_ceiling": "of uncertain scores: what can be reached, and the share that is: [Noise ceiling](../concepts/noise_ceiling.md)",
+    "votes, with_training_images, pair_ceiling, between_groups": "of votes: [Votes](../concepts/votes.md)",
+    "space, within_groups": "of place: [Space](../concepts/space.md)",
     "best_epoch": "the epoch whose weights were tested, from 0",
 }
-TASK_WORDS = {"classification": "classes", "multilabel": "several labels", "regression": "scores"}
+TASK_WORDS = {"classification": "classes", "multilabel": "several labels", "regression": "scores", "pairwise": "votes"}
 
 
 def files() -> str:

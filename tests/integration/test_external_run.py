@@ -1,0 +1,81 @@
+"""`evaluate --metadata`: a run on another rated set, and a new scale from some of its ratings."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from deep_cnn.models import checkpoint
+
+
+def draw(folder, n, seed, scale=lambda score: score):
+    """Grey images whose brightness is the score, and two columns of it."""
+    rng = np.random.default_rng(seed)
+    (folder / "images").mkdir(parents=True)
+    rows = ["image,score,other,city"]
+    for i in range(n):
+        grey = int(rng.integers(20, 235))
+        pixels = np.clip(grey + rng.normal(0, 8, (36, 36, 3)), 0, 255).astype(np.uint8)
+        Image.fromarray(pixels).save(folder / "images" / f"{i}.png")
+        score = scale(grey / 50 + rng.normal(0, 0.1))
+        rows.append(f"{i}.png,{score:.4f},{-score:.4f},{'ABC'[i % 3]}")
+    (folder / "scores.csv").write_text("\n".join(rows), encoding="utf-8")
+    return {"data_dir": folder / "images", "metadata": folder / "scores.csv"}
+
+
+@pytest.fixture(scope="module")
+def sets(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("rated")
+    return draw(folder / "here", 90, 0), draw(folder / "oslo", 80, 1, lambda score: 10 + 3 * score)
+
+
+def test_another_city_and_a_new_scale(train, run_cli, sets, capsys):
+    here, oslo = sets
+    code, files = train(**here, target="score", epochs=6, lr=0.003, batch_size=8, augment="none", model="net")
+    assert code == 0
+    capsys.readouterr()
+    code, _ = run_cli("evaluate", **oslo, group="city")
+    out = capsys.readouterr().out
+    assert code == 0 and "External result on 80 images" in out and "Calibration of score: true =" in out
+    result = json.loads((files.results / "external.json").read_text(encoding="utf-8"))
+    assert result["external"] and result["count"] == 80 and result["number_of_groups"] == 3
+    code, _ = run_cli("evaluate", **oslo, recalibrate=True, ratings=40)
+    out = capsys.readouterr().out
+    assert code == 0 and "Recalibrated score: MAE" in out and "--weights=best.pt" in out
+    result = json.loads((files.results / "external.json").read_text(encoding="utf-8"))
+    assert result["count"] == 40 and result["recalibrated"]["mae"] < 0.7 * result["mae"]
+    # the order of images, and so the correlation, is that of before
+    assert result["recalibrated"]["pearson"] == pytest.approx(result["pearson"])
+    local = files.models / "best.scores.pt"
+    assert checkpoint.load(local)["recalibration"]["ratings"] == 40
+    for name in ("best.pt", "best.scores.pt"):
+        code, _ = run_cli(
+            "predict", images=oslo["data_dir"], checkpoint=files.models / name, output=files.results / f"{name}.csv"
+        )
+        assert code == 0
+    tables = []
+    for name in ("best.pt", "best.scores.pt"):
+        with open(files.results / f"{name}.csv", encoding="utf-8") as stream:
+            tables.append(list(csv.DictReader(stream)))
+    before, after = (np.array([float(row["predicted_score"]) for row in table]) for table in tables)
+    line = checkpoint.load(local)["recalibration"]["lines"]["score"]
+    assert after == pytest.approx(line["intercept"] + line["slope"] * before)
+
+    renamed = (oslo["metadata"].parent / "renamed.csv").write_text(
+        oslo["metadata"].read_text(encoding="utf-8").replace("score", "rating"), encoding="utf-8"
+    )
+    assert renamed
+    for flags, exit_code, said in (
+        ({"metadata": oslo["metadata"].parent / "renamed.csv"}, 2, "none of the network's targets (score) is a column"),
+        ({"metadata": oslo["metadata"].parent / "renamed.csv", "target": "rating"}, 0, ""),
+        ({"recalibrate": True, "ratings": 70}, 2, "each needs at least 20"),
+        ({"recalibrate": True, "target": "other", "ratings": 40}, 2, "do not rise with the predictions"),
+        ({"ratings": 40}, 2, "works only with --recalibrate"),
+        ({"metadata": "gone.csv"}, 2, "no such file or folder"),
+    ):
+        code, _ = run_cli("evaluate", **(oslo | flags))
+        assert code == exit_code and said in capsys.readouterr().err
+    code, _ = run_cli("evaluate", group="city")
+    assert code == 2 and "works only with --metadata" in capsys.readouterr().err
