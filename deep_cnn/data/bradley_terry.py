@@ -34,7 +34,8 @@ def fit_scores(images: np.ndarray, outcome: np.ndarray, count: int, spread: floa
     precision = 1 / spread**2
 
     def both(values: Floats) -> Floats:
-        return np.bincount(left, values, count) - np.bincount(right, values, count)
+        found: Floats = np.bincount(left, values, count) - np.bincount(right, values, count)
+        return found
 
     def loss(scores: Floats) -> tuple[float, Floats]:
         d = scores[left] - scores[right]
@@ -73,12 +74,12 @@ def _grid() -> tuple[Floats, Floats]:
 def spread_of(q: float | Floats) -> Floats:
     """tau of normal scores whose votes agree as q says, see `agreement`; 0 where there is no agreement."""
     of_spreads, _ = _grid()
-    return np.interp(q, of_spreads, SPREADS)
+    return np.asarray(np.interp(q, of_spreads, SPREADS))
 
 
 def best_accuracy(spread: float | Floats) -> Floats:
     """The share of new votes that agrees with the true scores, if these are normal with standard deviation `spread`."""
-    return np.interp(spread, SPREADS, _grid()[1])
+    return np.asarray(np.interp(spread, SPREADS, _grid()[1]))
 
 
 def agreement(images: np.ndarray, outcome: np.ndarray, count: int) -> tuple[Floats, Floats]:

@@ -344,7 +344,8 @@ def _from_votes(files: Files, table: Table, options: IndexOptions, notes: list[s
         notes.append(f"{without:,} images have no vote; they are not used")
     votes, paths = votes.among(used, len(files.paths)), files.paths.take(used)
     places = places_of(None, paths)
-    groups, group_names = None, ()
+    groups: np.ndarray | None = None
+    group_names: tuple[str, ...] = ()
     if options.group and (grid := _cells_of_grid(places, options.group, notes)):
         groups, group_names = grid
     elif options.group:

@@ -63,7 +63,7 @@ class Votes:
         new = np.full(images, -1, dtype=np.int64)
         new[kept] = np.arange(len(kept))
         renumbered = replace(self, images=new[self.images])
-        return renumbered.take((renumbered.images >= 0).all(axis=1))
+        return renumbered.take(np.flatnonzero((renumbered.images >= 0).all(axis=1)))
 
     def of_question(self, q: int) -> "Votes":
         """The votes of one question."""
@@ -193,7 +193,7 @@ def read_votes(
     positions = np.stack([_files_of(cells, matcher, table, columns) for cells in sides], axis=1)
     total = len(positions)
     empty = missing(winner)
-    outcome = _outcomes(*sides, winner)
+    outcome = _outcomes(sides[0], sides[1], winner)
     unknown = np.flatnonzero(np.isnan(outcome) & ~empty)
     if len(unknown):
         row = unknown[0]

@@ -118,7 +118,7 @@ def ceiling_lines(result: dict[str, Any]) -> list[str]:
 
 def space_lines(result: dict[str, Any]) -> list[str]:
     """Metrics within groups beside the pooled ones, and whether errors of neighbours are alike."""
-    lines = []
+    lines: list[str] = []
     for target, found in result.get("within_groups", {}).items():
         if not isinstance(found, dict):  # of votes, without targets
             return lines

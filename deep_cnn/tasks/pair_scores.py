@@ -44,13 +44,15 @@ class PairScores:
     @cached_property
     def decided(self) -> np.ndarray:
         """Which votes are no ties, bool (m,)."""
-        return self.votes.outcome != TIE
+        decided: np.ndarray = self.votes.outcome != TIE
+        return decided
 
     @cached_property
     def right(self) -> np.ndarray:
         """Of each decided vote 1 where the image that won has the higher score, 0.5 where both have the same: (decided,)."""
         sign = 2 * self.votes.outcome[self.decided] - 1
-        return (1 + np.sign(self.difference[self.decided]) * sign) / 2
+        right: np.ndarray = (1 + np.sign(self.difference[self.decided]) * sign) / 2
+        return right
 
     @property
     def pair_accuracy(self) -> float | None:
