@@ -34,8 +34,7 @@ def fit_scores(images: np.ndarray, outcome: np.ndarray, count: int, spread: floa
     precision = 1 / spread**2
 
     def both(values: Floats) -> Floats:
-        found: Floats = np.bincount(left, values, count) - np.bincount(right, values, count)
-        return found
+        return np.asarray(np.bincount(left, values, count) - np.bincount(right, values, count), dtype=np.float64)
 
     def loss(scores: Floats) -> tuple[float, Floats]:
         d = scores[left] - scores[right]

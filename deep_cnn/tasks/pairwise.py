@@ -85,7 +85,7 @@ class Pairwise(Regression):
 
     def losses_and_weights(self, outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         # the images of a vote follow one another: (B * 2, K) -> (B, 2, K)
-        pairs = outputs.unflatten(0, (-1, 2))
+        pairs = outputs.reshape(-1, 2, outputs.shape[-1])
         question, outcome = targets[:, 0].long(), targets[:, 1]
         scores = pairs.gather(2, question[:, None, None].expand(-1, 2, 1))[..., 0]  # (B, 2)
         tie = torch.zeros_like(outcome, dtype=outputs.dtype)
@@ -107,7 +107,8 @@ class Pairwise(Regression):
             layers = [
                 m for m in head.modules() if isinstance(m, (nn.Linear, nn.Conv2d)) and len(m.weight) == self.outputs
             ]
-            if not layers or layers[-1].bias is None:
+            bias = layers[-1].bias if layers else None
+            if bias is None:
                 raise ConfigError(
                     "--loss=davidson: the last layer of this network has no bias, which would be the tie parameter; use "
                     "--loss=bradley_terry, which counts a tie as half a vote"
@@ -120,8 +121,8 @@ class Pairwise(Regression):
                 layer.weight *= kept
                 for q, share in enumerate(self.tie_shares):  # the parameter of images with equal scores
                     share = min(max(share, 1e-3), 0.9)
-                    layer.bias[many + q] = float(np.log(2 * share / (1 - share)))
-            layer.weight.register_hook(lambda gradient, kept=kept: gradient * kept)
+                    bias[many + q] = float(np.log(2 * share / (1 - share)))
+            layer.weight.register_hook(lambda gradient, kept=kept: gradient * kept)  # type: ignore[no-untyped-call]
 
     def decode(self, outputs: np.ndarray) -> np.ndarray:
         return super().decode(outputs[:, : len(self.names)])
@@ -196,7 +197,7 @@ class Pairwise(Regression):
         """The votes that a split's reference scores are made of, and the spread that their fit assumes."""
         votes = self._votes(dataset)
         if split == "test":  # all votes on its images
-            rows = np.isin(votes.images, dataset.samples("test")).any(axis=1)
+            rows = np.flatnonzero(np.isin(votes.images, dataset.samples("test")).any(axis=1))
         else:
             rows = getattr(dataset.vote_split, split)
         every = votes.of_question(q)
@@ -289,4 +290,5 @@ class FirstColumns(nn.Module):
 
     def forward(self, outputs: Tensor) -> Tensor:
         """(B, more) -> (B, columns)."""
-        return self.then(outputs[:, : self.columns])
+        scores: Tensor = self.then(outputs[:, : self.columns])
+        return scores

@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -41,7 +41,7 @@ class Regression(Task):
     title = "regression"
     noun, nouns = "target", "targets"
     select = "loss"
-    headline = ("r2", "mae", "mae_sd", "loss")
+    headline: ClassVar[tuple[str, ...]] = ("r2", "mae", "mae_sd", "loss")
     signed = True
     smooths_labels = False
     difference_unit = "of the standard deviation of the scores"

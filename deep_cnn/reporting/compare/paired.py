@@ -74,8 +74,9 @@ def _of_votes(ours: Row, theirs: Row | str, metric: str) -> Difference | str:
         return "not tested on the same votes"
     rights = [table.right for table in votes]
     # codes of the units that votes share: groups where there are any, else images
-    grouped = votes[0].groups is not None
-    sides = votes[0].groups if grouped else np.array([name[:2] for name in votes[0].names])
+    groups = votes[0].groups
+    grouped = groups is not None
+    sides = np.array([name[:2] for name in votes[0].names]) if groups is None else groups
     units = np.unique(sides, return_inverse=True)[1].reshape(-1, 2)
     other = [np.full(len(rights[0]), 0.5)] if isinstance(theirs, str) else rights[len(ours.runs) :]
     own, blind = rights[: len(ours.runs)], isinstance(theirs, str)
