@@ -1,6 +1,7 @@
 """What is learnt: targets, loss, metrics and their intervals, and how an answer is written down.
 
 across_folds      intervals and differences over the folds of a cross-validation
+area_means        means of scores over areas, with intervals
 base              interface of a task
 calibration       expected calibration error
 ceiling           noise ceiling: the largest R2 and Pearson that uncertain scores allow

@@ -174,7 +174,6 @@ def test_folds_and_search(train, run_cli, votes, capsys):
         ({"mixup": 0.2}, "--mixup=0.2: not available for --task=pairwise"),
         ({"task": "regression", "target": "choice"}, "a table of votes"),
         ({"loss": "mse"}, "--loss=mse: not available for --task=pairwise"),
-        ({"test_split": 0.95, "val_split": 0.04}, "votes are between two training images"),
         ({"group": "place"}, "needs the columns left_place and right_place"),
     ],
 )

@@ -1,6 +1,7 @@
 """python -m deep_cnn predict: a table of predictions for images that nobody has rated."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from deep_cnn.config.fields import (
     check_flags,
@@ -45,6 +46,13 @@ class Options:
         kind=tta_level,
         choices=TTA,
         bare="flip",
+    )
+    aggregate: str | None = flag(
+        None,
+        "also write the mean score of each area, with its interval: a column of the table of images (district), or grid:1km; columns "
+        "named as the targets are local ratings",
+        group="command",
+        kind=str,
     )
     shard: str | None = flag(
         None,
@@ -101,7 +109,6 @@ def main(options: Options) -> int:
 
 def predicted(options: Options) -> int:
     import logging
-    from pathlib import Path
 
     from deep_cnn.inference.predict import convert, job, shards
     from deep_cnn.inference.predict.output_table import TableFiles
@@ -125,6 +132,8 @@ def predicted(options: Options) -> int:
     whole = files.rows == table
     if whole:
         convert.convert(table, output)
+        if options.aggregate is not None:
+            write_areas(options, table)
     log.info("%d images predicted: %s", about["rows"], output if whole else files.rows)
     if about["failed"]:
         log.warning(
@@ -135,3 +144,23 @@ def predicted(options: Options) -> int:
         )
         return 0 if signals.under_torchrun() else SOME_FAILED
     return 0
+
+
+def write_areas(options: Options, table: Path) -> None:
+    """--aggregate: the means of areas, beside the table of predictions."""
+    import logging
+
+    from deep_cnn.inference.load import load_model
+    from deep_cnn.inference.predict.areas import aggregate
+    from deep_cnn.runtime.run_files import RunFiles
+    from deep_cnn.tasks.base import task_from_dict
+
+    log = logging.getLogger("deep_cnn")
+    assert options.aggregate is not None
+    run = RunFiles(Path(options.root_dir).expanduser() / "outputs", options.run_name)
+    checkpoint = Path(options.checkpoint[0]).expanduser() if options.checkpoint else run.best
+    task = task_from_dict(load_model(checkpoint)[1]["task"])
+    written, notes = aggregate(table, options.aggregate, options.images, task, None if options.checkpoint else run)
+    for note in notes:
+        log.info(note)
+    log.info("Means of areas: %s", ", ".join(map(str, written)))

@@ -1,5 +1,6 @@
 """A table of predictions for any images.
 
+areas         Means of areas from a table of predictions
 convert       A finished table of predictions in other formats, row by row, so that memory does not grow with it
 inputs        Which images `predict` is asked for: a folder, a table, a list of paths, or the standard input
 job           One table of predictions from start to end: load, look where an earlier start came to, predict, append

@@ -46,7 +46,7 @@ def to_geojson(table: Path, target: Path) -> None:
         with open(temporary, "w", encoding="utf-8", errors="backslashreplace", newline="\n") as out:
             out.write('{"type": "FeatureCollection", "features": [')
             for number, row in enumerate(rows_of(table)):
-                place = _place(row)
+                place = place_of(row)
                 placed += place is not None
                 geometry = place and {"type": "Point", "coordinates": [place[1], place[0]]}
                 properties = {
@@ -96,7 +96,7 @@ def convert(table: Path, output: Path) -> None:
         make(table, output)
 
 
-def _place(row: dict[str, str]) -> tuple[float, float] | None:
+def place_of(row: dict[str, str]) -> tuple[float, float] | None:
     """(latitude, longitude) from the columns, else from a Place Pulse name."""
     parts = name_parts(row["file"])
     for latitude, longitude in ((row.get("latitude"), row.get("longitude")), parts[:2] if parts else (None, None)):

@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from deep_cnn.data.dataset import Dataset, log_votes
 from deep_cnn.data.index import build_index
+from deep_cnn.data.split import Splits
 from deep_cnn.runtime.errors import ConfigError, DataError
 
 ROWS = ["a.png,b.png,left", "b.png,c.png,right", "c.png,a.png,tie"]
@@ -141,3 +143,19 @@ def test_a_table_of_scores_is_no_table_of_votes(folder):
             indexed(folder, task="pairwise", **{flag: value})
     with pytest.raises(ConfigError, match="--vote_columns=a,b: 2 columns"):
         indexed(folder, task="pairwise", vote_columns=("a", "b"))
+
+
+def test_splits_that_leave_no_votes_are_refused(folder, caplog):
+    index = indexed(folder)
+
+    def divided(train, validation, test):
+        parts = (np.array(part, np.int64) for part in (train, validation, test))
+        log_votes(Dataset(index, Splits(*parts), None))
+
+    with pytest.raises(DataError, match="only 1 votes are between two training images"):
+        divided([0, 1], [], [2])
+    index = indexed(folder, [*ROWS, "a.png,b.png,right", "d.png,c.png,left"])
+    with pytest.raises(DataError, match="no vote has a validation image together"):
+        divided([0, 1], [3], [2])
+    divided([0, 1], [2], [3])
+    assert "Only 0 votes are between two test images" in caplog.text

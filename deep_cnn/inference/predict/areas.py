@@ -1,0 +1,155 @@
+"""A table of predictions by area: mean score, interval and number of images of each district or grid cell."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from deep_cnn.data.cells import numbers
+from deep_cnn.data.place_pulse import name_parts
+from deep_cnn.data.space import grid_cells, grid_size
+from deep_cnn.data.table import Table, read_table
+from deep_cnn.inference.predict.convert import place_of
+from deep_cnn.inference.predict.output_table import rows_of
+from deep_cnn.runtime.atomic import read_csv, unescaped, write_csv, write_text
+from deep_cnn.runtime.errors import ConfigError, DataError, nearest
+from deep_cnn.runtime.run_files import RunFiles
+from deep_cnn.tasks.area_means import AreaErrors, AreaMean, area_errors, area_mean
+from deep_cnn.tasks.base import Task
+from deep_cnn.tasks.regression import Regression
+
+UNKNOWN = ""  # an area without a name: these images are left out and counted
+
+
+def aggregate(
+    predictions: Path, by: str, images: str | None, task: Task, run: RunFiles | None
+) -> tuple[list[Path], list[str]]:
+    """Write PREDICTIONS_areas.csv, and .geojson where coordinates are known; the files, and lines for the log.
+
+    Args:
+        by: --aggregate, a column of the table of images or grid:SIZE. images: --images, whose table has that column and,
+            under the names of the targets, local ratings, if any. run: whose grouped test says how alike errors of an area are.
+
+    Raises:
+        ConfigError: a network that gives no scores. DataError: no such column, no coordinates.
+    """
+    if not isinstance(task, Regression):
+        raise ConfigError(f"--aggregate={by}: areas have means of scores; this network predicts {task.describe()}")
+    rows = list(rows_of(predictions))
+    files = [unescaped(row["file"]) for row in rows]
+    places = np.array([place_of(row) or (np.nan, np.nan) for row in rows], dtype=np.float64).reshape(-1, 2)
+    table = _table_of(images, files)
+    area = _areas(by, files, places, table)
+    known = np.array([name != UNKNOWN for name in area])
+    notes = [] if known.all() else [f"--aggregate={by}: {int((~known).sum()):,} images have no area; they are left out"]
+    names = sorted(set(area) - {UNKNOWN})
+    lines, features = [], []
+    code = np.array(area, dtype=object)
+    errors = [None if run is None else _errors_of(run, name) for name in task.names]
+    ratings = {name: _ratings(table, name, files) for name in task.names}
+    for name in names:
+        here = np.flatnonzero(code == name)
+        found = [
+            area_mean(np.array([float(rows[i][f"predicted_{target}"]) for i in here]), ratings[target][here], error)
+            for target, error in zip(task.names, errors, strict=True)
+        ]
+        lines.append([name, len(here), *(cell for one in found for cell in _cells(one))])
+        centre = np.nanmean(places[here], axis=0) if np.isfinite(places[here]).all(1).any() else None
+        features.append(_feature(name, len(here), dict(zip(task.names, found, strict=True)), centre))
+    columns = ["area", "images", *(f"{what}{target}" for target in task.names for what in _COLUMNS)]
+    target = predictions.with_name(f"{predictions.stem}_areas.csv")
+    write_csv(target, columns, lines)
+    written = [target]
+    if any(feature["geometry"] for feature in features):
+        written.append(target.with_suffix(".geojson"))
+        text = json.dumps(
+            {"type": "FeatureCollection", "features": features}, ensure_ascii=False, allow_nan=False, indent=1
+        )
+        write_text(written[-1], text + "\n")
+    methods = sorted({str(line[k]) for line in lines for k in range(6, len(line), len(_COLUMNS))})
+    notes += [f"Intervals of area means: {method}" for method in methods]
+    return written, notes
+
+
+_COLUMNS = ("mean_", "lower_", "upper_", "rated_", "method_")
+
+
+def _cells(found: AreaMean) -> list[Any]:
+    low, high = found.interval or ("", "")
+    return [found.mean, low, high, found.rated, found.method]
+
+
+def _feature(name: str, count: int, found: dict[str, AreaMean], centre: np.ndarray | None) -> dict[str, Any]:
+    properties: dict[str, Any] = {"area": name, "images": count}
+    for target, one in found.items():
+        low, high = one.interval or (None, None)
+        properties |= {
+            f"mean_{target}": one.mean,
+            f"lower_{target}": low,
+            f"upper_{target}": high,
+            f"rated_{target}": one.rated,
+        }
+    geometry = None if centre is None else {"type": "Point", "coordinates": [float(centre[1]), float(centre[0])]}
+    return {"type": "Feature", "geometry": geometry, "properties": properties}
+
+
+def _table_of(images: str | None, files: list[str]) -> pd.DataFrame | None:
+    """The rows of the table of images, indexed by what they call the file; None where --images is no table."""
+    path = None if images in (None, "-") else Path(str(images)).expanduser()
+    if path is None or not path.is_file() or path.suffix.lower() not in (".csv", ".tsv", ".txt"):
+        return None
+    table: Table = read_table(path)
+    wanted, frame = set(files), table.frame
+    hits = {str(name): int(frame[name].str.strip().isin(wanted).sum()) for name in frame.columns}
+    best = max(hits, key=lambda name: hits[name], default=None)
+    if best is None or not hits[best]:
+        return None
+    frame = frame.assign(**{best: frame[best].str.strip()}).drop_duplicates(best)
+    return frame.set_index(best)
+
+
+def _areas(by: str, files: list[str], places: np.ndarray, table: pd.DataFrame | None) -> list[str]:
+    side = grid_size(by)
+    if side is not None:
+        known = np.isfinite(places).all(axis=1)
+        if not known.any():
+            raise DataError(
+                f"--aggregate={by}: no image has coordinates; the table needs columns latitude and longitude"
+            )
+        cells = np.full(len(files), UNKNOWN, dtype=object)
+        cells[known] = grid_cells(places[known], side)
+        return [str(cell) for cell in cells]
+    if table is not None and by in table.columns:
+        return [str(cell).strip() for cell in table[by].reindex(files).fillna(UNKNOWN)]
+    parts = [name_parts(file) for file in files]
+    if by == "city" and all(parts):
+        return [part[3] for part in parts if part]
+    columns = [] if table is None else [str(name) for name in table.columns]
+    raise DataError(
+        f"--aggregate={by}: neither grid:SIZE nor a column of the table of images.{nearest(by, columns)} "
+        f"{'Columns: ' + ', '.join(columns[:12]) if columns else 'Give the images as a table (--images=TABLE.csv)'}"
+    )
+
+
+def _ratings(table: pd.DataFrame | None, target: str, files: list[str]) -> np.ndarray:
+    """Local ratings: the column of the table of images that is named as the target, float64 (n,), NaN without one."""
+    if table is None or target not in table.columns:
+        return np.full(len(files), np.nan)
+    cells = table[target].reindex(files).fillna("").str.strip().to_numpy(dtype=object)
+    return numbers(cells, range(len(cells)), f"--images: {target}")
+
+
+def _errors_of(run: RunFiles, target: str) -> AreaErrors | None:
+    """How alike errors of a group are, from a run's own test with --group; None where it has none."""
+    path = run.results / "predictions_test.csv"
+    if not path.exists():
+        return None
+    rows = read_csv(path)
+    header = next(rows)
+    if header[-1] != "group" or f"target_{target}" not in header:
+        return None
+    true, said = header.index(f"target_{target}"), header.index(f"predicted_{target}")
+    known = [(float(row[true]) - float(row[said]), row[-1]) for row in rows if row[true]]
+    return area_errors(np.array([error for error, _ in known]), np.array([group for _, group in known]))
