@@ -111,6 +111,7 @@ def predicted(options: Options) -> int:
     import logging
 
     from deep_cnn.inference.predict import convert, job, shards
+    from deep_cnn.inference.predict.areas import check_aggregate
     from deep_cnn.inference.predict.output_table import TableFiles
     from deep_cnn.runtime import console, distributed
     from deep_cnn.runtime.errors import check_place
@@ -121,6 +122,8 @@ def predicted(options: Options) -> int:
     convert.check_output(output)
     check_place("output", options.output, output)
     table = output.with_suffix(".csv")
+    if options.aggregate is not None:
+        check_aggregate(options.aggregate, options.images)
     if options.merge:
         about = shards.merge(table)
     else:

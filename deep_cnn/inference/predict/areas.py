@@ -10,7 +10,7 @@ import pandas as pd
 from deep_cnn.data.cells import numbers
 from deep_cnn.data.place_pulse import name_parts
 from deep_cnn.data.space import grid_cells, grid_size
-from deep_cnn.data.table import Table, read_table
+from deep_cnn.data.table import TABLE_ENDINGS, Table, read_table
 from deep_cnn.inference.predict.convert import place_of
 from deep_cnn.inference.predict.output_table import rows_of
 from deep_cnn.runtime.atomic import read_csv, unescaped, write_csv, write_text
@@ -73,6 +73,22 @@ def aggregate(
     return written, notes
 
 
+def check_aggregate(by: str, images: str | None) -> None:
+    """Mistakes that can be told before anything is predicted: no such column, a grid of no size."""
+    if grid_size(by) is not None or by == "city":  # a city may be in the file names
+        return
+    path = Path(images).expanduser() if images else None
+    if path is None or not path.is_file() or path.suffix.lower() not in TABLE_ENDINGS:
+        raise ConfigError(
+            f"--aggregate={by}: a column needs a table of images; give --images=TABLE.csv, or --aggregate=grid:1km"
+        )
+    columns = [str(name) for name in read_table(path).frame.columns]
+    if by not in columns:
+        raise ConfigError(
+            f"--aggregate={by}: {path.name} has no such column.{nearest(by, columns)} Columns: {', '.join(columns[:12])}"
+        )
+
+
 _COLUMNS = ("mean_", "lower_", "upper_", "rated_", "method_")
 
 
@@ -98,7 +114,7 @@ def _feature(name: str, count: int, found: dict[str, AreaMean], centre: np.ndarr
 def _table_of(images: str | None, files: list[str]) -> pd.DataFrame | None:
     """The rows of the table of images, indexed by what they call the file; None where --images is no table."""
     path = None if images in (None, "-") else Path(str(images)).expanduser()
-    if path is None or not path.is_file() or path.suffix.lower() not in (".csv", ".tsv", ".txt"):
+    if path is None or not path.is_file() or path.suffix.lower() not in TABLE_ENDINGS:
         return None
     table: Table = read_table(path)
     wanted, frame = set(files), table.frame
