@@ -101,6 +101,12 @@ class Config:
         kind=str,
         many="comma",
     )
+    target_transform: str = flag(
+        "none",
+        "scale on which scores are learnt, for skewed ones; metrics and predictions stay in original units",
+        group="data",
+        choices=("none", "log", "logit", "rank"),
+    )
     weigh_by: str | None = flag(
         None,
         "give certain scores more weight in the loss: by their number of votes, or by --target_std",

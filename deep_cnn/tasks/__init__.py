@@ -23,5 +23,6 @@ recalibration     the line between two scales
 regression        one or several scores per image
 spatial           errors of neighbours; metrics within groups
 suspects          labels that may be wrong, from out-of-fold predictions
+transforms        scales on which scores are learnt
 vote_ceiling      how well votes can be predicted at all
 """

@@ -22,6 +22,7 @@ from deep_cnn.tasks.differences import differences
 from deep_cnn.tasks.intervals import held_out_result
 from deep_cnn.tasks.metrics import Scored
 from deep_cnn.tasks.suspects import Suspect
+from deep_cnn.tasks.transforms import SKEWED, skewness
 
 log = logging.getLogger(__name__)
 
@@ -103,6 +104,14 @@ class Task(ABC):
     def in_one_unit(self) -> "Task":
         """With the knowledge that all of its targets have the same unit."""
         return self
+
+    def on_scale(self, transform: str, targets: np.ndarray) -> "Task":
+        """With targets that are learnt on another scale (--target_transform); ConfigError where they are no scores.
+
+        Args:
+            targets: all of the index.
+        """
+        raise wrong("target_transform", transform, f"is for scores, not for --task={self.name}", "omit it")
 
     @abstractmethod
     def encode(self, targets: np.ndarray) -> Tensor:
@@ -382,7 +391,24 @@ def make_task(config: Config, index: Index) -> Task:
             "Some votes are ties: --loss=davidson learns how likely they are (--loss=bradley_terry: half a vote for each)"
         )
     task = new_task(index.task, index.classes or index.target_names, loss, config.label_smoothing)
+    if config.target_transform != "none":
+        task = task.on_scale(config.target_transform, index.targets)
+    else:
+        note_skewed(task, index)
     return task.in_one_unit() if config.study_id else task  # all studies of Place Pulse have one scale
+
+
+def note_skewed(task: Task, index: Index) -> None:
+    """Say which scores have a few values far from all others; shares of won votes have none."""
+    for name, values in task.measured(index.targets) if index.votes is None else ():
+        if abs(skewed := skewness(values)) > SKEWED:
+            scale = "log" if skewed > 0 and np.nanmin(values) > 0 else "rank"
+            log.info(
+                "%s is skewed (%.1f): a few values make up most of the loss; --target_transform=%s learns on another scale",
+                name,
+                skewed,
+                scale,
+            )
 
 
 def task_from_dict(values: dict[str, Any]) -> Task:

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from deep_cnn.config.fields import wrong
 from deep_cnn.data.bradley_terry import fit_scores, spread_of_votes
 from deep_cnn.data.split import Strata
 from deep_cnn.data.votes import LEFT, TIE, Votes
@@ -64,6 +65,9 @@ class Pairwise(Regression):
         ]
         many = len(self.names)
         return dataclasses.replace(self, mean=(0.0,) * many, std=(1.0,) * many, tie_shares=tuple(ties))
+
+    def on_scale(self, transform: str, targets: np.ndarray) -> "Pairwise":
+        raise wrong("target_transform", transform, f"is for scores, not for --task={self.name}", "omit it")
 
     @property
     def _questions(self) -> range:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from deep_cnn.runtime.errors import DataError
+from deep_cnn.runtime.errors import ConfigError, DataError
 from deep_cnn.tasks.confidence import effective_groups, jackknife_interval
 from deep_cnn.tasks.intervals import FEWEST_GROUPS
 from deep_cnn.tasks.left_out import _less, few_units
@@ -34,6 +34,10 @@ def fitted_line(predicted: np.ndarray, true: np.ndarray) -> dict[str, float]:
 
 def rescaled(task: Regression, lines: dict[str, dict[str, float]]) -> Regression:
     """The task with its scores on the new scale: decoded scores go through each target's line."""
+    if task.transform != "none":
+        raise ConfigError(
+            f"--recalibrate: the network learnt on a {task.transform} scale (--target_transform), where a line is no line; not available"
+        )
     mean, std = list(task.mean), list(task.std)
     for t, name in enumerate(task.names):
         if line := lines.get(name):

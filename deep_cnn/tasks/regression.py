@@ -19,6 +19,7 @@ from deep_cnn.tasks.ceiling import noise_ceiling
 from deep_cnn.tasks.metrics import RegressionScores, Scored, shared_metrics
 from deep_cnn.tasks.spatial import spatial_result
 from deep_cnn.tasks.suspects import OUTLYING, Suspect, robust_z
+from deep_cnn.tasks.transforms import InverseTransforms, Transform, check_values, fit_transform
 
 DECILES = 10
 PER_STRATUM = 10  # images; below 100 a score has fewer strata, for one of 4 images tests on 25% of them
@@ -30,11 +31,16 @@ class Regression(Task):
     """Scores, standardised by the training set's mean and spread (never the test's) and reported in their own units.
 
     Targets are float64 (N, K), NaN where missing. one_unit: whether all scores have the same unit.
+    transform: of --target_transform; scale_mean, scale_std: of the training set on that scale; knots: see tasks/transforms.py.
     """
 
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
     one_unit: bool = False
+    transform: str = "none"
+    scale_mean: tuple[float, ...] = ()
+    scale_std: tuple[float, ...] = ()
+    knots: tuple[tuple[float, ...], ...] = ()
 
     name = "regression"
     old_name = "scores"
@@ -49,13 +55,36 @@ class Regression(Task):
     def fitted(self, train_targets: np.ndarray) -> "Regression":
         mean, std = np.nanmean(train_targets, 0), np.nanstd(train_targets, 0)
         std = np.where(std > 0, std, 1.0)
-        return dataclasses.replace(self, mean=tuple(mean.tolist()), std=tuple(std.tolist()))
+        fitted = dataclasses.replace(self, mean=tuple(mean.tolist()), std=tuple(std.tolist()))
+        return fitted if self.transform == "none" else fitted._with_scale(train_targets)
+
+    def _with_scale(self, train_targets: np.ndarray) -> "Regression":
+        found = [fit_transform(self.transform, column) for column in train_targets.T]
+        on_scale = np.stack([t.forward(column) for t, column in zip(found, train_targets.T, strict=True)], axis=1)
+        mean, std = np.nanmean(on_scale, 0), np.nanstd(on_scale, 0)
+        return dataclasses.replace(
+            self,
+            scale_mean=tuple(mean.tolist()),
+            scale_std=tuple(np.where(std > 0, std, 1.0).tolist()),
+            knots=tuple(t.knots for t in found) if self.transform == "rank" else (),
+        )
+
+    def _transforms(self) -> list[Transform]:
+        return [Transform(self.transform, tuple(self.knots[k]) if self.knots else ()) for k in range(len(self.names))]
+
+    def on_scale(self, transform: str, targets: np.ndarray) -> "Regression":
+        """See `Task.on_scale`."""
+        check_values(transform, self.names, targets)
+        return dataclasses.replace(self, transform=transform)
 
     def in_one_unit(self) -> "Regression":
         return dataclasses.replace(self, one_unit=True)
 
     def encode(self, targets: np.ndarray) -> Tensor:
         standardised = (np.asarray(targets, np.float64) - np.array(self.mean)) / np.array(self.std)
+        if self.transform != "none":
+            on_scale = [t.forward(column) for t, column in zip(self._transforms(), np.asarray(targets).T, strict=True)]
+            standardised = (np.stack(on_scale, axis=1) - np.array(self.scale_mean)) / np.array(self.scale_std)
         return torch.from_numpy(standardised.astype(np.float32))  # (N, K), NaN where a score is missing
 
     def losses_and_weights(self, outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
@@ -72,10 +101,17 @@ class Regression(Task):
         return (known * weights).sum().clamp(min=1e-12)  # a batch may have no known score at all
 
     def decode(self, outputs: np.ndarray) -> np.ndarray:
+        if self.transform != "none":
+            on_scale = outputs.astype(np.float64) * np.array(self.scale_std) + np.array(self.scale_mean)
+            return np.stack(
+                [t.inverse(column) for t, column in zip(self._transforms(), on_scale.T, strict=True)], axis=1
+            )
         scores: np.ndarray = outputs.astype(np.float64) * np.array(self.std) + np.array(self.mean)
         return scores
 
     def activation(self) -> nn.Module:
+        if self.transform != "none":
+            return nn.Sequential(Rescaling(self.scale_mean, self.scale_std), InverseTransforms(self._transforms()))
         return Rescaling(self.mean, self.std)
 
     def strata(self, targets: np.ndarray) -> Strata:
@@ -219,6 +255,10 @@ class Regression(Task):
         return f"scores of {', '.join(self.names[:4])}{'...' if self.outputs > 4 else ''}"
 
     def meaning(self, decoded: bool) -> str:
+        if self.transform != "none" and not decoded:
+            return (
+                f"standardised scores on a {self.transform} scale: multiply by scale_std, add scale_mean, and invert it"
+            )
         return "scores in their units" if decoded else "standardised scores: multiply by std and add mean"
 
 

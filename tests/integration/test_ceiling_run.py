@@ -88,3 +88,17 @@ def test_evaluate_adds_the_ceiling_to_a_run_that_was_trained_without(train, run_
     assert "Noise ceiling" not in capsys.readouterr().out
     code, _ = run_cli("evaluate", raters="a,b,c")
     assert code == 0 and "Noise ceiling of mean" in capsys.readouterr().out
+
+
+def test_scores_are_learnt_on_another_scale_and_reported_in_their_own(train, run_cli, rated, capsys):
+    code, files = train(**rated, target="mean", target_transform="rank")
+    assert code == 0
+    result = json.loads((files.results / "test.json").read_text(encoding="utf-8"))
+    table = (files.results / "predictions_test.csv").read_text(encoding="utf-8").splitlines()[1:]
+    errors = [abs(float(true) - float(said)) for _, true, said in (line.split(",") for line in table)]
+    assert result["mae"] == pytest.approx(np.mean(errors))
+    code, _ = run_cli("evaluate")
+    assert code == 0
+    capsys.readouterr()
+    code, _ = train(**rated, target="mean", target_transform="logit", run_name="other")
+    assert code == 2 and "logit needs values between 0 and 1" in capsys.readouterr().err

@@ -1,0 +1,116 @@
+"""Scales on which scores are learnt (--target_transform): the network works on them, metrics and predictions are in original units."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.special import expit, logit, ndtri
+from torch import Tensor, nn
+
+from deep_cnn.runtime.errors import DataError
+
+Floats = NDArray[np.float64]
+
+NAMES = ("none", "log", "logit", "rank")
+KNOTS = 101  # quantiles that describe the training scores
+SKEWED = 2.0  # of 2, the skewness of an exponential distribution, on: few large scores make up the loss
+
+
+@dataclass(frozen=True)
+class Transform:
+    """A monotone scale. knots: with rank, training scores at evenly spaced ranks, ascending, (KNOTS,)."""
+
+    name: str = "none"
+    knots: tuple[float, ...] = ()
+
+    def forward(self, values: np.ndarray) -> Floats:
+        """From original units; NaN stays NaN."""
+        values = np.asarray(values, dtype=np.float64)
+        if self.name == "log":
+            return np.asarray(np.log(values))
+        if self.name == "logit":
+            return np.asarray(logit(values))
+        if self.name == "rank":
+            known = ~np.isnan(values)
+            return np.where(known, np.interp(np.where(known, values, 0.0), self.knots, self._scale()), np.nan)
+        return values
+
+    def inverse(self, values: np.ndarray) -> Floats:
+        """To original units."""
+        values = np.asarray(values, dtype=np.float64)
+        if self.name == "log":
+            return np.asarray(np.exp(values))
+        if self.name == "logit":
+            return np.asarray(expit(values))
+        if self.name == "rank":
+            return np.asarray(np.interp(values, self._scale(), self.knots))
+        return values
+
+    def _scale(self) -> Floats:
+        """Where the knots are: normal quantiles of their ranks, Blom, "Statistical estimates and transformed beta-variables", 1958."""
+        count = len(self.knots)
+        return np.asarray(ndtri((np.arange(count) + 1 - 0.375) / (count + 0.25)))
+
+
+def fit_transform(name: str, values: np.ndarray) -> Transform:
+    """The scale of a target, from its training scores (n,), NaN where missing."""
+    if name != "rank":
+        return Transform(name)
+    known = values[~np.isnan(values)]
+    knots = np.unique(np.quantile(known, np.linspace(0, 1, KNOTS)))
+    return Transform(name, tuple(knots.tolist()))
+
+
+def check_values(name: str, targets: Sequence[str], values: np.ndarray) -> None:
+    """DataError for scores that have no place on the scale. values: float64 (N, K)."""
+    for target, column in zip(targets, values.T, strict=True):
+        known = column[~np.isnan(column)]
+        bad = (
+            known[known <= 0] if name == "log" else known[(known <= 0) | (known >= 1)] if name == "logit" else known[:0]
+        )
+        if len(bad):
+            need = "above 0" if name == "log" else "between 0 and 1, both excluded"
+            raise DataError(
+                f"--target_transform={name}: {target} has {len(bad):,} values such as {bad[0]:g}; {name} needs values {need}; use "
+                "--target_transform=rank"
+            )
+
+
+def skewness(values: np.ndarray) -> float:
+    """Third standardised moment of values (n,), NaN left out; 0 where they do not vary."""
+    known = values[~np.isnan(values)]
+    spread = known.std() if len(known) else 0.0
+    return float(np.mean(((known - known.mean()) / spread) ** 3)) if spread > 0 else 0.0
+
+
+class InverseTransforms(nn.Module):
+    """(B, K) on the scales of learning -> original units, column by column."""
+
+    def __init__(self, transforms: Sequence[Transform]):
+        super().__init__()
+        self.names = [transform.name for transform in transforms]
+        for k, transform in enumerate(transforms):
+            if transform.name == "rank":
+                self.register_buffer(f"scale{k}", torch.tensor(transform._scale(), dtype=torch.float32))
+                self.register_buffer(f"knots{k}", torch.tensor(transform.knots, dtype=torch.float32))
+
+    def forward(self, values: Tensor) -> Tensor:
+        """See the class."""
+        return torch.stack([self._column(k, values[:, k]) for k in range(len(self.names))], dim=1)
+
+    def _column(self, k: int, x: Tensor) -> Tensor:
+        name = self.names[k]
+        if name == "log":
+            return x.exp()
+        if name == "logit":
+            return x.sigmoid()
+        if name == "rank":
+            scale, knots = getattr(self, f"scale{k}"), getattr(self, f"knots{k}")
+            x = x.clamp(float(scale[0]), float(scale[-1]))
+            # a sum over the pieces, since every export format has it: how far x is into each piece, times its slope
+            inside = (x[:, None] - scale[:-1]).clamp(min=0.0).minimum(scale[1:] - scale[:-1])
+            found: Tensor = knots[0] + (inside * (knots[1:] - knots[:-1]) / (scale[1:] - scale[:-1])).sum(1)
+            return found
+        return x

@@ -1,0 +1,70 @@
+"""Scales of scores: inverses, what is stored, what is exported, and values that have no place on a scale."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from deep_cnn.runtime.errors import ConfigError, DataError
+from deep_cnn.tasks.base import new_task, task_from_dict
+from deep_cnn.tasks.recalibration import rescaled
+from deep_cnn.tasks.transforms import Transform, check_values, fit_transform, skewness
+
+RNG = np.random.default_rng(0)
+VALUES = {
+    "log": RNG.lognormal(3, 1, (200, 2)),
+    "logit": RNG.uniform(0.01, 0.99, (200, 2)),
+    "rank": RNG.standard_cauchy((200, 2)),
+}
+
+
+@pytest.mark.parametrize("name", VALUES)
+def test_scores_come_back_in_their_units(name):
+    values = np.where(RNG.random((200, 2)) < 0.1, np.nan, VALUES[name])
+    task = new_task("regression", ["a", "b"]).on_scale(name, values).fitted(values)
+    encoded = task.encode(values)
+    known = ~np.isnan(values)
+    assert np.isnan(encoded.numpy()).tolist() == (~known).tolist()
+    on_scale = np.where(known, encoded.numpy(), np.nan)
+    assert np.nanmean(on_scale, 0) == pytest.approx([0, 0], abs=1e-5) and np.nanstd(on_scale, 0) == pytest.approx(
+        [1, 1], abs=1e-5
+    )
+    decoded = task.decode(np.nan_to_num(encoded.numpy()))
+    assert decoded[known] == pytest.approx(values[known], rel=1e-4, abs=1e-4 * np.abs(values[known]).max())
+    exported = task.activation()(torch.nan_to_num(encoded)).numpy()
+    assert exported == pytest.approx(decoded, rel=1e-3, abs=1e-4 * np.abs(decoded).max())
+    # metrics and the blind prediction are in original units
+    assert task.blind(values, 3)[0] == pytest.approx(np.nanmean(values, 0))
+    assert task.scored_decoded(decoded, values).scores()["a/r2"] > 0.999
+    again = task_from_dict(json.loads(json.dumps(task.to_dict())))
+    assert np.array_equal(again.decode(encoded.numpy()), task.decode(encoded.numpy()), equal_nan=True)
+
+
+def test_a_rank_scale_is_normal_and_ends_where_the_training_scores_end():
+    skewed = RNG.lognormal(0, 2, 500)
+    scale = fit_transform("rank", skewed)
+    assert abs(skewness(scale.forward(skewed))) < 0.1 < 2 < skewness(skewed)
+    assert scale.inverse(np.array([-99.0, 99.0])).tolist() == [skewed.min(), skewed.max()]
+    assert Transform().forward(skewed).tolist() == skewed.tolist()
+
+
+def test_values_without_a_place_are_named():
+    with pytest.raises(DataError, match="a has 2 values such as 0; log needs values above 0"):
+        check_values("log", ["a"], np.array([[0.0], [-1.0], [2.0], [np.nan]]))
+    with pytest.raises(DataError, match="between 0 and 1, both excluded"):
+        check_values("logit", ["a"], np.array([[0.5], [1.0]]))
+    check_values("rank", ["a"], np.array([[-5.0], [7.0]]))
+    for task in ("classification", "multilabel", "pairwise"):
+        with pytest.raises(ConfigError, match=f"is for scores, not for --task={task}"):
+            new_task(task, ["a", "b"]).on_scale("log", np.ones((3, 2)))
+    logged = new_task("regression", ["a"]).on_scale("log", np.ones((3, 1))).fitted(np.array([[1.0], [2.0], [4.0]]))
+    with pytest.raises(ConfigError, match="where a line is no line"):
+        rescaled(logged, {"a": {"slope": 1.0, "intercept": 0.0}})
+
+
+def test_without_a_transform_nothing_changes():
+    values = VALUES["rank"]
+    task = new_task("regression", ["a", "b"]).fitted(values)
+    assert task.transform == "none" and task.scale_mean == ()
+    assert np.array_equal(task.encode(values).numpy(), ((values - values.mean(0)) / values.std(0)).astype(np.float32))
