@@ -25,14 +25,7 @@ from deep_cnn import train
 from deep_cnn.data.bradley_terry import fit_scores, spread_of_votes
 from deep_cnn.tasks.confidence import t_quantile
 
-NETWORK = {
-    "model": "cifar_resnet20",
-    "weights": "none",
-    "image_size": 32,
-    "batch_size": 32,
-    "lr": 0.003,
-    "augment": "none",
-}
+NETWORK = {"model": "net", "weights": "none", "image_size": 32, "batch_size": 32, "lr": 0.002, "augment": "none"}
 
 
 def read(path: Path) -> list[dict[str, str]]:
@@ -114,7 +107,7 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=2000)
     parser.add_argument("--votes", type=float, default=3.5)
     parser.add_argument("--seeds", type=int, default=1)
-    parser.add_argument("--epochs", type=int, default=12)
+    parser.add_argument("--epochs", type=int, default=20)
     given = parser.parse_args()
     changes = []
     for seed in range(given.seeds):
