@@ -18,9 +18,11 @@ from deep_cnn.data.split import Strata
 from deep_cnn.data.votes import LEFT, TIE, Votes
 from deep_cnn.runtime.errors import ConfigError
 from deep_cnn.runtime.format import quantity
+from deep_cnn.tasks.base import Mistake
 from deep_cnn.tasks.metrics import RegressionScores, functions_of
 from deep_cnn.tasks.pair_scores import PairScores
 from deep_cnn.tasks.regression import Regression, Rescaling
+from deep_cnn.tasks.suspects import Suspect
 
 if TYPE_CHECKING:
     from deep_cnn.data.dataset import Dataset
@@ -229,11 +231,19 @@ class Pairwise(Regression):
         return np.zeros((n, len(self.names)))
 
     def wrongness(self, decoded: np.ndarray, targets: np.ndarray) -> np.ndarray:
-        """How far the score is from the share of won votes, each in its own spread."""
-        both = [(x - np.nanmean(x, axis=0)) / np.maximum(np.nanstd(x, axis=0), 1e-12) for x in (decoded, targets)]
-        errors = np.abs(both[0] - both[1])
+        """How far the score is from what the votes say, each in its own spread."""
+        errors = np.abs(standard(decoded) - standard(targets))
         known = ~np.isnan(errors)
         return np.where(known.any(1), np.where(known, errors, 0).sum(1) / np.maximum(known.sum(1), 1), -1.0)
+
+    def mistakes(self, decoded: np.ndarray, targets: np.ndarray, most: int) -> list[tuple[str, list[Mistake]]]:
+        """Scores by the network and by the votes have different scales: both in standard deviations of these images."""
+        found = super().mistakes(standard(decoded), standard(targets), most)
+        return [(f"{title}, in standard deviations of the test images", images) for title, images in found]
+
+    def suspects(self, decoded: np.ndarray, targets: np.ndarray) -> list[Suspect]:
+        """Likewise."""
+        return super().suspects(standard(decoded), standard(targets))
 
     def largest_difference(self, ours: np.ndarray, theirs: np.ndarray) -> float:
         return float(np.abs(ours - theirs).max())
@@ -283,6 +293,15 @@ class Pairwise(Regression):
             if decoded
             else raw + (", then the logarithms of the tie parameters" if self.loss == "davidson" else "")
         )
+
+
+def standard(values: np.ndarray) -> np.ndarray:
+    """Columns (n, Q) with mean 0 and standard deviation 1 over what is known of each; NaN stays NaN."""
+    known = ~np.isnan(values)
+    count = np.maximum(known.sum(0), 1)
+    centred = values - np.where(known, values, 0).sum(0) / count
+    spread = np.sqrt(np.where(known, centred**2, 0).sum(0) / count)
+    return np.asarray(centred / np.where(spread > 0, spread, 1.0))
 
 
 class FirstColumns(nn.Module):

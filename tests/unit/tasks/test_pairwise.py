@@ -99,6 +99,17 @@ def test_scores_have_the_scale_of_training_images():
     assert np.allclose(settled.activation()(torch.from_numpy(outputs)).numpy(), decoded, atol=1e-5)
 
 
+def test_errors_are_shown_on_one_scale():
+    task = Pairwise(("a",), "bradley_terry", mean=(0.0,), std=(1.0,))
+    reference = np.array([[0.0], [1.0], [2.0], [3.0], [np.nan]])
+    said = 10 + 5 * reference
+    said[4], said[0] = 12.0, 30.0  # only the first image is ranked wrongly
+    ((title, found),) = task.mistakes(said, reference, most=1)
+    assert found[0].row == 0 and "standard deviations" in title
+    wrongness = task.wrongness(said, reference)
+    assert wrongness.argmax() == 0 and wrongness[4] == -1
+
+
 def test_flags_that_make_no_sense_for_votes():
     from deep_cnn.runtime.errors import ConfigError
     from deep_cnn.training.setup import check_task
