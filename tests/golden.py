@@ -114,6 +114,7 @@ CASES = {  # a run stands behind those that it needs
 CROPS = "crops of the whole photograph, in a new order of colour changes"
 CHANGED = {
     **dict.fromkeys(("two_processes", "classes", "resumed", "probe_views", "lr_auto", "search"), CROPS),
+    "probe": "calibrated probabilities of the test set",
     "continued": "the base's run goes on with the new crops and colour changes",
     "mixing": "crops of the whole photograph; onecycle as torch's",
     "multilabel": "crops of the whole photograph",

@@ -8,6 +8,7 @@ bradley_terry    scores of images from their votes
 cache            decoded images in one file
 cells            what cells mean: missing, numbers, labels
 certainty        how sure scores are: raters, standard errors, votes
+colour_edges     mean colours and edges of images
 contents         digests of files; whether they have changed
 contradictions   the same picture with two labels
 dataset          index, splits, pixels and feeds of one run

@@ -186,6 +186,11 @@ def _result(task: Regression, dataset: Dataset, outputs: np.ndarray) -> dict[str
 def write_local(run: FinishedRun, task: Regression, record: dict[str, Any], name: str) -> Path:
     """A copy of best.pt with the new scale, best.NAME.pt; `predict --checkpoint` takes it."""
     state = checkpoint.load(run.files.best)
+    for errors in (
+        "calibration",
+        "fold_errors",
+    ):  # of the old scale: predict --coverage would take them for the new one's
+        state.pop(errors, None)
     described: dict[str, Any] = {
         key: list(value) if isinstance(value, tuple) else value for key, value in task.to_dict().items()
     }

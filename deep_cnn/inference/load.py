@@ -35,6 +35,7 @@ from deep_cnn.runtime.errors import ConfigError
 from deep_cnn.runtime.launch import this_rank
 from deep_cnn.runtime.run_files import RunFiles
 from deep_cnn.tasks.base import Task, task_from_dict
+from deep_cnn.tasks.conformal import Calibration
 
 log = logging.getLogger(__name__)
 
@@ -102,6 +103,11 @@ class TrainedNetwork:
     meta: dict[str, Any]
     digest: str
     device: torch.device
+
+    @property
+    def calibration(self) -> Calibration | None:
+        """Its errors on the validation images; None without such, for several labels, and for checkpoints of 0.1.0."""
+        return Calibration.from_dict(self.meta["calibration"]) if "calibration" in self.meta else None
 
     @property
     def autocast(self):

@@ -13,6 +13,8 @@ from deep_cnn.data.dataset import Dataset, eval_feed, find_images
 from deep_cnn.data.feed import FeedSettings
 from deep_cnn.data.split import load_splits
 from deep_cnn.inference import evaluate
+from deep_cnn.inference.coverage import with_coverage
+from deep_cnn.inference.linear_baseline import read_baseline, with_linear_baseline
 from deep_cnn.inference.load import FinishedRun, TrainedNetwork
 from deep_cnn.inference.tta import Averaged
 from deep_cnn.runtime import distributed
@@ -73,6 +75,10 @@ def _scored(run: FinishedRun, dataset: Dataset, split: str, level: str, workers:
     if outputs is None:  # not rank 0
         return None
     result = network.task.held_out_result(dataset, split, outputs)
+    if split == "test":
+        result = with_coverage(result, network.task, dataset, outputs, network.calibration)
+        if (said := read_baseline(run.files, dataset)) is not None:
+            result = with_linear_baseline(result, network.task, dataset, outputs, said)
     if views is None:
         return result
     return evaluate.with_views(result, level, network.task.held_out_result(dataset, split, views))

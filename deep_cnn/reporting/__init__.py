@@ -6,6 +6,7 @@ examples          example images with predictions
 plots/            Figures
 report/           report.html
 result_text       the console's table of a result
+too_little        what a run had too little of: steps, epochs, test images
 trackers/         Where an epoch's numbers go beside metrics.csv
 tutorial_console  lines of PyTorch's classifier tutorial
 """

@@ -12,6 +12,7 @@ from deep_cnn.tasks.base import Chance
 
 FLAT = 0.02  # the training loss moved by less than this share of itself: it learnt nothing
 RISE = 0.05  # the validation loss rose by this share of its lowest value: more than its usual wobble
+STILL_IMPROVING = "Still improving at the end"  # how that sentence begins
 GAIN = 0.01  # the metric gained this share of itself in the last quarter: more epochs are worth their time
 
 
@@ -135,7 +136,7 @@ def _still_improving(rows: Sequence[dict], select: str, higher: bool) -> str | N
     if gain <= GAIN * abs(before):
         return None
     return (
-        f"Still improving at the end: the best {metric_row(select).label} was {_shown(select, before)} before the last "
+        f"{STILL_IMPROVING}: the best {metric_row(select).label} was {_shown(select, before)} before the last "
         f"{'epoch' if last == 1 else f'{last} epochs'}, and is {_shown(select, values[best])} in epoch {rows[best]['epoch']} (the "
         f"last is {rows[-1]['epoch']}). More --epochs would probably help."
     )

@@ -5,10 +5,12 @@ from typing import Any
 
 from deep_cnn.config.registries import METRICS, metric_row
 from deep_cnn.runtime.format import percent, plural, quantity
+from deep_cnn.tasks.differences import LINEAR_BASELINE
 
 log = logging.getLogger(__name__)
 
 FEW = 5  # errors, test images of a class, groups: fewer say next to nothing
+HEADLINES = ("top1", "map", "mae", "mae_sd")  # of differences: the first that is there
 HEAVY_TAIL = 1.5  # RMSE / MAE; 1.25 where errors are normal, 1.65 where they are lognormal (sigma 1)
 
 
@@ -44,6 +46,8 @@ def show_result(result: dict[str, Any]) -> None:
         *space_lines(result),
         *interval_lines(result),
         *difference_lines(result),
+        *calibration_lines(result),
+        *coverage_lines(result),
     ):
         log.info("  %s", line)
     for warning in cautions(result):
@@ -144,15 +148,63 @@ def difference_lines(result: dict[str, Any]) -> list[str]:
     """What was learnt beyond a prediction that looks at no image, by the metric that counts."""
     lines = []
     for name, found in result.get("differences", {}).items():
-        metric = next((m for m in ("top1", "map", "mae", "mae_sd", "pair_accuracy") if found.get(m)), None)
+        metric = next((m for m in HEADLINES if found.get(m)), None)
         if metric is None:
             continue
         value, interval = found[metric]["value"], found[metric]["interval"]
         between = f" [{_signed(metric, interval[0])}, {_signed(metric, interval[1])}]" if interval else ""
-        lines.append(
-            f"Compared with {name.replace('_', ' ')}: {METRICS[metric].label} {_signed(metric, value)}{between}"
-        )
+        what = f"{name.replace('_', ' ')}{' (mean colours and edges)' if name == LINEAR_BASELINE else ''}"
+        lines.append(f"Compared with {what}: {METRICS[metric].label} {_signed(metric, value)}{between}")
     return lines
+
+
+def calibration_lines(result: dict[str, Any]) -> list[str]:
+    """How the probabilities were calibrated, and whether they are right."""
+    found = result.get("calibration")
+    if not found:
+        return []
+    line = "Probabilities: as the network gives them, since no validation images were there to calibrate them"
+    if found["validation_images"]:
+        line = (
+            f"Probabilities: calibrated on {plural(found['validation_images'], 'validation image')}, temperature "
+            f"{found['temperature']:.3g}; log loss {quantity(found['loss_before'])} without, {quantity(found['loss'])} with it"
+        )
+    if "ece" in found:
+        low, high = (percent(value, 1) for value in found["ece_null"])
+        line += f"; calibration error (ECE) {percent(found['ece'], 1)}, where {low} to {high} is chance"
+    return [line]
+
+
+def coverage_lines(result: dict[str, Any]) -> list[str]:
+    """How many test images had their truth in the prediction interval or set, of each target, and in the worst classes."""
+    found = result.get("coverage")
+    if not found:
+        return []
+    level = percent(found["level"], 0)
+    if "per_target" in found:
+        several = len(found["per_target"]) > 1
+        return [
+            _coverage_line(
+                f"{level} prediction intervals{f' of {name}' if several else ''}", about, "mean width", "mean_width"
+            )
+            for name, about in found["per_target"].items()
+        ]
+    line = _coverage_line(f"{level} prediction sets", found, "mean size", "mean_set_size")
+    classes = [
+        (about["reached"], name, about["count"]) for name, about in found.get("per_class", {}).items() if about["count"]
+    ]
+    worst = ", ".join(f"{name} {percent(share, 0)} of {count}" for share, name, count in sorted(classes)[:3])
+    return [line, f"Coverage per class, lowest: {worst}"] if worst else [line]
+
+
+def _coverage_line(title: str, about: dict[str, Any], size: str, key: str) -> str:
+    if "reached" not in about:
+        return f"{title}: {about['method']}"
+    interval = about["interval"]
+    between = f" [{percent(interval[0])}, {percent(interval[1])}]" if interval else ""
+    made = f"{about['method']}; {plural(about['calibration_images'], 'validation image')}"
+    made += f" in {plural(about['calibration_groups'], 'group')}" if about["calibration_groups"] else ""
+    return f"{title} contain the truth of {percent(about['reached'])}{between} of the test images; {size} {quantity(about[key], 3)} ({made})"
 
 
 def _signed(metric: str, value: float) -> str:
@@ -161,7 +213,7 @@ def _signed(metric: str, value: float) -> str:
 
 def cautions(result: dict[str, Any]) -> list[str]:
     """What makes a result weaker than it looks."""
-    found = [_few_groups(result), _few_errors(result), _few_images(result), *_heavy_tails(result)]
+    found = [_not_better(result), _few_groups(result), _few_errors(result), _few_images(result), *_heavy_tails(result)]
     return [sentence for sentence in found if sentence]
 
 
@@ -183,6 +235,17 @@ def _few_groups(result: dict[str, Any]) -> str:
     if (effective := result["effective_groups"]) < FEW:
         return f"{said}: worth {effective:.1f} groups of equal size, so the intervals are wide."
     return ""
+
+
+def _not_better(result: dict[str, Any]) -> str:
+    found = result.get("differences", {}).get(LINEAR_BASELINE, {})
+    metric = next((m for m in HEADLINES if found.get(m)), None)
+    if metric is None or (found[metric]["value"] > 0) == metric_row(metric).higher_is_better:
+        return ""
+    return (
+        f"The network is no better than a linear predictor on mean colours and edges ({METRICS[metric].label} "
+        f"{_signed(metric, found[metric]['value'])}): train longer, or look whether colours give the answer away."
+    )
 
 
 def _few_errors(result: dict[str, Any]) -> str:

@@ -24,6 +24,7 @@ RESULTS = (
     "splits.csv",
     "metrics.csv",
     "timing.csv",
+    "predictions_baseline.csv",
     "predictions_test.csv",
     "test.json",
     "predictions_folds.csv",

@@ -3,14 +3,17 @@
 across_folds      intervals and differences over the folds of a cross-validation
 area_means        means of scores over areas, with intervals
 base              interface of a task
-calibration       expected calibration error
+calibration       temperature, thresholds of labels, calibration error
 ceiling           noise ceiling: the largest R2 and Pearson that uncertain scores allow
 classification    one class per image
 confidence        formulas of confidence intervals
+conformal         regions of a given coverage: prediction intervals and sets of classes
+coverage          what is said of such regions
 differences       two sides on the same test images, with intervals
 dyadic            intervals of votes, which share images
 intervals         which metric has which interval; metrics per group
 left_out          metrics without each image or group, for the jackknife
+linear            linear predictors on a few numbers of each image
 metrics           all metrics
 multilabel        several labels per image
 named             shared by classification and multilabel

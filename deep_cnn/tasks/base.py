@@ -18,6 +18,7 @@ from deep_cnn.data.certainty import Certainty
 from deep_cnn.data.dataset import Dataset, Targets
 from deep_cnn.data.index import Index
 from deep_cnn.data.split import Strata
+from deep_cnn.tasks.conformal import Calibration, Rule
 from deep_cnn.tasks.differences import differences
 from deep_cnn.tasks.intervals import held_out_result
 from deep_cnn.tasks.metrics import Scored
@@ -100,6 +101,26 @@ class Task(ABC):
 
     def prepare_heads(self, heads: Sequence[nn.Module]) -> None:  # noqa: B027
         """What the task asks of a network's last layers, before the first step or a saved state; nothing of most."""
+
+    def calibrated(self, outputs: np.ndarray, targets: np.ndarray) -> "Task":
+        """With what the task learns from the validation set: how outputs become probabilities and decisions.
+
+        Args:
+            outputs: raw, of the network that is kept, float (N, K).
+        """
+        return self
+
+    def uncalibrated(self) -> "Task":
+        """Without what `calibrated` has learnt."""
+        return self
+
+    def as_tested(self, test: dict[str, Any]) -> "Task":
+        """With what `calibrated` has learnt, as test.json has it."""
+        return self
+
+    def of_ensemble(self, tasks: Sequence["Task"]) -> "Task":
+        """How the mean of several networks' decoded outputs is read. tasks: theirs."""
+        return self
 
     def in_one_unit(self) -> "Task":
         """With the knowledge that all of its targets have the same unit."""
@@ -213,6 +234,10 @@ class Task(ABC):
     def scored_decoded(self, decoded: np.ndarray, targets: np.ndarray) -> Scored:
         """The same from decoded outputs, which is what predictions_test.csv holds."""
 
+    def pooled(self, parts: Sequence[tuple["Task", np.ndarray, np.ndarray]]) -> Scored:
+        """Predictions of several networks, of other images each: (its task, decoded, targets)."""
+        return self.scored_decoded(*(np.concatenate([part[k] for part in parts]) for k in (1, 2)))
+
     def truth(self, dataset: Dataset, split: str) -> np.ndarray:
         """What the decoded outputs of a split's images are compared with, a row per image."""
         targets: np.ndarray = dataset.index.targets[dataset.samples(split)]
@@ -240,10 +265,11 @@ class Task(ABC):
         groups = None if index.groups is None else index.groups[rows]
         scores = self.scored(outputs, targets)
         result = held_out_result(scores, groups=groups, group_names=index.group_names)
-        blind = self.scored_decoded(self.blind(index.targets[dataset.splits.train], len(rows)), targets)
+        blind = self.uncalibrated().scored_decoded(self.blind(index.targets[dataset.splits.train], len(rows)), targets)
         about = {"split": split, "task": self.old_name, "task_name": self.name}
         beyond = {"differences": {self.blind_name: differences(scores, blind, groups)}}
         certainty = None if index.certainty is None else index.certainty.take(rows)
+        calibration = self.calibration_result(outputs, targets)
         ceiling = self.noise_ceiling(scores, certainty, groups)
         return (
             about
@@ -251,6 +277,7 @@ class Task(ABC):
             | beyond
             | {"loss": self.validation_loss(outputs, targets)}
             | ({"noise_ceiling": ceiling} if ceiling else {})
+            | ({"calibration": calibration} if calibration else {})
         )
 
     def chance(self, targets: np.ndarray) -> Chance | None:
@@ -266,6 +293,16 @@ class Task(ABC):
     def blind(self, train_targets: np.ndarray, n: int) -> np.ndarray:
         """What one would say of n images without looking at them, as `decode` gives it: float64 (n, K)."""
 
+    has_linear: ClassVar[bool] = True  # whether `linear` says something of its targets
+
+    @abstractmethod
+    def linear(self, train: np.ndarray, train_targets: np.ndarray, test: np.ndarray) -> np.ndarray:
+        """What a linear predictor says of test images, as `decode` gives it, float64 (m, K); see tasks/linear.py.
+
+        Args:
+            train, test: a few numbers of each image, float64 (n, F), (m, F).
+        """
+
     def calibration(self, decoded: np.ndarray, targets: np.ndarray) -> dict[str, Any] | None:
         """See tasks/calibration.py; None where nothing is a confidence in one class."""
         return None
@@ -275,6 +312,10 @@ class Task(ABC):
     ) -> dict[str, Any] | None:
         """See tasks/ceiling.py; None where nothing is known of the targets' noise. groups: codes (N,), or None."""
         return None
+
+    def calibration_result(self, outputs: np.ndarray, targets: np.ndarray) -> dict[str, Any]:
+        """What test.json says of calibration; {} where outputs are no probabilities. outputs: raw, float (N, K)."""
+        return {}
 
     @abstractmethod
     def wrongness(self, decoded: np.ndarray, targets: np.ndarray) -> np.ndarray:
@@ -291,6 +332,35 @@ class Task(ABC):
     @abstractmethod
     def largest_difference(self, ours: np.ndarray, theirs: np.ndarray) -> float:
         """Between two sets of decoded outputs (N, K), in `difference_unit`."""
+
+    # --- regions that contain the truth with a given probability (--coverage), see tasks/conformal.py -----------------
+
+    def calibration_errors(self, decoded: np.ndarray, targets: np.ndarray) -> np.ndarray | None:
+        """How wrong each prediction is, as `conformal.Calibration` has it, float64 (n, T); None where there are no regions."""
+        return None
+
+    def region_rules(self, calibrations: Sequence[Calibration], level: float) -> list[Rule | str]:
+        """How regions are made, or why there are none; of each target, or of all classes together.
+
+        Args:
+            calibrations: of the network, or one for each fold of a cross-validation.
+        """
+        return []
+
+    @property
+    def region_columns(self) -> list[str]:
+        """Names of the columns that `region_cells` fills."""
+        return []
+
+    def region_cells(self, rules: Sequence[Rule | str], decoded: np.ndarray) -> list[list[Any]]:
+        """The region of each image, and by which method. decoded: of M networks, (M, n, K)."""
+        return [[] for _ in range(decoded.shape[1])]
+
+    def coverage_result(
+        self, rules: Sequence[Rule | str], decoded: np.ndarray, targets: np.ndarray, groups: np.ndarray | None
+    ) -> dict[str, Any]:
+        """What test.json says of the regions of a test set: the share that contains the truth, with its interval."""
+        return {}
 
     # --- how an answer is written down -------------------------------------------------------------------------------
 
@@ -422,6 +492,11 @@ def _class_of(name: str) -> type[Task]:
     """By its name, or by that of 0.1.0."""
     classes: list[type[Task]] = [resolve(code) for code in TASKS]
     return next(cls for cls in classes if name in (cls.name, cls.old_name))
+
+
+def plain_values(values: dict[str, Any]) -> dict[str, Any]:
+    """As checkpoints and JSON have them: lists instead of tuples."""
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
 
 
 def encoded(task: Task, index: Index, dtype: torch.dtype) -> Targets:

@@ -12,7 +12,10 @@ from torch import Tensor, nn
 from deep_cnn.data.balance import rarity_of_bins
 from deep_cnn.data.split import Strata
 from deep_cnn.tasks.base import Chance, Mistake
-from deep_cnn.tasks.calibration import calibration
+from deep_cnn.tasks.calibration import calibration, confidences, debiased_squared_error, null_range
+from deep_cnn.tasks.conformal import Calibration, Rule, set_rule
+from deep_cnn.tasks.coverage import COVERAGE_METHOD, described, method_text, reached
+from deep_cnn.tasks.linear import discriminant, standardised
 from deep_cnn.tasks.metrics import ClassificationScores
 from deep_cnn.tasks.named import NamedOutputs, entropy_of
 from deep_cnn.tasks.suspects import Suspect, confident_classes
@@ -40,11 +43,12 @@ class Classification(NamedOutputs):
         return losses, torch.ones_like(losses)
 
     def decode(self, outputs: np.ndarray) -> np.ndarray:
-        shifted: np.ndarray = np.exp(outputs.astype(np.float64) - outputs.max(1, keepdims=True))
+        outputs = self.scaled(outputs)
+        shifted: np.ndarray = np.exp(outputs - outputs.max(1, keepdims=True))
         shifted /= shifted.sum(1, keepdims=True)
         return shifted
 
-    def activation(self) -> nn.Module:
+    def _activation(self) -> nn.Module:
         return nn.Softmax(1)
 
     def strata(self, targets: np.ndarray) -> Strata:
@@ -82,8 +86,23 @@ class Classification(NamedOutputs):
         counts = np.bincount(np.asarray(train_targets, dtype=np.int64), minlength=self.outputs)
         return np.tile(counts / counts.sum(), (n, 1))
 
+    def linear(self, train: np.ndarray, train_targets: np.ndarray, test: np.ndarray) -> np.ndarray:
+        known, new = standardised(train, test)
+        return discriminant(known, np.asarray(train_targets, dtype=np.int64), self.outputs, new)
+
     def calibration(self, decoded: np.ndarray, targets: np.ndarray) -> dict[str, Any]:
         return calibration(decoded, targets)
+
+    def calibration_result(self, outputs: np.ndarray, targets: np.ndarray) -> dict[str, Any]:
+        """Also ece_before and ece; ece_null, between which ECE lies if the probabilities are right; squared_error_debiased."""
+        decoded = self.decode(outputs)
+        confidence, right = confidences(decoded, targets)
+        return super().calibration_result(outputs, targets) | {
+            "ece_before": calibration(self.uncalibrated().decode(outputs), targets)["ece"],
+            "ece": calibration(decoded, targets)["ece"],
+            "ece_null": null_range(confidence),
+            "squared_error_debiased": debiased_squared_error(confidence, right),
+        }
 
     def wrongness(self, decoded: np.ndarray, targets: np.ndarray) -> np.ndarray:
         """What was not given to the true class."""
@@ -110,6 +129,48 @@ class Classification(NamedOutputs):
         order = rows[np.argsort(-margin[rows], kind="stable")].tolist()
         return [Suspect(i, self.names[targets[i]], self.names[chosen[i]], float(margin[i])) for i in order]
 
+    def calibration_errors(self, decoded: np.ndarray, targets: np.ndarray) -> np.ndarray:
+        """What was not given to the true class: the score of LAC (least ambiguous set-valued classifiers)."""
+        return self.wrongness(decoded, targets)[:, None]
+
+    def region_rules(self, calibrations: Sequence[Calibration], level: float) -> list[Rule | str]:
+        return [set_rule(calibrations, level)]
+
+    @property
+    def region_columns(self) -> list[str]:
+        return ["set", COVERAGE_METHOD]
+
+    def region_cells(self, rules: Sequence[Rule | str], decoded: np.ndarray) -> list[list[Any]]:
+        """The classes of the set, with ';' between them, the most probable first."""
+        (rule,) = rules
+        if isinstance(rule, str):
+            return [[None, method_text(rules)] for _ in range(decoded.shape[1])]
+        mean = decoded.mean(axis=0)
+        sets = [
+            ";".join(self.names[k] for k in np.argsort(-row, kind="stable").tolist() if inside[k])
+            for row, inside in zip(mean, rule.members(decoded), strict=True)
+        ]
+        return [[classes, rule.method] for classes in sets]
+
+    def coverage_result(
+        self, rules: Sequence[Rule | str], decoded: np.ndarray, targets: np.ndarray, groups: np.ndarray | None
+    ) -> dict[str, Any]:
+        """Reached with its interval; mean_set_size; per_class: {name: {reached, count}}."""
+        (rule,) = rules
+        about = described(rule)
+        if isinstance(rule, str):
+            return about
+        members = rule.members(decoded[None])
+        hits = members[np.arange(len(targets)), targets]
+        about |= reached(hits, groups) | {"mean_set_size": float(members.sum(axis=1).mean())}
+        counts = np.bincount(targets, minlength=self.outputs)
+        inside = np.bincount(targets, weights=hits, minlength=self.outputs)
+        about["per_class"] = {
+            name: {"reached": float(k / n) if n else None, "count": int(n)}
+            for name, k, n in zip(self.names, inside.tolist(), counts.tolist(), strict=True)
+        }
+        return about
+
     def predicted(self, decoded: np.ndarray) -> list[str]:
         return [self.names[best] for best in decoded.argmax(1)]
 
@@ -128,4 +189,4 @@ class Classification(NamedOutputs):
         return f"{self.names[int(target)]}, predicted {self.names[best]} ({decoded[best]:.0%})"
 
     def meaning(self, decoded: bool) -> str:
-        return "probabilities" if decoded else "logits: softmax gives probabilities"
+        return "probabilities" if decoded else f"logits: softmax{self._of_logits()} gives probabilities"

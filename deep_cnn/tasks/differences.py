@@ -19,6 +19,7 @@ from deep_cnn.tasks.left_out import few_units, left_out
 from deep_cnn.tasks.metrics import RegressionScores, Scored
 
 POWER = 0.8
+LINEAR_BASELINE = "linear_baseline"  # in test.json and of compare --baseline: see inference/linear_baseline.py
 
 
 @dataclass(frozen=True)

@@ -211,6 +211,20 @@ def recall_intervals(
     return found
 
 
+def share_interval(hits: np.ndarray, groups: np.ndarray | None, level: float = 0.95) -> Estimate:
+    """Of any share of images, as of top-1. hits: bool (n,). groups: as in `intervals`."""
+    n, share = len(hits), float(np.mean(hits))
+    if groups is None:
+        return Estimate(_pair(confidence.wilson(share, n, level)), "Wilson")
+    units = few_units(groups)
+    sizes = np.bincount(units)
+    if len(sizes) < FEWEST_GROUPS:
+        return Estimate(None, f"none: fewer than {FEWEST_GROUPS} groups")
+    without = (hits.sum() - np.bincount(units, weights=hits)) / (n - sizes)
+    found = confidence.wilson_of_groups(share, confidence.jackknife_variance(without), sizes, level)
+    return Estimate(found, "Wilson with the jackknife's variance over groups")
+
+
 def held_out_result(
     samples: Scored,
     *,

@@ -215,16 +215,22 @@ class MultilabelScores:
     functions: Functions
 
     @classmethod
-    def of(cls, probabilities: np.ndarray, targets: np.ndarray, classes: Sequence[str]) -> "MultilabelScores":
+    def of(
+        cls,
+        probabilities: np.ndarray,
+        targets: np.ndarray,
+        classes: Sequence[str],
+        thresholds: "float | np.ndarray" = 0.5,
+    ) -> "MultilabelScores":
         """Metrics of several labels per image.
 
         Args:
             probabilities: (N, K), each in [0, 1] by itself.
             targets: 0 or 1, (N, K).
-            classes: the K names.
+            classes: the K names. thresholds: from which probability on a label is predicted, one or (K,).
         Its metrics:
             loss in nats per label; map, the mean average precision of the labels that occur; macro_f1 and micro_f1 of
-            probabilities >= 0.5 (macro: mean over the labels that occur or are predicted);
+            the predicted labels (macro: mean over the labels that occur or are predicted);
             per_class: {name: {precision, recall, f1, count, average_precision}}.
 
         Raises:
@@ -240,7 +246,7 @@ class MultilabelScores:
         return cls(
             classes=tuple(classes),
             targets=targets,
-            predicted=probabilities >= 0.5,
+            predicted=probabilities >= thresholds,
             # a float32 sigmoid rounds to 1 beyond 17 nats: 2**-24 is its distance from 1 there
             loss=-np.log(np.maximum(of_target, 2.0**-24)).mean(axis=1),
             blocks=np.stack([block for block, _ in blocks], axis=1) + first_block[:-1],

@@ -1,5 +1,6 @@
 """Multi-label classification: several labels per image, or none."""
 
+import dataclasses
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +11,9 @@ from torch import Tensor, nn
 
 from deep_cnn.data.balance import balanced
 from deep_cnn.data.split import Strata
-from deep_cnn.tasks.base import Chance, Mistake
+from deep_cnn.tasks.base import Chance, Mistake, Task
+from deep_cnn.tasks.calibration import f1_threshold
+from deep_cnn.tasks.linear import discriminant, standardised
 from deep_cnn.tasks.metrics import MultilabelScores
 from deep_cnn.tasks.named import NamedOutputs, entropy_of
 from deep_cnn.tasks.suspects import Suspect, confident_classes
@@ -18,7 +21,12 @@ from deep_cnn.tasks.suspects import Suspect, confident_classes
 
 @dataclass(frozen=True)
 class MultiLabel(NamedOutputs):
-    """Targets are 0 or 1 of each label, float32 (N, K)."""
+    """Targets are 0 or 1 of each label, float32 (N, K).
+
+    thresholds: probability from which on an image has the label, (K,); (): 0.5 for all.
+    """
+
+    thresholds: tuple[float, ...] = ()
 
     name = "multilabel"
     old_name = "multi"
@@ -36,10 +44,42 @@ class MultiLabel(NamedOutputs):
         return losses, torch.ones_like(losses)
 
     def decode(self, outputs: np.ndarray) -> np.ndarray:
-        return 1 / (1 + np.exp(-np.clip(outputs.astype(np.float64), -700, 700)))  # exp(710) overflows
+        probabilities: np.ndarray = 1 / (1 + np.exp(-np.clip(self.scaled(outputs), -700, 700)))  # exp(710) overflows
+        return probabilities
 
-    def activation(self) -> nn.Module:
+    def _activation(self) -> nn.Module:
         return nn.Sigmoid()
+
+    def calibrated(self, outputs: np.ndarray, targets: np.ndarray) -> "MultiLabel":
+        task = super().calibrated(outputs, targets)
+        decoded = task.decode(outputs)
+        found = tuple(f1_threshold(decoded[:, k], targets[:, k] > 0.5) for k in range(self.outputs))
+        return dataclasses.replace(task, thresholds=() if set(found) == {0.5} else found)
+
+    def uncalibrated(self) -> "MultiLabel":
+        return dataclasses.replace(super().uncalibrated(), thresholds=())
+
+    def as_tested(self, test: dict[str, Any]) -> "MultiLabel":
+        found = test.get("calibration", {}).get("thresholds", {})
+        thresholds = tuple(found[name] for name in self.names) if found else ()
+        return dataclasses.replace(super().as_tested(test), thresholds=thresholds)
+
+    def of_ensemble(self, tasks: Sequence[Task]) -> "MultiLabel":
+        """A label is given where the mean probability reaches the mean threshold."""
+        if not any(isinstance(task, MultiLabel) and task.thresholds for task in tasks):
+            return self
+        mean = np.mean([task.cuts for task in tasks if isinstance(task, MultiLabel)], axis=0)
+        return dataclasses.replace(self, thresholds=tuple(mean.tolist()))
+
+    @property
+    def cuts(self) -> np.ndarray:
+        """The threshold of each label, float64 (K,)."""
+        return np.array(self.thresholds or (0.5,) * self.outputs)
+
+    def calibration_result(self, outputs: np.ndarray, targets: np.ndarray) -> dict[str, Any]:
+        """Also thresholds: {label: from which probability on it is given}."""
+        thresholds = dict(zip(self.names, self.cuts.tolist(), strict=True))
+        return super().calibration_result(outputs, targets) | {"thresholds": thresholds}
 
     def strata(self, targets: np.ndarray) -> Strata:
         common = targets.sum(axis=0)
@@ -68,7 +108,13 @@ class MultiLabel(NamedOutputs):
         return targets
 
     def scored_decoded(self, decoded: np.ndarray, targets: np.ndarray) -> MultilabelScores:
-        return MultilabelScores.of(decoded, targets, self.names)
+        return MultilabelScores.of(decoded, targets, self.names, self.cuts)
+
+    def pooled(self, parts: Sequence[tuple[Task, np.ndarray, np.ndarray]]) -> MultilabelScores:
+        """Each network has its own thresholds."""
+        decoded, targets = (np.concatenate([part[k] for part in parts]) for k in (1, 2))
+        predicted = np.concatenate([said >= task.cuts for task, said, _ in parts if isinstance(task, MultiLabel)])
+        return dataclasses.replace(self.scored_decoded(decoded, targets), predicted=predicted)
 
     def chance(self, targets: np.ndarray) -> Chance | None:
         """The average precision of random scores is the share of positives."""
@@ -83,6 +129,12 @@ class MultiLabel(NamedOutputs):
         """Each label's share among the training images."""
         return np.tile(np.asarray(train_targets, dtype=np.float64).mean(axis=0), (n, 1))
 
+    def linear(self, train: np.ndarray, train_targets: np.ndarray, test: np.ndarray) -> np.ndarray:
+        """Each label by itself."""
+        known, new = standardised(train, test)
+        there = (np.asarray(train_targets) > 0.5).astype(np.int64)
+        return np.stack([discriminant(known, there[:, k], 2, new)[:, 1] for k in range(self.outputs)], axis=1)
+
     def wrongness(self, decoded: np.ndarray, targets: np.ndarray) -> np.ndarray:
         """Of the label that is farthest off."""
         farthest: np.ndarray = np.nan_to_num(np.abs(targets - decoded).max(1), nan=-1.0)
@@ -90,6 +142,8 @@ class MultiLabel(NamedOutputs):
 
     def mistakes(self, decoded: np.ndarray, targets: np.ndarray, most: int) -> list[tuple[str, list[Mistake]]]:
         error = np.abs(decoded - targets)
+        cuts = self.cuts
+        error = np.where((decoded >= cuts) != (targets > 0.5), error, 0.0)
         worst = error.argmax(1)  # label of each image
         return [
             (
@@ -101,7 +155,7 @@ class MultiLabel(NamedOutputs):
                         "label present" if targets[i, k] else "label absent",
                     )
                     for i in np.argsort(-error.max(1), kind="stable")[:most].tolist()
-                    if error[i, k := worst[i]] > 0.5
+                    if (decoded[i, k := worst[i]] >= cuts[k]) != (targets[i, k] > 0.5)
                 ],
             )
         ]
@@ -119,7 +173,8 @@ class MultiLabel(NamedOutputs):
         return sorted(worst.values(), key=lambda suspect: -suspect.score)
 
     def predicted(self, decoded: np.ndarray) -> list[str]:
-        return [";".join(n for n, p in zip(self.names, row, strict=True) if p >= 0.5) for row in decoded.tolist()]
+        given = (decoded >= self.cuts).tolist()
+        return [";".join(n for n, there in zip(self.names, row, strict=True) if there) for row in given]
 
     def entropy(self, probabilities: np.ndarray) -> np.ndarray:
         """The mean of the labels', 0 to ln 2."""
@@ -134,9 +189,9 @@ class MultiLabel(NamedOutputs):
     def caption(self, target: Any, decoded: np.ndarray) -> str:
         true, said = (
             [name for name, flag in zip(self.names, flags, strict=True) if flag]
-            for flags in (target > 0.5, decoded >= 0.5)
+            for flags in (target > 0.5, decoded >= self.cuts)
         )
         return f"{', '.join(true) or 'nothing'}, predicted {', '.join(said) or 'nothing'}"
 
     def meaning(self, decoded: bool) -> str:
-        return "probabilities" if decoded else "logits: sigmoid gives probabilities"
+        return "probabilities" if decoded else f"logits: sigmoid{self._of_logits()} gives probabilities"

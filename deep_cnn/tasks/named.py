@@ -3,19 +3,83 @@
 import dataclasses
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
+from torch import Tensor, nn
 
 from deep_cnn.tasks.base import Task
+from deep_cnn.tasks.calibration import FITTED_ON, fit_temperature
 from deep_cnn.tasks.metrics import ClassificationScores, MultilabelScores, Scored
 
 
 @dataclass(frozen=True)
 class NamedOutputs(Task):
-    """The base of the two. `decoded` are probabilities."""
+    """The base of the two. `decoded` are probabilities.
+
+    temperature: by which outputs are divided before they become probabilities; 1 while a network is trained, and for checkpoints of
+    0.1.0. calibrated_on: validation images that it was fitted on; 0 where there was none.
+    """
+
+    temperature: float = 1.0
+    calibrated_on: int = 0
 
     difference_unit = "in probability"
+
+    def calibrated(self, outputs: np.ndarray, targets: np.ndarray) -> Self:
+        some = np.linspace(0, len(outputs) - 1, min(len(outputs), FITTED_ON)).round().astype(np.int64)
+        raw, truth = outputs[some].astype(np.float64), self.soft(self.encode(targets[some])).numpy()
+        plain = self.uncalibrated()
+
+        def gradient(inverse: float) -> float:  # of n x log loss, for softmax and sigmoid alike
+            return float(((plain.decode(raw * inverse) - truth) * raw).sum())
+
+        return dataclasses.replace(self, temperature=fit_temperature(gradient), calibrated_on=len(raw))
+
+    def uncalibrated(self) -> Self:
+        return dataclasses.replace(self, temperature=1.0, calibrated_on=0)
+
+    def as_tested(self, test: dict[str, Any]) -> Self:
+        found = test.get("calibration", {})  # version 0.1.0 has none
+        return dataclasses.replace(
+            self, temperature=found.get("temperature", 1.0), calibrated_on=found.get("validation_images", 0)
+        )
+
+    def scaled(self, outputs: np.ndarray) -> np.ndarray:
+        """Raw outputs divided by the temperature, float64 (N, K)."""
+        divided: np.ndarray = outputs.astype(np.float64) / self.temperature
+        return divided
+
+    def _plain_losses(self, outputs: np.ndarray, targets: np.ndarray) -> tuple[Tensor, Tensor]:
+        return super()._plain_losses(self.scaled(outputs), targets)
+
+    def calibration_result(self, outputs: np.ndarray, targets: np.ndarray) -> dict[str, Any]:
+        """How it was calibrated, and the log loss without and with it.
+
+        Returns:
+            method; temperature; validation_images; loss_before, loss (nats).
+        """
+        return {
+            "method": (
+                f"temperature, fitted on {self.calibrated_on} validation images" if self.calibrated_on else "none"
+            ),
+            "temperature": self.temperature,
+            "validation_images": self.calibrated_on,
+            "loss_before": self.uncalibrated().validation_loss(outputs, targets),
+            "loss": self.validation_loss(outputs, targets),
+        }
+
+    def activation(self) -> nn.Module:
+        own = self._activation()
+        return own if self.temperature == 1 else nn.Sequential(Divided(self.temperature), own)
+
+    @abstractmethod
+    def _activation(self) -> nn.Module:
+        """Outputs that were divided by the temperature -> probabilities."""
+
+    def _of_logits(self) -> str:
+        """What is done to logits before the activation, in words."""
+        return "" if self.temperature == 1 else f" after division by the temperature {self.temperature:.6g}"
 
     @abstractmethod
     def scored_decoded(self, decoded: np.ndarray, targets: np.ndarray) -> ClassificationScores | MultilabelScores: ...
@@ -78,6 +142,18 @@ class NamedOutputs(Task):
 
     def output_text(self, output: int, value: float) -> str:
         return f"{self.names[output]} {100 * value:.0f}%"
+
+
+class Divided(nn.Module):
+    """Outputs (B, K) divided by the temperature."""
+
+    def __init__(self, temperature: float):
+        super().__init__()
+        self.temperature = temperature
+
+    def forward(self, outputs: Tensor) -> Tensor:
+        """(B, K) -> (B, K)."""
+        return outputs / self.temperature
 
 
 def entropy_of(p: np.ndarray) -> np.ndarray:

@@ -224,6 +224,15 @@ class Pairwise(Regression):
     def truth(self, dataset: "Dataset", split: str) -> np.ndarray:
         return self.reference(dataset, split)
 
+    has_linear = False  # of votes: its targets are shares of won votes, not scores
+
+    def calibration_errors(self, decoded: np.ndarray, targets: np.ndarray) -> None:
+        """None: what the score of an image should be is not known."""
+
+    @property
+    def region_columns(self) -> list[str]:
+        return []
+
     blind_name = "coin_flip"
 
     def blind(self, train_targets: np.ndarray, n: int) -> np.ndarray:

@@ -16,6 +16,9 @@ from deep_cnn.data.split import Strata
 from deep_cnn.runtime.format import quantity
 from deep_cnn.tasks.base import Mistake, Task
 from deep_cnn.tasks.ceiling import noise_ceiling
+from deep_cnn.tasks.conformal import Calibration, Rule, interval_rule
+from deep_cnn.tasks.coverage import COVERAGE_METHOD, described, method_text, reached
+from deep_cnn.tasks.linear import ridge_regression, standardised
 from deep_cnn.tasks.metrics import RegressionScores, Scored, shared_metrics
 from deep_cnn.tasks.spatial import spatial_result
 from deep_cnn.tasks.suspects import OUTLYING, Suspect, robust_z
@@ -175,6 +178,16 @@ class Regression(Task):
         assert isinstance(scores, RegressionScores)
         return (noise_ceiling(scores, certainty, groups) or None) if certainty is not None else None
 
+    def linear(self, train: np.ndarray, train_targets: np.ndarray, test: np.ndarray) -> np.ndarray:
+        """Each target by itself, of the images that have it; the training mean where none has."""
+        known, new = standardised(train, test)
+        predicted = self.blind(train_targets, len(test)).copy()
+        for t in range(self.outputs):
+            there = ~np.isnan(train_targets[:, t])
+            if there.any():
+                predicted[:, t] = ridge_regression(known[there], train_targets[there, t], new)
+        return predicted
+
     def wrongness(self, decoded: np.ndarray, targets: np.ndarray) -> np.ndarray:
         """The mean error over the scores that are known, in units of their spread."""
         errors = np.abs(decoded - targets) / np.array(self.std)
@@ -208,6 +221,42 @@ class Regression(Task):
             Suspect(i, self.output_text(t, targets[i, t]), self.output_text(t, decoded[i, t]), float(most[i]))
             for i, t in zip(order, worst[order].tolist(), strict=True)
         ]
+
+    def calibration_errors(self, decoded: np.ndarray, targets: np.ndarray) -> np.ndarray | None:
+        """Truth less prediction, in the targets' units."""
+        return np.asarray(targets - decoded, dtype=np.float64)
+
+    def region_rules(self, calibrations: Sequence[Calibration], level: float) -> list[Rule | str]:
+        return [interval_rule([one.of_target(t) for one in calibrations], level) for t in range(self.outputs)]
+
+    @property
+    def region_columns(self) -> list[str]:
+        return [*(f"{end}_{name}" for name in self.names for end in ("lower", "upper")), COVERAGE_METHOD]
+
+    def region_cells(self, rules: Sequence[Rule | str], decoded: np.ndarray) -> list[list[Any]]:
+        """Lower and upper end of each target, empty where there is no rule."""
+        n = decoded.shape[1]
+        ends: list[Sequence[float | None]] = []
+        for t, rule in enumerate(rules):
+            found = (None, None) if isinstance(rule, str) else rule.bounds(decoded[:, :, t])
+            ends += [[None] * n if end is None else end.tolist() for end in found]
+        return [[*row, method_text(rules)] for row in zip(*ends, strict=True)]
+
+    def coverage_result(
+        self, rules: Sequence[Rule | str], decoded: np.ndarray, targets: np.ndarray, groups: np.ndarray | None
+    ) -> dict[str, Any]:
+        """Of each target: reached with its interval; mean_width, in its units."""
+        per_target = {}
+        for t, (name, rule) in enumerate(zip(self.names, rules, strict=True)):
+            known = ~np.isnan(targets[:, t])
+            per_target[name] = about = described(rule)
+            if isinstance(rule, str) or not known.any():
+                continue
+            low, high = rule.bounds(decoded[None, known, t])
+            hits = (low <= targets[known, t]) & (targets[known, t] <= high)
+            about |= reached(hits, None if groups is None else groups[known])
+            about["mean_width"] = float(np.mean(high - low))
+        return {"per_target": per_target}
 
     def largest_difference(self, ours: np.ndarray, theirs: np.ndarray) -> float:
         return float((np.abs(ours - theirs) / np.array(self.std)).max())

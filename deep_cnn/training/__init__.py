@@ -1,6 +1,7 @@
 """The run: from the first image to the test result.
 
 api              Python API: train, predict, load_model
+calibrate       temperature and calibration errors in best.pt
 checkpointing    when to save, when to stop
 ddp              gradients summed over ranks
 epoch_log        console line and tables of an epoch

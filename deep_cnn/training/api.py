@@ -34,6 +34,7 @@ __all__ = ["TrainedRun", "load_model", "predict", "train"]
 
 log = logging.getLogger(__name__)
 
+How = tuple[int | None, str, float | None]  # top, tta and coverage of `predict`
 FLAG = re.compile(r"(?<![\w/-])--([a-z]\w*)")
 
 
@@ -115,6 +116,7 @@ def predict(
     data_dir: str | Path | None = None,
     top: int | None = None,
     tta: str | bool = "none",
+    coverage: float | None = None,
     device: str = "auto",
 ) -> pd.DataFrame:
     """Predictions, a row per image, as `python -m deep_cnn predict` writes them; unreadable images are in `.attrs["failed"]`.
@@ -125,9 +127,12 @@ def predict(
         checkpoint: best.pt, or several for an ensemble. data_dir: where relative paths start.
         top: so many most probable classes instead of all probabilities. tta: as --tta: none,
             flip (or True) or shift.
+        coverage: also intervals or sets that contain the truth of this share of new images, 0.9 for example.
     """
     level = tta_level(tta)
     with _naming_arguments():
+        if coverage is not None and not 0.5 <= coverage < 1:
+            raise ConfigError(f"coverage={coverage}: expected a share from 0.5 to below 1; for example 0.9")
         if level not in TTA:
             raise ConfigError(f"tta={tta}: unknown; choose one of {', '.join(TTA)}")
         console.console_only()
@@ -135,12 +140,12 @@ def predict(
         networks = open_networks([Path(c).expanduser() for c in several], device=device)
         folders = [Path(data_dir)] if data_dir else []
         if isinstance(images, pd.DataFrame):
-            return _beside(images, networks, image_column, folders, top, level)
+            return _beside(images, networks, image_column, folders, (top, level, coverage))
         if isinstance(images, str | Path):
             found = read_images(str(images), image_column, folders, folders)
         else:
             found = images_from_list(images, folders, folders)
-        return _predicted(networks, found, top, level)[0]
+        return _predicted(networks, found, (top, level, coverage))[0]
 
 
 def _beside(
@@ -148,8 +153,7 @@ def _beside(
     networks: list[TrainedNetwork],
     image_column: str | None,
     folders: list[Path],
-    top: int | None,
-    tta: str,
+    how: How,
 ) -> pd.DataFrame:
     """The table with all its rows and columns, and the predictions beside them."""
     texts = table.astype(object).where(table.notna(), "")
@@ -161,7 +165,7 @@ def _beside(
     files = texts.iloc[:, column].astype(str).str.strip()
     named = (files != "").to_numpy()
     images = images_from_list(files[named], folders, folders)
-    predicted, positions = _predicted(networks, images, top, tta)
+    predicted, positions = _predicted(networks, images, how)
     image_of = np.full(len(table), -1)
     image_of[named] = images.rows
     answers = predicted.drop(columns="file").set_axis(positions).reindex(image_of).set_axis(table.index)
@@ -187,13 +191,12 @@ def _naming_arguments() -> Iterator[None]:
         raise
 
 
-def _predicted(
-    networks: list[TrainedNetwork], images: Images, top: int | None, tta: str
-) -> tuple[pd.DataFrame, list[int]]:
+def _predicted(networks: list[TrainedNetwork], images: Images, how: How) -> tuple[pd.DataFrame, list[int]]:
     """A row per image that can be read, and the image's position in `images`."""
     for note in images.notes:
         log.info(note)
-    maker = RowMaker(networks, top=top, tta=tta, places=images.places is not None)
+    top, tta, coverage = how
+    maker = RowMaker(networks, top=top, tta=tta, places=images.places is not None, coverage=coverage)
     rows, positions = [], []
     failed: dict[str, str] = {}
     blocks = stream(networks, images, 0, len(images.paths), workers=granted_cores(), tta=tta)

@@ -23,7 +23,9 @@ from deep_cnn.data.contents import save as save_contents
 from deep_cnn.data.dataset import Dataset, check_formats, check_readable, eval_feed, open_feeds
 from deep_cnn.data.feed import Batch, BatchSource, FeedSettings, ShardSpec, steps_per_epoch, train_rows
 from deep_cnn.data.split import save_splits
+from deep_cnn.inference.coverage import with_coverage
 from deep_cnn.inference.evaluate import collect, with_views
+from deep_cnn.inference.linear_baseline import linear_predictions, with_linear_baseline, write_baseline
 from deep_cnn.inference.tta import Averaged
 from deep_cnn.models import checkpoint
 from deep_cnn.models.build import ModelSpec, head_modules
@@ -44,9 +46,11 @@ from deep_cnn.runtime.manifest import Manifest
 from deep_cnn.runtime.run_files import RunFiles
 from deep_cnn.runtime.signals import Interrupted
 from deep_cnn.runtime.walltime import Deadline, Forecast, time_limit
-from deep_cnn.tasks.base import Task, encoded
+from deep_cnn.tasks.base import Task, encoded, plain_values, task_from_dict
+from deep_cnn.tasks.conformal import Calibration
 from deep_cnn.training import outputs as run_outputs
 from deep_cnn.training import profiling, setup
+from deep_cnn.training.calibrate import calibrated, errors_of, save_fold_errors
 from deep_cnn.training.checkpointing import Checkpointer
 from deep_cnn.training.ddp import GradientSync, broadcast_buffers
 from deep_cnn.training.epoch_log import EpochLog
@@ -242,8 +246,9 @@ class Trainer:
             state.history.append(row)
             state.timing.append({"epoch": row["epoch"], "train_seconds": round(progress.train_seconds, 3)})
             if better or progress.best_epoch < 0:
-                # the weights that are tested and used, with the epoch's row
+                # the weights that are tested and used, with the epoch's row and what the validation says of their outputs
                 best = {"weights": state.selected.state_dict(), "epoch": row["epoch"], "validation": row}
+                best |= calibrated(self.task, self.dataset, outputs)
                 self.checkpoints.save_best(self.describe() | best, at_once=self.features is None)
             progress.next_epoch(self.config.epochs, self.config.patience)
             state.sums.zero_()
@@ -257,7 +262,7 @@ class Trainer:
             self.state.selected.load_state_dict(best["weights"])
             outputs = self.score("test", self.check_without_saving)
             views = self.score_views("test", self.check_without_saving)
-            result = self.write_test(outputs, views, best["epoch"])
+            result = self.write_test(outputs, views, best)
         self.close(result)
         return result
 
@@ -282,22 +287,32 @@ class Trainer:
             raise
 
     @main_process
-    def write_test(self, outputs: np.ndarray | None, views: np.ndarray | None, best_epoch: int) -> Result:
+    def write_test(self, outputs: np.ndarray | None, views: np.ndarray | None, best: dict[str, Any]) -> Result:
         """test.json, predictions_test.csv, the figures and the console's lines, from raw outputs float32 (n, K).
 
-        views: the outputs with --tta, or None. best_epoch: whose weights were tested.
+        views: the outputs with --tta, or None. best: the checkpoint that was tested.
         """
         assert outputs is not None, "rank 0 has them"
         files, config, progress = self.run.files, self.config, self.state.progress
-        result = self.task.held_out_result(self.dataset, "test", outputs) | {"best_epoch": best_epoch}
+        task = task_from_dict(best["task"])  # calibrated
+        result = task.held_out_result(self.dataset, "test", outputs) | {"best_epoch": best["epoch"]}
+        errors = Calibration.from_dict(best["calibration"]) if "calibration" in best else None
+        result = with_coverage(result, task, self.dataset, outputs, errors)
+        said = linear_predictions(task, self.dataset, config.seed, self.run.workers, self.check_without_saving)
+        if said is not None:
+            result = with_linear_baseline(result, task, self.dataset, outputs, said)
         if views is not None:
-            result = with_views(result, config.tta, self.task.held_out_result(self.dataset, "test", views))
+            result = with_views(result, config.tta, task.held_out_result(self.dataset, "test", views))
         self.check_without_saving()
-        best = progress.best_epoch if progress.best_epoch >= 0 else None
-        tested = run_outputs.tested(self.task, self.dataset, outputs)
-        run_outputs.write_plots(files, self.task, self.state.history, best, tested)
-        run_outputs.write_tables(files, self.task.test_tables(self.dataset, outputs))
-        run_outputs.write_test(files, self.task, self.dataset.index, tested, result)
+        if config.fold is not None and (of_fold := errors_of(task, self.dataset, "test", outputs)) is not None:
+            save_fold_errors(files, config, best, of_fold)
+        epoch = progress.best_epoch if progress.best_epoch >= 0 else None
+        tested = run_outputs.tested(task, self.dataset, outputs)
+        run_outputs.write_plots(files, task, self.state.history, epoch, tested)
+        run_outputs.write_tables(files, task.test_tables(self.dataset, outputs))
+        if said is not None:
+            write_baseline(files, task, self.dataset, said)
+        run_outputs.write_test(files, task, self.dataset.index, tested, result)
         result_text.show_result(result)
         for line in tutorial_console.result_lines(result) if config.console == "tutorial" else ():
             log.info(line)
@@ -356,15 +371,11 @@ class Trainer:
 
     def describe(self) -> dict[str, Any]:
         """What every checkpoint says of itself, beside the weights."""
-
-        def plain(values: dict[str, Any]) -> dict[str, Any]:
-            return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
-
         return {
             "model": self.spec.to_dict(),
-            "task": plain(self.task.to_dict()),
-            "preprocessing": plain(self.pre.to_dict()),
-            "config": plain(self.config.to_dict()),
+            "task": plain_values(self.task.to_dict()),
+            "preprocessing": plain_values(self.pre.to_dict()),
+            "config": plain_values(self.config.to_dict()),
             "decisions": asdict(self.settings),
             "identity": self.identity,
             "versions": versions(),

@@ -22,7 +22,8 @@ class Options:
     )
     baseline: str | None = flag(
         None,
-        "run to which all others are compared on the same test images; or majority_class, mean_predictor: what is reached without images",
+        "run to which all others are compared on the same test images; or what is reached without a network: majority_class, mean_predictor, "
+        "linear_baseline (mean colours and edges)",
         group="command",
         kind=str,
     )

@@ -54,6 +54,13 @@ class Options:
         group="command",
         kind=str,
     )
+    coverage: float | None = flag(
+        None,
+        "also write, for each score, an interval that contains the truth of this share of new images (0.9: columns lower_ and upper_), or "
+        "the set of classes that does (column set)",
+        group="command",
+        kind=float,
+    )
     shard: str | None = flag(
         None,
         "predict only part i/n of the images; by default the part of this job in its job array",
@@ -87,6 +94,8 @@ class Options:
         parse_duration("max_time", self.max_time)
         if self.csv_safe and not self.output.lower().endswith(".csv"):
             raise wrong("csv_safe", self.csv_safe, "is for tables that a spreadsheet opens", "use --output=FILE.csv")
+        if self.coverage is not None and not 0.5 <= self.coverage < 1:
+            raise wrong("coverage", f"{self.coverage:g}", "expected a share from 0.5 to below 1", "for example 0.9")
         if self.images is None and not self.merge:
             raise ConfigError(
                 "--images: missing; give a folder, a table (.csv), a list of paths (.txt), or - for a list on standard input"

@@ -14,6 +14,11 @@ from deep_cnn.runtime.errors import ConfigError, DataError, nearest
 from deep_cnn.runtime.extras import require_extra
 
 
+def is_text(column: str) -> bool:
+    """Whether a column of a table of predictions has names, also where these look like numbers."""
+    return column in ("file", "predicted", "set", "coverage_method") or column.startswith("class_")
+
+
 def to_parquet(table: Path, target: Path) -> None:
     """Make a Parquet file of a CSV: columns of names as text, all others as the numbers that they are."""
     import pyarrow as pa
@@ -21,11 +26,7 @@ def to_parquet(table: Path, target: Path) -> None:
     import pyarrow.parquet
 
     # the types of the first block of the file would be taken for all of it: a column of names stays text
-    texts = {
-        escaped(name): pa.string()
-        for name in next(read_csv(table))
-        if name in ("file", "predicted") or name.startswith("class_")
-    }
+    texts = {escaped(name): pa.string() for name in next(read_csv(table)) if is_text(name)}
     options = pyarrow.csv.ConvertOptions(column_types=texts)
     parsing = pyarrow.csv.ParseOptions(newlines_in_values=True)
     reader = pyarrow.csv.open_csv(table, convert_options=options, parse_options=parsing)
@@ -111,7 +112,7 @@ def place_of(row: dict[str, str]) -> tuple[float, float] | None:
 
 def _value(name: str, cell: str) -> Any:
     """A cell as JSON has it; names stay text, even where a class is called 1."""
-    if name in ("file", "predicted") or name.startswith("class_"):
+    if is_text(name):
         return cell
     if cell in ("", "True", "False"):
         return {"": None, "True": True, "False": False}[cell]

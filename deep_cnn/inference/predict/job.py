@@ -15,9 +15,10 @@ from deep_cnn.inference.predict.row_maker import RowMaker
 from deep_cnn.inference.predict.shards import merge, parse_shard, part_of, remove, shard_bounds, shard_file
 from deep_cnn.inference.predict.stream import Predicted, block_size, stream
 from deep_cnn.runtime import console, distributed, signals
+from deep_cnn.runtime.atomic import read_json
 from deep_cnn.runtime.device import granted_cores
 from deep_cnn.runtime.errors import ConfigError
-from deep_cnn.runtime.run_files import RunFiles
+from deep_cnn.runtime.run_files import RunFiles, fold_name
 from deep_cnn.runtime.signals import Stopped
 from deep_cnn.runtime.walltime import Deadline, time_limit
 
@@ -46,7 +47,9 @@ def run(asked: Any, output: Path) -> dict[str, Any]:
             "--images=-: several processes cannot share one standard input; write the list to a file (.txt)"
         )
     root = Path(asked.root_dir).expanduser()
-    checkpoints = [Path(c).expanduser() for c in asked.checkpoint] or [RunFiles(root / "outputs", asked.run_name).best]
+    checkpoints = [Path(c).expanduser() for c in asked.checkpoint] or best_of(
+        RunFiles(root / "outputs", asked.run_name)
+    )
     networks = open_networks(checkpoints, device=asked.device, precision=asked.precision)
     images = read_images(
         asked.images,
@@ -58,7 +61,11 @@ def run(asked: Any, output: Path) -> dict[str, Any]:
         log.info(note)
     check_places(Path(asked.output), images)
     maker = RowMaker(
-        networks, top=None if asked.top == "all" else int(asked.top), tta=asked.tta, places=images.places is not None
+        networks,
+        top=None if asked.top == "all" else int(asked.top),
+        tta=asked.tta,
+        places=images.places is not None,
+        coverage=asked.coverage,
     )
     block = block_size(networks)
     first, last = shard_bounds(shard, len(images.paths), block)
@@ -72,7 +79,9 @@ def run(asked: Any, output: Path) -> dict[str, Any]:
         "list": images.digest(),
         "images": len(images.paths),
         "shard": f"{shard[0]}/{shard[1]}",
-    } | ({"csv_safe": True} if asked.csv_safe else {})
+    }
+    about |= {"csv_safe": True} if asked.csv_safe else {}
+    about |= {"coverage": asked.coverage} if asked.coverage is not None else {}
 
     def predict_shard() -> dict[str, Any]:
         with distributed.stopped_together(), OutputTable(files, maker.columns(), about) as table:
@@ -114,6 +123,14 @@ def run(asked: Any, output: Path) -> dict[str, Any]:
         log.info("%d images have changed since they were predicted; predicting all images again", stale)
     predict_shard()
     return put_together(output, distributed.world_size())
+
+
+def best_of(files: RunFiles) -> list[Path]:
+    """The best network of a run; those of all folds where the name is that of a cross-validation."""
+    plan = read_json(files.fold_plan)
+    if plan is None or files.best.exists():
+        return [files.best]
+    return [RunFiles(files.outputs, fold_name(files.name, k)).best for k in range(1, int(plan["folds"]) + 1)]
 
 
 @distributed.main_process

@@ -72,7 +72,7 @@ def merge(output: Path, count: int | None = None) -> dict:
             )
         if different := [
             k
-            for k in ("checkpoints", "list", "images", "columns", "precision", "flips")
+            for k in ("checkpoints", "list", "images", "columns", "precision", "flips", "coverage")
             if about.get(k) != abouts[0].get(k)
         ]:
             raise DataError(

@@ -17,7 +17,7 @@ from deep_cnn.reporting.compare.runs import Row, Run, read_runs, rows_of, value
 from deep_cnn.reporting.report.record import Record
 from deep_cnn.runtime.atomic import write_rows, write_text
 from deep_cnn.runtime.errors import ConfigError, nearest
-from deep_cnn.tasks.differences import Difference
+from deep_cnn.tasks.differences import LINEAR_BASELINE, Difference
 
 log = logging.getLogger(__name__)
 
@@ -217,6 +217,7 @@ def find_baseline(rows: Sequence[Row], name: str | None) -> Row | str | None:
         if name in (row.name, *(run.name for run in row.runs)):
             return row
     blind = list(dict.fromkeys(row.first.record.task.blind_name for row in rows))
+    blind += [LINEAR_BASELINE] if any(row.first.has_linear for row in rows) else []
     if name in blind:
         return name
     known = [run.name for row in rows for run in row.runs] + blind

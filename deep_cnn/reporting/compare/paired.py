@@ -6,14 +6,14 @@ import numpy as np
 
 from deep_cnn.reporting.compare.runs import Row
 from deep_cnn.runtime.errors import ConfigError
-from deep_cnn.tasks.differences import Difference, difference
+from deep_cnn.tasks.differences import LINEAR_BASELINE, Difference, difference
 from deep_cnn.tasks.pair_differences import difference_of_votes
 
 
 def difference_of_rows(ours: Row, theirs: Row | str, metric: str) -> Difference | str:
     """A metric's mean over the runs of a row minus that of another; the reason, in words, where two rows cannot be paired.
 
-    theirs: a row, or `Task.blind_name`, what one says without looking at any image.
+    theirs: a row, or the name of a prediction without a network, see `Run.baseline`.
 
     Raises:
         ConfigError: the metric is not one of predictions.
@@ -34,9 +34,12 @@ def difference_of_rows(ours: Row, theirs: Row | str, metric: str) -> Difference 
         raise ConfigError(f"--metric={metric}: --baseline cannot compare it; choose one of {', '.join(known)}")
     samples = [run.samples for run in ours.runs]
     if isinstance(theirs, str):
-        if theirs != ours.first.record.task.blind_name:
+        baseline = ours.first.baseline(theirs)
+        if baseline is None and theirs == LINEAR_BASELINE:
+            return "was tested by a version without this baseline"
+        if baseline is None:
             return f"this task has {ours.first.record.task.blind_name}"
-        found = difference(samples, [ours.first.blind], metric, groups, fixed=True)
+        found = difference(samples, [baseline], metric, groups, fixed=True)
     else:
         found = difference(samples, [run.samples for run in theirs.runs], metric, groups)
     return f"{metric} is undefined" if found is None else found

@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from deep_cnn.config.identity import sources_of
+from deep_cnn.inference.linear_baseline import TABLE as BASELINE_TABLE
 from deep_cnn.models.complexity import Size
 from deep_cnn.reporting.report.record import Record, read_frame, read_record
 from deep_cnn.runtime.atomic import escaped
@@ -18,6 +20,7 @@ from deep_cnn.runtime.errors import DataError, nearest
 from deep_cnn.runtime.manifest import NAME
 from deep_cnn.runtime.run_files import RunFiles
 from deep_cnn.runtime.status import read_status
+from deep_cnn.tasks.differences import LINEAR_BASELINE
 from deep_cnn.tasks.metrics import Scored
 from deep_cnn.tasks.pairwise import VOTES_TABLE
 
@@ -142,11 +145,34 @@ class Run:
         said, true = self._tested_in_order
         return self.record.task.scored_decoded(said, true)
 
+    def baseline(self, name: str) -> Scored | None:
+        """What needs no network: `Task.blind_name`, or linear_baseline; None where the run does not have it."""
+        if name == self.record.task.blind_name:
+            return self.blind
+        return self.linear if name == LINEAR_BASELINE else None
+
+    @property
+    def has_linear(self) -> bool:
+        """Whether the run has written the predictions of linear_baseline; version 0.1.0 did not."""
+        return (self.record.files.results / BASELINE_TABLE).exists()
+
+    @cached_property
+    def linear(self) -> Scored | None:
+        """What mean colours and edges say of its test images."""
+        if not self.has_linear:
+            return None
+        task, (_, true) = self.record.task, self._tested_in_order
+        columns = task.decoded_columns
+        table = read_frame(self.record.files.results / BASELINE_TABLE, ["file", *columns]).set_index("file")
+        files = [row[0] for row in sorted(self.tested_rows)]
+        said = table.loc[files, [escaped(name) for name in columns]].apply(pd.to_numeric).to_numpy(np.float64)
+        return task.uncalibrated().scored_decoded(said, true)
+
     @cached_property
     def blind(self) -> Scored:
         """What one would say of its test images without looking at them; see `Task.blind`."""
         task, (_, true) = self.record.task, self._tested_in_order
-        return task.scored_decoded(task.blind(self.record.targets("train"), len(true)), true)
+        return task.uncalibrated().scored_decoded(task.blind(self.record.targets("train"), len(true)), true)
 
     def votes(self, question: str) -> "TestedVotes | None":
         """The decided votes between two of its test images, of one question or, with "", of all; None where no file has them."""

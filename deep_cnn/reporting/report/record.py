@@ -1,7 +1,7 @@
 """A run as its files tell it: what outputs/results/RUN holds, read back."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from deep_cnn.reporting.advice import advise
+from deep_cnn.reporting.advice import STILL_IMPROVING, advise
+from deep_cnn.reporting.too_little import RunSize, too_little
 from deep_cnn.runtime.atomic import escaped, read_json, unescaped
 from deep_cnn.runtime.errors import DataError
 from deep_cnn.runtime.manifest import REPAIR, Manifest, understood
@@ -35,8 +36,9 @@ class Record:
 
     @cached_property
     def task(self) -> Task:
-        """As config.json describes it."""
-        return task_from_dict(dict(self.config["task"]))
+        """As config.json describes it, with what it has learnt from the validation set since, which test.json has."""
+        task = task_from_dict(dict(self.config["task"]))
+        return task if self.test is None else task.as_tested(self.test)
 
     @cached_property
     def splits(self) -> pd.DataFrame:
@@ -89,12 +91,30 @@ class Record:
                 raise ValueError("test.json has no metric")
 
     def advice(self) -> list[str]:
-        """What its learning curves say."""
-        return advise(
+        """What its learning curves say, and what there was too little of."""
+        said = advise(
             self.history,
             select=self.task.select,
             higher_is_better=self.task.higher_is_better,
             chance=self.chance("validation"),
+        )
+        if self.test is None and self.history[-1]["epoch"] + 1 < self.config["config"]["epochs"]:
+            return said  # it is not finished
+        improving = any(sentence.startswith(STILL_IMPROVING) for sentence in said)
+        size = self.size if not improving else replace(self.size, best_epoch=None)  # that says it with its numbers
+        return [*said, *too_little(size, self.test, self.task.headline)]
+
+    @property
+    def size(self) -> RunSize:
+        """How much it had."""
+        counts = self.splits["split"].value_counts()
+        validated = "validation" in counts.index
+        return RunSize(
+            epochs=len(self.history),
+            steps=int(self.history[-1]["step"]),
+            best_epoch=self.best_epoch if validated else None,
+            images={str(split): int(count) for split, count in counts.items()},
+            fold=self.config["config"].get("fold") is not None,
         )
 
     def chance(self, split: str) -> Chance | None:

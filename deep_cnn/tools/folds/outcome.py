@@ -48,7 +48,7 @@ class OutOfFold:
     @property
     def scores(self) -> Scored:
         """All images together, although different networks predicted them."""
-        return self.task.scored_decoded(self.decoded, self.targets)
+        return self.task.pooled([(record.task, *record.tested) for record in self.records if record.tested])
 
 
 def write_outcome(plan: Plan) -> dict[str, Any]:
@@ -106,7 +106,7 @@ def write_predictions(plan: Plan, found: OutOfFold) -> None:
     """predictions_folds.csv: file, fold, group (with --group), truth and prediction of each image, sorted by file."""
     grouped = found.group is not None
     columns = ["file", "fold", *(["group"] if grouped else []), *found.task.tested_columns()]
-    cells = found.task.tested_cells(found.decoded, found.targets)
+    cells = [row for record in found.records if record.tested for row in record.task.tested_cells(*record.tested)]
     groups = [[name] for name in found.group.tolist()] if found.group is not None else [[]] * len(found.files)
     rows = zip(found.files, found.fold.tolist(), groups, cells, strict=True)
     write_csv(

@@ -65,13 +65,16 @@ def made(tmp_path):
             {
                 "model": {"name": model, "outputs": len(names), "dropout": 0.0, "image_size": 64},
                 "task": task,
-                "config": {"data_dir": f"input/{data}", "metadata": None},
+                "config": {"data_dir": f"input/{data}", "metadata": None, "epochs": 2},
                 "identity": identity,
                 "decisions": {"device": "cpu", "threads": 2},
             },
         )
         write_json(folder / "status.json", {"state": state, "reason": "why", "step": 5, "steps": 20})
-        write_rows(folder / "metrics.csv", [{"epoch": e, "val_loss": 1.0, "val_top1": right - 0.1 * e} for e in (0, 1)])
+        write_rows(
+            folder / "metrics.csv",
+            [{"epoch": e, "step": 9, "val_loss": 1.0, "val_top1": right - 0.1 * e} for e in (0, 1)],
+        )
         write_rows(
             folder / "timing.csv",
             [{"epoch": e, "train_seconds": 30, "validation_seconds": 5.5, "images_per_second": 9} for e in (0, 1)],
@@ -329,6 +332,21 @@ def test_the_majority_class_is_a_baseline(made, compared):
     assert float(rows[0]["difference_top1_p"]) < 0.001
     code, said, _ = compared(baseline="mean_predictor")
     assert code == 2 and "choose one of one, majority_class" in said
+
+
+def test_mean_colours_and_edges_are_a_baseline(made, compared, tmp_path):
+    value = made("one")
+    table = list(csv.DictReader((tmp_path / "outputs/results/one/predictions_test.csv").open()))
+    names = [name for name in table[0] if name.startswith("p_")]
+    right = [[float(f"p_{row['target']}" == name) for name in names] for row in reversed(table)]  # in another order
+    lines = [",".join([row["file"], *map(str, p)]) for row, p in zip(reversed(table), right, strict=True)]
+    baseline = tmp_path / "outputs/results/one/predictions_baseline.csv"
+    baseline.write_text("\n".join([",".join(["file", *names]), *lines]) + "\n")
+    code, said, rows = compared(baseline="linear_baseline")
+    assert code == 0 and float(rows[0]["difference_top1"]) == pytest.approx(value - 1)
+    made("two", lr=0.3)
+    _, said, rows = compared(baseline="linear_baseline")
+    assert "was tested by a version without this baseline" in said
 
 
 # -- front and figure -------------------------------------------------------------------------------------------------

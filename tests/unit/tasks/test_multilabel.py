@@ -41,5 +41,5 @@ def test_what_is_written_and_read_again():
     assert again.dtype == np.float32 and np.array_equal(again, targets)
     assert task.caption(targets[1], decoded[1]) == "nothing, predicted sky"
     ((_, mistakes),) = task.mistakes(decoded, targets, most=5)
-    assert mistakes == [(0, "tree (20%)", "label present")]
+    assert mistakes == [(0, "tree (20%)", "label present"), (1, "sky (50%)", "label absent")]
     assert task.wrongness(decoded, targets) == pytest.approx([0.8, 0.5])

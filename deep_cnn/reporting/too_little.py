@@ -1,0 +1,81 @@
+"""What there is too little of for the conclusions: optimizer steps, epochs, test images. Beside what learning curves say (advice.py).
+
+Fewer than 5 errors, or 5 test images of a class, are told with the test's own numbers (result_text.cautions).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from deep_cnn.config.registries import metric_row
+from deep_cnn.runtime.format import plural, quantity
+
+STEPS = 300  # fine-tuning with fewer usually gains from more, whatever the number of epochs
+TEST_IMAGES = 100  # at 80% right, the interval is 8 points wide to each side
+
+
+@dataclass(frozen=True)
+class RunSize:
+    """How much a finished run had.
+
+    Attributes:
+        epochs, steps: that were trained. best_epoch: whose weights were kept, from 0 on; None without validation.
+        images: of each split, by its name. fold: whether it is one fold of a cross-validation, which is read as a whole.
+    """
+
+    epochs: int
+    steps: int
+    best_epoch: int | None
+    images: Mapping[str, int]
+    fold: bool = False
+
+
+def too_little(size: RunSize, test: dict[str, Any] | None, headline: Sequence[str]) -> list[str]:
+    """Sentences, each with its number and what to do; empty if there is enough.
+
+    Args:
+        test: as in test.json, None without a test set. headline: metrics that stand for a result; the first that has an interval counts.
+    """
+    found = [_few_steps(size), _best_is_last(size)]
+    if test is not None and not size.fold:
+        found += [_small_test(test, headline), _test_below_validation(size)]
+    return [sentence for sentence in found if sentence]
+
+
+def _few_steps(size: RunSize) -> str:
+    if size.steps >= STEPS:
+        return ""
+    return (
+        f"Only {plural(size.steps, 'optimizer step')} in {plural(size.epochs, 'epoch')}: fewer than about {STEPS} are rarely enough. "
+        "Use more --epochs, or a smaller --batch_size."
+    )
+
+
+def _best_is_last(size: RunSize) -> str:
+    if size.best_epoch is None or size.epochs < 2 or size.best_epoch < size.epochs - 1:
+        return ""
+    return f"The best epoch ({size.best_epoch}) is the last one: training may have ended too early. Try more --epochs."
+
+
+def _small_test(test: dict[str, Any], headline: Sequence[str]) -> str:
+    if test["count"] >= TEST_IMAGES:
+        return ""
+    more = "With --folds=5, each image is tested by a network that was not trained on it."
+    few = f"The test set has only {plural(test['count'], 'image')}"
+    for name in headline:
+        interval = test["intervals"].get(name)
+        if interval:
+            half = (interval[1] - interval[0]) / 2
+            width = f"{100 * half:.1f} points" if metric_row(name).share else quantity(half, digits=3)
+            return f"{few}: {metric_row(name).label} is known to about +-{width} (95%). {more}"
+    return f"{few}, and no interval. {more}"
+
+
+def _test_below_validation(size: RunSize) -> str:
+    test, validation = (size.images.get(split, 0) for split in ("test", "validation"))
+    if test >= validation:
+        return ""
+    return (
+        f"The test set ({plural(test, 'image')}) is smaller than the validation set ({validation:,}), although the final result comes from "
+        "it. Use a larger --test_split or a smaller --val_split."
+    )
