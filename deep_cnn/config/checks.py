@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from deep_cnn.config.fields import parse_duration, parse_subset, positive_integer, wrong
+from deep_cnn.config.fields import names_weights, parse_duration, parse_subset, positive_integer, wrong
 from deep_cnn.config.registries import OPTIMIZERS, known_as
 
 VERIFIED_SCHEMES = ("https://", "file://")
@@ -57,7 +57,7 @@ def check_combinations(config: "Config") -> None:
             "expected an https:// or file:// URL; http:// and ftp:// can be changed on the way",
             "add --weights_sha256=DIGEST to use one of them",
         )
-    if config.weights_sha256 is not None and config.weights in ("pretrained", "none"):
+    if config.weights_sha256 is not None and (config.weights == "none" or names_weights(config.weights)):
         raise wrong("weights_sha256", config.weights_sha256, f"--weights={config.weights} is no file or URL")
     if config.subset_order != "stratified" and config.subset is None:
         raise wrong("subset_order", config.subset_order, "works only with --subset", "add --subset=15000, for example")

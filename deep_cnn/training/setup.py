@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from deep_cnn.config.fields import parse_duration, wrong
+from deep_cnn.config.fields import names_weights, parse_duration, wrong
 from deep_cnn.config.recipes import recipe_line
 from deep_cnn.config.schema import Config
 from deep_cnn.data.augment.steps import parse_augment
@@ -315,7 +315,7 @@ def check_validation(config: Config, dataset: Dataset) -> None:
 
 def with_weights_file(config: Config) -> Config:
     """--weights=FILE may be relative to ROOT_DIR, the data folder or the current folder, as every file of the user's."""
-    if config.weights in ("pretrained", "none") or "://" in config.weights:
+    if config.weights == "none" or names_weights(config.weights) or "://" in config.weights:
         return config
     return replace(config, weights=str(find("weights", config.weights, config, data_dir(config))))
 

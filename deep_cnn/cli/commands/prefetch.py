@@ -2,12 +2,13 @@
 
 from dataclasses import dataclass
 
-from deep_cnn.config.fields import check_flags, flag
+from deep_cnn.config.fields import check_flags, flag, names_weights, wrong
 
 
 @dataclass(frozen=True)
 class Options:
     model: str = flag("resnet101", "name of the network whose weights are downloaded", group="command")
+    weights: str = flag("pretrained", "which of its weights: pretrained, or a name such as IMAGENET1K_V1", group="command")
     dataset: str | None = flag(
         None,
         "public data set to download instead of weights",
@@ -33,6 +34,8 @@ def main(options: Options) -> int:
         return 0
     from deep_cnn.models.build import prefetch, shipped
 
-    path, there = prefetch(options.model), shipped(options.model)
+    if options.weights == "none" or not names_weights(options.weights):
+        raise wrong("weights", options.weights, "expected pretrained or a name such as IMAGENET1K_V1")
+    path, there = prefetch(options.model, options.weights), shipped(options.model)
     print(f"Weights of {options.model}{' (included in the program)' if there else ''}: {path}")
     return 0

@@ -29,11 +29,13 @@ class Options:
 
 def main(options: Options) -> int:
     from deep_cnn.models import layer_table
-    from deep_cnn.models.build import ModelSpec, model_names
+    from deep_cnn.models.build import ModelSpec, weights_on_offer
 
     if options.list:
-        print("\n".join(model_names()))
-        print("timm/NAME: any network of timm")
+        rows = weights_on_offer()
+        width = max(len(name) for name, _ in rows)
+        for name, offer in rows:
+            print(f"{name:<{width}}  {offer}".rstrip())
         return 0
     spec = ModelSpec(options.model, options.classes, image_size=options.image_size)
     for line in layer_table.lines(layer_table.look_at(spec, options.batch_size, options.depth)):

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from deep_cnn.config.fields import flag
+from deep_cnn.config.fields import flag, names_weights
 from deep_cnn.config.schema import Config
 
 
@@ -49,7 +49,7 @@ def verified(options: Options, count: int) -> int:
     places: dict[str, Any] = {"data_dir": str(folder.resolve())}
     for name in ("metadata", "weights"):
         value = getattr(config, name)
-        if value and value not in ("pretrained", "none") and "://" not in value:
+        if value and value != "none" and not names_weights(value) and "://" not in value:
             places[name] = str(dataset.find(name, value, config, folder).resolve())
     if config.cache == "auto":
         places["cache"] = str((config.root / "outputs" / "cache").resolve())

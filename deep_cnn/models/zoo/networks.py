@@ -12,6 +12,7 @@ from deep_cnn.models.zoo import (
     cifar_resnet,
     cifar_vgg,
     cifar_wide_resnet,
+    efficientnet_lite,
     torchvision_families,
     tutorial_net,
 )
@@ -28,6 +29,7 @@ NETWORKS: tuple[Family | TimmModels, ...] = (
     cifar_resnet.FAMILY,
     cifar_vgg.FAMILY,
     cifar_wide_resnet.FAMILY,
+    efficientnet_lite.FAMILY,
     tutorial_net.FAMILY,
     TimmModels(),
 )

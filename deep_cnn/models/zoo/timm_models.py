@@ -76,6 +76,10 @@ class TimmModels:
             Published(preprocessing, entry.url.rsplit("/", 1)[-1], entry.url) if entry.url else Published(preprocessing)
         )
 
+    def named(self, name: str) -> Mapping[str, Published]:
+        """None: timm's names of weights are part of a network's name, as in timm/resnet50.a1_in1k."""
+        return {}
+
     def check_size(self, name: str, size: int) -> None:
         """Try it on the meta device, which computes shapes only."""
         import timm

