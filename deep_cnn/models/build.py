@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torchvision.models import GoogLeNetOutputs, InceptionOutputs
 
-from deep_cnn.config.schema import WEIGHTS_DIGEST
 from deep_cnn.config.fields import names_weights
+from deep_cnn.config.schema import WEIGHTS_DIGEST
 from deep_cnn.data.preprocess import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
 from deep_cnn.models import weights
 from deep_cnn.models.zoo import networks
@@ -210,7 +210,10 @@ def weights_on_offer() -> list[tuple[str, str]]:
         else:
             offer = "pretrained (included)" if published.path else "none"
         rows.append((name, offer))
-    return [*rows, ("timm/NAME", "pretrained: any network of timm; NAME may end in the name of weights: timm/resnet50.a1_in1k")]
+    return [
+        *rows,
+        ("timm/NAME", "pretrained: any network of timm; NAME may end in the name of weights: timm/resnet50.a1_in1k"),
+    ]
 
 
 def shipped(name: str) -> Path | None:

@@ -20,6 +20,7 @@ class Progress:
     step: int = 0
     global_step: int = 0
     best: float | None = None
+    best_loss: float | None = None  # the validation loss of the best epoch; None: unknown, of a run begun by 0.1.0
     best_epoch: int = -1
     epochs_without_better: int = 0  # for --patience
     plateau_waited: int = 0  # for --schedule=plateau
@@ -28,21 +29,27 @@ class Progress:
     train_seconds: float = 0.0  # spent on this epoch's steps, by all processes that took them
     finished: bool = False  # no epoch is left to train: the test is next, or done
 
-    def validated(self, value: float, higher_is_better: bool, plateau: bool) -> bool:
+    def validated(self, value: float, loss: float | None, higher_is_better: bool, plateau: bool) -> bool:
         """Take note of an epoch's validation; True when it is the best so far. A NaN is never the best.
 
-        plateau: --schedule=plateau, the only one whose rate is cut where the validation stands still.
+        Of epochs with the same value the one with the lowest loss is the best: on 15 validation images a network may classify
+        all of them after three epochs, and be hardly trained.
+
+        Args:
+            value: of the metric that selects the best epoch. loss: the validation loss, where it is known.
+            plateau: --schedule=plateau, the only one whose rate is cut where the validation stands still.
         """
         better = value == value and (
             self.best is None or (value > self.best if higher_is_better else value < self.best)
         )
-        if better:
-            self.best, self.best_epoch = value, self.epoch
+        tied = value == self.best and loss is not None and self.best_loss is not None and loss < self.best_loss
+        if better or tied:
+            self.best, self.best_loss, self.best_epoch = value, loss, self.epoch
         self.epochs_without_better = 0 if better else self.epochs_without_better + 1
         self.plateau_waited = 0 if better or not plateau else self.plateau_waited + 1
         if self.plateau_waited > PLATEAU_EPOCHS:
             self.plateau_factor, self.plateau_waited = self.plateau_factor / 10, 0
-        return better
+        return better or tied
 
     def next_epoch(self, epochs: int, patience: int) -> None:
         """Go on to the next epoch, or be finished: after --epochs, or after --patience epochs without a better one."""

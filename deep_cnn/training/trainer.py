@@ -240,7 +240,7 @@ class Trainer:
                 selected = scores[self.task.select]
                 value = float("nan") if selected is None else selected
                 plateau = self.config.schedule == "plateau"
-                better = progress.validated(value, self.task.higher_is_better, plateau=plateau)
+                better = progress.validated(value, scores.get("loss"), self.task.higher_is_better, plateau=plateau)
             else:
                 progress.best_epoch, better = progress.epoch, True  # the last weights are the ones that are kept
             state.history.append(row)

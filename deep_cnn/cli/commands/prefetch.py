@@ -8,7 +8,9 @@ from deep_cnn.config.fields import check_flags, flag, names_weights, wrong
 @dataclass(frozen=True)
 class Options:
     model: str = flag("resnet101", "name of the network whose weights are downloaded", group="command")
-    weights: str = flag("pretrained", "which of its weights: pretrained, or a name such as IMAGENET1K_V1", group="command")
+    weights: str = flag(
+        "pretrained", "which of its weights: pretrained, or a name such as IMAGENET1K_V1", group="command"
+    )
     dataset: str | None = flag(
         None,
         "public data set to download instead of weights",

@@ -33,7 +33,13 @@ VERSIONS = {
     2: Version(260, "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d"),
 }
 
-OUTSIDE_BLOCKS = {"_conv_stem": "conv_stem", "_bn0": "bn1", "_conv_head": "conv_head", "_bn1": "bn2", "_fc": "classifier"}
+OUTSIDE_BLOCKS = {
+    "_conv_stem": "conv_stem",
+    "_bn0": "bn1",
+    "_conv_head": "conv_head",
+    "_bn1": "bn2",
+    "_fc": "classifier",
+}
 PLAIN = {"_depthwise_conv": "conv_dw", "_bn1": "bn1", "_project_conv": "conv_pw", "_bn2": "bn2"}
 EXPANDED = {
     "_expand_conv": "conv_pw",
@@ -73,7 +79,9 @@ def timm_names(state: Mapping[str, Tensor], model: nn.Module) -> Mapping[str, Te
     if "_conv_stem.weight" not in state:
         return state
     blocks = model.get_submodule("blocks")
-    of_timm = [f"blocks.{stage}.{block}" for stage, inner in blocks.named_children() for block, _ in inner.named_children()]
+    of_timm = [
+        f"blocks.{stage}.{block}" for stage, inner in blocks.named_children() for block, _ in inner.named_children()
+    ]
 
     def renamed(name: str) -> str:
         if found := re.fullmatch(r"_blocks\.(\d+)\.(\w+)\.(\w+)", name):

@@ -31,7 +31,9 @@ def _published(name: str) -> Published:
 
 def _named(name: str) -> dict[str, Published]:
     """All of torchvision's weights, by their names, but for those of VGG16 whose linear layers have no values."""
-    return {entry.name: _described(entry) for entry in models.get_model_weights(name) if entry.name != "IMAGENET1K_FEATURES"}
+    return {
+        entry.name: _described(entry) for entry in models.get_model_weights(name) if entry.name != "IMAGENET1K_FEATURES"
+    }
 
 
 def _described(entry: models.WeightsEnum) -> Published:

