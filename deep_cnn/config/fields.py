@@ -74,6 +74,11 @@ def rate(text: str | float) -> float | str:
     return "auto" if text == "auto" else float(text)
 
 
+def count(text: str | int) -> int | str:
+    """A whole number, or 'auto'."""
+    return "auto" if text == "auto" else int(text)
+
+
 def wrong(flag: str, value: Any, problem: str, hint: str = "") -> ConfigError:
     """The mistake of a flag's value, to be raised: "--flag=value: problem; hint"."""
     # a value from YAML may be a nest of lists that has a million items as text
@@ -128,6 +133,7 @@ EXPECTED: dict[Callable[..., Any], str] = {
     float: "a number",
     bool: "True or False",
     rate: "a number or auto",
+    count: "a whole number or auto",
     sha256: "64 hexadecimal digits, as sha256sum prints them",
     worker_count: f"auto or a whole number up to {MOST_WORKERS}",
     run_name: f"letters, digits, '.', '_' and '-', at most {LONGEST_NAME} of them, since it names files",
@@ -222,6 +228,10 @@ def _boolean(value: Any) -> bool:
     return BOOLEANS[str(value).lower()]
 
 
+def _count(value: Any) -> int | str:
+    return count(value if value == "auto" else _integer(value))
+
+
 def _rate(value: Any) -> float | str:
     return rate(value if value == "auto" else _number(value))
 
@@ -231,6 +241,7 @@ _CONVERSIONS: dict[Callable[..., Any], Callable[[Any], Any]] = {
     float: _number,
     bool: _boolean,
     rate: _rate,
+    count: _count,
 }
 
 

@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from deep_cnn.config.checks import TEST_SPLIT, check_combinations
-from deep_cnn.config.fields import check_flags, flag, on_off, rate, run_name, sha256, tta_level, worker_count
+from deep_cnn.config.fields import check_flags, count, flag, on_off, rate, run_name, sha256, tta_level, worker_count
 from deep_cnn.config.registries import AUGMENTATION_PRESETS, AUGMENTATIONS, LOSSES, OPTIMIZERS, SCHEDULES, TRACKERS
 from deep_cnn.runtime.run_files import fold_name
 
 # presets, and policies that stand alone
 AUGMENTS = (*AUGMENTATION_PRESETS, *(row.name for row in AUGMENTATIONS.values() if row.before))
 WEIGHTS_DIGEST = "#sha256="
+AUTO = "auto"
 TTA = ("none", "flip", "shift")
 PLACES365 = "input/places365standard_easyformat/places365_standard"
 
@@ -29,8 +30,13 @@ class Config:
 
     # The nine flags of the course's hand-out, in its words
     epochs: int = flag(20, "number of epochs", group="course", low=1, high=10**7)
-    batch_size: int = flag(
-        128, "number of images (of votes with --task=pairwise) in a batch", group="course", low=1, high=10**9
+    batch_size: int | str = flag(
+        AUTO,
+        "number of images (of votes with --task=pairwise) in a batch; auto: 128, or fewer to fine-tune on fewer than 1,280",
+        group="course",
+        kind=count,
+        low=1,
+        high=10**9,
     )
     model: str = flag("resnet101", "name of the network; `summary --list` shows all names", group="course")
     pre: str = flag(
@@ -466,6 +472,12 @@ class Config:
     def root(self) -> Path:
         """The folder of --root_dir, with ~ expanded."""
         return Path(self.root_dir).expanduser()
+
+    @property
+    def batch(self) -> int:
+        """--batch_size of a run whose training set is known (defaults.py)."""
+        assert isinstance(self.batch_size, int)
+        return self.batch_size
 
     @property
     def files_name(self) -> str:

@@ -178,7 +178,7 @@ def about_machine(run: Run, dataset: Dataset, task: Task, seen: Look) -> Iterato
         yield Finding(
             "ok" if needed < memory else "look",
             "memory",
-            f"about {readable(needed)} of {readable(memory)}, a batch of {config.batch_size} in "
+            f"about {readable(needed)} of {readable(memory)}, a batch of {config.batch} in "
             f"{trainer.settings.pieces} pieces",
         )
         seconds, loss = time_of_image(trainer)
@@ -202,13 +202,13 @@ def memory_needed(trainer: Trainer) -> int:
     """Bytes of a training step, by the same count that decides --grad_accumulation."""
     model = trainer.state.model
     per_image = saved_bytes_per_image(model, trainer.pre.crop, trainer.settings.precision)
-    rows = -(-trainer.config.batch_size // trainer.settings.pieces)
+    rows = -(-trainer.config.batch // trainer.settings.pieces)
     return int(step_bytes(rows, per_image, sum(p.numel() for p in model.parameters())))
 
 
 def time_of_image(trainer: Trainer) -> tuple[float, float]:
     """Seconds of training per image over the later of a few steps, reading included, and their last loss."""
-    rows = min(trainer.config.batch_size, 32)
+    rows = min(trainer.config.batch, 32)
     trainer.compute_features("train", lambda: None)
     freeze.training_mode(trainer.state.model, trainer.frozen_parameters(0))
     settings = loop.StepSettings(seed=trainer.config.seed, lr_multiplier=lambda step: 0.0, autocast=trainer.autocast)

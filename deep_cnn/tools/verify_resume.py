@@ -17,7 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from deep_cnn.config.schema import Config
+from deep_cnn.config.schema import AUTO, Config
 from deep_cnn.models import checkpoint
 from deep_cnn.runtime.atomic import read_json, write_text
 from deep_cnn.runtime.errors import DeepCNNError
@@ -35,7 +35,7 @@ def short_version(config: Config, root: Path) -> Config:
 
     Frozen parts thaw, small images grow, and patience ends, within it.
     """
-    batch = min(config.batch_size, BATCH)
+    batch = BATCH if config.batch_size == AUTO else min(config.batch, BATCH)
     epochs = min(config.epochs, EPOCHS)
     return replace(
         config,
@@ -205,7 +205,7 @@ def main(settings: str) -> int:
     (Path(settings).parent / "pids" / str(os.getpid())).touch()
     config = Config.from_dict(json.loads(Path(settings).read_text(encoding="utf-8")))
     try:
-        train(config, limits=Limits(STEPS * config.batch_size))
+        train(config, limits=Limits(STEPS * config.batch))
     except DeepCNNError as mistake:
         tell(mistake, heard=getattr(mistake, "heard", False))
         return mistake.exit_code

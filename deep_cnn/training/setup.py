@@ -7,12 +7,13 @@ import socket
 import time
 import traceback
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 
+from deep_cnn.config import defaults
 from deep_cnn.config.fields import names_weights, parse_duration, wrong
 from deep_cnn.config.recipes import recipe_line
 from deep_cnn.config.schema import Config
@@ -102,6 +103,7 @@ class Run:
         workers: threads that read and decode images.
         pre: what images go through before the network; known after `prepare`.
         weights_digest: SHA-256 of the user's file of weights that the run begins with.
+        chosen: flag -> what its `auto` came to; known after `with_defaults`.
         began: time.monotonic() at its start.
     """
 
@@ -114,6 +116,7 @@ class Run:
     workers: int = 1
     pre: Preprocessing | None = None
     weights_digest: str | None = None
+    chosen: dict[str, Any] = field(default_factory=dict)
 
 
 @contextlib.contextmanager
@@ -128,7 +131,7 @@ def opened_run(config: Config, place: RunPlace | None = None) -> Iterator[Run]:
             place = stack.enter_context(opened_place(config))
         run = Run(config, place.files, place.lock, Status(place.files, distributed.is_main()), time.monotonic())
         stack.enter_context(end_in_status(run.status))
-        stack.enter_context(faults.explained(config.batch_size, 1))
+        stack.enter_context(faults.explained(defaults.largest_batch(config), 1))
         yield run
 
 
@@ -202,7 +205,8 @@ def look_at_data(config: Config, *, fresh: bool) -> tuple[Run, Dataset, Task]:
     """
     files = RunFiles(config.root / "outputs", config.files_name)
     run = find_inputs(Run(config, files, None, Status(files, writes=False), time.monotonic()), fresh)
-    return run, *load_dataset(run)
+    dataset, task = load_dataset(run)
+    return with_defaults(run, dataset, resumes=False), dataset, task
 
 
 def find_inputs(run: Run, fresh: bool) -> Run:
@@ -216,15 +220,6 @@ def find_inputs(run: Run, fresh: bool) -> Run:
         ranks = distributed.world_size()
         # in the words of the course's hand-out
         log.info("Running on %s device", device.type if ranks > 1 else device)
-        if ranks > 1:
-            log.info("%d processes share each batch of %d images", ranks, config.batch_size)
-            if config.batch_size < 2 * ranks:
-                log.warning(
-                    "--batch_size=%d is less than two images for each of %d processes: each computes the whole batch, "
-                    "so training is not faster",
-                    config.batch_size,
-                    ranks,
-                )
         if config.sync_batchnorm and device.type != "cuda":
             raise ConfigError(
                 "--sync_batchnorm: torch supports it only on GPUs; omit it, and each process normalises its own part"
@@ -238,6 +233,39 @@ def find_inputs(run: Run, fresh: bool) -> Run:
         workers = granted_cores() if config.workers == "auto" else max(1, int(config.workers))
         run = replace(run, config=config, device=device, workers=workers, weights_digest=digest)
         return replace(run, pre=choose_preprocessing(config))
+
+
+def with_defaults(run: Run, dataset: Dataset, resumes: bool) -> Run:
+    """The run with a number in place of every `auto` that depends on the training set, told in the log.
+
+    Args:
+        resumes: whether a run of this name is continued, with what it began with.
+    """
+    images, asked = len(dataset.training), run.config
+    config = defaults.resolved(asked, images, _begun_with(run, dataset) if resumes else {})
+    if (line := defaults.chosen_line(asked, config, images)) is not None:
+        log.info(line)
+    ranks = distributed.world_size()
+    if ranks > 1:
+        log.info("%d processes share each batch of %d images", ranks, config.batch)
+        if config.batch < 2 * ranks:
+            log.warning(
+                "--batch_size=%d is less than two images for each of %d processes: each computes the whole batch, "
+                "so training is not faster",
+                config.batch,
+                ranks,
+            )
+    return replace(run, config=config, chosen=defaults.chosen(asked, config))
+
+
+@main_process
+def _begun_with(run: Run, dataset: Dataset) -> dict[str, Any]:
+    """What the run of this name has in place of `auto`, where it is the run that is asked for; else {}."""
+    if run.config.resume == "never" or run.config.batch_size != defaults.AUTO:
+        return {}
+    record = read_json(run.files.results / "config.json")
+    finished = run.status.before() == "finished"
+    return defaults.begun_with(record, finished, run.config, (dataset.digest(), dataset.read_digest()))
 
 
 @main_process
@@ -375,7 +403,7 @@ def build_network(
         settings.threads,
         "s" if settings.threads > 1 else "",
         "compiled" if settings.compile else "not compiled",
-        config.batch_size,
+        config.batch,
         f" in {settings.pieces} pieces" if settings.pieces > 1 else "",
     )
     model = model.to(run.device, dtype_of(settings.precision)).to(memory_format=CHANNELS_LAST)
@@ -511,7 +539,7 @@ def decide(run: Run, dataset: Dataset, model: nn.Module, ranks: int) -> ComputeS
     per_image = saved_bytes_per_image(model, dataset.pixels.pre.crop, precision)
     weights, memory = count_weights(model), memory_for_training(device)
     if config.grad_accumulation == "auto":
-        images = -(-config.batch_size // ranks) * dataset.views
+        images = -(-config.batch // ranks) * dataset.views
         pieces = pieces_for(images, per_image, weights, memory)
         if pieces > 1:
             log.info(
@@ -526,7 +554,7 @@ def decide(run: Run, dataset: Dataset, model: nn.Module, ranks: int) -> ComputeS
     largest = max(len(dataset.splits.validation), len(dataset.splits.test), 1)
     most = EVAL_BATCH if device.type == "cpu" else min(GPU_EVAL_BATCH, images_that_fit(per_image, weights, memory))
     eval_batch = min(most, largest)
-    steps = steps_per_epoch(len(dataset.training), config.batch_size) * config.epochs
+    steps = steps_per_epoch(len(dataset.training), config.batch) * config.epochs
     compiled = compiles(config.compile, device, steps, config.deterministic) and compiler_works(device)
     return ComputeSettings(device.type, precision, compiled, granted_cores(), pieces, eval_batch, processes=ranks)
 
@@ -538,7 +566,7 @@ def step_memory(run: Run, model: nn.Module, settings: ComputeSettings, crop: int
     """Bytes of the GPU that a training step needs and images must leave free; 0 on a CPU, which keeps none of them."""
     if run.device.type != "cuda":
         return 0
-    images = -(-run.config.batch_size // (settings.pieces * settings.processes))
+    images = -(-run.config.batch // (settings.pieces * settings.processes))
     per_image = saved_bytes_per_image(model, crop, settings.precision)
     return int(step_bytes(images, per_image, count_weights(model)))
 

@@ -117,6 +117,7 @@ def train(
         run = setup.prepare(run)  # flags checked; device, weights and preprocessing found
         dataset, task = setup.load_dataset(run, limits.images)  # which images, which targets; splits; cache
         at_end.callback(dataset.close)
+        run = setup.with_defaults(run, dataset, resumes=True)  # what depends on the number of training images
         # what makes another command the same run
         check_formats(dataset.index)  # HEIC needs a library: said now, not in the middle of an epoch
         identity = run_identity(run.config, dataset.digest(), dataset.read_digest())
@@ -149,7 +150,7 @@ class Trainer:
         pre, dataset = setup.normalised(run, dataset, saved.state)
         self.run, self.config, self.device = run, run.config, run.device
         self.dataset, self.task, self.pre, self.hooks, self.identity = dataset, task, pre, hooks, saved.identity
-        self.steps = steps_per_epoch(len(dataset.training), self.config.batch_size)  # optimizer steps in an epoch
+        self.steps = steps_per_epoch(len(dataset.training), self.config.batch)  # optimizer steps in an epoch
         self.spec = ModelSpec(self.config.model, task.outputs, self.config.dropout, pre.crop)
         model, self.settings = setup.build_network(run, dataset, task, self.spec, saved.state)
         self.head, self.stages = head_modules(self.spec.name, model), stages_of(self.spec.name, model)
@@ -421,9 +422,7 @@ class Trainer:
         if distributed.world_size() == 1:
             return network
         # compiled, for the shape of the steps to come: a compilation takes a minute
-        rows = (
-            self.config.batch_size // distributed.world_size() // self.settings.pieces if self.settings.compile else 2
-        )
+        rows = self.config.batch // distributed.world_size() // self.settings.pieces if self.settings.compile else 2
         side = self.side(epoch)
         shape = (self.features.cut.width,) if self.features else (3, side, side)
         example = torch.zeros((max(2, rows), *shape), device=self.device, dtype=self.dtype)
@@ -452,7 +451,7 @@ class Trainer:
             return self.mixer.partners(size, self.config.seed, before + step)
 
         shard = ShardSpec(distributed.rank(), distributed.world_size(), partners if self.mixer.is_on else None)
-        return self.feeds["train"].train_batches(epoch, first_step, self.config.batch_size, shard)
+        return self.feeds["train"].train_batches(epoch, first_step, self.config.batch, shard)
 
     def compute_features(self, split: str, between: Callable[[], None]) -> None:
         """Compute the features that the split's next batches are made of, where they are and are not there yet."""
@@ -560,7 +559,7 @@ def build_trainer(
         if config.lr == "auto" and saved.state is None:
             find_learning_rate(trainer)
         write_records(trainer)
-        stack.enter_context(faults.explained(config.batch_size, trainer.settings.pieces))
+        stack.enter_context(faults.explained(config.batch, trainer.settings.pieces))
         stack.enter_context(signals.between_steps(alone=distributed.world_size() == 1))
         deadline = time_limit(parse_duration("max_time", config.max_time)) if distributed.is_main() else Deadline(None)
         timer = trainer.profile.timer
@@ -587,7 +586,7 @@ def read_first_images(trainer: Trainer, *, replaces: bool) -> None:
     replaces: another run of this name will be moved aside: read some of every split.
     """
     splits, config = trainer.dataset.splits, trainer.config
-    first = trainer.dataset.images_of(next(train_rows(trainer.dataset.training, config.seed, 0, 0, config.batch_size)))
+    first = trainer.dataset.images_of(next(train_rows(trainer.dataset.training, config.seed, 0, 0, config.batch)))
     if replaces:
         parts = (splits.train, splits.validation, splits.test)
         first = np.concatenate([first, *(part[:FIRST_IMAGES] for part in parts)])
@@ -614,6 +613,7 @@ def write_records(trainer: Trainer) -> None:
     """config.json and splits.csv, before the first step: what was asked, and what is trained and tested on."""
     dataset, results = trainer.dataset, trainer.run.files.results
     record = trainer.describe() | {"command": command_line(trainer.config), "left_out": list(dataset.bad_files)}
+    record |= {"chosen": trainer.run.chosen}
     digest = trainer.run.weights_digest
     if trainer.state.progress.global_step:  # the weights were read when the run began
         digest = (read_json(results / "config.json") or {}).get("weights_sha256")

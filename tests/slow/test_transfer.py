@@ -19,7 +19,11 @@ from deep_cnn.models.build import ModelSpec, build_model, load_weights, weights_
 
 pytestmark = pytest.mark.slow
 CLASSES = {"ants": 310, "bees": 309}  # their numbers among ImageNet's 1,000
-PUBLISHED = {"efficientnet_lite0": 0.850, "efficientnet_lite1": 0.882, "efficientnet_lite2": 0.876}  # on these 153, by timm's evaluation
+PUBLISHED = {
+    "efficientnet_lite0": 0.850,
+    "efficientnet_lite1": 0.882,
+    "efficientnet_lite2": 0.876,
+}  # on these 153, by timm's evaluation
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +41,9 @@ def fine_tuned(photographs, tmp_path_factory):
 
 
 def trained(photographs: Path, root: Path, **flags):
-    return train(photographs, root_dir=str(root), model="efficientnet_lite0", val_folder="none", test_folder="val", **flags)
+    return train(
+        photographs, root_dir=str(root), model="efficientnet_lite0", val_folder="none", test_folder="val", **flags
+    )
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
@@ -48,7 +54,9 @@ def test_the_1000_classes_of_imagenet(photographs, name):
     model = build_model(spec, 0).eval()
     load_weights(model, spec, "pretrained")
     mean, std = (torch.tensor(v).view(3, 1, 1) for v in (pre.mean, pre.std))
-    files = [(file, number) for label, number in CLASSES.items() for file in sorted((photographs / "val" / label).iterdir())]
+    files = [
+        (file, number) for label, number in CLASSES.items() for file in sorted((photographs / "val" / label).iterdir())
+    ]
     right = 0
     with torch.inference_mode():
         for file, number in files:

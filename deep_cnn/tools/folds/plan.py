@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from deep_cnn.config import defaults
 from deep_cnn.config.identity import command_line, differences, run_identity, sources_of
 from deep_cnn.config.schema import Config
 from deep_cnn.data.dataset import Images, digest_of, find_folds, find_images
@@ -87,8 +88,11 @@ class Plan:
 
 
 @distributed.main_process
-def join_plan(config: Config) -> Plan:
+def join_plan(config: Config) -> tuple[Plan, Config]:
     """The plan of these flags: that of an earlier or a parallel command, or a new one; folds of other flags are moved aside.
+
+    Returns:
+        The plan, and the flags with a number in place of every `auto` that depends on the training set: all folds have the same.
 
     Raises:
         CheckpointError: --resume=must, and there is nothing of the same flags, data and code.
@@ -100,17 +104,32 @@ def join_plan(config: Config) -> Plan:
         run, images, task, folds = look_at_folds(config)
     if config.fold is not None:
         folds.testing(config.fold, images.index)  # ConfigError where there is no such fold
-    # what was read is compared by the run of each fold
-    identity = run_identity(replace(run.config, fold=None), digest_of(images.index), "")
+    asked, data = config, digest_of(images.index)  # what was read is compared by the run of each fold
+    config = _with_defaults(run, asked, images, folds.count)
+    identity = run_identity(replace(run.config, fold=None, batch_size=config.batch_size), data, "")
     plan = Plan(files, identity, folds.count, folds.names, images.index.root)
     with held_in_turn(files, steal=config.steal_lock):
         saved = read_json(files.fold_plan)
         if _goes_on(plan, saved, config):
-            return plan
+            return plan, config
         for note in folds.notes:
             log.info(note)
-        _write_plan(plan, config, folds, images, task)
-    return plan
+        _write_plan(plan, (config, defaults.chosen(asked, config)), folds, images, task)
+    return plan, config
+
+
+def _with_defaults(run: Run, asked: Config, images: Images, folds: int) -> Config:
+    """The flags with a number in place of `auto`: what the plan began with, or by how many images a fold trains on."""
+    files = RunFiles(asked.root / "outputs", asked.run_name)
+    saved = read_json(files.fold_plan) if asked.resume != "never" else None
+    finished = Status(files).before() == "finished"
+    data = (digest_of(images.index), "")
+    before = defaults.begun_with(saved, finished, replace(run.config, fold=None), data)
+    trained_on = round(len(images.index) * (1 - 1 / folds) * (1 - asked.val_split))
+    config = defaults.resolved(asked, trained_on, before)
+    if (line := defaults.chosen_line(asked, config, trained_on)) is not None:
+        log.info(line)
+    return config
 
 
 def look_at_folds(config: Config) -> tuple[Run, Images, Task, Folds]:
@@ -187,8 +206,9 @@ def _taken(files: RunFiles, name: str, folds: Sequence[int]) -> bool:
     )
 
 
-def _write_plan(plan: Plan, config: Config, folds: Folds, images: Images, task: Task) -> None:
-    """folds.csv, and plan.json last: where it is, everything is."""
+def _write_plan(plan: Plan, flags: tuple[Config, dict[str, Any]], folds: Folds, images: Images, task: Task) -> None:
+    """folds.csv, and plan.json last: where it is, everything is. flags: of the plan, and those that were chosen."""
+    config, chosen = flags
     index = images.index
     cells = task.target_rows(index.targets)
     group = [[]] * len(index) if index.groups is None else [[index.group_names[g]] for g in index.groups.tolist()]
@@ -200,6 +220,7 @@ def _write_plan(plan: Plan, config: Config, folds: Folds, images: Images, task: 
         "folds": plan.count,
         "names": list(plan.names),
         "identity": plan.identity,
+        "chosen": chosen,
         "command": command_line(replace(config, fold=None, resume="auto")),
     }
     write_json(plan.files.fold_plan, about, durable=True)

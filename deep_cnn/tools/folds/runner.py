@@ -32,7 +32,7 @@ def train_folds(config: Config) -> dict[str, Any] | None:
     """
     console.console_only()
     with connected_ranks(config):
-        plan = join_plan(config)
+        plan, config = join_plan(config)
         if config.fold is not None:
             train_fold(plan, config, config.fold)
             return finish(plan)

@@ -2,11 +2,13 @@
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from optuna.distributions import IntDistribution
 
 from deep_cnn.config import identity
+from deep_cnn.config.defaults import chosen_before
 from deep_cnn.config.fields import parse_duration
 from deep_cnn.config.recipes import with_recipe
 from deep_cnn.runtime import console, signals
@@ -17,7 +19,7 @@ from deep_cnn.runtime.walltime import since_start
 from deep_cnn.tasks.base import Task
 from deep_cnn.tools.search.several import Launch
 from deep_cnn.tools.search.space import Space, grid, parse_space
-from deep_cnn.tools.search.study import Study, open_study
+from deep_cnn.tools.search.study import Study, known_flags, open_study
 from deep_cnn.tools.search.summary import summarise
 from deep_cnn.tools.search.trials import given_flags, trial_config, work
 from deep_cnn.training import trainer
@@ -45,8 +47,14 @@ def search(options: Any) -> None:
     if not len(dataset.splits.validation):
         raise ConfigError("search needs a validation set; see --val_split")
     metric = choose_metric(options.metric, task)
-    same = identity.run_identity(run.config, dataset.digest(), dataset.read_digest())
     folder = options.root / "outputs" / "search" / options.run_name
+    if (
+        "batch_size" not in space
+    ):  # the same in every trial, and in a study of an older version that of the trials it has
+        before = chosen_before({"identity": {"flags": known_flags(options.run_name, folder, options.storage)}})
+        fixed |= {"batch_size": before.get("batch_size", run.config.batch_size)}
+        run = replace(run, config=replace(run.config, batch_size=fixed["batch_size"]))
+    same = identity.run_identity(run.config, dataset.digest(), dataset.read_digest())
     about = {
         "space": dict(sorted(word.split("=", 1) for word in options.space)),
         "metric": metric,

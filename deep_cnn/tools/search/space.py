@@ -16,7 +16,7 @@ from optuna.samplers import BaseSampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial
 
-from deep_cnn.config.fields import converted, problem, rate
+from deep_cnn.config.fields import converted, count, problem, rate
 from deep_cnn.config.schema import Config
 from deep_cnn.runtime.errors import ConfigError, nearest
 from deep_cnn.runtime.rng import draws, permutation
@@ -75,9 +75,9 @@ def parse_space(words: Sequence[str]) -> Space:
 
 def _range(word: str, field: dataclasses.Field[Any], values: str) -> FloatDistribution | IntDistribution:
     bounds, colon, scale = values.partition(":")
-    if field.metadata["kind"] not in (int, float, rate):
+    if field.metadata["kind"] not in (int, float, rate, count):
         raise ConfigError(f"--space {word}: --{field.name} is no number; list its values, e.g. {field.name}=a,b")
-    whole = field.metadata["kind"] is int
+    whole = field.metadata["kind"] in (int, count)
     try:
         low, high = (converted(field, text) for text in bounds.split(".."))
     except (ValueError, ConfigError):

@@ -118,6 +118,18 @@ class Study:
             self.study.sampler = PointSampler(self.space, functools.partial(point, self.space, self.seed))
 
 
+def known_flags(name: str, folder: Path, storage: str | None) -> dict[str, Any]:
+    """The flags that a study of this name was begun with; {} where there is none."""
+    if storage is None and not (folder / "journal.log").exists():
+        return {}
+    try:
+        study = optuna.load_study(study_name=name, storage=opened_storage(folder, storage))
+    except KeyError:
+        return {}
+    about: dict[str, Any] = study.user_attrs.get("about", {})
+    return dict(about.get("flags", {}))
+
+
 def open_study(name: str, folder: Path, storage: str | None, about: dict[str, Any], *, epochs: int) -> optuna.Study:
     """Make the study, or join it.
 
@@ -131,13 +143,9 @@ def open_study(name: str, folder: Path, storage: str | None, about: dict[str, An
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     folder.mkdir(parents=True, exist_ok=True)
-    try:
-        opened = storage_of(folder, storage)
-    except Exception as error:  # each kind of storage has its own
-        raise ConfigError(f"--storage={storage or folder}: cannot be opened ({error})") from None
     study = optuna.create_study(
         study_name=name,
-        storage=opened,
+        storage=opened_storage(folder, storage),
         load_if_exists=True,
         direction="maximize" if metric_row(about["metric"]).higher_is_better else "minimize",
         pruner=make_pruner(about["pruner"], epochs),
@@ -151,6 +159,14 @@ def open_study(name: str, folder: Path, storage: str | None, about: dict[str, An
             f"--run_name={name}: the existing study differs in {', '.join(different)}; choose another --run_name"
         )
     return study
+
+
+def opened_storage(folder: Path, storage: str | None) -> optuna.storages.BaseStorage:
+    """The storage of --storage; ConfigError where it cannot be opened."""
+    try:
+        return storage_of(folder, storage)
+    except Exception as error:  # each kind of storage has its own
+        raise ConfigError(f"--storage={storage or folder}: cannot be opened ({error})") from None
 
 
 def storage_of(folder: Path, storage: str | None) -> optuna.storages.BaseStorage:

@@ -1,0 +1,87 @@
+"""Defaults that depend on the training set: what `auto` of --batch_size comes to.
+
+A function of the flags and of the number of training images alone, never of a machine or a timing: the same command makes the same run
+everywhere. Measured by `python -m benchmarks.defaults`; the table is in docs/concepts/defaults.md.
+"""
+
+from dataclasses import replace
+from typing import Any
+
+from deep_cnn.config.identity import DATA_CHANGED, differences, run_identity
+from deep_cnn.config.schema import AUTO, Config
+
+FULL_BATCH = 128  # images: of large training sets, as in the course's hand-out
+SMALLEST_BATCH = 8  # BatchNorm's means of fewer images are noise
+STEPS = 10  # an epoch has at least so many steps: with 128 of 207 photographs it had two, and 20 epochs hardly moved the weights
+
+OF_OLDER_VERSIONS = {"batch_size": FULL_BATCH}  # what runs began with whose files don't say what was chosen
+
+
+def resolved(config: Config, images: int, before: dict[str, Any] | None = None) -> Config:
+    """The configuration with a number in place of every `auto` of this file.
+
+    Args:
+        images: of the training set. before: what the run began with, if it is there already; see `begun_with`.
+    """
+    if config.batch_size != AUTO:
+        return config
+    return replace(config, batch_size=(before or {}).get("batch_size", batch_size(config, images)))
+
+
+def batch_size(config: Config, images: int) -> int:
+    """The largest power of two up to FULL_BATCH with which an epoch has at least STEPS steps; not below SMALLEST_BATCH.
+
+    Without pretrained weights it is FULL_BATCH: the rates of --recipe=scratch belong to it.
+    """
+    size = FULL_BATCH
+    while config.weights != "none" and size > SMALLEST_BATCH and images < STEPS * size:
+        size //= 2
+    return size
+
+
+def largest_batch(config: Config) -> int:
+    """--batch_size, or the largest that `auto` comes to."""
+    return config.batch if config.batch_size != AUTO else FULL_BATCH
+
+
+def chosen_line(asked: Config, config: Config, images: int) -> str | None:
+    """What was chosen, and why: a line for the log; None where there was nothing to choose, or it is the default of large sets."""
+    if asked.batch_size != AUTO or config.batch_size == FULL_BATCH:
+        return None
+    return (
+        f"--batch_size={config.batch_size} for {images} training images: with {FULL_BATCH} an epoch would have only "
+        f"{-(-images // FULL_BATCH)} of the {STEPS} steps that training needs"
+    )
+
+
+def chosen(asked: Config, config: Config) -> dict[str, Any]:
+    """The values that were chosen, by flag: a run's files keep them."""
+    return {"batch_size": config.batch_size} if asked.batch_size == AUTO else {}
+
+
+def begun_with(
+    record: dict[str, Any] | None, finished: bool, config: Config, digests: tuple[str, str]
+) -> dict[str, Any]:
+    """What the run that is asked for began with in place of `auto`; {} where there is no such run.
+
+    A run that an older version finished is none: it would be trained again, and then with today's defaults.
+
+    Args:
+        record: what config.json (or plan.json, of folds) of the run of this name says; None where there is none.
+        config: of the run that is asked for, its `auto` not chosen yet. digests: of its data, as of `run_identity`.
+    """
+    before = chosen_before(record)
+    if not record or not before or (finished and "chosen" not in record):
+        return {}
+    changed = differences(run_identity(replace(config, **before), *digests), record["identity"])
+    return before if not changed or (changed == [DATA_CHANGED] and not finished) else {}
+
+
+def chosen_before(record: dict[str, Any] | None) -> dict[str, Any]:
+    """The values that a run chose, from what its files say; {} where there is none.
+
+    Runs of versions that chose nothing began with the defaults of large sets, unless flags were given.
+    """
+    flags = (record or {}).get("identity", {}).get("flags", {})
+    values = (record or {}).get("chosen", OF_OLDER_VERSIONS)
+    return {name: value for name, value in values.items() if flags.get(name) == value}
