@@ -295,7 +295,7 @@ def _locate(name: str, source: str) -> Path:
         return _downloaded(source, sha256 or None)
     path = Path(source).expanduser()
     if not path.is_file():
-        hint = nearest(source, ["pretrained", "none", *weights_names(name)])
+        hint = nearest(source, ["pretrained", "none"]) or nearest(source.upper(), weights_names(name))
         raise CheckpointError(f"--weights={source}: no such file; expected pretrained, none, a file or a URL.{hint}")
     return path
 
