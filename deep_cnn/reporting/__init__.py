@@ -4,6 +4,7 @@ advice            what learning curves mean
 compare/          Finished runs side by side
 examples          example images with predictions
 plots/            Figures
+probe_advice      Is fine-tuning worth it, beside a probe?
 report/           report.html
 result_text       the console's table of a result
 too_little        what a run had too little of: steps, epochs, test images

@@ -33,6 +33,7 @@ from deep_cnn.models.build import stages as stages_of
 from deep_cnn.models.freeze import frozen_modules, training_mode
 from deep_cnn.reporting import result_text, tutorial_console
 from deep_cnn.reporting.examples import Example, examples
+from deep_cnn.reporting.probe_advice import all_advice
 from deep_cnn.reporting.report.page import write_report
 from deep_cnn.reporting.report.record import read_record
 from deep_cnn.reporting.trackers.trackers import opened as opened_trackers
@@ -654,7 +655,7 @@ def write_report_of(files: RunFiles, data: Path) -> None:
     if not distributed.is_main():
         return
     try:
-        for sentence in read_record(files).advice():
+        for sentence in all_advice(read_record(files)):
             log.info("Note: %s", sentence)
         log.info("Report: %s", write_report(files, data, "finished"))
     except Exception as error:

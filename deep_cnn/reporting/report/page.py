@@ -12,6 +12,7 @@ from deep_cnn.data.preprocess import Preprocessing
 from deep_cnn.data.sources import is_source
 from deep_cnn.reporting.plots import of_task
 from deep_cnn.reporting.plots.learning_curves import learning_curves
+from deep_cnn.reporting.probe_advice import all_advice
 from deep_cnn.reporting.report.images import Photographs
 from deep_cnn.reporting.report.record import Record, read_record
 from deep_cnn.reporting.result_text import shown
@@ -53,7 +54,7 @@ def _write(record: Record, data: Path | None, state: str | None) -> Path:
         kind=record.task.title,
         model=record.config["model"]["name"],
         crop=record.config["preprocessing"]["crop"],
-        advice=record.advice(),
+        advice=all_advice(record),
         sections=sections_of(record, photographs),
     )
     path = files.results / "report.html"

@@ -1,5 +1,6 @@
 """A run as its files tell it: what outputs/results/RUN holds, read back."""
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -76,8 +77,11 @@ class Record:
         known = [row for row in self.history if row.get(name) is not None]
         if not known:
             return None
-        best = (max if self.task.higher_is_better else min)(known, key=lambda row: row[name])
-        return int(best["epoch"])
+        best = (max if self.task.higher_is_better else min)(row[name] for row in known)
+        tied = [row for row in known if row[name] == best]
+        if "chosen" in self.config:  # older versions kept the first of equal epochs, today's that with the lowest loss
+            tied.sort(key=lambda row: math.inf if row.get("val_loss") is None else row["val_loss"])
+        return int(tied[0]["epoch"])
 
     def read_all(self) -> None:
         """Read what is read only where it is needed otherwise, as far as it is there."""
