@@ -87,7 +87,7 @@ def measure(options: argparse.Namespace, name: str, seed: int, side: str, flags:
     source = options.data / data_set.source
     if data_set.source == "fashion_mnist":
         source = unpack_fashion(options.fashion_mnist, work / "fashion_mnist")
-    table = write_table(data_set, source, seed, work / "sets" / f"{name}-{seed}.csv")
+    table = write_table(data_set, source, seed, work / "sets" / name)
     folder = work / "runs" / f"{name}-{seed}-{side.replace(' ', '_')}"
     begun = time.monotonic()
     if flags is None:

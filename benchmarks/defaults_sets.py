@@ -81,18 +81,23 @@ SETS = {  # name -> set; the number is that of the pool's images
 }
 
 
-def write_table(data_set: DataSet, source: Path, seed: int, path: Path) -> Path:
-    """The set's table of a seed, with absolute paths; made once."""
+def write_table(data_set: DataSet, source: Path, seed: int, folder: Path) -> Path:
+    """The set's table of a seed, beside links to its images, with absolute paths; made once."""
+    path = folder / f"seed{seed}.csv"
     if path.exists():
         return path
     table = pd.DataFrame(data_set.rows(source), columns=["file", "target", "tested"])
-    table["file"] = [str(file.resolve()) for file in table["file"]]
+    (folder / "images").mkdir(parents=True, exist_ok=True)
+    links = [folder / "images" / f"{number:05}.jpg" for number in range(len(table))]
+    for link, file in zip(links, table["file"], strict=True):
+        if not link.is_symlink():
+            link.symlink_to(file.resolve())
+    table["file"] = list(map(str, links))
     pool = table.index[~table["tested"]]
     strata = table["target"][pool] if data_set.task == "classification" else None
     _, validation = train_test_split(pool, test_size=VALIDATION, random_state=seed, stratify=strata)
     table["split"] = np.where(table["tested"], "test", "train")
     table.loc[validation, "split"] = "val"
-    path.parent.mkdir(parents=True, exist_ok=True)
     table[["file", "target", "split"]].to_csv(path, index=False)
     return path
 
