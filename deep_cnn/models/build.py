@@ -115,17 +115,26 @@ def load_weights(
     family, heads = networks.find(spec.name), head_modules(spec.name, model)
     if published is not None and not published.path:
         state = family.published_state(spec.name, path, _size(spec))
-        whence = published.package.name if published.package else published.label
-        label = f"{path.name} ({whence})" if whence else path.name
-        return weights.fit(model, state, heads, label, family.adapt, nouns=nouns)
+        return weights.fit(model, state, heads, weights_label(spec.name, source), family.adapt, nouns=nouns)
     file = weights.read(path)
     theirs = file.info.get("model", {}).get("name", spec.name)
     if theirs != spec.name:
         raise CheckpointError(f"--weights={source}: these weights are for {theirs}, but --model={spec.name}")
     trained_for = tuple(file.info.get("task", {}).get("names", ()))
     others = trained_for if names and trained_for != tuple(names) else ()
-    label = f"{path.name} (included with deep_cnn)" if source == "pretrained" else path.name
-    return weights.fit(model, file.state, heads, label, family.adapt, others, nouns)
+    return weights.fit(model, file.state, heads, weights_label(spec.name, source), family.adapt, others, nouns)
+
+
+def weights_label(name: str, source: str) -> str:
+    """What to call the weights of --weights: the file's name, and the library's name for them, or where they are from."""
+    if source == "none":
+        return "none (random initialization)"
+    file, published = _locate(name, source).name, published_weights(name, source.partition(WEIGHTS_DIGEST)[0])
+    if published is None:
+        return file
+    whence = "included with deep_cnn" if published.path else published.label
+    whence = published.package.name if published.package else whence
+    return f"{file} ({whence})" if whence else file
 
 
 def weights_preprocessing(name: str, source: str) -> Preprocessing:

@@ -28,7 +28,7 @@ from deep_cnn.inference.evaluate import collect, with_views
 from deep_cnn.inference.linear_baseline import linear_predictions, with_linear_baseline, write_baseline
 from deep_cnn.inference.tta import Averaged
 from deep_cnn.models import checkpoint
-from deep_cnn.models.build import ModelSpec, head_modules
+from deep_cnn.models.build import ModelSpec, head_modules, weights_label
 from deep_cnn.models.build import stages as stages_of
 from deep_cnn.models.freeze import frozen_modules, training_mode
 from deep_cnn.reporting import result_text, tutorial_console
@@ -154,6 +154,8 @@ class Trainer:
         self.steps = steps_per_epoch(len(dataset.training), self.config.batch)  # optimizer steps in an epoch
         self.spec = ModelSpec(self.config.model, task.outputs, self.config.dropout, pre.crop)
         model, self.settings = setup.build_network(run, dataset, task, self.spec, saved.state)
+        # what it began with: a resumed run doesn't need the file
+        self.weights = "" if saved.state else weights_label(self.config.model, self.config.weights_source)
         self.head, self.stages = head_modules(self.spec.name, model), stages_of(self.spec.name, model)
         setup.check_freeze(self.config, self.stages)
         task.prepare_heads([model.get_submodule(name) for name in self.head])
@@ -615,6 +617,7 @@ def write_records(trainer: Trainer) -> None:
     dataset, results = trainer.dataset, trainer.run.files.results
     record = trainer.describe() | {"command": command_line(trainer.config), "left_out": list(dataset.bad_files)}
     record |= {"chosen": trainer.run.chosen}
+    record |= {"weights_file": trainer.weights or (read_json(results / "config.json") or {}).get("weights_file")}
     digest = trainer.run.weights_digest
     if trainer.state.progress.global_step:  # the weights were read when the run began
         digest = (read_json(results / "config.json") or {}).get("weights_sha256")

@@ -44,6 +44,7 @@ def test_the_batch_size_is_chosen_and_the_log_says_why(run_cli, train):
     record = config_of(files)
     assert record["chosen"] == {"batch_size": 8} and record["identity"]["flags"]["batch_size"] == 8
     assert record["config"]["batch_size"] == 8 and "--batch_size=8" in record["command"]
+    assert record["weights_file"] == "cifar_resnet20.pt (included with deep_cnn)"
     run_cli(**FLAGS)
     assert log_of(files).count("This run is finished") == 1
     run_cli(**FLAGS | {"batch_size": 8})  # the same run, by its value

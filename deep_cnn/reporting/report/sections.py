@@ -41,6 +41,8 @@ def command(record: Record, photographs: Photographs) -> Values:
     default = Config()
     flags = {name: flag_text(value) for name, value in record.config["config"].items()}
     changed = {name: text for name, text in flags.items() if text != flag_text(getattr(default, name, None))}
+    if file := record.config.get("weights_file"):
+        changed["weights"] = f"{flags['weights']}: {file}"
     return {"command": record.config["command"], "flags": changed}
 
 
