@@ -244,6 +244,7 @@ def files() -> str:
 
 def networks() -> str:
     """Every name for --model but those of timm, with its weights."""
+    from deep_cnn.models.build import weights_on_offer
     from deep_cnn.models.zoo.networks import NETWORKS
     from deep_cnn.models.zoo.timm_models import TimmModels
 
@@ -253,19 +254,17 @@ def networks() -> str:
         "`python -m deep_cnn summary --model=NAME` shows the layers, parameters and memory of one network.",
         "`timm/NAME` stands for any network of timm, for example `--model=timm/convnextv2_nano`.",
         "",
-        "*Weights* says where `--weights=pretrained` takes the weights from. *Side* is the default side of the input in pixels.",
+        "*Weights* lists the values of `--weights`, besides `none`, files and URLs. *Side* is the default side of the input in pixels.",
         "",
         "| network | side | smallest side | weights |",
         "|---|---|---|---|",
     ]
+    offers = dict(weights_on_offer())
     for family in NETWORKS:
         if not isinstance(family, TimmModels):
             for name in family.names():
-                offer = family.published(name)
-                source = (
-                    "none" if not (offer.path or offer.url or offer.file) else "download" if offer.url else "included"
-                )
-                lines.append(f"| `{name}` | {offer.preprocessing.crop} | {family.smallest} | {source} |")
+                side = family.published(name).preprocessing.crop
+                lines.append(f"| `{name}` | {side} | {family.smallest} | {offers[name]} |")
     return "\n".join(lines) + "\n"
 
 
