@@ -1,31 +1,38 @@
-"""Defaults that depend on the training set: what `auto` of --batch_size comes to.
+"""Defaults that depend on the training set: what `auto` of --batch_size and --batchnorm comes to.
 
 A function of the flags and of the number of training images alone, never of a machine or a timing: the same command makes the same run
-everywhere. Measured by `python -m benchmarks.defaults`; the table is in docs/concepts/defaults.md.
+everywhere. Measured by `python -m benchmarks.defaults`; see docs/concepts/defaults.md.
 """
 
 from dataclasses import replace
 from typing import Any
 
-from deep_cnn.config.identity import DATA_CHANGED, differences, run_identity
+from deep_cnn.config.identity import DATA_CHANGED, OLDER_BATCHNORM, differences, run_identity
 from deep_cnn.config.schema import AUTO, Config
 
 FULL_BATCH = 128  # images: of large training sets, as in the course's hand-out
-SMALLEST_BATCH = 8  # BatchNorm's means of fewer images are noise
+SMALLEST_BATCH = 8
 STEPS = 10  # an epoch has at least so many steps: with 128 of 207 photographs it had two, and 20 epochs hardly moved the weights
 
-OF_OLDER_VERSIONS = {"batch_size": FULL_BATCH}  # what runs began with whose files don't say what was chosen
+OF_OLDER_VERSIONS = {
+    "batch_size": FULL_BATCH,
+    "batchnorm": OLDER_BATCHNORM,
+}  # of runs whose files don't say what was chosen
 
 
 def resolved(config: Config, images: int, before: dict[str, Any] | None = None) -> Config:
-    """The configuration with a number in place of every `auto` of this file.
+    """The configuration with a value in place of every `auto` of this file.
 
     Args:
         images: of the training set. before: what the run began with, if it is there already; see `begun_with`.
     """
-    if config.batch_size != AUTO:
-        return config
-    return replace(config, batch_size=(before or {}).get("batch_size", batch_size(config, images)))
+    found = {"batch_size": batch_size(config, images), "batchnorm": batchnorm(config, images)} | (before or {})
+    return replace(config, **{name: value for name, value in found.items() if name in open_choices(config)})
+
+
+def open_choices(config: Config) -> list[str]:
+    """The flags of this file that are still `auto`."""
+    return [name for name in OF_OLDER_VERSIONS if getattr(config, name) == AUTO]
 
 
 def batch_size(config: Config, images: int) -> int:
@@ -39,6 +46,15 @@ def batch_size(config: Config, images: int) -> int:
     return size
 
 
+def batchnorm(config: Config, images: int) -> str:
+    """ "keep" where batches are small; without pretrained weights there are no statistics to keep.
+
+    The statistics of 8 or 16 images are so noisy that a network learns less than a probe, which keeps those of ImageNet: 42 and 62% on
+    five classes of CIFAR-10 with 42 training images (EfficientNet-Lite0, 96 pixels).
+    """
+    return "keep" if config.weights != "none" and images < STEPS * FULL_BATCH else OLDER_BATCHNORM
+
+
 def largest_batch(config: Config) -> int:
     """--batch_size, or the largest that `auto` comes to."""
     return config.batch if config.batch_size != AUTO else FULL_BATCH
@@ -46,17 +62,20 @@ def largest_batch(config: Config) -> int:
 
 def chosen_line(asked: Config, config: Config, images: int) -> str | None:
     """What was chosen, and why: a line for the log; None where there was nothing to choose, or it is the default of large sets."""
-    if asked.batch_size != AUTO or config.batch_size == FULL_BATCH:
+    made = [name for name in open_choices(asked) if getattr(config, name) != OF_OLDER_VERSIONS[name]]
+    if not made:
         return None
-    return (
-        f"--batch_size={config.batch_size} for {images} training images: with {FULL_BATCH} an epoch would have only "
-        f"{-(-images // FULL_BATCH)} of the {STEPS} steps that training needs"
-    )
+    reasons = {
+        "batch_size": f"with {FULL_BATCH} an epoch would have only {-(-images // FULL_BATCH)} of the {STEPS} steps that training needs",
+        "batchnorm": "statistics of so few images are too noisy",
+    }
+    flags = " ".join(f"--{name}={getattr(config, name)}" for name in made)
+    return f"{flags} for {images} training images: {'; '.join(reasons[name] for name in made)}"
 
 
 def chosen(asked: Config, config: Config) -> dict[str, Any]:
     """The values that were chosen, by flag: a run's files keep them."""
-    return {"batch_size": config.batch_size} if asked.batch_size == AUTO else {}
+    return {name: getattr(config, name) for name in open_choices(asked)}
 
 
 def begun_with(
@@ -70,7 +89,7 @@ def begun_with(
         record: what config.json (or plan.json, of folds) of the run of this name says; None where there is none.
         config: of the run that is asked for, its `auto` not chosen yet. digests: of its data, as of `run_identity`.
     """
-    before = chosen_before(record)
+    before = {name: value for name, value in chosen_before(record).items() if name in open_choices(config)}
     if not record or not before or (finished and "chosen" not in record):
         return {}
     changed = differences(run_identity(replace(config, **before), *digests), record["identity"])
@@ -84,4 +103,4 @@ def chosen_before(record: dict[str, Any] | None) -> dict[str, Any]:
     """
     flags = (record or {}).get("identity", {}).get("flags", {})
     values = (record or {}).get("chosen", OF_OLDER_VERSIONS)
-    return {name: value for name, value in values.items() if flags.get(name) == value}
+    return {name: value for name, value in values.items() if flags and flags.get(name, value) == value}

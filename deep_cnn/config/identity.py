@@ -31,6 +31,8 @@ SAME_NUMBERS: frozenset[str] = frozenset()
 # Sources of releases that give other numbers, and the release.
 OTHER_NUMBERS = {"f01b80a8c354cdfbbb75bc9285dcfe787398335779fc93b11b234184a12b332d": "0.1.0"}
 
+OLDER_BATCHNORM = "update"  # of versions that had no --batchnorm
+
 DATA_CHANGED = "the images or the table have changed"
 
 LIBRARIES = ("torch", "torchvision", "numpy", "pandas", "scikit-learn", "pillow", "timm")
@@ -85,7 +87,8 @@ def sources_of(identity: dict[str, Any]) -> str:
 def differences(ours: dict[str, Any], saved: dict[str, Any]) -> list[str]:
     """What makes two runs different runs, in words; sources are not counted here."""
     # a flag that an older version did not have was at what is its default now, but the splits had the run's seed
-    before = _as_json(Config().identity()) | {"split_seed": saved["flags"]["seed"]} | saved["flags"]
+    older = {"split_seed": saved["flags"]["seed"], "batchnorm": OLDER_BATCHNORM}
+    before = _as_json(Config().identity()) | older | saved["flags"]
     names = [name for name, value in ours["flags"].items() if value != before[name]]
     found = [f"--{name} was {flag_text(before[name])}, is {flag_text(ours['flags'][name])}" for name in names]
     if ours["data"] != saved["data"]:

@@ -263,6 +263,13 @@ class Config:
     unfreeze_epoch: int | None = flag(
         None, "epoch from which the frozen part is trained as well", group="model", kind=int, low=1
     )
+    batchnorm: str = flag(
+        AUTO,
+        "means and variances of BatchNorm during training: update them, or keep those of the pretrained weights; auto: keep to fine-tune "
+        "on fewer than 1,280 training images",
+        group="model",
+        choices=(AUTO, "update", "keep"),
+    )
     views: int = flag(
         0,
         "with a frozen backbone: number of augmented views of each image whose features are kept (0: no views)",

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from deep_cnn.config.schema import Config
 from deep_cnn.models.zoo.custom_training import OwnTraining
@@ -29,10 +30,11 @@ def frozen_modules(config: Config, model: nn.Module, stages: list[tuple[str, lis
     return [module for _, modules in stages[:count] for module in modules] + own
 
 
-def training_mode(model: nn.Module, frozen: Iterable[str]) -> None:
+def training_mode(model: nn.Module, frozen: Iterable[str], keep_statistics: bool = False) -> None:
     """Train mode, but the frozen part wholly in eval mode: its BatchNorm statistics and its dropout stay still too.
 
     Args:
+        keep_statistics: every BatchNorm normalises by the means and variances that it has; its scales and shifts are trained.
         frozen: names of modules and parameters, from the input on; layers without weights before the last of them
             (VGG's dropout between two frozen layers) are frozen with them.
     """
@@ -46,3 +48,7 @@ def training_mode(model: nn.Module, frozen: Iterable[str]) -> None:
     for module in order[: last + 1]:
         if id(module) in inside or not [*module.children(), *module.parameters()]:
             module.eval()
+    if keep_statistics:
+        for module in model.modules():
+            if isinstance(module, _BatchNorm):
+                module.eval()

@@ -16,7 +16,6 @@ from deep_cnn.data.duplicates import duplicate_groups
 from deep_cnn.data.index import SPLITS, Index
 from deep_cnn.data.near_duplicates import alike
 from deep_cnn.data.thumbnails import Look, look
-from deep_cnn.models import freeze
 from deep_cnn.models.memory import saved_bytes_per_image, step_bytes
 from deep_cnn.runtime.device import memory_for_training
 from deep_cnn.runtime.errors import DeepCNNError
@@ -210,9 +209,8 @@ def time_of_image(trainer: Trainer) -> tuple[float, float]:
     """Seconds of training per image over the later of a few steps, reading included, and their last loss."""
     rows = min(trainer.config.batch, 32)
     trainer.compute_features("train", lambda: None)
-    freeze.training_mode(trainer.state.model, trainer.frozen_parameters(0))
     settings = loop.StepSettings(seed=trainer.config.seed, lr_multiplier=lambda step: 0.0, autocast=trainer.autocast)
-    network, batches = trainer.network(trainer.state.model), trainer.feeds["train"].train_batches(0, 0, rows)
+    network, batches = trainer.training_network(0), trainer.feeds["train"].train_batches(0, 0, rows)
     steps = loop.train_one_epoch(network, batches, trainer.task, trainer.state, settings)
     times, loss, begun = [], float("nan"), time.perf_counter()
     for step in steps:

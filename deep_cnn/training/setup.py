@@ -16,7 +16,7 @@ from torch import nn
 from deep_cnn.config import defaults
 from deep_cnn.config.fields import names_weights, parse_duration, wrong
 from deep_cnn.config.recipes import recipe_line
-from deep_cnn.config.schema import AUTO, Config
+from deep_cnn.config.schema import Config
 from deep_cnn.data.augment.steps import parse_augment
 from deep_cnn.data.cache import check_cache
 from deep_cnn.data.certainty import loss_weights
@@ -261,7 +261,7 @@ def with_defaults(run: Run, dataset: Dataset, resumes: bool) -> Run:
 @main_process
 def _begun_with(run: Run, dataset: Dataset) -> dict[str, Any]:
     """What the run of this name has in place of `auto`, where it is the run that is asked for; else {}."""
-    if run.config.resume == "never" or run.config.batch_size != AUTO:
+    if run.config.resume == "never" or not defaults.open_choices(run.config):
         return {}
     record = read_json(run.files.results / "config.json")
     finished = run.status.before() == "finished"

@@ -420,7 +420,7 @@ class Trainer:
     def training_network(self, epoch: int) -> nn.Module:
         """The network as an epoch's steps call it, in training mode; of several ranks, with gradients that are summed."""
         frozen = self.frozen_parameters(epoch)
-        training_mode(self.state.model, frozen)
+        training_mode(self.state.model, frozen, keep_statistics=self.config.batchnorm == "keep")
         network = self.network(self.state.model)
         if distributed.world_size() == 1:
             return network

@@ -106,7 +106,7 @@ def join_plan(config: Config) -> tuple[Plan, Config]:
         folds.testing(config.fold, images.index)  # ConfigError where there is no such fold
     asked, data = config, digest_of(images.index)  # what was read is compared by the run of each fold
     config = _with_defaults(run, asked, images, folds.count)
-    identity = run_identity(replace(run.config, fold=None, batch_size=config.batch_size), data, "")
+    identity = run_identity(replace(run.config, fold=None, **defaults.chosen(asked, config)), data, "")
     plan = Plan(files, identity, folds.count, folds.names, images.index.root)
     with held_in_turn(files, steal=config.steal_lock):
         saved = read_json(files.fold_plan)

@@ -8,7 +8,7 @@ from typing import Any
 from optuna.distributions import IntDistribution
 
 from deep_cnn.config import identity
-from deep_cnn.config.defaults import chosen_before
+from deep_cnn.config.defaults import chosen_before, open_choices
 from deep_cnn.config.fields import parse_duration
 from deep_cnn.config.recipes import with_recipe
 from deep_cnn.runtime import console, signals
@@ -48,12 +48,11 @@ def search(options: Any) -> None:
         raise ConfigError("search needs a validation set; see --val_split")
     metric = choose_metric(options.metric, task)
     folder = options.root / "outputs" / "search" / options.run_name
-    if (
-        "batch_size" not in space
-    ):  # the same in every trial, and in a study of an older version that of the trials it has
-        before = chosen_before({"identity": {"flags": known_flags(options.run_name, folder, options.storage)}})
-        fixed |= {"batch_size": before.get("batch_size", run.config.batch_size)}
-        run = replace(run, config=replace(run.config, batch_size=fixed["batch_size"]))
+    # the same in every trial, and in a study of an older version that of the trials it has
+    open_flags = [name for name in open_choices(with_recipe(fixed)) if name not in space]
+    before = chosen_before({"identity": {"flags": known_flags(options.run_name, folder, options.storage)}})
+    chosen = {name: before.get(name, getattr(run.config, name)) for name in open_flags}
+    fixed, run = fixed | chosen, replace(run, config=replace(run.config, **chosen))
     same = identity.run_identity(run.config, dataset.digest(), dataset.read_digest())
     about = {
         "space": dict(sorted(word.split("=", 1) for word in options.space)),

@@ -49,20 +49,35 @@ def test_from_scratch_it_is_that_of_large_sets():
 def test_what_was_chosen_is_said_with_its_reason():
     asked = Config()
     line = defaults.chosen_line(asked, defaults.resolved(asked, 207), 207)
-    assert line.startswith(
-        "--batch_size=16 for 207 training images: with 128 an epoch would have only 2 of the 10 steps"
+    assert line == (
+        "--batch_size=16 --batchnorm=keep for 207 training images: with 128 an epoch would have only 2 of the 10 steps that training "
+        "needs; statistics of so few images are too noisy"
     )
     assert defaults.chosen_line(asked, defaults.resolved(asked, 5000), 5000) is None
-    given = replace(asked, batch_size=16)
+    given = replace(asked, batch_size=16, batchnorm="keep")
     assert defaults.chosen_line(given, given, 207) is None
+    one = replace(asked, batch_size=16)
+    assert defaults.chosen_line(one, defaults.resolved(one, 207), 207).startswith(
+        "--batchnorm=keep for 207 training images: stat"
+    )
 
 
-def test_an_unfinished_run_of_an_older_version_goes_on_with_the_old_default():
+@pytest.mark.parametrize(
+    ("images", "expected"), [(40, "keep"), (1279, "keep"), (1280, "update"), (1_803_460, "update")]
+)
+def test_statistics_are_kept_for_small_sets_that_are_fine_tuned(images, expected):
+    assert defaults.resolved(Config(), images).batchnorm == expected
+    assert defaults.resolved(Config(batchnorm="update"), images).batchnorm == "update"
+    assert defaults.resolved(Config(weights="none"), images).batchnorm == "update"
+
+
+def test_an_unfinished_run_of_an_older_version_goes_on_with_the_old_defaults():
     old = {"identity": {"flags": {"batch_size": 128}}}
-    assert defaults.resolved(Config(), 40, defaults.chosen_before(old)).batch_size == 128
+    found = defaults.resolved(Config(), 40, defaults.chosen_before(old))
+    assert (found.batch_size, found.batchnorm) == (128, "update")
     given = {"identity": {"flags": {"batch_size": 64}}}  # a flag was given then, and is not now: another run
     assert defaults.resolved(Config(), 40, defaults.chosen_before(given)).batch_size == 8
-    assert defaults.chosen_before(None) == {}
+    assert defaults.chosen_before(None) == {} == defaults.chosen_before({})
 
 
 def test_a_run_goes_on_with_what_was_chosen_for_it():
@@ -73,20 +88,32 @@ def test_a_run_goes_on_with_what_was_chosen_for_it():
     assert defaults.chosen_before(explicit) == {}
 
 
+def identity_of(config: Config, **chosen) -> dict:
+    return run_identity(replace(config, **chosen), "data", "read")
+
+
 def test_only_the_run_that_is_asked_for_is_gone_on_with():
-    config = Config(root_dir=".", seed=3)
-    identity = run_identity(replace(config, batch_size=32), "data", "read")
-    record = {"identity": identity, "chosen": {"batch_size": 32}}
+    config, chosen = Config(root_dir=".", seed=3), {"batch_size": 32, "batchnorm": "keep"}
+    record = {"identity": identity_of(config, **chosen), "chosen": chosen}
     for finished in (False, True):
-        assert defaults.begun_with(record, finished, config, ("data", "read")) == {"batch_size": 32}
+        assert defaults.begun_with(record, finished, config, ("data", "read")) == chosen
         assert defaults.begun_with(record, finished, replace(config, seed=4), ("data", "read")) == {}
     # of an unfinished run it is found out later that its images have changed; a finished one is trained again on others
-    assert defaults.begun_with(record, False, config, ("other", "read")) == {"batch_size": 32}
+    assert defaults.begun_with(record, False, config, ("other", "read")) == chosen
     assert defaults.begun_with(record, True, config, ("other", "read")) == {}
-    old = {"identity": run_identity(replace(config, batch_size=128), "data", "read")}
-    assert defaults.begun_with(old, False, config, ("data", "read")) == {"batch_size": 128}
+
+
+def test_a_run_of_a_version_that_chose_nothing():
+    config = Config(root_dir=".", seed=3)
+    identity = identity_of(config, batch_size=128, batchnorm="update")
+    del identity["flags"]["batchnorm"]  # there was no such flag
+    old = {"identity": identity}
+    assert defaults.begun_with(old, False, config, ("data", "read")) == {"batch_size": 128, "batchnorm": "update"}
     assert (
         defaults.begun_with(old, True, config, ("data", "read"))
         == {}
         == defaults.begun_with(None, False, config, ("", ""))
     )
+    # a flag that is given now and is not what the run had: another run, with today's defaults
+    assert defaults.begun_with(old, False, replace(config, batch_size=16), ("data", "read")) == {}
+    assert defaults.begun_with(old, False, replace(config, batch_size=128), ("data", "read")) == {"batchnorm": "update"}

@@ -128,6 +128,23 @@ def test_frozen_modules_stay_as_they_are():
     assert all(m.training for m in model) and all(p.requires_grad for p in model.parameters())
 
 
+def test_statistics_that_are_kept_stay_as_they_are():
+    """The scales and shifts of the same layers learn."""
+    model = network()
+    norms = [name for name, module in model.named_modules() if isinstance(module, torch.nn.BatchNorm2d)]
+    before = copy.deepcopy(model.state_dict())
+    training_mode(model, [], keep_statistics=True)
+    assert norms and model.training and not any(model.get_submodule(name).training for name in norms)
+    run(model, batches())
+    after = model.state_dict()
+    for name in norms:
+        assert torch.equal(before[f"{name}.running_mean"], after[f"{name}.running_mean"])
+        assert torch.equal(before[f"{name}.running_var"], after[f"{name}.running_var"])
+        assert not torch.equal(before[f"{name}.weight"], after[f"{name}.weight"])
+    training_mode(model, [])
+    assert all(module.training for module in model.modules())
+
+
 def test_evaluation_counts_padded_rows_once_and_moves_nothing():
     model = network().train()
     before = copy.deepcopy(model.state_dict())
