@@ -26,7 +26,8 @@ def resolved(config: Config, images: int, before: dict[str, Any] | None = None) 
     Args:
         images: of the training set. before: what the run began with, if it is there already; see `begun_with`.
     """
-    found = {"batch_size": batch_size(config, images), "batchnorm": batchnorm(config, images)} | (before or {})
+    found: dict[str, Any] = {"batch_size": batch_size(config, images), "batchnorm": batchnorm(config, images)}
+    found |= before or {}
     return replace(config, **{name: value for name, value in found.items() if name in open_choices(config)})
 
 
