@@ -9,7 +9,7 @@ small      its own outputs on pairs of classes that it tells apart in 98.5% to 9
            them and measured on the rest, 200 draws of each pair; beside it a temperature without its prior
 suspects   cross-validation (5 folds) on 3,000 of them, of which 20% have another class's label: precision of the first 100 suspects
 
-About 6 minutes on one core. Interrupted, the same command with the same --work_dir goes on.
+Interrupted, the same command with the same --work_dir goes on.
 """
 
 import argparse
