@@ -89,6 +89,40 @@ def test_a_finished_job(jobs):
     assert not list((jobs.folder / "outputs/jobs").iterdir())
 
 
+@pytest.mark.parametrize(
+    ("given", "cut", "whole"),
+    [
+        ("none,ARGS=--target=price,area,EPOCHS=3", "--target=price", "--target=price,area"),
+        ("NONE,EPOCHS=3,ARGS=--augment=flip,crop,cutout", "--augment=flip", "--augment=flip,crop,cutout"),
+        ("none,ARGS=--target=a,b=c,EPOCHS=3,HOME=/x", "--target=a", "--target=a,b=c"),
+        ("none,ARGS=--study_id=A,B,EPOCHS=3", "--study_id=A", "--study_id=A,B"),
+        ("none,ARGS=--lr=1,EPOCHS=3", "--lr=1", "--lr=1"),
+        ("ALL", "--lr=1", "--lr=1"),
+    ],
+)
+def test_values_that_slurm_has_cut_at_commas_are_whole_again(jobs, given, cut, whole):
+    jobs.plan("finished 0")
+    done = jobs.submit(EPOCHS="3", ARGS=cut, SLURM_EXPORT_ENV=given)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert jobs.calls() == [f"-m deep_cnn {whole} --epochs=3 --device=cuda"]
+
+
+def test_flags_that_slurm_has_lost_at_a_comma_are_refused(jobs):
+    done = jobs.submit(EPOCHS="3", SLURM_EXPORT_ENV="none,--target=price,area,EPOCHS=3")
+    assert done.returncode == 2 and not jobs.calls()
+    assert "qsub has cut flags at a comma: --target=price,area,EPOCHS=3. Write them into a file" in done.stdout
+
+
+def test_a_cut_value_is_mended_within_the_flags_of_an_array(jobs):
+    jobs.plan("finished 0")
+    given = "none,ARGS=--target=price,area,FOLDS=5"
+    done = jobs.submit(
+        "cluster/submit_folds.pbs", ARGS="--target=price", FOLDS="5", PBS_ARRAY_INDEX="2", SLURM_EXPORT_ENV=given
+    )
+    assert done.returncode == 0, done.stdout
+    assert jobs.calls() == ["-m deep_cnn --target=price,area --folds=5 --fold=2 --device=cuda"]
+
+
 def test_a_stopped_job_submits_itself_again(jobs):
     jobs.plan("stopped 75")
     done = jobs.submit(EPOCHS="3", WB_KEY="secret", MAX_RESUBMITS="2", RESUBMITS="1")
