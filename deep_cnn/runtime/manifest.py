@@ -27,7 +27,9 @@ RESULTS = (
     "predictions_baseline.csv",
     "predictions_test.csv",
     "test.json",
+    "folds.csv",
     "predictions_folds.csv",
+    "suspects.csv",
     "folds.json",
 )
 STATES = ("best.pt", "last.pt")

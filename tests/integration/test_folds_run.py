@@ -234,3 +234,37 @@ def test_compare_refuses_other_folds_and_unknown_metrics(two_sets, capsys):
     assert "--metric=mae: cv does not have it; it has loss, top1" in capsys.readouterr().err
     assert compared(two_sets, runs="cv,better", baseline="cw") == 2
     assert "--baseline=cw: not among the cross-validations; choose one of better, cv" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("file", ["folds.json", "folds.csv", "predictions_folds.csv", "suspects.csv", "plan.json"])
+def test_compare_names_a_damaged_cross_validation_and_shows_the_others(two_sets, capsys, file):
+    shutil.rmtree(two_sets / "better")
+    shutil.copytree(two_sets / "cv", two_sets / "broken")
+    damaged = two_sets / "broken" / file
+    damaged.write_bytes(damaged.read_bytes()[:-9])
+    assert compared(two_sets, runs="broken,cv") == 0
+    said = capsys.readouterr().out
+    assert "Note: left out: broken: " in said and "\ncv " in said and "\nbroken " not in said
+    assert compared(two_sets, runs="broken") == 2
+    assert "no cross-validation to compare: left out: broken: " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("damage", [b"", b"{}", b"[1, 2]", b'{"per_fold": [{}]}'])
+def test_compare_names_a_damaged_cross_validation_without_digests(two_sets, capsys, damage):
+    (two_sets / "better/folds.json").write_bytes(damage)
+    assert compared(two_sets, runs="better,cv") == 0
+    assert "Note: left out: better: " in capsys.readouterr().out
+
+
+def test_the_command_mends_damaged_files_of_a_cross_validation(outputs, run_cli, pretended, tmp_path, capsys):
+    shutil.copytree(outputs, tmp_path / "outputs")
+    names = ("folds.json", "folds.csv", "predictions_folds.csv", "suspects.csv")
+    sound = {name: (tmp_path / "outputs/results/cv" / name).read_bytes() for name in names}
+    for name in names:
+        (tmp_path / "outputs/results/cv" / name).write_bytes(b"")
+    (tmp_path / "outputs/results/cv/plan.json").write_text("[3]")
+    code, files = run_cli(**FLAGS, run_name="cv")
+    assert code == 0 and pretended.trained == []
+    assert {name: (files.results / name).read_bytes() for name in names} == sound
+    assert compared(files.results.parent, runs="cv") == 0
+    assert "left out" not in capsys.readouterr().out

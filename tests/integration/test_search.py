@@ -18,10 +18,10 @@ from test_report import assert_self_contained, opened
 from deep_cnn.cli.commands.search import Options
 from deep_cnn.cli.parser import parse_flags
 from deep_cnn.config.schema import Config
-from deep_cnn.runtime.errors import ConfigError, NonFiniteLoss
+from deep_cnn.runtime.errors import ConfigError, MachineError, NonFiniteLoss
 from deep_cnn.tools.search.space import grid, grid_point, parse_space, random_point
 from deep_cnn.tools.search.study import journal
-from deep_cnn.tools.search.trials import given_flags
+from deep_cnn.tools.search.trials import check_values, given_flags
 from deep_cnn.training import trainer
 
 SPACE = parse_space(["lr=1e-5..1e-1:log", "epochs=5..8", "model=resnet18,resnet50", "class_weights=True,False"])
@@ -52,6 +52,7 @@ def test_space_has_the_flags_own_types():
         ("optimizer=adamw,adan", "outside the range"),
         ("batch_size=x", "not a value of --batch_size"),
         ("seed=1,2", "cannot be searched"),
+        ("lr=1", "only one value, so nothing to search; list several values, or train with --lr=1"),
     ],
 )
 def test_mistakes_in_the_space_are_named(word, said):
@@ -219,6 +220,30 @@ def test_no_validation_set_and_a_wrong_metric(run_cli):
     assert run_cli("search", **FLAGS | {"metric": "top2"})[0] == 2
     assert run_cli("search", **FLAGS | {"lr": 0.01})[0] == 2  # fixed and searched
     assert run_cli("search", **{k: v for k, v in FLAGS.items() if k != "space"})[0] == 2
+
+
+@pytest.mark.parametrize(("space", "said"), [("freeze=none,0", "--space freeze=0: --freeze=0: expected none, backbone"),
+                                              ("freeze=99,98", "--freeze=9")])  # fmt: skip
+def test_a_mistake_in_the_space_leaves_no_study_behind(run_cli, capsys, space, said):
+    code, files = run_cli("search", **FLAGS | {"space": space}, trials=2)
+    assert code == 2 and said in capsys.readouterr().err
+    assert not (files.outputs / "search").exists() or not list((files.outputs / "search").iterdir())
+    code, _ = run_cli("search", **FLAGS | {"metric": "top1", "space": "freeze=98,none"}, trials=0)
+    assert code == 2 and not list(files.outputs.rglob("journal.log"))
+
+
+def test_values_that_need_each_other_can_be_searched():
+    check_values(parse_space(["freeze=backbone,1", "unfreeze_epoch=1,2"]), {"epochs": 3})
+    check_values(parse_space(["freeze=none,backbone", "unfreeze_epoch=none,1"]), {"epochs": 3})
+    with pytest.raises(ConfigError, match="--space freeze=none: --unfreeze_epoch=1: nothing is frozen"):
+        check_values(parse_space(["freeze=none,backbone", "unfreeze_epoch=1"]), {"epochs": 3})
+
+
+def test_a_mistake_keeps_what_other_processes_have_trained(run_cli, pretended, monkeypatch):
+    _, files = run_cli("search", **FLAGS, trials=2)
+    monkeypatch.setattr(trainer, "train", lambda *_, **__: (_ for _ in ()).throw(MachineError("the disk is full")))
+    assert run_cli("search", **FLAGS, trials=3)[0] == 2
+    assert len(study_of(files).trials) == 3 and len(study_of(files).get_trials(states=[TrialState.COMPLETE])) == 2
 
 
 def test_a_browser_shows_the_page_of_a_study(run_cli, pretended):

@@ -7,6 +7,7 @@ Options = Config  # the very flags of the training
 
 def main(config: Config) -> int:
     from deep_cnn.runtime import console
+    from deep_cnn.runtime.launch import tell
     from deep_cnn.tools.preflight import inspect
 
     console.console_only()
@@ -15,7 +16,13 @@ def main(config: Config) -> int:
     for finding in found:
         level = {"ok": "", "look": "look", "stop": "STOP"}[finding.level]
         print(f"{level:<6}{finding.what:<40}{finding.detail}")
-    stops, looks = (sum(finding.level == level for finding in found) for level in ("stop", "look"))
-    said = "nothing would stop this run" if not stops else f"{stops} finding{'s' * (stops > 1)} would stop this run"
-    print(f"\n{said}; {looks} to look at")
-    return 2 if stops else 0
+    stops = [finding for finding in found if finding.level == "stop"]
+    looks = sum(finding.level == "look" for finding in found)
+    said = (
+        f"{len(stops)} finding{'s' * (len(stops) > 1)} would stop this run" if stops else "nothing would stop this run"
+    )
+    print(f"\n{said}; {looks} to look at", flush=True)
+    if not stops:
+        return 0
+    tell(stops[0].detail)  # the mistake on the error stream, as of every command
+    return 2

@@ -40,10 +40,10 @@ class Options:
 def main(options: Options) -> int:
     from pathlib import Path
 
-    from deep_cnn.reporting.compare.folds import compare_folds, divided
+    from deep_cnn.reporting.compare.folds import compare_folds, divided, read_sets
     from deep_cnn.reporting.compare.job import Asked, compare
     from deep_cnn.runtime import console
-    from deep_cnn.runtime.errors import check_place
+    from deep_cnn.runtime.errors import DataError, check_place
 
     console.console_only()
     outputs = Path(options.root_dir).expanduser() / "outputs"
@@ -51,8 +51,15 @@ def main(options: Options) -> int:
     check_place("output", str(folder), folder / "table.csv")
     folds, runs = divided(outputs, options.runs or ("*",))
     of_folds = options.baseline in folds
-    if folds:
-        compare_folds(outputs, folder, folds, options.metric, options.baseline if of_folds or not runs else None)
+    records, left_out = read_sets(outputs, folds)
+    if left_out and not records and not runs:
+        raise DataError(f"no cross-validation to compare: {'; '.join(left_out)}")
+    if records:
+        baseline = options.baseline if of_folds or not runs else None
+        compare_folds(folder, records, options.metric, baseline, left_out)
+    else:
+        for note in left_out:
+            print(f"Note: {note}")
     if runs or not folds:
         baseline = None if of_folds else options.baseline
         compare(outputs, folder, Asked(tuple(runs), options.metric, baseline, options.reference))

@@ -12,7 +12,7 @@ from deep_cnn.reporting.compare.rows import shown_difference, shown_p
 from deep_cnn.reporting.report.folds import FoldsRecord, read_folds
 from deep_cnn.reporting.result_text import shown
 from deep_cnn.runtime.atomic import read_json, write_rows, write_text
-from deep_cnn.runtime.errors import ConfigError, nearest
+from deep_cnn.runtime.errors import ConfigError, DataError, nearest
 from deep_cnn.runtime.run_files import RunFiles
 from deep_cnn.tasks.across_folds import difference_of_folds
 from deep_cnn.tasks.differences import Difference, holm
@@ -64,22 +64,34 @@ def divided(outputs: Path, patterns: Sequence[str]) -> tuple[list[str], list[str
     return chosen, list(dict.fromkeys(rest))
 
 
+def read_sets(outputs: Path, names: Sequence[str]) -> tuple[list[FoldsRecord], list[str]]:
+    """The cross-validations of these names whose files are sound; and for each other one why it is left out."""
+    records, left_out = [], []
+    for name in names:
+        try:
+            records.append(read_folds(RunFiles(outputs, name)))
+        except DataError as error:
+            left_out.append(f"left out: {name}: {error}")
+    return records, left_out
+
+
 def compare_folds(
-    outputs: Path, folder: Path, names: Sequence[str], metric: str | None, baseline: str | None
+    folder: Path, records: Sequence[FoldsRecord], metric: str | None, baseline: str | None, notes: Sequence[str] = ()
 ) -> list[str]:
     """Show the table; write folds.txt and folds.csv below `folder`; returns the lines.
 
     Args:
-        names: of finished cross-validations. baseline: one of them, or None.
+        records: of finished cross-validations, at least one. baseline: the name of one of them, or None.
+        notes: what a reader of the table must know.
 
     Raises:
         ConfigError: a metric that one of them lacks, or a baseline that is not among them.
     """
-    records = [read_folds(RunFiles(outputs, name)) for name in names]
     results = {record.files.name: record.test or {} for record in records}
     if baseline is not None and baseline not in results:
-        raise ConfigError(f"--baseline={baseline}: not among the cross-validations; choose one of {', '.join(names)}")
-    chosen = metric or next(n for n in records[0].task.headline if results[names[0]].get(n) is not None)
+        raise ConfigError(f"--baseline={baseline}: not among the cross-validations; choose one of {', '.join(results)}")
+    first = next(iter(results.values()))
+    chosen = metric or next(n for n in records[0].task.headline if first.get(n) is not None)
     for name, result in results.items():
         known = [key for key, value in result["mean_of_folds"].items() if not isinstance(value, dict)]
         if chosen not in known:
@@ -92,6 +104,10 @@ def compare_folds(
     table.sort(key=lambda line: sign * (line.result[chosen] if line.result[chosen] is not None else float("inf")))
     rows = cells(table, chosen)
     lines = aligned(rows) + ([f"  {MEANING}"] if base is not None else [])
+    unverified = [record.files.name for record in records if not record.verified]
+    if unverified:
+        notes = [*notes, f"not verified, since there are no digests of its files: {', '.join(unverified)}"]
+    lines += [f"Note: {note}" for note in notes]
     for text in lines:
         log.info("%s", text)
     folder.mkdir(parents=True, exist_ok=True)

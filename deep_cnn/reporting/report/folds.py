@@ -41,17 +41,31 @@ class FoldsRecord(Record):
         """suspects.csv, all of it text."""
         return self._table("suspects.csv")
 
+    def read_all(self) -> None:
+        """Read what is read only where it is needed otherwise."""
+        _ = self.task, self.tested, self.suspects, self.plan["command"]
+        result = self.test or {}
+        _ = result["folds"], result["count"], result["pooled"]
+        name = next(name for name in self.task.headline if isinstance(result.get(name), (int, float)))
+        _ = result["mean_of_folds"][name], result["intervals"].get(name), [fold[name] for fold in result["per_fold"]]
+
 
 def read_folds(files: RunFiles) -> FoldsRecord:
-    """DataError where the folds of this name are not all finished."""
-    if damaged := Manifest(files).damaged():
+    """DataError where the folds of this name are not all finished, or a file of them is damaged."""
+    manifest = Manifest(files)
+    if damaged := manifest.damaged():
         raise DataError(f"--run_name={files.name}: {', '.join(damaged)}: damaged or edited; {REPAIR}")
     result, plan = read_json(files.results / "folds.json"), read_json(files.fold_plan)
     if result is None or plan is None:
         raise DataError(f"--run_name={files.name}: not all folds are finished; run the same command to resume")
     with understood(files.results):
         first = read_record(RunFiles(files.outputs, result["per_fold"][0]["run_name"]))
-    return FoldsRecord(files, first.config, read_status(files) or {}, [], [], result, plan)
+        record = FoldsRecord(
+            files, first.config, read_status(files) or {}, [], [], result, plan, verified=manifest.verifies
+        )
+        if not record.verified:  # nothing vouches for its files: read them all, so that a damaged one is named
+            record.read_all()
+    return record
 
 
 def write_folds_report(files: RunFiles, data: Path | None) -> Path:

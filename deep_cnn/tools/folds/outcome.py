@@ -14,7 +14,7 @@ from deep_cnn.reporting.result_text import cautions, interval_lines, metric_line
 from deep_cnn.runtime.atomic import read_csv, write_csv, write_json
 from deep_cnn.runtime.errors import DataError
 from deep_cnn.runtime.format import plural
-from deep_cnn.runtime.manifest import Manifest
+from deep_cnn.runtime.manifest import Manifest, understood
 from deep_cnn.tasks.across_folds import ESTIMANDS, fold_intervals, group_intervals
 from deep_cnn.tasks.base import Task
 from deep_cnn.tasks.confidence import effective_groups
@@ -97,9 +97,10 @@ def gather(plan: Plan) -> OutOfFold:
 
 def read_assignment(plan: Plan) -> dict[str, tuple[str, str | None]]:
     """folds.csv: file -> its fold, as text, and its group, if any."""
-    rows = read_csv(plan.assignment)
-    grouped = "group" in next(rows)[-2:-1]  # a target may be called group, too
-    return {row[0]: (row[-1], row[-2] if grouped else None) for row in rows}
+    with understood(plan.assignment):
+        rows = read_csv(plan.assignment)
+        grouped = "group" in next(rows, [])[-2:-1]  # a target may be called group, too
+        return {row[0]: (row[-1], row[-2] if grouped else None) for row in rows}
 
 
 def write_predictions(plan: Plan, found: OutOfFold) -> None:
@@ -125,7 +126,7 @@ def write_suspects(plan: Plan, found: OutOfFold) -> None:
         group = [found.group[suspect.row]] if found.group is not None else []
         rows.append([found.files[suspect.row], found.fold[suspect.row], *group, *suspect[1:]])
     columns = ["file", "fold", *(["group"] if grouped else []), "given", "suggested", "score"]
-    write_csv(plan.files.results / "suspects.csv", columns, rows)
+    write_csv(plan.files.results / "suspects.csv", columns, rows, announce=Manifest(plan.files).announce)
     if rows:
         log.info("%s may be wrong; look at them in the report, or in suspects.csv", plural(len(rows), "target"))
 

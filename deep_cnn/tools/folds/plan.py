@@ -109,7 +109,7 @@ def join_plan(config: Config) -> tuple[Plan, Config]:
     identity = run_identity(replace(run.config, fold=None, **defaults.chosen(asked, config)), data, "")
     plan = Plan(files, identity, folds.count, folds.names, images.index.root)
     with held_in_turn(files, steal=config.steal_lock):
-        saved = read_json(files.fold_plan)
+        saved = _saved_plan(files)
         if _goes_on(plan, saved, config):
             return plan, config
         for note in folds.notes:
@@ -130,6 +130,13 @@ def _with_defaults(run: Run, asked: Config, images: Images, folds: int) -> Confi
     if (line := defaults.chosen_line(asked, config, trained_on)) is not None:
         log.info(line)
     return config
+
+
+def _saved_plan(files: RunFiles) -> dict[str, Any] | None:
+    """What plan.json holds; None where there is none, or what is there is none."""
+    saved = read_json(files.fold_plan)
+    whole = isinstance(saved, dict) and isinstance(saved.get("folds"), int) and isinstance(saved.get("identity"), dict)
+    return saved if whole else None
 
 
 def look_at_folds(config: Config) -> tuple[Run, Images, Task, Folds]:
@@ -157,7 +164,7 @@ def _goes_on(plan: Plan, saved: dict[str, Any] | None, config: Config) -> bool:
     changed = plan._differs(saved["identity"])
     afresh = config.resume == "never" and config.fold is None
     if not changed and not afresh:
-        return True
+        return Manifest(files).agrees(plan.assignment) is not False  # a damaged folds.csv is written again
     code_only = changed == ["the source code has changed"]
     if code_only and not afresh and not any((_member(files, k).results / "test.json").exists() for k in there):
         log.warning("The source code has changed since these folds started; they continue with the new code")
@@ -215,7 +222,7 @@ def _write_plan(plan: Plan, flags: tuple[Config, dict[str, Any]], folds: Folds, 
     columns = ["file", *index.target_names, *(["group"] if index.groups is not None else []), "fold"]
     numbers = ["" if k < 0 else str(k + 1) for k in folds.of.tolist()]  # no number: it validates in every fold
     rows = ([path, *cell, *of, k] for path, cell, of, k in zip(index.paths, cells, group, numbers, strict=True))
-    write_csv(plan.assignment, columns, rows)
+    write_csv(plan.assignment, columns, rows, announce=Manifest(plan.files).announce)
     about = {
         "folds": plan.count,
         "names": list(plan.names),

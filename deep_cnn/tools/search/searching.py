@@ -12,7 +12,7 @@ from deep_cnn.config.defaults import chosen_before, open_choices
 from deep_cnn.config.fields import parse_duration
 from deep_cnn.config.recipes import with_recipe
 from deep_cnn.runtime import console, signals
-from deep_cnn.runtime.errors import ConfigError, MachineError, nearest
+from deep_cnn.runtime.errors import ConfigError, DeepCNNError, MachineError, nearest
 from deep_cnn.runtime.scheduler import granted_time
 from deep_cnn.runtime.signals import Stopped
 from deep_cnn.runtime.walltime import since_start
@@ -21,7 +21,7 @@ from deep_cnn.tools.search.several import Launch
 from deep_cnn.tools.search.space import Space, grid, parse_space
 from deep_cnn.tools.search.study import Study, known_flags, open_study
 from deep_cnn.tools.search.summary import summarise
-from deep_cnn.tools.search.trials import given_flags, trial_config, work
+from deep_cnn.tools.search.trials import check_values, given_flags, trial_config, work
 from deep_cnn.training import trainer
 from deep_cnn.training.setup import look_at_data
 
@@ -41,6 +41,7 @@ def search(options: Any) -> None:
     both = sorted(space.keys() & fixed.keys() - {"recipe"})
     if both:
         raise ConfigError(f"--{both[0]}: given both as a flag and in --space; remove one of them")
+    check_values(space, fixed)
     total = how_many(options, space)
     with console.quiet_console():
         run, dataset, task = look_at_data(with_recipe(fixed), fresh=False)  # mistakes in the data show before any trial
@@ -65,16 +66,9 @@ def search(options: Any) -> None:
     }
     longest = space.get("epochs")
     epochs = longest.high if isinstance(longest, IntDistribution) else options.epochs
-    study = Study(
-        options.run_name,
-        folder,
-        open_study(options.run_name, folder, options.storage, about, epochs=epochs),
-        space,
-        options.sampler,
-        options.seed,
-        total,
-        startup=min(10, max(4, total // 4)),
-    )
+    opened, created = open_study(options.run_name, folder, options.storage, about, epochs=epochs)
+    startup = min(10, max(4, total // 4))
+    study = Study(options.run_name, folder, opened, space, options.sampler, options.seed, total, startup, created)
     del run, dataset
     log.info("Study %s: %d of %d trials are finished; results: %s", study.name, len(study.finished()), total, folder)
     seconds, by_budget = shortest_limit(options)
@@ -90,6 +84,9 @@ def search(options: Any) -> None:
         if signals.requested() or not by_budget:
             raise
         log.info("--budget=%s is used up; run the same command to continue the unfinished trials", options.budget)
+    except DeepCNNError:
+        study.forget()
+        raise
     else:
         summarise(study, fixed, metric, about)
     if options.final:

@@ -70,6 +70,11 @@ def parse_space(words: Sequence[str]) -> Space:
         if name in space:
             raise ConfigError(f"--space {word}: {name} is given twice")
         space[name] = _range(word, fields[name], values) if ".." in values else _choices(word, fields[name], values)
+    if all(distribution.single() for distribution in space.values()):
+        raise ConfigError(
+            f"--space {' '.join(words)}: there is only one value, so nothing to search; list several values, or train with "
+            f"--{words[0].strip().lstrip('-')}"
+        )
     return space
 
 

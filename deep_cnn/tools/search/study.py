@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import logging
+import shutil
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -48,6 +49,7 @@ class Study:
     seed: int
     total: int
     startup: int
+    created: bool = False  # by this process, which has not joined another's
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
@@ -72,6 +74,21 @@ class Study:
         done = [(t.value, t) for t in self.trials() if t.state == TrialState.COMPLETE and t.value is not None]
         better = max if self.study.direction == optuna.study.StudyDirection.MAXIMIZE else min
         return better(done, key=lambda found: found[0], default=(None, None))[1]
+
+    def forget(self) -> None:
+        """Undo that this process has made the study, where no trial was trained: a mistake must not keep the name."""
+        files = RunFiles(self.folder, "study")
+        with self.locked():
+            ours = self.created and not any(
+                trial.intermediate_values or trial.state in FINISHED or not vacant(self.files(trial.number))
+                for trial in self.trials()
+            )
+            if ours:
+                optuna.delete_study(study_name=self.study.study_name, storage=self.study._storage)
+                for entry in [path for path in self.folder.iterdir() if path != files.lock.parent]:
+                    shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+        if ours:
+            shutil.rmtree(self.folder, ignore_errors=True)
 
     def claim(self, stack: contextlib.ExitStack) -> Claim | None:
         """A trial to train: first one that a dead process left, at its own step; then a new one; None when all are taken.
@@ -130,8 +147,10 @@ def known_flags(name: str, folder: Path, storage: str | None) -> dict[str, Any]:
     return dict(about.get("flags", {}))
 
 
-def open_study(name: str, folder: Path, storage: str | None, about: dict[str, Any], *, epochs: int) -> optuna.Study:
-    """Make the study, or join it.
+def open_study(
+    name: str, folder: Path, storage: str | None, about: dict[str, Any], *, epochs: int
+) -> tuple[optuna.Study, bool]:
+    """Make the study, or join it; also returns whether it was made.
 
     Args:
         storage: None: a journal in the folder; or any URL that Optuna knows.
@@ -158,7 +177,7 @@ def open_study(name: str, folder: Path, storage: str | None, about: dict[str, An
         raise ConfigError(
             f"--run_name={name}: the existing study differs in {', '.join(different)}; choose another --run_name"
         )
-    return study
+    return study, known is None
 
 
 def opened_storage(folder: Path, storage: str | None) -> optuna.storages.BaseStorage:

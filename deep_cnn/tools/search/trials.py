@@ -9,19 +9,23 @@ from dataclasses import fields
 from typing import Any
 
 import optuna
+from optuna.distributions import CategoricalDistribution
 from optuna.trial import TrialState
 
 from deep_cnn.config.recipes import with_recipe
 from deep_cnn.config.schema import Config
 from deep_cnn.runtime import console
-from deep_cnn.runtime.errors import DeepCNNError, MachineError, NonFiniteLoss
+from deep_cnn.runtime.errors import ConfigError, DeepCNNError, MachineError, NonFiniteLoss
 from deep_cnn.runtime.format import cell
 from deep_cnn.runtime.signals import Stopped
+from deep_cnn.tools.search.space import Space, random_point
 from deep_cnn.tools.search.study import Claim, Study
 from deep_cnn.training import trainer
 from deep_cnn.training.setup import RunPlace
 
 log = logging.getLogger(__name__)
+
+POINTS = 32  # of the space, by which a value is found to be impossible
 
 
 class Pruned(Stopped):
@@ -39,6 +43,25 @@ def given_flags(options: Config) -> dict[str, Any]:
 def trial_config(fixed: dict[str, Any], params: dict[str, Any], **where: Any) -> Config:
     """The run of a trial. Raises ConfigError where its flags contradict each other."""
     return with_recipe(fixed | params | where)
+
+
+def check_values(space: Space, fixed: dict[str, Any]) -> None:
+    """ConfigError for a value with which no trial can begin, whatever its other values are; before the study is made."""
+    for name, distribution in space.items():
+        choices = distribution.choices if isinstance(distribution, CategoricalDistribution) else ()
+        for value in choices:
+            mistakes = [_mistake(fixed, random_point(space, 0, trial) | {name: value}) for trial in range(POINTS)]
+            if all(mistakes):
+                raise ConfigError(f"--space {name}={value}: {mistakes[0]}")
+
+
+def _mistake(fixed: dict[str, Any], params: dict[str, Any]) -> str:
+    """Why a trial with these values cannot begin; "" if it can."""
+    try:
+        trial_config(fixed, params)
+    except ConfigError as mistake:
+        return str(mistake)
+    return ""
 
 
 def work(
