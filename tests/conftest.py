@@ -4,6 +4,7 @@ import logging
 import os
 import signal
 import sys
+import warnings
 from pathlib import Path
 
 import pytest
@@ -109,6 +110,12 @@ def pickles(tmp_path, monkeypatch):
     monkeypatch.setattr(datasets.CIFAR10, "test_list", [["test_batch", sums["test_batch"]]])
     monkeypatch.setattr(datasets.CIFAR10, "meta", datasets.CIFAR10.meta | {"md5": sums["batches.meta"]})
     return folder
+
+
+@pytest.fixture(autouse=True)
+def own_warnings_are_errors():
+    """A warning that points at a line of deep_cnn is an error: a deprecated call, an overflow, a file left open."""
+    warnings.filterwarnings("error", module=r"deep_cnn(\.|$)")
 
 
 @pytest.fixture(autouse=True)

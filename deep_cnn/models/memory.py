@@ -20,14 +20,13 @@ def saved_bytes_per_image(model: nn.Module, size: int, precision: str) -> int:
     kept: dict[int, int] = {}
     alive: list[torch.UntypedStorage] = []
 
-    def count(tensor: torch.Tensor) -> torch.Tensor:
+    def count(tensor: torch.Tensor) -> None:  # a tensor given back would hold the graph that holds it, for ever
         storage = tensor.untyped_storage()
         if storage._cdata not in weights:
             kept[storage._cdata] = tensor.numel()
             alive.append(storage)
-        return tensor
 
-    with torch.autograd.graph.saved_tensors_hooks(count, lambda t: t):
+    with torch.autograd.graph.saved_tensors_hooks(count, lambda nothing: nothing):  # there is no backward pass
         shadow(torch.empty(2, 3, size, size, device="meta"))
     width = {"fp64": 8, "fp32": 4}.get(precision, 2)
     return sum(kept.values()) * width // 2

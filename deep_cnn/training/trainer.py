@@ -40,7 +40,14 @@ from deep_cnn.reporting.trackers.trackers import opened as opened_trackers
 from deep_cnn.runtime import distributed, faults, signals
 from deep_cnn.runtime.atomic import read_json, write_json
 from deep_cnn.runtime.console import Bar
-from deep_cnn.runtime.device import autocast_for, compile_shapes, dtype_of, granted_cores, pick_precision
+from deep_cnn.runtime.device import (
+    autocast_for,
+    compile_shapes,
+    dtype_of,
+    give_back_memory,
+    granted_cores,
+    pick_precision,
+)
 from deep_cnn.runtime.distributed import main_process
 from deep_cnn.runtime.errors import DataError
 from deep_cnn.runtime.manifest import Manifest
@@ -113,6 +120,13 @@ def train(
         Stopped: by a signal or the time limit, with everything saved.
         DeepCNNError: a mistake of the user.
     """
+    try:
+        return _train(config, hooks, limits, place)
+    finally:
+        give_back_memory()  # a notebook or a search trains many networks in one process
+
+
+def _train(config: Config, hooks: Hooks, limits: Limits, place: RunPlace | None) -> Result | None:
     # folders, log, lock, ranks; status.json at the end, whatever happens
     with opened_run(config, place) as run, contextlib.ExitStack() as at_end:
         run = setup.prepare(run)  # flags checked; device, weights and preprocessing found

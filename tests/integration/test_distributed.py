@@ -19,6 +19,7 @@ import several
 import torch
 from conftest import PERCEPTION, PLACES, ROOT
 from crashes import TRAINING, Server
+from PIL import Image
 from several import BATCHNORM, EXACT
 
 from deep_cnn.data.feed import BatchShard, ShardSpec
@@ -234,6 +235,31 @@ def test_one_of_two_is_killed(server, tmp_path):
 @pytest.mark.slow
 def test_one_of_two_is_killed_ten_times(server, tmp_path):
     kill_one_of_two(server, tmp_path, kills=10, seed=random.randrange(10**6))
+
+
+def test_processes_keep_digests_of_what_they_have_read_and_a_changed_image_is_noticed(server, tmp_path):
+    """An image that the second process has read, too, changes under two processes; one that it has not, under one."""
+    data = tmp_path / "data"
+    for number in range(24):
+        path = data / ("cat", "dog")[number % 2] / f"{number}.bmp"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pixels = np.random.default_rng(number).integers(0, 256, (24, 24, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(path)
+    flags = [f"--data_dir={data}", "--model=cifar_resnet20", "--weights=none", "--epochs=1", "--batch_size=8",
+             "--cache=off"]  # fmt: skip
+    files, _ = several.finish(server, flags, tmp_path, 2)
+    first, second = (np.load(files.models / name)["digests"] != 0 for name in ("contents.npz", "contents.rank1.npz"))
+    names = sorted(path.relative_to(data).as_posix() for path in data.rglob("*.bmp"))
+    assert (first | second).all() and second.any() and not second.all()
+    for count, rows in ((2, second), (1, ~second)):
+        changed = data / names[int(np.flatnonzero(rows)[0])]
+        Image.fromarray(255 - np.asarray(Image.open(changed))).save(changed)
+        os.utime(changed, (1e9, 1e9))
+        before = several.last(files)["weights"]
+        _, words = several.finish(server, flags, tmp_path, count)
+        named = changed.relative_to(data).as_posix()
+        assert f"1 of its images have changed since this run finished ({named})" in words[0]
+        assert several.apart(before, several.last(files)["weights"]) > 0
 
 
 def test_a_file_that_one_process_cannot_read_is_told_once(server, tmp_path):
