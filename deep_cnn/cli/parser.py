@@ -1,7 +1,9 @@
 """From words of the command line, and from a YAML file, to typed flags."""
 
 import argparse
+import codecs
 import dataclasses
+import functools
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -67,7 +69,8 @@ def read_config_file(path: Path, options_class: type) -> dict[str, Any]:
     if text is None:
         raise wrong("config", path, "is not a file of flags", "expected lines such as 'epochs: 20'")
     try:
-        values = yaml.safe_load(text.decode("utf-8-sig")) or {}
+        encoding = "utf-16" if text[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "utf-8-sig"  # PowerShell's >
+        values = yaml.load(text.decode(encoding), Loader=_text_loader()) or {}
     except RecursionError:
         raise wrong("config", path, "is not YAML of flags (nested too deeply)") from None
     except (
@@ -82,11 +85,35 @@ def read_config_file(path: Path, options_class: type) -> dict[str, Any]:
         name = str(key).lstrip("-").replace("-", "_")
         if name not in fields:
             raise wrong("config", path, f"{key} is no flag.{nearest(name, fields)}")
+        if name in given:
+            raise wrong("config", path, f"{name} is given twice")
         try:
             given[name] = converted(fields[name], value)
         except ConfigError as mistake:
             raise wrong("config", path, str(mistake).removeprefix("--")) from None
     return given
+
+
+@functools.cache
+def _text_loader() -> type:
+    """A loader of YAML that keeps values as text, as the command line gives them: 010 is not 8, 12:30 not 750, no not False.
+
+    Only null stays what it is. A key that comes twice is a mistake.
+    """
+    import yaml
+
+    class Loader(yaml.SafeLoader):
+        def construct_mapping(self, node: Any, deep: bool = False) -> Any:
+            keys = [key.value for key, _ in node.value if isinstance(key.value, str)]
+            if twice := [key for key in dict.fromkeys(keys) if keys.count(key) > 1]:
+                raise yaml.YAMLError(f"{twice[0]} is given twice")
+            return super().construct_mapping(node, deep)
+
+    Loader.yaml_implicit_resolvers = {
+        letter: [(tag, pattern) for tag, pattern in found if tag.endswith((":null", ":merge"))]
+        for letter, found in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+    return Loader
 
 
 def _underscored(word: str) -> str:

@@ -9,6 +9,7 @@ import os
 import re
 import reprlib
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, overload
 
 from deep_cnn.config.registries import known_as
@@ -21,6 +22,17 @@ LONGEST_NAME = (
     150  # bytes of a run's name: its log, lock and temporary files add up to 100, and a file system takes 255
 )
 MOST_WORKERS = 4096  # threads: sixteen for each core of the largest machines
+PLACES = (
+    "data_dir",
+    "root_dir",
+    "metadata",
+    "weights",
+    "cache",
+    "config",
+    "output",
+    "images",
+    "checkpoint",
+)  # files, folders
 LONGEST_DURATION = 10 * 365 * 86400.0  # seconds
 
 
@@ -96,8 +108,9 @@ def tta_level(text: str | bool) -> str:
 
 
 def on_off(text: str | bool) -> str:
-    """Text, and on or off, which YAML reads as True or False."""
-    return text if isinstance(text, str) else "on" if text else "off"
+    """Text, and on or off in any spelling of True and False."""
+    switch = BOOLEANS.get(str(text).lower()) if str(text) not in ("0", "1") else None
+    return str(text) if switch is None else "on" if switch else "off"
 
 
 def worker_count(text: str) -> str:
@@ -188,6 +201,11 @@ def _of_kind(name: str, kind: Callable[..., Any], value: Any) -> Any:
         raise wrong(name, text, f"is too long ({len(text):,} characters; at most {LONGEST_TEXT:,})")
     if "\0" in text:
         raise wrong(name, text, "contains a null character")
+    if text.startswith("~") and name in PLACES:
+        try:
+            Path(text).expanduser()
+        except RuntimeError:
+            raise wrong(name, text, "there is no such user", "write the whole path") from None
     try:
         text.encode()
     except UnicodeEncodeError:

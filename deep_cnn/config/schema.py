@@ -43,7 +43,12 @@ class Config:
         "auto", "preprocessing of the images; auto: the one that the pretrained weights expect", group="course"
     )
     lr: float | str = flag(
-        1e-3, "learning rate of the new head; auto: chosen by a range test", group="course", kind=rate, above=0.0
+        1e-3,
+        "learning rate of the new head; auto: chosen by a range test",
+        group="course",
+        kind=rate,
+        above=0.0,
+        high=1e4,
     )
     run_name: str = flag("default", "name of this run and of its files", group="course", kind=run_name, identity=False)
     root_dir: str = flag(
@@ -317,6 +322,7 @@ class Config:
         group="optimise",
         kind=float,
         low=0.0,
+        high=1e4,
     )
     weight_decay: float = flag(
         0.01,

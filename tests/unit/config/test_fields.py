@@ -80,6 +80,8 @@ def test_a_value_is_the_same_from_python_and_from_the_command_line(name, value, 
         {"data_dir": "a\0b"},
         {"data_dir": "a" * 5000},
         {"data_dir": "\udcff"},
+        {"data_dir": "~nosuchuser/x"},
+        {"metadata": "~nosuchuser/x"},
         {"target": ("a", "")},
         {"target": ["a", "a"]},
         {"target": ("a", ["b"])},
@@ -113,11 +115,14 @@ def test_what_is_no_value_is_refused_in_one_line_that_names_the_flag(flags):
         "epochs: {a: 1}",
         "epochs: true",
         "epochs: null",
+        "epochs: 12:30",
+        "epochs: 0x10",
+        "epochs: 3\nepochs: 5",
+        "batch-size: 3\nbatch_size: 5",
         "lr: yes",
         "lr: []",
         "wandb: 7",
         "[" * 5000,
-        "run_name: 2020-13-45",
         "? [1]\n: 2",
         "config: other.yaml",
         b"\xff\xfe\x00",
@@ -137,6 +142,29 @@ def test_a_file_of_flags(from_file):
     )
     assert (config.epochs, config.target, config.compile, config.cache) == (3, ("price", "area"), "off", "off")
     assert (config.workers, config.lr, config.metadata) == ("2", 0.01, None)
+
+
+@pytest.mark.parametrize(
+    ("line", "name", "value"),
+    [
+        ("max_time: 23:30:00", "max_time", "23:30:00"),
+        ("study_id: 0123", "study_id", "0123"),
+        ("run_name: 007", "run_name", "007"),
+        ("run_name: 2020-01-01", "run_name", "2020-01-01"),
+        ("run_name: no", "run_name", "no"),
+        ("seed: 010", "seed", 10),
+        ("cache: no", "cache", "off"),
+        ("compile: yes", "compile", "on"),
+        ("wandb: off", "wandb", False),
+    ],
+)
+def test_values_in_a_file_mean_what_they_mean_on_the_command_line(from_file, line, name, value):
+    """YAML alone would make of them 84600, 83, 7, a date, False and 8."""
+    assert getattr(from_file(line), name) == value == getattr(from_words(f"--{line.replace(': ', '=')}"), name)
+
+
+def test_a_file_that_powershell_has_written(from_file):
+    assert from_file("epochs: 3\r\n".encode("utf-16")).epochs == 3
 
 
 @pytest.mark.parametrize("name", ["target", "where", "trackers", "metadata", "cache", "data_dir", "weights"])
