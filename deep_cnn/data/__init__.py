@@ -1,5 +1,6 @@
 """From a folder or a table to batches on the device. Knows neither networks nor tasks.
 
+archived_table   a table within an archive
 archives         images inside .tar and .zip, read in place
 assemble         sample numbers to images on the device
 augment/         Random changes of training images
@@ -34,9 +35,11 @@ rows             rows of a table that are samples, with files
 sources          images of a folder, an archive or shards, in one order
 space            where images were taken: grid cells, distances, variogram
 split            train, validation and test sets; splits.csv
+split_names      names of folders that mean train, validation or test
 statistics       mean and std of the training pixels
 subset           --subset: a part of the training set
 table            read tables as text
+table_folders    splits that the folders of a table's images make
 targets          table cells to classes, labels or numbers
 thumbnails       read every image once, for `check`
 votes            tables of votes between two images

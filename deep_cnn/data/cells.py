@@ -1,5 +1,6 @@
 """What the cells of a table mean: missing or not, numbers in the notations of several countries, labels in several spellings."""
 
+import functools
 import math
 import re
 import unicodedata
@@ -10,39 +11,58 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from deep_cnn.data.table import Lines, Table
+from deep_cnn.data.table import Lines, Table, visible
 from deep_cnn.runtime.errors import ConfigError, DataError
 
-# Missing values as R, pandas, Excel (also the German one), SQL, SAS, ARFF and people write them, in any letter case
+# Missing values as R, pandas, Excel (also the German one), SQL, MySQL's files, SAS, ARFF and people write them, in any case
 MISSING = frozenset(
-    (
-        *(
-            "",
-            "na",
-            "n/a",
-            "n.a.",
-            "nan",
-            "null",
-            "<na>",
-            "nat",
-            "#n/a",
-            "#n/a n/a",
-            "#na",
-            "-nan",
-            "1.#ind",
-            "-1.#ind",
-        ),
-        *("1.#qnan", "-1.#qnan", "#nv", "-", "--", "---", "–", "—", ".", "?"),
-    )
-)
+    [
+        "na",
+        "n/a",
+        "n.a.",
+        "nan",
+        "null",
+        "<na>",
+        "<null>",
+        "(null)",
+        "[null]",
+        "nat",
+        "#n/a",
+        "#na",
+        "#nv",
+        "#n/d",
+        "-nan",
+        "1.#ind",
+        "-1.#ind",
+        "1.#qnan",
+        "-1.#qnan",
+        "\\n",
+        "-",
+        "--",
+        "---",
+        "–",
+        "—",
+        ".",
+        "..",
+        "...",
+        "…",
+        "?",
+    ]
+) | {"", "#n/a n/a"}
+SHEET_ERROR = re.compile(r"#[^\s!?]+[!?]")  # what a spreadsheet shows instead of a value: #DIV/0!, #WERT!, #NAME?
 EXACTLY_MISSING = frozenset(("None", "NONE"))  # Python's; "none" is a word: none, mild, severe
 DECIMAL_COMMA = re.compile(r"[+-]?(?:\d{1,3}(?:[. \u00a0\u202f'’]\d{3})+|\d*),\d+(?:[eE][+-]?\d+)?")
 THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(?:[, \u00a0\u202f'’]\d{3})+(?:\.\d+)?")
+CURRENCY = re.compile(r"[+-]?[$€£¥]\s?\d[\d.,]*|[+-]?\d[\d.,]*\s?[$€£¥]")
 PERCENT = re.compile(r"[+-]?\d+(?:[.,]\d+)?\s?[%‰]")
 DEGREES = re.compile(r"[+-]?\d{1,3},\d+")  # 47,37: no latitude has thousands
 POINTS = re.compile(r"[+-]?[1-9]\d{0,2}(?:\.\d{3})+")  # 1.234 among decimal commas
+FULL_WIDTH = re.compile("[\uff0b-\uff0e\uff10-\uff19]")
 ONE_NUMBER = re.compile(r"\+?(-?)(0|[1-9]\d*)(?:\.(\d*?)0*)?")  # 3, 3.0, 3.50; not 007
 SEPARATORS_OF_NUMBERS = re.compile("[. \u00a0\u202f'’]")
+ALIKE = str.maketrans(
+    {"_": " ", **dict.fromkeys("-‐‑‒–—−", " "), **dict.fromkeys("’‘`´ʼ", "'"), **dict.fromkeys("“”„", '"')}
+)
 COMMA_SEPARATORS = (";", "\t", "|")  # separators of columns that leave the comma to numbers
 COMPARISONS = {
     "==": np.equal,
@@ -59,7 +79,7 @@ COMPARISONS = {
 
 def is_missing(cell: str) -> bool:
     """Whether a cell means that there is no value."""
-    return cell in EXACTLY_MISSING or cell.lower() in MISSING
+    return cell in EXACTLY_MISSING or cell.lower() in MISSING or bool(SHEET_ERROR.fullmatch(cell))
 
 
 def missing(cells: np.ndarray) -> np.ndarray:
@@ -113,7 +133,7 @@ def parse(cells: np.ndarray, separator: str = ",") -> Numbers:
     """Read numbers. Decimal commas are read where the table's separator of columns is another sign and no cell contradicts."""
     codes, distinct = pd.factorize(np.asarray(cells, dtype=object))
     empty = np.array([is_missing(cell) or cell.lower() == "none" for cell in distinct], dtype=bool)
-    texts = np.where(empty, "nan", [cell.replace("\u2212", "-") for cell in distinct]).astype(object)
+    texts = np.where(empty, "nan", [_digits(cell) for cell in distinct]).astype(object)
     values = pd.to_numeric(pd.Series(texts, dtype=object), errors="coerce").to_numpy(dtype=np.float64).copy()
     strange = np.flatnonzero(np.isnan(values) & ~empty)
     notation, written = "", np.zeros(len(distinct), dtype=bool)
@@ -125,6 +145,13 @@ def parse(cells: np.ndarray, separator: str = ",") -> Numbers:
         values[written | with_points] = [_from_commas(cell) for cell in texts[written | with_points]]
         notation, written = "", np.zeros(len(distinct), dtype=bool)
     return Numbers(empty[codes], values[codes], notation, written[codes])
+
+
+def _digits(cell: str) -> str:
+    """Minus signs and digits as ASCII has them: of Word, and of Chinese and Japanese keyboards."""
+    if cell.isascii():
+        return cell
+    return FULL_WIDTH.sub(lambda found: unicodedata.normalize("NFKC", found[0]), cell.replace("\u2212", "-"))
 
 
 def numbers(cells: np.ndarray, lines: Lines, what: str, separator: str = ",") -> np.ndarray:
@@ -170,7 +197,7 @@ def coordinate(cell: str, limit: float) -> float | None:
 
 
 def _number_like(cell: str) -> bool:
-    return any(form.fullmatch(cell) for form in (DECIMAL_COMMA, THOUSANDS, PERCENT))
+    return any(form.fullmatch(cell) for form in (DECIMAL_COMMA, THOUSANDS, PERCENT, CURRENCY))
 
 
 def _notation(strange: np.ndarray, plain: np.ndarray) -> str:
@@ -179,6 +206,8 @@ def _notation(strange: np.ndarray, plain: np.ndarray) -> str:
         return ""
     if any(PERCENT.fullmatch(cell) for cell in strange):
         return "percent signs"
+    if any(CURRENCY.fullmatch(cell) for cell in strange):
+        return "signs of a currency"
     commas = [bool(DECIMAL_COMMA.fullmatch(cell)) for cell in strange]
     thousands = [bool(THOUSANDS.fullmatch(cell)) for cell in strange]
     points = any("." in cell and not POINTS.fullmatch(cell) for cell in plain)
@@ -192,6 +221,7 @@ def _notation(strange: np.ndarray, plain: np.ndarray) -> str:
 def _remedy(notation: str) -> str:
     return {
         "percent signs": "write 10 or 0.1 for 10%",
+        "signs of a currency": "write the numbers alone",
         "decimal commas": "write decimal points, or separate the columns by semicolons; several labels are separated by ';'",
         "thousands separators": "write 1000 for 1,000",
         "decimal commas beside decimal points": "write all of them in one way",
@@ -205,26 +235,30 @@ def _from_commas(cell: str) -> float:
 # --- labels ----------------------------------------------------------------------------------------------------------
 
 
-def label_key(cell: str) -> str:
-    """The same for spellings of one label: 1 and 1.0, True and TRUE, composed accents or not, any blanks."""
+def label_key(cell: str, separator: str = ",") -> str:
+    """The same for spellings of one label: 1 and 1.0, True and TRUE, composed accents or not, any blanks.
+
+    separator: of the table's columns; where it is not a comma, 1,0 is 1, too.
+    """
     if not cell.isascii():
-        cell = unicodedata.normalize("NFC", cell)
+        cell = visible(unicodedata.normalize("NFC", cell))
     cell = " ".join(cell.split())
-    if found := ONE_NUMBER.fullmatch(cell):
+    number = cell.replace(",", ".", 1) if "," in cell and separator in COMMA_SEPARATORS else cell
+    if found := ONE_NUMBER.fullmatch(number):
         sign, whole, rest = found.groups()
         return f"{sign}{whole}.{rest}" if rest else whole if whole == "0" else f"{sign}{whole}"
     return cell.capitalize() if cell.lower() in ("true", "false") else cell
 
 
-def labels(cells: np.ndarray, what: str) -> tuple[np.ndarray, list[str]]:
+def labels(cells: np.ndarray, what: str, separator: str = ",") -> tuple[np.ndarray, list[str]]:
     """Each cell's label in one spelling, object (M,), and lines for the log.
 
-    A label that is always spelled in one way keeps it. what: names the column in the notes.
+    A label that is always spelled in one way keeps it. what: names the column in the notes; separator: of the columns.
     """
     codes, distinct = pd.factorize(cells)
     spellings: dict[str, list[str]] = {}
     for cell in distinct:
-        spellings.setdefault(label_key(cell), []).append(cell)
+        spellings.setdefault(label_key(cell, separator), []).append(cell)
     chosen = {key: same[0] if len(same) == 1 else key for key, same in spellings.items()}
     notes = []
     if same := [" and ".join(map(repr, sorted(words))) for words in spellings.values() if len(words) > 1]:
@@ -232,16 +266,24 @@ def labels(cells: np.ndarray, what: str) -> tuple[np.ndarray, list[str]]:
     if near := [" and ".join(map(repr, sorted(names))) for names in _near(chosen)]:
         more = f" ({len(near):,} such cases)" if len(near) > 1 else ""
         notes.append(f"{what}: {near[0]} are not the same{more}; correct the table if they should be")
-    words = np.array([chosen[label_key(cell)] for cell in distinct], dtype=object)
+    words = np.array([chosen[label_key(cell, separator)] for cell in distinct], dtype=object)
     return words[codes] if len(distinct) else cells, notes
 
 
 def _near(chosen: dict[str, str]) -> list[list[str]]:
-    """Labels that differ in letter case or leading zeros only."""
+    """Labels that differ in letter case, accents, leading zeros, or the kind of their dashes, quotes and blanks only."""
     near: dict[str, list[str]] = {}
     for key, name in chosen.items():
-        near.setdefault(key.casefold().lstrip("0") or "0", []).append(name)
+        near.setdefault(_rough(key), []).append(name)
     return [names for names in near.values() if len(names) > 1]
+
+
+def _rough(label: str) -> str:
+    if found := ONE_NUMBER.fullmatch(label.replace(",", ".", 1)):
+        return label_key(found[0])  # 3 and 3,0, which are one only where the columns are not separated by commas
+    letters = unicodedata.normalize("NFKD", label.casefold())
+    plain = "".join(letter for letter in letters if not unicodedata.combining(letter)).translate(ALIKE)
+    return plain.lstrip("0") or "0"
 
 
 # --- conditions ------------------------------------------------------------------------------------------------------
@@ -275,7 +317,8 @@ def where_mask(table: Table, condition: str) -> np.ndarray:
         values = numbers(cells, table.frame.index, f"--where={condition}", table.separator)
         return COMPARISONS[sign](values, float(number.values[0]))  # with NaN all are false but !=
     if sign in ("==", "!="):
-        return COMPARISONS[sign](of_each(cells, label_key), label_key(value)).astype(bool)
+        key = functools.partial(label_key, separator=table.separator)
+        return COMPARISONS[sign](of_each(cells, key), key(value)).astype(bool)
     raise DataError(
         f"--where={condition}: {sign} needs numbers, but column {column!r} of {table.name} or the value is text"
     )

@@ -18,6 +18,7 @@ from deep_cnn.config.fields import parse_subset
 from deep_cnn.config.registries import IMAGE_FORMATS
 from deep_cnn.config.schema import Config
 from deep_cnn.data import space
+from deep_cnn.data.archived_table import is_archived
 from deep_cnn.data.assemble import Pixels, open_copy_stream
 from deep_cnn.data.augment.steps import center_crop, parse_augment
 from deep_cnn.data.cache import cache_folder, check_cache, open_cache
@@ -171,7 +172,7 @@ def find(flag: str, given: str, config: Config, *others: Path, advice: str = "ch
     places = [path] if path.is_absolute() else [folder / path for folder in (config.root, *others, Path())]
     for place in places:
         try:
-            if place.exists():
+            if place.exists() or (flag == "metadata" and is_archived(place)):  # photos.zip/scores.csv
                 return place
         except OSError as error:  # a name that is too long, a folder that may not be searched
             raise DataError(f"--{flag}={given}: cannot be read ({error.strerror})") from None

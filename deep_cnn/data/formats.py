@@ -6,8 +6,7 @@ frames of an animation and 16-bit values as they are. Only the formats of config
 would start programs (PostScript).
 
 Conventions: turned as the metadata say, wherever Pillow finds it (EXIF, else XMP); transparency laid on white, as a browser
-shows it; the high byte of 16-bit values, counted from the highest bit that the data set uses (depth.py; of grey with
-transparency always the high byte, all that Pillow gives); the first frame of an animation, the first page of a TIFF; colour profiles ignored, as by every peer.
+shows it; the high byte of 16-bit values, counted from the highest bit that the data set uses (depth.py); the first frame of an animation, the first page of a TIFF; colour profiles ignored, as by every peer.
 """
 
 import functools
@@ -15,7 +14,7 @@ import io
 import sys
 import warnings
 from collections.abc import Callable
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 import torch
@@ -42,7 +41,8 @@ TURNS = {
     7: ((1, 2), True),
     8: ((1,), True),
 }
-BITS_PER_SAMPLE = 258  # a tag of TIFF
+BITS_PER_SAMPLE, PHOTOMETRIC, PLANAR = 258, 262, 284  # tags of TIFF
+WHITE_IS_ZERO, SEPARATE_PLANES = 0, 2  # values of the last two
 ADVICE = (
     "Replace or remove the file, or skip unreadable files with --on_bad_image=skip; "
     "`python -m deep_cnn check` lists all of them."
@@ -78,11 +78,22 @@ def _pillow_formats() -> tuple[str, ...]:
 def _open(file: IO[bytes], path: str | Source, formats: tuple[str, ...] | None = None) -> Image.Image:
     """Read an image's header (17 microseconds for a JPEG)."""
     try:
-        return Image.open(file, formats=formats or _pillow_formats())
+        return _with_deep_planes(Image.open(file, formats=formats or _pillow_formats()))
     except UnidentifiedImageError as error:
-        raise unreadable(path, f"the format is none of {', '.join(IMAGE_FORMATS)}") from error
+        raise unreadable(path, _what_else(file) or f"the format is none of {', '.join(IMAGE_FORMATS)}") from error
     except Exception as error:  # damaged headers raise whatever the parser stumbles over: SyntaxError, struct.error...
         raise unreadable(path, error) from error
+
+
+def _what_else(file: IO[bytes]) -> str:
+    """What lies in a file that is no image, where that tells the remedy; "" for anything else."""
+    file.seek(0)
+    start = file.read(200).lstrip().lower()
+    if start.startswith(b"version https://git-lfs"):
+        return "a pointer of Git LFS instead of the image; `git lfs pull` gets it"
+    if start.startswith((b"<!doctype html", b"<html")):
+        return "a web page, perhaps of a failed download"
+    return ""
 
 
 def _orientation(image: Image.Image) -> int:
@@ -228,11 +239,12 @@ def peak(data: bytearray, path: str | Source) -> int | None:
             raise
         except Exception as error:  # as in read_by_pillow
             raise unreadable(path, error) from error
-        return int((values if values.ndim == 2 else values[..., : len(_colours(image))]).max())
+        return int(_without_alpha(image, values).max())
 
 
-def _colours(image: Image.Image) -> str:
-    return image.mode.rstrip("A")
+def _without_alpha(image: Image.Image, values: np.ndarray) -> np.ndarray:
+    """(H, W) of grey, (H, W, C) of colours."""
+    return values[..., :-1] if values.ndim == 3 and image.mode.endswith("A") else values
 
 
 def _own_bits(image: Image.Image) -> int:
@@ -242,8 +254,43 @@ def _own_bits(image: Image.Image) -> int:
 
 
 def _is_deep(image: Image.Image, bits: int) -> bool:
-    """Whether _deep_values has to look: 16-bit grey always, colours where their high byte is not what is wanted."""
-    return image.mode.startswith("I") or (bits < 16 and _swapped(image) is not None)
+    """Whether _deep_values has to look: 16-bit grey always, others where their high byte is not what is wanted."""
+    return image.mode.startswith("I") or (bits < 16 and (_is_deep_grey_alpha(image) or _swapped(image) is not None))
+
+
+def _raw_modes(image: Image.Image) -> list[str]:
+    """How the values of an image's parts lie in its file: RGB;16B, L..."""
+    tiles = getattr(image, "tile", [])
+    return [
+        str(arguments[0] if arguments else "") for tile in tiles if isinstance(arguments := _arguments(tile), tuple)
+    ]
+
+
+def _arguments(tile: Any) -> tuple:
+    return tile.args if isinstance(tile.args, tuple) else (tile.args,)
+
+
+def _with_raw_modes(image: Image.Image, raw_modes: list[str]) -> list:
+    """The parts of an image, to be read as if their values lay otherwise."""
+    tiles = []
+    for tile, raw_mode in zip(image.tile, raw_modes, strict=True):  # type: ignore[attr-defined]  # of files, not of other images
+        arguments = (raw_mode, *_arguments(tile)[1:])
+        tiles.append(tile._replace(args=arguments if isinstance(tile.args, tuple) else raw_mode))
+    return tiles
+
+
+def _with_deep_planes(image: Image.Image) -> Image.Image:
+    """The same image; of a TIFF whose colours lie one after the other, Pillow takes 16-bit planes for planes of 8 bits."""
+    tags = getattr(image, "tag_v2", {})
+    raw_modes = _raw_modes(image)
+    if tags.get(PLANAR) == SEPARATE_PLANES and _own_bits(image) == 16 and set(raw_modes) <= {*"RGBA"} and raw_modes:
+        order = "L" if getattr(tags, "prefix", b"II") == b"II" else "B"
+        image.tile = _with_raw_modes(image, [f"{plane};16{order}" for plane in raw_modes])  # type: ignore[attr-defined]
+    return image
+
+
+def _is_deep_grey_alpha(image: Image.Image) -> bool:
+    return set(_raw_modes(image)) == {"LA;16B"}
 
 
 def _swapped(image: Image.Image) -> list | None:
@@ -252,19 +299,22 @@ def _swapped(image: Image.Image) -> list | None:
     Of 16 bits of a colour Pillow keeps the high byte alone. Read in the other order, the low one is what it keeps.
     """
     other = {"L": "B", "B": "L", "N": "B" if sys.byteorder == "little" else "L"}
-    tiles = []
-    for tile in getattr(image, "tile", []):
-        arguments = tile.args if isinstance(tile.args, tuple) else (tile.args,)
-        mode, _, order = str(arguments[0] if arguments else "").partition(";16")
-        if mode not in ("RGB", "RGBA") or order not in other:
+    swapped = []
+    for raw_mode in _raw_modes(image):
+        mode, _, order = raw_mode.partition(";16")
+        if mode not in ("RGB", "RGBA", "RGBX", *"RGBA") or order not in other:
             return None
-        arguments = (f"{mode};16{other[order]}", *arguments[1:])
-        tiles.append(tile._replace(args=arguments if isinstance(tile.args, tuple) else arguments[0]))
-    return tiles or None
+        swapped.append(f"{mode};16{other[order]}")
+    return _with_raw_modes(image, swapped) if swapped else None
 
 
 def _deep_values(image: Image.Image, data: bytearray, path: str | Source) -> np.ndarray:
-    """All 16 bits: int32 (H, W) of grey, (H, W, C) of colours, transparency last."""
+    """All 16 bits: int32 (H, W) of grey, (H, W, C) of others, transparency last."""
+    if _is_deep_grey_alpha(image):
+        with _open(io.BytesIO(data), path) as second:  # the four bytes of a pixel as if they were four colours
+            second._mode, second.tile = "RGBA", _with_raw_modes(second, ["RGBA"] * len(_raw_modes(second)))  # type: ignore[attr-defined]
+            parts = np.asarray(second).astype(np.int32)
+        return parts[..., 0::2] << 8 | parts[..., 1::2]
     tiles = _swapped(image)
     if tiles is None:
         return np.asarray(image).astype(np.int32)
@@ -277,13 +327,15 @@ def _deep_values(image: Image.Image, data: bytearray, path: str | Source) -> np.
 def _shallow(image: Image.Image, values: np.ndarray, bits: int) -> Image.Image:
     """8 bits of each value, the highest that are used; transparency always has 16."""
     bits = min(bits, _own_bits(image)) if image.mode.startswith("I") else bits
-    colours = values if values.ndim == 2 else values[..., : len(_colours(image))]
+    colours = _without_alpha(image, values)
     lowest, highest = int(colours.min()), int(colours.max())
     if lowest < 0 or highest > 0xFFFF:
         raise ValueError(f"values from {lowest:,} to {highest:,} have no defined white level; expected 0 to 65,535")
     if highest >> bits:
         raise ValueError(f"values up to {highest:,}, but the 16-bit images of this data set use {bits} bits")
     pixels = (colours >> (bits - 8)).astype(np.uint8)
+    if values.ndim == 2 and getattr(image, "tag_v2", {}).get(PHOTOMETRIC) == WHITE_IS_ZERO:
+        pixels = 255 - pixels  # Pillow inverts those of 8 bits itself
     if values.ndim == 3 and image.mode.endswith("A"):
         alpha = (values[..., -1] >> 8).astype(np.uint8)
         pixels = np.dstack([pixels, alpha])

@@ -7,32 +7,24 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from deep_cnn.config.registries import IMAGE_FORMATS
+from deep_cnn.data.archived_table import table_on_disk
 from deep_cnn.data.archives import Members, Source
 from deep_cnn.data.cells import labels, missing, spelled
 from deep_cnn.data.certainty import Certainty, read_certainty, with_mean_rating
 from deep_cnn.data.files import Files, Paths
-from deep_cnn.data.folders import (
-    ALIASES,
-    FREE,
-    NO_FOLDER,
-    SPLITS,
-    TEST,
-    TRAIN,
-    VALIDATION,
-    Asked,
-    read_class_folders,
-    split_of_folders,
-    tables_beside,
-)
+from deep_cnn.data.folders import read_class_folders, tables_beside
 from deep_cnn.data.match import Matcher
 from deep_cnn.data.parquet import is_parquet, read_parquet
 from deep_cnn.data.place_pulse import name_parts
 from deep_cnn.data.rows import Rows, one_row_per_file, rows_of_images, rows_where, rows_with_files
-from deep_cnn.data.sources import find_files, without_top
+from deep_cnn.data.sources import archive_above, find_files, without_top
 from deep_cnn.data.space import check_places, grid_cells, grid_size, places_of
+from deep_cnn.data.split_names import ALIASES, FREE, NO_FOLDER, SPLITS, TEST, TRAIN, VALIDATION, Asked
 from deep_cnn.data.table import Table, find_table, read_table
+from deep_cnn.data.table_folders import split_of_folders
 from deep_cnn.data.targets import Targets, candidates, choose
 from deep_cnn.data.votes import Votes, looks_like_votes, of_images, read_votes, side_columns, vote_columns
 from deep_cnn.data.webdataset import CLASS, has_classes, has_values, sidecar_table
@@ -181,7 +173,7 @@ def _from_sidecars(files: Files, options: IndexOptions) -> Index:
 
 def _without(files: Files, metadata: Path) -> Files:
     """The same files, their table not counted among what was ignored."""
-    table = metadata if is_parquet(metadata) else find_table(metadata)
+    table = metadata if is_parquet(metadata) or archive_above(metadata) else find_table(metadata)
     ending, inside = table.suffix.lower(), table.resolve().is_relative_to(files.root.resolve())
     left = {kind: count - (inside and kind == ending) for kind, count in files.ignored.items()}
     return replace(files, ignored={kind: count for kind, count in left.items() if count})
@@ -238,7 +230,8 @@ def _from_folders(files: Files, options: IndexOptions) -> Index:
 
 
 def _from_table(files: Files, options: IndexOptions, metadata: Path) -> Index:
-    table = read_parquet(metadata) if is_parquet(metadata) else read_table(metadata)
+    with table_on_disk(metadata) as place:
+        table = read_parquet(place) if is_parquet(place) else read_table(place)
     notes = [*_without(files, metadata).notes(), *table.notes]
     votes = looks_like_votes(table)
     columns = {str(column) for column in table.frame.columns}
@@ -299,7 +292,7 @@ def _join(files: Files, rows: Rows, options: IndexOptions, digest: str, notes: l
     else:
         folders = split_of_folders(paths, Asked(options.val_folder, options.test_folder))
         given, used = folders.split, folders.used
-        notes += folders.notes
+        notes += [*folders.notes, *_unused_splits(table, rows.target)]
     index = Index(
         root=files.root,
         paths=paths,
@@ -350,7 +343,7 @@ def _from_votes(files: Files, table: Table, options: IndexOptions, notes: list[s
         groups, group_names = grid
     elif options.group:
         cells = _group_of_images(table.take(rows), votes, paths, options.group)
-        groups, group_names = _coded_groups(cells, options.group, notes)
+        groups, group_names = _coded_groups(cells, options.group, notes, table.separator)
     folders = split_of_folders(paths, Asked(options.val_folder, options.test_folder))
     index = Index(
         root=files.root,
@@ -408,7 +401,9 @@ def _groups(
 ) -> tuple[np.ndarray | None, tuple[str, ...]]:
     if not group:
         return None, ()
-    return _cells_of_grid(places, group, notes) or _coded_groups(table.column(group, "--group"), group, notes)
+    return _cells_of_grid(places, group, notes) or _coded_groups(
+        table.column(group, "--group"), group, notes, table.separator
+    )
 
 
 def _cells_of_grid(
@@ -428,13 +423,15 @@ def _cells_of_grid(
     return codes.astype(np.int64), tuple(map(str, names))
 
 
-def _coded_groups(cells: np.ndarray, group: str, notes: list[str]) -> tuple[np.ndarray, tuple[str, ...]]:
+def _coded_groups(
+    cells: np.ndarray, group: str, notes: list[str], separator: str
+) -> tuple[np.ndarray, tuple[str, ...]]:
     if (empty := missing(cells)).any():
         raise DataError(
             f"--group={group}: {int(empty.sum()):,} images have no group ({spelled(cells[empty])}); fill the cells, or exclude "
             f'these rows with --where="{group}!="'
         )
-    said, spellings = labels(cells, group)
+    said, spellings = labels(cells, group, separator)
     notes += spellings
     names, codes = np.unique(said.astype(str), return_inverse=True)
     if len(names) < 2:
@@ -442,6 +439,19 @@ def _coded_groups(cells: np.ndarray, group: str, notes: list[str]) -> tuple[np.n
             f"--group={group}: all images are in the group {str(names[0])!r}, which cannot be split; choose another column"
         )
     return codes.astype(np.int64), tuple(map(str, names))
+
+
+def _unused_splits(table: Table, target: tuple[str, ...]) -> list[str]:
+    """A hint where a column has the names of splits and no flag says so."""
+    for name in table.frame.columns:
+        if name in target or str(table.frame[name].iloc[0]).strip().lower() not in {*ALIASES, ""}:
+            continue  # a glance at the first cell: a million rows have their price
+        values = {cell.strip().lower() for cell in pd.unique(table.frame[name])} - {""}
+        if values <= ALIASES.keys() and TRAIN in (splits := {ALIASES[value] for value in values}) and len(splits) > 1:
+            return [
+                f"Column {name} has the values {_some(sorted(values), len(values))}; to split by it, give --split_column={name}"
+            ]
+    return []
 
 
 def _given_split(table: Table, column: str) -> np.ndarray:

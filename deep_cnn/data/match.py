@@ -2,15 +2,16 @@
 
 import re
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import unquote
 
 import numpy as np
 
 from deep_cnn.config.registries import IMAGE_FORMATS
-from deep_cnn.data.folders import split_word
-from deep_cnn.data.table import Lines, as_text, looks_like_image, stem
+from deep_cnn.data.split_names import split_word
+from deep_cnn.data.table import INVISIBLE, Lines, as_text, looks_like_image, stem
 from deep_cnn.runtime.atomic import unescaped
 from deep_cnn.runtime.errors import DataError
 
@@ -50,15 +51,34 @@ COUNTED = re.compile(r"\d+|(?<=[a-z_ -])[A-Z]$|(?<=[_ -])[a-z]$")  # site1, fold
 
 
 def plain(path: str) -> str:
-    """One spelling of a path: slashes as in POSIX, no "." and "..", composed accents (macOS writes them decomposed)."""
+    """One spelling of a path: slashes as in POSIX, no "." and "..", composed accents (macOS writes them decomposed).
+
+    An address loses its query: https://host/1.jpg?size=3.
+    """
     if not path.isascii():
-        path = unicodedata.normalize("NFC", as_text(path))
+        path = unicodedata.normalize("NFC", as_text(path)).strip(INVISIBLE)
     path = path.strip().replace("\\", "/")
+    if "://" in path:
+        path = re.split("[?#]", path, maxsplit=1)[0]
     if "//" in path or "./" in path:
-        parts = path.split("/")
-        kept = [part for part in parts[1:] if part not in ("", ".", "..")]
-        path = "/".join(kept if parts[0] in (".", "..") else [parts[0], *kept])
+        first, *parts = path.split("/")
+        kept = [first] if first not in (".", "..") else []
+        for part in parts:
+            if part == ".." and kept and kept[-1]:  # a/../b is b; what is above the first folder is not known
+                kept.pop()
+            elif part not in ("", ".", ".."):
+                kept.append(part)
+        path = "/".join(kept)
     return path
+
+
+def _spellings(cell: str) -> Iterator[str]:
+    """What a cell may mean, the most literal first."""
+    yield cell
+    if "\\x" in cell and (name := unescaped(cell)) != cell:  # as our own tables write bytes that are not UTF-8
+        yield name
+    if "%" in cell and (name := unquote(cell)) != cell:  # an address: my%20photos
+        yield name
 
 
 @dataclass(frozen=True)
@@ -117,12 +137,12 @@ class Matcher:
             dropped: the folder of another computer with which the cell begins; the rest is then a file's whole path.
             endings: whether a file in another format counts, street.png for street.jpg.
         """
-        wanted = plain(cell)
-        best = self._best(wanted, dropped, endings)
-        if not best and "\\x" in cell and (name := unescaped(cell)) != cell:  # as our own tables write it
-            wanted = plain(name)
-            best = self._best(wanted, dropped, endings)
-        if not best:
+        best: list[int] = []
+        for spelling in _spellings(cell):
+            wanted = plain(spelling)
+            if best := self._best(wanted, dropped, endings):
+                break
+        else:
             return [], -1
         wanted = wanted[len(dropped) :].lstrip("/")
         if "/" in wanted:

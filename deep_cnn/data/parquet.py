@@ -86,11 +86,15 @@ def _text(cell: Any) -> str:
     return str(cell)
 
 
-def image_column(path: Path) -> str | None:
-    """The column of encoded images: a struct with the field bytes, or bytes themselves; None without one."""
+def image_column(path: Path, flag: str = "--data_dir") -> str | None:
+    """The column of encoded images: a struct with the field bytes, or bytes themselves; None without one.
+
+    flag: that names the file, for messages.
+    """
+    file = _opened(path, f"{flag}={path}")
     import pyarrow as pa
 
-    for field in _opened(path, f"--data_dir={path}").schema_arrow:
+    for field in file.schema_arrow:
         if pa.types.is_struct(field.type) and "bytes" in [
             field.type.field(k).name for k in range(field.type.num_fields)
         ]:

@@ -172,7 +172,11 @@ def one_row_per_file(rows: Rows, options: "IndexOptions", files: Files) -> tuple
 
 def _same_value(one: str, two: str, separator: str) -> bool:
     """Whether two cells say the same in two spellings."""
-    if label_key(one) == label_key(two):
+    if label_key(one, separator) == label_key(two, separator) or _label_set(one) == _label_set(two):
         return True
     read = parse(np.array([one, two], dtype=object), separator)
     return bool(read.missing.all() or read.values[0] == read.values[1])
+
+
+def _label_set(cell: str) -> set[str]:
+    return {label_key(label) for label in cell.split(";") if label.strip()}

@@ -25,6 +25,11 @@ NO_TEXT_MAGIC = {b"PK\3\4": ".xlsx or .zip", b"\xd0\xcf\x11\xe0": ".xls", b"PAR1
 ROWS_OF_HEAD = 50  # by which the separator is told
 ROWS_AT_ONCE = 1 << 12  # of a frame: pandas keeps text in a third of the memory that Python's strings need
 ESCAPED = re.compile("[\udc80-\udcff]")  # a byte that is not UTF-8
+# What is in no cell: the mark of UTF-8 where files were joined, zeros behind a file that a disk cut, the end of a file in DOS
+NO_TEXT_OF_CELLS = {0: None, 0x1A: None, 0xFEFF: None}
+INVISIBLE = "\u200b\u2060\ufeff\u00ad"  # spaces of no width and soft hyphens, which browsers' clipboards bring along
+COMMENT = re.compile(r"\s*#")
+CELL_ENDS = r"[,;\t|]"
 Lines = Sequence[int] | np.ndarray | pd.Index  # of each row, its line in the file
 
 
@@ -91,7 +96,12 @@ class Table:
 
 
 def _spaced(name: str) -> str:
-    return " ".join(unicodedata.normalize("NFC", name).split())
+    return " ".join(visible(unicodedata.normalize("NFC", name)).split())
+
+
+def visible(text: str) -> str:
+    """The text without letters that nobody sees."""
+    return text if text.isascii() else text.translate(dict.fromkeys(map(ord, INVISIBLE)))
 
 
 def _words(names: Sequence[str]) -> tuple[str, ...]:
@@ -171,7 +181,7 @@ class TableReader:
         names = next(self._rows, [])
         self.headless = any(looks_like_image(name) for name in names)
         self._first = [(self._skipped + 1, names)] if self.headless else []
-        names = [""] * len(names) if self.headless else [as_text(name).strip() for name in names]
+        names = [""] * len(names) if self.headless else [visible(as_text(name)).strip() for name in names]
         self.columns = [name or f"column {k}" for k, name in enumerate(names, start=1)]
 
     def __iter__(self) -> Iterator[tuple[int, list[str]]]:
@@ -189,19 +199,40 @@ class TableReader:
     def _watched(self, lines: Iterable[str]) -> Iterator[str]:
         for line in lines:
             self.escaped = self.escaped or (not line.isascii() and bool(ESCAPED.search(line)))
-            yield line
+            yield line.translate(NO_TEXT_OF_CELLS) if _has_no_text(line) else line
         self._ended = True
 
 
+def _has_no_text(line: str) -> bool:
+    return "\0" in line or "\x1a" in line or "\ufeff" in line
+
+
 def _preamble(lines: Iterator[str]) -> tuple[str | None, int, list[str]]:
-    """The separator where a line names it, how many lines stand before the header, and the header's first line."""
-    separator = None
+    """The separator where a line names it, how many lines stand before the header, and the header's first line.
+
+    Comments (#) before the header are passed over; the last of them is the header where images follow at once.
+    """
+    separator, comment = None, ""
     for skipped, line in enumerate(lines):
         if directive := re.fullmatch(r'"?sep=(.)"?[,;\t]*[\r\n]*', line):  # Excel's own
             separator = directive[1]
-        elif line.strip() and not line.startswith("#TYPE "):  # PowerShell's Export-Csv
+        elif line.startswith("#TYPE ") or not line.strip():  # PowerShell's Export-Csv
+            continue
+        elif COMMENT.match(line):
+            comment = line
+        elif (
+            comment
+            and _names_an_image(line)
+            and len(re.findall(CELL_ENDS, comment)) == len(re.findall(CELL_ENDS, line))
+        ):
+            return separator, skipped - 1, [COMMENT.sub("", comment), line]
+        else:
             return separator, skipped, [line]
-    return separator, 0, []
+    return separator, 0, [comment] if comment else []
+
+
+def _names_an_image(line: str) -> bool:
+    return any(looks_like_image(cell.strip("\"' \r\n")) for cell in re.split(CELL_ENDS, line))
 
 
 def _separator(head: list[str], ending: str) -> str:

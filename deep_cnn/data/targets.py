@@ -12,7 +12,12 @@ from deep_cnn.runtime.errors import ConfigError, DataError
 
 FEW = 20  # whole numbers with at most this many values may be classes: ratings, floors, digits
 MANY = 0.1  # share of cells that hold several labels from which on it is no accident
+NINES = [sign * (10.0**digits - 1) for digits in (2, 3, 4, 5) for sign in (-1, 1)]  # -99, 999, -9999
 LARGEST = 1e18  # of a target: its square still fits float32
+# How other programs separate several labels in a cell; ";" is ours
+SEVERAL = {"list": "written as a list"} | {
+    separator: f"separated by {'blanks' if separator == ' ' else repr(separator)}" for separator in "|,/\n+& "
+}
 LIST = re.compile(r"\[.*\]|\{.*\}|\(.*,.*\)", re.DOTALL)  # ['a', 'b'], {"choices": [...]}, (a, b): Python, NumPy, JSON
 
 
@@ -77,7 +82,7 @@ def _likely(table: Table, name: str) -> Candidate:
     read = parse(present, table.separator)
     # half of the cells being numbers makes the others mistakes in a column of numbers, to be told, not a class each
     if read.share < 0.5:
-        distinct = len(set(labels(present, name)[0]))
+        distinct = len(set(labels(present, name, table.separator)[0]))
         reason = f"column {name}: {distinct} distinct text values -> classification"
         return replace(CLASSES, reason=reason, doubt=_several_labels(present, name))
     values = np.unique(read.values[~np.isnan(read.values)])
@@ -86,17 +91,18 @@ def _likely(table: Table, name: str) -> Candidate:
     whole = not read.notation and bool(np.all(values == np.round(values)))
     if whole and distinct <= FEW and 2 * distinct <= len(present):
         reason = f"column {name}: {distinct} distinct whole numbers -> classification (to change: --task=regression)"
-        return replace(CLASSES, reason=reason)
+        return replace(CLASSES, reason=reason, doubt=_several_labels(present, name))
     return replace(NUMBERS, reason=f"column {name}: {distinct} distinct numbers -> regression")
 
 
 def _several_labels(cells: np.ndarray, name: str) -> str:
     """What to say where many cells hold several labels that are not separated by ';', whose combinations are no classes."""
-    for separator in ("list", "|", ",", "/"):
+    for separator, how in SEVERAL.items():
         several = [cell for cell in cells if (LIST.fullmatch(cell) if separator == "list" else separator in cell)]
-        if len(several) < max(MANY * len(cells), 2) or (separator in ",/" and not _labels_recur(set(cells), separator)):
+        if len(several) < max(MANY * len(cells), 2) or (
+            separator not in ("list", "|") and not _labels_recur(set(cells), separator)
+        ):
             continue
-        how = "written as a list" if separator == "list" else f"separated by {separator!r}"
         return (
             f"--target={name}: {len(several):,} of {len(cells):,} cells seem to hold several labels {how} (e.g. "
             f"{several[0]!r}); write ';' between labels, or use --task=classification to learn each combination as a class"
@@ -106,8 +112,12 @@ def _several_labels(cells: np.ndarray, name: str) -> str:
 
 def _labels_recur(cells: set[str], separator: str) -> bool:
     """Whether the parts of different cells are the same few labels; those of "Boston, MA" and "Paris, France" are not."""
-    parts = [[part.strip() for part in cell.split(separator)] for cell in cells]
+    parts = [[part.strip() for part in cell.split(separator) if part.strip()] for cell in cells]
     words = [word for part in parts for word in part]
+    if separator == " " and not all(word.isdecimal() for word in words):  # names of classes have blanks, too
+        several = max(map(len, parts)) > 3 and 2 * len(set(words)) <= len(words)
+        if not several:
+            return False
     places = {(word, place) for part in parts for place, word in enumerate(part)}
     in_columns = len({len(part) for part in parts}) == 1 and len(places) == len(set(words))  # city, state
     return not in_columns and len(set(words)) <= 0.75 * len(words)
@@ -119,13 +129,20 @@ def _labels_recur(cells: set[str], separator: str) -> bool:
 def _classes(table: Table, columns: tuple[str, ...]) -> Targets:
     name, cells = columns[0], table.column(columns[0], "--target")
     rows = ~missing(cells)
-    said, notes = labels(cells[rows], name)
+    said, notes = labels(cells[rows], name, table.separator)
     names, values = np.unique(said.astype(str), return_inverse=True)
     classes = names.tolist()
     read = parse(names.astype(object), table.separator)
     if read.all_read:  # 2 before 10
         order = np.argsort(read.values, kind="stable")
         classes, values = names[order].tolist(), np.argsort(order)[values]
+    elif 0.5 <= read.share < 1 and not read.notation:
+        text = [str(word) for word in names[np.isnan(read.values)]]
+        more = ", ..." if len(text) > 3 else ""
+        notes.append(
+            f"{name}: most classes are numbers, but {', '.join(map(repr, text[:3]))}{more} {'is' if len(text) == 1 else 'are'} text; "
+            "correct the table if that is a mistake"
+        )
     if len(classes) < 2:
         only = f"only {classes[0]!r}" if len(classes) else "no value"
         raise DataError(f"--target={name}: rows with an image have {only}; classification needs at least two classes")
@@ -156,7 +173,28 @@ def _numbers(table: Table, columns: tuple[str, ...]) -> Targets:
         if np.all(present == present[0]):
             raise DataError(f"--target={name}: every value is {present[0]:g}; choose a column that varies")
     rows = ~np.isnan(values).all(axis=1)
-    return Targets((), columns, values[rows], rows)
+    notes = [note for name, column in zip(columns, values.T, strict=True) for note in _far_nines(name, column)]
+    return Targets((), columns, values[rows], rows, tuple(notes))
+
+
+def _far_nines(name: str, values: np.ndarray) -> list[str]:
+    """A line about -999 and the like, with which many programs mark a missing value, where it is far from all others."""
+    known = values[~np.isnan(values)]
+    nines = np.isin(known, NINES)
+    if not nines.any() or nines.all():
+        return []
+    others = known[~nines]
+    low, high = float(others.min()), float(others.max())
+    far = nines & ((known < low - (high - low)) | (known > high + (high - low)))
+    if not far.any():
+        return []
+    marks = ", ".join(
+        f"{value:g}: {count:,}" for value, count in zip(*np.unique(known[far], return_counts=True), strict=True)
+    )
+    return [
+        f"{name}: values far from all others ({marks}; the others are from {low:g} to {high:g}); if they mean that the value is "
+        "missing, leave these cells empty"
+    ]
 
 
 def _labels(table: Table, columns: tuple[str, ...]) -> Targets:
@@ -166,7 +204,7 @@ def _labels(table: Table, columns: tuple[str, ...]) -> Targets:
         raise DataError(problem)
     lists = [[label.strip() for label in cell.split(";") if label.strip()] for cell in cells[rows]]
     words = np.array([label for labels_of_cell in lists for label in labels_of_cell], dtype=object)
-    said, notes = labels(words, name)
+    said, notes = labels(words, name, table.separator)
     ends = np.cumsum([len(labels_of_cell) for labels_of_cell in lists])
     sets = [set(part) for part in np.split(said, ends[:-1])] if len(lists) else []
     classes = tuple(sorted(set(said)))

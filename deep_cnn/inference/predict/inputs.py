@@ -16,14 +16,26 @@ from pathlib import Path
 from typing import cast
 
 import numpy as np
+import pandas as pd
 
 from deep_cnn.config.registries import IMAGE_ENDINGS
 from deep_cnn.data.archives import ARCHIVE_ENDINGS, COMPRESSED_ENDINGS, Members, Source
 from deep_cnn.data.cells import coordinate
 from deep_cnn.data.files import Paths
 from deep_cnn.data.match import NAME, PATH, SAMPLE, Match, Matcher, check_single, choose_column, standing
+from deep_cnn.data.parquet import image_column as image_column_of_parquet
+from deep_cnn.data.parquet import is_parquet, read_frame
 from deep_cnn.data.sources import Place, archive_above, find_files, is_source
-from deep_cnn.data.table import Lines, TableReader, as_lines, as_text, check_is_text, looks_like_image, open_text
+from deep_cnn.data.table import (
+    ROWS_OF_HEAD,
+    Lines,
+    TableReader,
+    as_lines,
+    as_text,
+    check_is_text,
+    looks_like_image,
+    open_text,
+)
 from deep_cnn.runtime.atomic import unescaped
 from deep_cnn.runtime.errors import DataError, nearest
 
@@ -203,6 +215,10 @@ def read_images(
         return Images(path.parent, Paths.from_list([path.name]))
     own = [] if given == "-" else [path.parent]
     search = Search([*own, Path(), *folders], data_dirs)
+    if is_parquet(path):
+        table = FrameRows(read_frame(path, f"--images={path}"), f"--images={path}")
+        said: list[str] = []
+        return _found(f"--images={given}", _table_rows(table, image_column, search, said), said, search)
     with ExitStack() as stack:
         lines = _standard_input() if given == "-" else stack.enter_context(open_text(path))
         notes: list[str] = []  # complete when the rows are read
@@ -217,6 +233,8 @@ def _standard_input() -> Iterable[str]:
 
 def is_images(path: Path) -> bool:
     """Whether --images is a folder, an archive, or a folder within an archive; a table or a list is neither."""
+    if is_parquet(path):
+        return image_column_of_parquet(path, "--images") is not None
     if path.is_file():
         return path.name.lower().endswith((*ARCHIVE_ENDINGS, *COMPRESSED_ENDINGS))
     return path.is_dir() or archive_above(path) is not None
@@ -225,7 +243,7 @@ def is_images(path: Path) -> bool:
 def check_there(given: str) -> None:
     """DataError where --images is nothing that can be read: to be asked before networks are loaded."""
     path = Path(given).expanduser()
-    if given != "-" and is_images(path):
+    if given != "-" and (is_images(path) or is_parquet(path)):
         return
     if given != "-" and not path.exists():
         beside = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
@@ -245,11 +263,11 @@ def _rows(
     lines, head = iter(lines), []
     for line in lines:
         head.append(line)
-        if line.strip():
+        if line.strip() and ("".join(head).count('"') % 2 == 0 or len(head) > ROWS_OF_HEAD):  # a name of several lines
             break
-    first = head[-1].strip() if head else ""
+    first = "".join(head).strip()
     # other endings: a list of paths, unless its first line is the names of columns
-    separated = any(sign in line for line in head[-1:] for sign in SEPARATORS)  # "sep=" may end in a tab
+    separated = any(sign in line for line in head for sign in SEPARATORS)  # "sep=" may end in a tab
     names_columns = first.startswith("#TYPE ") or (separated and not looks_like_image(first))
     lines = itertools.chain(head, lines)
     if (ending := path.suffix.lower()) in (".csv", ".tsv") or image_column is not None or names_columns:
@@ -270,7 +288,19 @@ def _list_rows(lines: Iterable[str]) -> Iterator[Row]:
         yield number, name, math.nan, math.nan
 
 
-def _table_rows(table: TableReader, wanted: str | None, search: Search, notes: list[str]) -> Iterator[Row]:
+class FrameRows:
+    """The rows of a frame of text, as TableReader gives those of a file; the lines are the rows, from 1 on."""
+
+    def __init__(self, frame: pd.DataFrame, what: str):
+        """what: names the table in messages."""
+        self.frame, self.what, self.columns = frame, what, [str(name) for name in frame.columns]
+
+    def __iter__(self) -> Iterator[tuple[int, list[str]]]:
+        for line, row in enumerate(self.frame.itertuples(index=False, name=None), start=1):
+            yield line, list(row)
+
+
+def _table_rows(table: TableReader | FrameRows, wanted: str | None, search: Search, notes: list[str]) -> Iterator[Row]:
     rows = iter(table)
     first = list(itertools.islice(rows, SAMPLE))
     if not first:

@@ -24,6 +24,10 @@ def test_what_pandas_calls_missing_is_missing():
     frame = pd.read_csv(io.StringIO("x\n" + "\n".join(spelled)))
     assert frame["x"].isna().all(), "an independent opinion"
     assert all(map(is_missing, [*spelled, "", "-", "--", "#NV", "na"]))
+    databases = ["\\N", "(null)", "<null>", "[null]", "..", "…"]
+    sheets = ["#DIV/0!", "#VALUE!", "#REF!", "#NAME?", "#WERT!", "#BEZUG!", "#N/D", "#¡VALOR!"]
+    assert all(map(is_missing, [*databases, *sheets]))
+    assert not any(map(is_missing, ["#1", "# 5!", "#hash tag!", "!", "wow!"]))
     assert not any(map(is_missing, ["none", "no", "0", "nana", "Namibia"]))
 
 
@@ -37,6 +41,7 @@ def test_what_pandas_calls_missing_is_missing():
         (["1\u00a0234,5", "7"], ";", [1234.5, 7]),
         (["0,125", "0,250"], ";", [0.125, 0.25]),
         (["\u22121.5", "2"], ",", [-1.5, 2]),
+        (["１．５", "－２"], ",", [1.5, -2]),
     ],
 )
 def test_numbers_that_are_read(cells, separator, values):
@@ -52,6 +57,8 @@ def test_numbers_that_are_read(cells, separator, values):
         (["1,234.5", "2"], ";", "thousands separators"),
         (["1'000", "2"], ",", "thousands separators"),
         (["10%", "20 %"], ",", "percent signs"),
+        (["$1,000", "2"], ",", "'\\$1,000' in line 2: signs of a currency .1 such cells.; write the numbers alone"),
+        (["0,50 €", "2"], ";", "signs of a currency"),
         (["1,5", "2.5"], ";", "decimal commas beside decimal points"),
         (["1", "many"], ",", "'many' in line 3 is not a number"),
         (["1", "1e999"], ",", "infinite value in line 3"),
@@ -99,3 +106,35 @@ def test_coordinates():
     assert [coordinate(c, 90.0) for c in ("47.37", "47,37", " -8,5 ", "90")] == [47.37, 47.37, -8.5, 90.0]
     assert math.isnan(coordinate("", 90.0)) and math.isnan(coordinate("NA", 90.0))
     assert [coordinate(c, 90.0) for c in ("91", "47°22'", "N47", "47,370,1", "inf")] == [None] * 5
+
+
+def test_a_decimal_comma_is_no_other_label_where_columns_are_not_separated_by_commas():
+    said, _ = labels(column("3", "3,0", "2,50"), "place", ";")
+    assert said.tolist() == ["3", "3", "2,50"]
+    said, notes = labels(column("3", "3,0"), "place", ",")
+    assert said.tolist() == ["3", "3,0"] and "'3' and '3,0' are not the same" in notes[0]
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("x-ray", "x\u2011ray"),
+        ("St. John's", "St. John\u2019s"),
+        ("living_room", "living room"),
+        ("cafe", "caf\u00e9"),
+        ("A", "\uff21"),
+        ("01", "1"),
+    ],
+)
+def test_spellings_that_look_alike_are_two_labels_with_a_warning(one, other):
+    said, notes = labels(column(one, other, "dog"), "y")
+    assert len(set(said)) == 3 and len(notes) == 1 and "are not the same" in notes[0]
+
+
+def test_letters_that_nobody_sees_make_no_label():
+    said, notes = labels(column("cat", "cat\u200b", "c\u00adat", "\ufeffcat"), "y")
+    assert set(said) == {"cat"} and "are each taken as one" in notes[0]
+
+
+def test_different_labels_are_no_warning():
+    assert labels(column("A+", "A-", "C", "C++", "-1", "1", "10", "100", "a b", "ab"), "y")[1] == []

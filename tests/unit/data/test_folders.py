@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from deep_cnn.data.folders import TEST, TRAIN, VALIDATION, Asked, roles_of, split_word
 from deep_cnn.data.index import FREE, Index, IndexOptions, build_index
+from deep_cnn.data.split_names import TEST, TRAIN, VALIDATION, Asked, roles_of, split_word
 from deep_cnn.runtime.errors import ConfigError, DataError
 
 
@@ -426,3 +426,63 @@ def test_a_repeated_row_with_another_split_or_group_is_refused(flags, tmp_path):
     options = IndexOptions(metadata=tmp_path / "t.csv", target=("score",), **flags)
     with pytest.raises(DataError, match=r"2\.jpg has two rows with different values of part \(lines 4 and 7\)"):
         build_index(tmp_path, options)
+
+
+# --- parts of a data set that look like classes ------------------------------------------------------------------------
+
+PARTS = [
+    ["trainA/{1,2}.jpg", "trainB/{1,2}.jpg", "testA/{1,2}.jpg", "testB/{1,2}.jpg"],
+    ["cat_train/1.jpg", "cat_test/1.jpg", "dog_train/1.jpg", "dog_test/1.jpg"],
+    ["train1/{a,b}/1.jpg", "train2/{a,b}/1.jpg", "test/{a,b}/1.jpg"],
+    ["train_1k/{a,b}/1.jpg", "train_10k/{a,b}/1.jpg", "val/{a,b}/1.jpg", "other/{a,b}/1.jpg"],
+]
+
+
+@pytest.mark.parametrize("names", PARTS)
+def test_parts_of_a_data_set_are_no_classes(tmp_path, names):
+    with pytest.raises(
+        DataError, match="look like parts of a data set, not like classes; arrange them as train/CLASS/"
+    ):
+        build_index(touch(tmp_path, *names))
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["train_interior/1.jpg", "train_station/1.jpg"],  # of Places365
+        ["train/1.jpg", "test tube/1.jpg", "car/1.jpg"],
+    ],
+)
+def test_classes_may_have_the_word_in_their_names(tmp_path, names):
+    assert len(build_index(touch(tmp_path, *names)).classes) == len(names)
+
+
+def of_table(root: Path, names: list[str], **flags) -> Index:
+    touch(root, *names)
+    files = sorted(path.relative_to(root).as_posix() for path in root.rglob("*.jpg"))
+    (root / "t.csv").write_text("file,score\n" + "".join(f"{name},{k / 2}\n" for k, name in enumerate(files)))
+    return build_index(root, IndexOptions(metadata=root / "t.csv", target=("score",), **flags))
+
+
+def test_a_table_of_several_families_of_splits_keeps_them(tmp_path):
+    index = of_table(tmp_path, PARTS[0])
+    assert splits(index) == {"train": {"trainA", "trainB"}, "test": {"testA", "testB"}}
+
+
+def test_a_train_folder_beside_others_is_named_where_it_makes_no_split(tmp_path):
+    index = of_table(tmp_path, ["images/train/{1,2,3}.jpg", "images/other/{1,2}.jpg"])
+    assert set(splits(index)) == {"free"}
+    assert "images/train/ has no validation or test folder beside it: all images are split together" in notes_of(index)
+
+
+@pytest.mark.parametrize("folder", ["val", "valid", "validation"])
+def test_a_named_split_has_all_usual_spellings(tmp_path, folder):
+    touch(tmp_path, "train/{a,b}/1.jpg", f"{folder}/{{a,b}}/1.jpg")
+    index = build_index(tmp_path, test_folder="val", val_folder="none")
+    assert splits(index) == {"train": {"train/a", "train/b"}, "test": {f"{folder}/a", f"{folder}/b"}}
+
+
+def test_the_same_folders_below_a_folder_that_wraps_them_are_a_hint(tmp_path):
+    index = build_index(touch(tmp_path, "amazon/images/{mug,pen}/1.jpg", "webcam/images/{mug,pen}/1.jpg"))
+    assert "contain the same 2 folders (mug and pen)" in notes_of(index)
+    assert "amazon/images" in notes_of(index)

@@ -87,7 +87,7 @@ def chunk(name: bytes, body: bytes) -> bytes:
 
 
 def png16(values: np.ndarray, colour: int) -> bytes:
-    """A 16-bit PNG of uint16 (H, W, C); Pillow itself writes none with colours. colour: 2 RGB, 6 RGBA."""
+    """A 16-bit PNG of uint16 (H, W, C); Pillow itself writes none with colours. colour: 2 RGB, 4 grey and alpha, 6 RGBA."""
     height, width = values.shape[:2]
     rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
     head = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 16, colour, 0, 0, 0))
@@ -245,6 +245,71 @@ def test_values_count_from_the_highest_used_bit(kind, bits, tmp_path):
     assert formats.peak(bytearray(path.read_bytes()), path) == highest
 
 
+@pytest.mark.parametrize("bits", [8, 12, 16])
+def test_grey_with_transparency_has_16_bits_too(bits, tmp_path):
+    highest = (1 << bits) - 1
+    grey = np.tile(np.linspace(0, highest, R).astype(np.uint16), (R, 1))
+    alpha = np.tile(np.linspace(0, 65535, R).astype(np.uint16), (R, 1)).T
+    path = written(tmp_path, "a.png", png16(np.dstack([grey, alpha]), 4))
+    share = (alpha >> 8)[..., None] / 255
+    expected = (grey.astype(int) >> (bits - 8))[..., None] * share + 255 * (1 - share)
+    assert np.abs(pixels(path, bits) - expected).max() <= 1
+    assert formats.peak(bytearray(path.read_bytes()), path) == highest
+
+
+def tiff16(
+    planes: list[np.ndarray], photometric: int, *, order: str = "<", extra: int = 0, planar: bool = False
+) -> bytes:
+    """A TIFF of uint16 values as Pillow writes none. planes: (H, W) each; photometric: 0 white is zero, 1 grey, 2 colours."""
+    count = len(planes)
+    values = [plane.astype(order + "u2") for plane in planes]
+    strips = [plane.tobytes() for plane in values] if planar else [np.dstack(values).astype(order + "u2").tobytes()]
+    tags = {
+        256: [R],
+        257: [R],
+        258: [16] * count,
+        259: [1],
+        262: [photometric],
+        277: [count],
+        278: [R],
+        284: [1 + planar],
+    }
+    tags |= {338: [0] * extra} if extra else {}
+    tags |= {273: [0] * len(strips), 279: [len(strip) for strip in strips]}
+    place = 8 + 2 + 12 * len(tags) + 4
+    body, entries, places = b"", b"", []
+    for strip in strips:
+        places.append(place + len(body))
+        body += strip
+    for tag, numbers in sorted((tags | {273: places}).items()):
+        raw = struct.pack(f"{order}{len(numbers)}I", *numbers)
+        if len(numbers) > 1:
+            raw, body = struct.pack(order + "I", place + len(body)), body + raw
+        entries += struct.pack(order + "HHI", tag, 4, len(numbers)) + raw
+    head = (b"II*\0" if order == "<" else b"MM\0*") + struct.pack(order + "IH", 8, len(tags))
+    return head + entries + bytes(4) + body
+
+
+@pytest.mark.parametrize("bits", [12, 16])
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("kind", ["grey", "white is zero", "colours", "planes", "colours and infrared"])
+def test_tiff_of_16_bits_in_every_arrangement(kind, order, bits, tmp_path):
+    highest = (1 << bits) - 1
+    planes = [np.random.default_rng(k).integers(0, highest + 1, (R, R)) for k in range(4)]
+    planes[0][0, 0] = highest
+    several = {"colours": planes[:3], "planes": planes[:3], "colours and infrared": planes}.get(kind, planes[:1])
+    data = tiff16(several, {"grey": 1, "white is zero": 0}.get(kind, 2), order=order, extra=int(len(several) == 4),
+                  planar=kind == "planes")  # fmt: skip
+    path = written(tmp_path, "a.tif", data)
+    if (kind, order) == ("white is zero", ">"):  # no library here reads it
+        with pytest.raises(DataError, match=r"a\.tif"):
+            pixels(path, bits)
+        return
+    expected = np.dstack([plane >> (bits - 8) for plane in (several * 3)[:3]])
+    assert np.abs(pixels(path, bits) - (255 - expected if kind == "white is zero" else expected)).max() == 0
+    assert formats.peak(bytearray(data), path) == highest
+
+
 def test_values_beyond_the_bits_of_the_set_are_refused(tmp_path):
     path = written(tmp_path, "bright.png", encoded(Image.fromarray(np.full((R, R), 4096, np.uint16)), "PNG"))
     with pytest.raises(
@@ -278,6 +343,18 @@ def test_other_formats_are_not_opened_whatever_their_name(kind, tmp_path):
     for read in (pixels, image_size):
         with pytest.raises(DataError, match=r"renamed\.png.*the format is none of JPEG, PNG"):
             read(path)
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n", "git lfs pull"),
+        (b"\n<!DOCTYPE html><html><body>404</body></html>", "a web page, perhaps of a failed download"),
+    ],
+)
+def test_what_is_often_there_instead_of_an_image_is_named(data, said, tmp_path):
+    with pytest.raises(DataError, match=said):
+        pixels(written(tmp_path, "a.jpg", data))
 
 
 def test_postscript_starts_no_program(tmp_path, monkeypatch):

@@ -26,6 +26,13 @@ def matched(files: list[str], cells: list[str], root: Path | None = ROOT) -> lis
         ("train\\1.jpg", "train/1.jpg"),
         ("train//./1.jpg", "train/1.jpg"),
         ("../photos/train/1.jpg", "train/1.jpg"),
+        ("test/../train/1.jpg", "train/1.jpg"),
+        ("train/old/../1.jpg", "train/1.jpg"),
+        ("train%2F1.jpg", "train/1.jpg"),
+        ("train/\u200b1.jpg", None),
+        ("\ufefftrain/1.jpg\u200b", "train/1.jpg"),
+        ("train/../1.jpg", "train/1.jpg"),
+        ("train/../../test/1.jpg", None),
         ("photos/train/1.jpg", "train/1.jpg"),
         ("/data/photos/train/1.jpg", "train/1.jpg"),
         ("Train/1.JPG", "train/1.jpg"),
@@ -174,3 +181,16 @@ def test_what_names_of_columns_say():
 def test_the_evidence_is_counted():
     match = Matcher(FILES, ROOT).match(["1.jpg", "2.jpg", "40.jpg"])
     assert match.evidence() == "2 of 3 rows found, by file name" and np.array_equal(match.positions, [1, 2, -1])
+
+
+def test_an_address_with_a_query_names_its_file_and_beats_the_number_of_the_row():
+    files = [f"{i}.jpg" for i in range(20)]
+    order = np.random.default_rng(0).permutation(20)
+    cells = {
+        "id": [str(row) for row in range(20)],
+        "photo url": [f"https://host/a%20b/{i}.jpg?size=3#x" for i in order],
+    }
+    matcher = Matcher(files, ROOT)
+    matches = {name: matcher.match(column) for name, column in cells.items()}
+    assert choose_column(matches, cells, "t.csv") == "photo url"
+    assert matches["photo url"].positions.tolist() == order.tolist()

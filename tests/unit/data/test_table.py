@@ -53,6 +53,29 @@ def test_separators_and_encodings(folder, separator, name, encoding):
     assert index.targets[:, 0].tolist() == [1.5, 3, 4.5, 6, 7.5, 9]  # in the order of the files
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        SCORES + "\0" * 5000,
+        SCORES + "\x1a",
+        SCORES.replace("2.JPG", "\ufeff2.JPG"),  # two files with a mark of UTF-8, joined
+        "# made by the lab\n# in 2024\n" + SCORES,
+        "#" + SCORES,
+        "sep=,\n# made by the lab\n" + SCORES,
+        SCORES.replace("score", "\u200bscore\u200b "),
+    ],
+    ids=["zeros", "end of file in DOS", "joined", "comments", "header is a comment", "sep and comment", "no width"],
+)
+def test_what_is_no_text_of_a_cell_is_passed_over(folder, text):
+    index = index_of(folder, text, target=("score",))
+    assert index.targets[:, 0].tolist() == [1.5, 3, 4.5, 6, 7.5, 9]
+    assert not [note for note in index.notes if "no image file" in note]
+
+
+def test_lines_are_counted_with_comments(folder):
+    refused(folder, "# one\n# two\n" + SCORES.replace("3.0", "x"), "'x' in line 6 is not a number", target=("score",))
+
+
 def test_a_table_of_windows_is_read_with_a_note(folder):
     index = index_of(folder, SCORES.replace("score", "größe").encode("cp1252"), target=("größe",))
     assert "not UTF-8" in "\n".join(index.notes)
@@ -404,3 +427,69 @@ def test_place_pulse_refusals(folder):
     (folder / "again_2_x_A.JPG").write_bytes(b"again")
     with pytest.raises(DataError, match="have the same location_id, x"):
         index_of(folder, header + rows, "q.tsv", study_id="s")
+
+
+LABELS = [
+    (["a|b", "b", "c"], "separated by '|'"),
+    (["a+b", "b", "a"], "separated by '+'"),
+    (["a & b", "b", "a"], "separated by '&'"),
+    (["a\nb", "b", "a"], "separated by"),
+    (["16 0", "7 1 0", "0", "1", "7", "16"], "separated by blanks"),
+    (["haze primary", "clear primary", "clear primary road water", "haze primary water road", "haze", "primary"], "separated by blanks"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("cells", "how"), LABELS)
+def test_several_labels_in_a_cell_are_not_learnt_as_combinations(tmp_path, cells, how):
+    for i in range(24):
+        (tmp_path / f"{i}.jpg").write_bytes(b"%d" % i)
+    rows = "".join(f'{i}.jpg,"{cells[i % len(cells)]}"\n' for i in range(24))
+    with pytest.raises(DataError, match="seem to hold several labels") as problem:
+        index_of(tmp_path, "image,y\n" + rows, target=("y",))
+    assert how in str(problem.value)
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        ["New York", "New Delhi", "San Diego", "Los Angeles"],
+        ["red car", "car", "blue car", "red bike"],
+        ["R&B", "Rock", "Pop"],
+        ["C", "C++", "Python"],
+        ["animal/dog", "animal/cat", "plant/tree"],
+    ],
+)
+def test_names_of_several_words_are_classes(tmp_path, cells):
+    for i in range(24):
+        (tmp_path / f"{i}.jpg").write_bytes(b"%d" % i)
+    rows = "".join(f"{i}.jpg,{cells[i % len(cells)]}\n" for i in range(24))
+    assert index_of(tmp_path, "image,y\n" + rows, target=("y",)).classes == tuple(sorted(cells))
+
+
+def test_nines_far_from_all_others_are_named(folder):
+    index = index_of(folder, SCORES.replace("4.5", "-999"), target=("score",))
+    assert "score: values far from all others (-999: 1; the others are from 1.5 to 9)" in "\n".join(index.notes)
+    assert not [n for n in index_of(folder, SCORES.replace("4.5", "99"), target=("score",)).notes if "9: 1;" not in n
+                and "far from" in n]  # fmt: skip
+    index = index_of(
+        folder,
+        "image,score\n" + "".join(f"{i}.JPG,{97 + i}\n" for i in range(1, 7)),
+        target=("score",),
+        task="regression",
+    )
+    assert not [note for note in index.notes if "far from" in note]
+
+
+def test_text_among_classes_that_are_numbers_is_named(folder):
+    text = "image,y\n" + "".join(f"{i}.JPG,{'03. Jan' if i == 6 else i % 2}\n" for i in range(1, 7))
+    index = index_of(folder, text, target=("y",), task="classification")
+    assert "y: most classes are numbers, but '03. Jan' is text" in "\n".join(index.notes)
+
+
+def test_a_column_of_splits_that_no_flag_names_is_named(folder):
+    text = "image,score,part\n" + "".join(f"{i}.JPG,{i / 2},{('Train', 'test')[i % 2]}\n" for i in range(1, 7))
+    hint = "Column part has the values test, train; to split by it, give --split_column=part"
+    assert hint in index_of(folder, text, target=("score",)).notes
+    assert hint not in index_of(folder, text, target=("score",), split_column="part").notes
+    other = text.replace("test", "bus")
+    assert not [note for note in index_of(folder, other, target=("score",)).notes if "--split_column" in note]

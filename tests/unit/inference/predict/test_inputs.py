@@ -207,3 +207,39 @@ def test_a_table_of_images_in_an_archive(photos):
     images = read_images(str(path), None, [archive])
     with pytest.raises(FileNotFoundError, match="No such file in the archive"):
         images.source(4).read()
+
+
+def test_a_table_of_parquet_names_images_as_a_csv_file_does(photos):
+    pa = pytest.importorskip("pyarrow")
+    import pyarrow.parquet as pq
+
+    path = photos.parent / "t.parquet"
+    pq.write_table(
+        pa.table({"score": [1.5] * 5, "photo": FILES, "lat": [47.0, None, 3.0, 4.0, 5.0], "lon": [8.0] * 5}), path
+    )
+    images = read_images(str(path), None, [], [photos])
+    assert list(images.paths) == FILES and "photo" in images.notes[0]
+    assert images.places is not None and images.places[0].tolist() == [47, 8]
+    with pytest.raises(DataError, match="--image_column=x: the table has no such column"):
+        read_images(str(path), "x", [], [photos])
+    (photos.parent / "broken.parquet").write_bytes(b"PAR1" + bytes(40))
+    with pytest.raises(DataError, match=r"--images=.*broken.parquet: cannot be read as Parquet"):
+        read_images(str(photos.parent / "broken.parquet"), None, [], [photos])
+
+
+def test_a_file_of_parquet_with_images_is_an_archive_of_them(photos):
+    pa = pytest.importorskip("pyarrow")
+    import pyarrow.parquet as pq
+
+    rows = [{"bytes": (photos / name).read_bytes(), "path": name} for name in FILES]
+    pq.write_table(pa.table({"image": rows, "score": [1.5] * 5}), photos.parent / "t.parquet")
+    images = read_images(str(photos.parent / "t.parquet"), None, [], [])
+    assert list(images.paths) == FILES
+    assert images.source(3).read() == (photos / FILES[3]).read_bytes()
+
+
+def test_a_text_file_whose_first_column_has_a_name_of_several_lines_is_a_table(photos):
+    rows = "".join(f"{i}|{stem}\n" for i, stem in enumerate(STEMS))
+    images = found(photos, "t.txt", '"how safe?\n1; 2; 3"|photo\n' + rows)
+    assert list(images.paths) == FILES
+    assert list(found(photos, "t.txt", '"' + '"\n"'.join(FILES) + '"\n').paths) == FILES  # a list with quotes

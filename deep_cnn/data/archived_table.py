@@ -1,0 +1,80 @@
+"""A table within an archive, photos.zip/scores.csv: copied out of it to be read."""
+
+import contextlib
+import tarfile
+import tempfile
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from deep_cnn.data.archives import kind_of
+from deep_cnn.data.sources import archive_above
+from deep_cnn.runtime.errors import DataError
+
+NAMED = 6  # tables of an archive named in one line
+ENDINGS = (".csv", ".tsv", ".txt", ".parquet")
+
+
+@contextlib.contextmanager
+def table_on_disk(path: Path) -> Iterator[Path]:
+    """The path itself, or that of a copy of the table within an archive, for as long as it is read.
+
+    Raises:
+        DataError: the archive has no such file, or is damaged.
+    """
+    archive = archive_above(path)
+    if archive is None or not archive[1]:
+        yield path
+        return
+    with tempfile.TemporaryDirectory(prefix="deep_cnn_") as folder:
+        copy = Path(folder) / path.name
+        copy.write_bytes(_member(path, *archive))
+        yield copy
+
+
+def is_archived(path: Path) -> bool:
+    """Whether a path is a file within an archive."""
+    archive = archive_above(path)
+    if archive is None or not archive[1]:
+        return False
+    with contextlib.suppress(DataError):
+        return archive[1] in _names(archive[0])
+    return False
+
+
+def _names(archive: Path) -> dict[str, str]:
+    """The files of an archive: their paths without "./" -> as the archive has them."""
+    try:
+        if kind_of(archive) == "zip":
+            with zipfile.ZipFile(archive) as opened:
+                names = [info.filename for info in opened.infolist() if not info.is_dir()]
+        elif kind_of(archive) == "tar":
+            with tarfile.open(archive, "r:", encoding="utf-8", errors="surrogateescape") as tar:
+                names = [member.name for member in tar if member.isfile()]
+        else:
+            names = []
+    except (OSError, EOFError, tarfile.TarError, zipfile.BadZipFile, ValueError) as error:
+        raise DataError(f"{archive}: cannot be read as an archive ({error}); copy or download it again") from error
+    return {name.removeprefix("./"): name for name in names}
+
+
+def _member(path: Path, archive: Path, inner: str) -> bytes:
+    names = _names(archive)
+    if inner not in names:
+        tables = [name for name in names if name.lower().endswith(ENDINGS)]
+        has = (
+            f"it has {', '.join(tables[:NAMED])}{', ...' if len(tables) > NAMED else ''}"
+            if tables
+            else "it has no tables"
+        )
+        raise DataError(f"--metadata={path}: {archive.name} has no such file; {has}")
+    try:
+        if kind_of(archive) == "zip":
+            with zipfile.ZipFile(archive) as opened:
+                return opened.read(names[inner])
+        with tarfile.open(archive, "r:", encoding="utf-8", errors="surrogateescape") as tar:
+            file = tar.extractfile(names[inner])
+            assert file is not None, "it is a file, not a folder"
+            return file.read()
+    except (OSError, EOFError, RuntimeError, NotImplementedError, tarfile.TarError, zipfile.BadZipFile) as error:
+        raise DataError(f"--metadata={path}: cannot be read from the archive ({error}); unpack it") from error
