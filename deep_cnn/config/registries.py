@@ -250,12 +250,12 @@ AUGMENTATION_PRESETS: dict[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True)
 class Figure(Row):
-    """A figure of a test set, NAME.png in the run's results. code: draws it, (task, decoded, targets, path); see reporting/plots.
+    """A figure of a test set, NAME.png in the run's results. code: (task, decoded, targets) -> its panels; see reporting/plots.
 
     description: its caption in the report; title: above it.
     tasks: those that have it, as --task names them.
     by_run: drawn by the run itself, so that trackers show it, and not only with the report.
-    section: of the report, that shows it.
+    section: of the report, that shows it; empty: the report shows the same in another way.
     """
 
     title: str = ""
@@ -269,15 +269,16 @@ FIGURES = _by_name(
     Figure(
         "confusion_matrix",
         "Rows are the true classes; each row adds up to 100%.",
-        f"{_PLOTS}.confusion_matrix:draw",
+        f"{_PLOTS}.confusion_matrix:panels",
         title="Confusion matrix",
         tasks=("classification",),
         by_run=True,
+        section="",
     ),
     Figure(
         "predicted_vs_true",
         "Points on the line are predicted without error.",
-        f"{_PLOTS}.predicted_vs_true:draw",
+        f"{_PLOTS}.predicted_vs_true:panels",
         title="Predicted and true values",
         tasks=("regression",),
         by_run=True,
@@ -286,14 +287,14 @@ FIGURES = _by_name(
         "residuals",
         "Points spread evenly around the line: the errors do not depend on the prediction. If they rise from left to right, the "
         "predictions are too far from the mean; if they fall, too close to it.",
-        f"{_PLOTS}.residuals:draw",
+        f"{_PLOTS}.residuals:panels",
         title="Residuals",
         tasks=("regression",),
     ),
     Figure(
         "reliability",
-        "Bars below the line: the network is over-confident.",
-        f"{_PLOTS}.reliability:draw",
+        "Points below the line: the network is over-confident. A perfectly calibrated network has 95% of its points in the grey ranges.",
+        f"{_PLOTS}.reliability:panels",
         title="Reliability",
         tasks=("classification",),
         section="calibration",
@@ -304,15 +305,14 @@ FIGURES = _by_name(
 # that template, or None where the run has no such section. In the order of the page.
 _PAGE = "deep_cnn.reporting.report.sections"
 REPORT_SECTIONS = _by_name(
-    Row("command", "Command", f"{_PAGE}:command"),
     Row("data", "Data and splits", f"{_PAGE}:data"),
     Row("learning_curves", "Learning curves", f"{_PAGE}:learning_curves"),
     Row("test", "Test", f"{_PAGE}:test"),
-    Row("mistakes", "Largest errors", f"{_PAGE}:mistakes"),
+    Row("mistakes", "Errors", f"{_PAGE}:mistakes"),
     Row("explanations", "Explanations", f"{_PAGE}:explanations"),
     Row("calibration", "Calibration", f"{_PAGE}:calibration"),
     Row("cost", "Time and machine", f"{_PAGE}:cost"),
-    Row("versions", "Versions", f"{_PAGE}:versions"),
+    Row("repeat", "How to repeat it", f"{_PAGE}:repeat"),
 )
 
 # name: of --trackers; code: (flags of the run, its files, the network in words, first epoch) -> Tracker

@@ -125,6 +125,14 @@ class Config:
         kind=str,
         choices=("votes", "std"),
     )
+    unit: tuple[str, ...] = flag(
+        (),
+        "unit of the target (USD), or of each of several targets (USD,m2); for the report and its axes",
+        group="data",
+        kind=str,
+        many="comma",
+        identity=False,
+    )
     where: tuple[str, ...] = flag(
         (),
         'use only rows that meet a condition, such as "num_votes>=5" (== != < <= > >=); may be repeated',

@@ -29,6 +29,15 @@ def quantity(value: float, digits: int = 4) -> str:
     return f"{value:,.0f}" if abs(value) >= 10**digits else f"{value:.{digits}g}"
 
 
+def number(value: float, share: bool = False) -> str:
+    """Three significant digits: 114406 -> '114,000', 0.36412 -> '0.364'; share: in percent, 0.9477 -> '94.8%'."""
+    if share:
+        return percent(value)
+    if not math.isfinite(value) or abs(value) < 1000:
+        return quantity(value, digits=3)
+    return f"{round(value, 2 - math.floor(math.log10(abs(value)))):,.0f}"
+
+
 def percent(share: float, decimals: int = 1) -> str:
     """0.8755 -> '87.5%'."""
     return f"{100 * share:.{decimals}f}%"

@@ -134,6 +134,23 @@ class Task(ABC):
         """
         raise wrong("target_transform", transform, f"is for scores, not for --task={self.name}", "omit it")
 
+    def with_units(self, units: Sequence[str]) -> "Task":
+        """With the units of its targets, for people to read.
+
+        Args:
+            units: one for each target, or one for all.
+
+        Raises:
+            ConfigError: nothing here has a unit, or another number of targets.
+        """
+        if units:
+            raise wrong("unit", ",".join(units), f"there are {self.nouns} to learn, and no numbers", "omit --unit")
+        return self
+
+    def unit(self, output: int) -> str:
+        """Of what an output means, '' where it is not known."""
+        return ""
+
     @abstractmethod
     def encode(self, targets: np.ndarray) -> Tensor:
         """The index's targets as the loss wants them; row n belongs to sample n."""
@@ -289,6 +306,11 @@ class Task(ABC):
     def blind_name(self) -> str:
         """What `blind` is called in test.json: "majority_class" or "mean_predictor"."""
 
+    @property
+    @abstractmethod
+    def blind_words(self) -> str:
+        """What `blind` does, in a sentence: "always predicting the most frequent class"."""
+
     @abstractmethod
     def blind(self, train_targets: np.ndarray, n: int) -> np.ndarray:
         """What one would say of n images without looking at them, as `decode` gives it: float64 (n, K)."""
@@ -302,6 +324,10 @@ class Task(ABC):
         Args:
             train, test: a few numbers of each image, float64 (n, F), (m, F).
         """
+
+    def confusion(self, decoded: np.ndarray, targets: np.ndarray) -> np.ndarray | None:
+        """How many images of which class were taken for which, int64 (K, K), true class by row; None where images have no one class."""
+        return None
 
     def calibration(self, decoded: np.ndarray, targets: np.ndarray) -> dict[str, Any] | None:
         """See tasks/calibration.py; None where nothing is a confidence in one class."""
@@ -427,6 +453,10 @@ class Task(ABC):
         return f"{len(self.names)} {self.nouns}"
 
     @abstractmethod
+    def aim(self) -> str:
+        """What is learnt, behind "to": 'tell 10 classes apart'."""
+
+    @abstractmethod
     def meaning(self, decoded: bool) -> str:
         """What an exported network's outputs are. decoded: whether `activation` is part of it."""
 
@@ -465,7 +495,8 @@ def make_task(config: Config, index: Index) -> Task:
         task = task.on_scale(config.target_transform, index.targets)
     else:
         note_skewed(task, index)
-    return task.in_one_unit() if config.study_id else task  # all studies of Place Pulse have one scale
+    task = task.in_one_unit() if config.study_id else task  # all studies of Place Pulse have one scale
+    return task.with_units(config.unit)
 
 
 def note_skewed(task: Task, index: Index) -> None:

@@ -80,6 +80,7 @@ class Classification(NamedOutputs):
         return Chance(float(counts.max() / counts.sum()), how, float(-(shares * np.log(shares)).sum()))
 
     blind_name = "majority_class"
+    blind_words = "always predicting the most frequent class"
 
     def blind(self, train_targets: np.ndarray, n: int) -> np.ndarray:
         """The classes' shares among the training images: the most frequent class comes first."""
@@ -89,6 +90,9 @@ class Classification(NamedOutputs):
     def linear(self, train: np.ndarray, train_targets: np.ndarray, test: np.ndarray) -> np.ndarray:
         known, new = standardised(train, test)
         return discriminant(known, np.asarray(train_targets, dtype=np.int64), self.outputs, new)
+
+    def confusion(self, decoded: np.ndarray, targets: np.ndarray) -> np.ndarray:
+        return self.scored_decoded(decoded, targets).confusion()
 
     def calibration(self, decoded: np.ndarray, targets: np.ndarray) -> dict[str, Any]:
         return calibration(decoded, targets)
@@ -187,6 +191,9 @@ class Classification(NamedOutputs):
     def caption(self, target: Any, decoded: np.ndarray) -> str:
         best = int(decoded.argmax())
         return f"{self.names[int(target)]}, predicted {self.names[best]} ({decoded[best]:.0%})"
+
+    def aim(self) -> str:
+        return f"tell {len(self.names)} classes apart{self.few_names()}"
 
     def meaning(self, decoded: bool) -> str:
         return "probabilities" if decoded else f"logits: softmax{self._of_logits()} gives probabilities"

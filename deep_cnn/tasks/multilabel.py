@@ -124,6 +124,7 @@ class MultiLabel(NamedOutputs):
         return Chance(float(occurring[occurring > 0].mean()), "random scores")
 
     blind_name = "label_frequencies"
+    blind_words = "predicting how frequent each label is"
 
     def blind(self, train_targets: np.ndarray, n: int) -> np.ndarray:
         """Each label's share among the training images."""
@@ -192,6 +193,9 @@ class MultiLabel(NamedOutputs):
             for flags in (target > 0.5, decoded >= self.cuts)
         )
         return f"{', '.join(true) or 'nothing'}, predicted {', '.join(said) or 'nothing'}"
+
+    def aim(self) -> str:
+        return f"find {len(self.names)} labels{self.few_names()}"
 
     def meaning(self, decoded: bool) -> str:
         return "probabilities" if decoded else f"logits: sigmoid{self._of_logits()} gives probabilities"

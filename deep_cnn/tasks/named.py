@@ -140,6 +140,11 @@ class NamedOutputs(Task):
     def spread(self, deviations: np.ndarray, mean: np.ndarray) -> np.ndarray:
         """Of each image, float64 (n,), from the standard deviations and the means of its probabilities, (n, K)."""
 
+    def few_names(self) -> str:
+        """' (ants, bees)' for a sentence; '' where there are many names, or long ones."""
+        text = ", ".join(self.names)
+        return f" ({text})" if len(text) <= 60 else ""
+
     def output_text(self, output: int, value: float) -> str:
         return f"{self.names[output]} {100 * value:.0f}%"
 

@@ -234,6 +234,7 @@ class Pairwise(Regression):
         return []
 
     blind_name = "coin_flip"
+    blind_words = "tossing a coin"
 
     def blind(self, train_targets: np.ndarray, n: int) -> np.ndarray:
         """The same score for every image."""
@@ -293,6 +294,9 @@ class Pairwise(Regression):
 
     def describe(self) -> str:
         return f"votes on {', '.join(self.names[:4])}{'...' if len(self.names) > 4 else ''}"
+
+    def aim(self) -> str:
+        return f"say which of two images has more of {', '.join(self.names)}"
 
     def meaning(self, decoded: bool) -> str:
         scale = "standardised scores: 0 is the mean of the training images, 1 their standard deviation; only differences mean something"

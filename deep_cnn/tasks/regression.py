@@ -9,11 +9,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from deep_cnn.config.fields import wrong
 from deep_cnn.data.balance import rarity_of_bins
 from deep_cnn.data.certainty import Certainty
 from deep_cnn.data.dataset import Dataset
 from deep_cnn.data.split import Strata
-from deep_cnn.runtime.format import quantity
+from deep_cnn.runtime.format import number, plural, quantity
 from deep_cnn.tasks.base import Mistake, Task
 from deep_cnn.tasks.ceiling import noise_ceiling
 from deep_cnn.tasks.conformal import Calibration, Rule, interval_rule
@@ -26,6 +27,7 @@ from deep_cnn.tasks.transforms import InverseTransforms, Transform, check_values
 
 DECILES = 10
 PER_STRATUM = 10  # images; below 100 a score has fewer strata, for one of 4 images tests on 25% of them
+FEW_NAMES = 6  # of targets in a sentence
 BINS = 10  # of equal width over the range of a score: deciles would all be equally full
 
 
@@ -35,6 +37,7 @@ class Regression(Task):
 
     Targets are float64 (N, K), NaN where missing. one_unit: whether all scores have the same unit.
     transform: of --target_transform; scale_mean, scale_std: of the training set on that scale; knots: see tasks/transforms.py.
+    units: of each score, for people; () where they are not known.
     """
 
     mean: tuple[float, ...] = ()
@@ -44,6 +47,7 @@ class Regression(Task):
     scale_mean: tuple[float, ...] = ()
     scale_std: tuple[float, ...] = ()
     knots: tuple[tuple[float, ...], ...] = ()
+    units: tuple[str, ...] = ()
 
     name = "regression"
     old_name = "scores"
@@ -82,6 +86,16 @@ class Regression(Task):
 
     def in_one_unit(self) -> "Regression":
         return dataclasses.replace(self, one_unit=True)
+
+    def with_units(self, units: Sequence[str]) -> "Regression":
+        given = tuple(units) * (self.outputs if len(units) == 1 else 1)
+        if given and len(given) != self.outputs:
+            hint = f"give one for each of {', '.join(self.names)}, or one for all"
+            raise wrong("unit", ",".join(units), f"{len(units)} units for {plural(self.outputs, 'target')}", hint)
+        return dataclasses.replace(self, units=given)
+
+    def unit(self, output: int) -> str:
+        return self.units[output] if self.units else ""
 
     def encode(self, targets: np.ndarray) -> Tensor:
         standardised = (np.asarray(targets, np.float64) - np.array(self.mean)) / np.array(self.std)
@@ -159,6 +173,7 @@ class Regression(Task):
         return RegressionScores.of(decoded, targets, self.names, np.array(self.mean), np.array(self.std), self.one_unit)
 
     blind_name = "mean_predictor"
+    blind_words = "always predicting the mean"
 
     def blind(self, train_targets: np.ndarray, n: int) -> np.ndarray:
         """The mean of the training images."""
@@ -202,8 +217,8 @@ class Regression(Task):
             worst = [
                 Mistake(
                     i,
-                    f"{quantity(decoded[i, t])} ({'+' if error[i] > 0 else '-'}{quantity(abs(error[i]))})",
-                    f"true: {quantity(targets[i, t])}",
+                    f"{number(decoded[i, t])} ({'+' if error[i] > 0 else '-'}{number(abs(error[i]))})",
+                    f"true: {number(targets[i, t])} {self.unit(t)}".strip(),
                 )
                 for i in np.argsort(-np.nan_to_num(np.abs(error), nan=-1.0), kind="stable")[:most].tolist()
                 if np.isfinite(error[i])
@@ -302,6 +317,14 @@ class Regression(Task):
 
     def describe(self) -> str:
         return f"scores of {', '.join(self.names[:4])}{'...' if self.outputs > 4 else ''}"
+
+    def aim(self) -> str:
+        names = (
+            self.names
+            if self.outputs <= FEW_NAMES
+            else (*self.names[: FEW_NAMES - 1], f"{self.outputs - FEW_NAMES + 1} more")
+        )
+        return f"predict {' and '.join([', '.join(names[:-1]), names[-1]] if len(names) > 1 else names)}"
 
     def meaning(self, decoded: bool) -> str:
         if self.transform != "none" and not decoded:

@@ -113,7 +113,7 @@ def test_a_runs_pictures_and_its_report(request, run_cli, capsys, run_name):
     assert len(overlays) == (3 * 2 * 2 if scores else 3)
     assert {Image.open(p).size for p in overlays} == {(32, 32)}
     assert len(explanation_pictures(run.files.explanations)) == len(about["pictures"])
-    assert "<h2>Explanations" in (results / "report.html").read_text(encoding="utf-8")
+    assert ">Explanations</h2>" in (results / "report.html").read_text(encoding="utf-8")
 
 
 def test_the_most_wrong_come_first(places_run):

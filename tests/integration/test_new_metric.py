@@ -37,11 +37,12 @@ def test_a_new_metric_is_found_everywhere(new_metric, pictures, train, capsys, t
     assert f"wrong ones         {shown}" in said and ", wrong ones " in said  # the test, and the epoch's line
     assert "val_wrong" in (files.results / "metrics.csv").read_text().splitlines()[0]
     page = (files.results / "report.html").read_text(encoding="utf-8")
-    assert "<td>wrong ones</td>" in page and shown in page and "validation wrong ones" in page
+    assert '<th scope="row">wrong ones</th>' in page and f"<td>{100 * test['wrong']:.1f}%</td>" in page
+    assert "validation wrong ones" in page
 
     with caplog.at_level(logging.INFO, "deep_cnn"):
-        (section,) = compare(files.outputs, tmp_path / "compared", Asked(("*",), "wrong", None, False))
-    assert section.lower_is_better
+        (block,) = compare(files.outputs, tmp_path / "compared", Asked(("*",), "wrong", None, False))
+    assert block.panel is not None and "lower is better" in block.panel.alt
     table = (tmp_path / "compared" / "table.txt").read_text(encoding="utf-8")
     assert "validation wrong ones" in table and "test wrong ones" in table and shown in table
     assert (tmp_path / "compared" / "wrong_by_parameters.png").exists()

@@ -41,7 +41,7 @@ def test_results_are_compared_and_reported_as_not_verified(release, capsys):
     assert "not verified" in out and "finished" in out.split("not verified")[1]
     assert main(["report", "--run_name=finished", f"--root_dir={root}", f"--data_dir={PLACES}"]) == 0
     page = (root / "outputs/results/finished/report.html").read_text(encoding="utf-8")
-    assert "Not verified" in page and "20.00%" in page
+    assert "Not verified" in page and "20.0%" in page
     path = root / "outputs/results/finished/test.json"
     for damaged in ("", "[]", "{}", path.read_text(encoding="utf-8")[:100]):
         path.write_text(damaged, encoding="utf-8")

@@ -249,9 +249,7 @@ def test_a_mistake_keeps_what_other_processes_have_trained(run_cli, pretended, m
 def test_a_browser_shows_the_page_of_a_study(run_cli, pretended):
     code, files = run_cli("search", **FLAGS, trials=6)
     said, console = opened(files.outputs / "search" / "default" / "report.html", 390)
-    assert (
-        code == 0 and console == "" and said["empty"] == [] and said["pictures"] == 3 and said["wide"] <= said["width"]
-    )
+    assert code == 0 and console == "" and said["empty"] == [] and said["charts"] == 3 and said["wide"] <= said["width"]
 
 
 # -- real trainings ---------------------------------------------------------------------------------------------------

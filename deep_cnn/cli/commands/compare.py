@@ -42,6 +42,7 @@ def main(options: Options) -> int:
 
     from deep_cnn.reporting.compare.folds import compare_folds, divided, read_sets
     from deep_cnn.reporting.compare.job import Asked, compare
+    from deep_cnn.reporting.compare.page import Block, write_comparison
     from deep_cnn.runtime import console
     from deep_cnn.runtime.errors import DataError, check_place
 
@@ -51,16 +52,18 @@ def main(options: Options) -> int:
     check_place("output", str(folder), folder / "table.csv")
     folds, runs = divided(outputs, options.runs or ("*",))
     of_folds = options.baseline in folds
+    blocks: list[Block] = []
     records, left_out = read_sets(outputs, folds)
     if left_out and not records and not runs:
         raise DataError(f"no cross-validation to compare: {'; '.join(left_out)}")
     if records:
         baseline = options.baseline if of_folds or not runs else None
-        compare_folds(folder, records, options.metric, baseline, left_out)
+        blocks.append(compare_folds(folder, records, options.metric, baseline, left_out))
     else:
         for note in left_out:
             print(f"Note: {note}")
     if runs or not folds:
         baseline = None if of_folds else options.baseline
-        compare(outputs, folder, Asked(tuple(runs), options.metric, baseline, options.reference))
+        blocks += compare(outputs, folder, Asked(tuple(runs), options.metric, baseline, options.reference))
+    console.log.info("Report: %s", write_comparison(folder, blocks))
     return 0

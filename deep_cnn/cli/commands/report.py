@@ -1,4 +1,4 @@
-"""python -m deep_cnn report: a run's page, made again from its files."""
+"""python -m deep_cnn report: a run's page, made again from its files; or an index of all runs."""
 
 from dataclasses import dataclass
 
@@ -11,6 +11,15 @@ class Options:
     root_dir: str = flag(".", "root directory of the project", group="command")
     data_dir: str | None = flag(None, "folder of images, if it was moved after training", group="command", kind=str)
 
+    all: bool = flag(False, "write outputs/index.html, a list of all runs with links to their reports", group="command")
+    unit: tuple[str, ...] = flag(
+        (),
+        "unit of the target (USD), or of each of several targets (USD,m2), if not that of the run",
+        group="command",
+        kind=str,
+        many="comma",
+    )
+
     def __post_init__(self):
         check_flags(self)
 
@@ -21,6 +30,7 @@ def main(options: Options) -> int:
     from deep_cnn.config.schema import Config
     from deep_cnn.data import dataset
     from deep_cnn.reporting.report.folds import read_folds, write_folds_report
+    from deep_cnn.reporting.report.index import write_index
     from deep_cnn.reporting.report.page import write_report
     from deep_cnn.reporting.report.record import read_record
     from deep_cnn.runtime import console
@@ -28,9 +38,13 @@ def main(options: Options) -> int:
     from deep_cnn.runtime.run_files import RunFiles
 
     console.console_only()
-    files = RunFiles(Path(options.root_dir).expanduser() / "outputs", options.run_name)
+    root = Path(options.root_dir).expanduser()
+    if options.all:
+        console.log.info("All runs: %s", write_index(root / "outputs"))
+        return 0
+    files = RunFiles(root / "outputs", options.run_name)
     folds = files.fold_plan.exists()
-    flags = (read_folds(files) if folds else read_record(files)).config["config"]
+    flags = (read_folds if folds else read_record)(files).config["config"]
     config = Config(root_dir=options.root_dir, data_dir=options.data_dir or flags["data_dir"])
     try:
         data = dataset.data_dir(config)
@@ -39,5 +53,6 @@ def main(options: Options) -> int:
             raise
         console.log.warning("%s; the report shows no images; use --data_dir if they were moved", missing)
         data = None
-    console.log.info("Report: %s", (write_folds_report if folds else write_report)(files, data))
+    page = write_folds_report(files, data, options.unit) if folds else write_report(files, data, units=options.unit)
+    console.log.info("Report: %s", page)
     return 0

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from deep_cnn.config.registries import metric_row
-from deep_cnn.reporting.compare.rows import shown_difference, shown_p
+from deep_cnn.reporting.compare.page import Block
+from deep_cnn.reporting.compare.rows import aligned, shown_difference, shown_p
 from deep_cnn.reporting.report.folds import FoldsRecord, read_folds
 from deep_cnn.reporting.result_text import shown
 from deep_cnn.runtime.atomic import read_json, write_rows, write_text
@@ -77,8 +78,8 @@ def read_sets(outputs: Path, names: Sequence[str]) -> tuple[list[FoldsRecord], l
 
 def compare_folds(
     folder: Path, records: Sequence[FoldsRecord], metric: str | None, baseline: str | None, notes: Sequence[str] = ()
-) -> list[str]:
-    """Show the table; write folds.txt and folds.csv below `folder`; returns the lines.
+) -> Block:
+    """Show the table; write folds.txt and folds.csv below `folder`; returns the table for the page.
 
     Args:
         records: of finished cross-validations, at least one. baseline: the name of one of them, or None.
@@ -103,7 +104,8 @@ def compare_folds(
     sign = -1 if metric_row(chosen).higher_is_better else 1
     table.sort(key=lambda line: sign * (line.result[chosen] if line.result[chosen] is not None else float("inf")))
     rows = cells(table, chosen)
-    lines = aligned(rows) + ([f"  {MEANING}"] if base is not None else [])
+    meaning = [MEANING] if base is not None else []
+    lines = aligned([list(rows[0]), *(list(row.values()) for row in rows)]) + [f"  {line}" for line in meaning]
     unverified = [record.files.name for record in records if not record.verified]
     if unverified:
         notes = [*notes, f"not verified, since there are no digests of its files: {', '.join(unverified)}"]
@@ -114,7 +116,7 @@ def compare_folds(
     write_rows(folder / "folds.csv", rows)
     write_text(folder / "folds.txt", "\n".join(lines) + "\n")
     log.info("Table (text and CSV): %s", folder / "folds.txt")
-    return lines
+    return Block("Cross-validations", list(rows[0]), [list(row.values()) for row in rows], [*meaning, *notes])
 
 
 def difference(ours: FoldsRecord, theirs: FoldsRecord, metric: str) -> Difference | str:
@@ -162,10 +164,3 @@ def _difference(metric: str, found: Difference) -> str:
     assert found.interval is not None
     low, high = (shown_difference(metric, end) for end in found.interval)
     return f"{shown_difference(metric, found.value)} [{low}, {high}]"
-
-
-def aligned(rows: Sequence[dict[str, str]]) -> list[str]:
-    """Columns as wide as their longest cell."""
-    lines = [list(rows[0]), *(list(row.values()) for row in rows)]
-    widths = [max(len(line[k]) for line in lines) for k in range(len(lines[0]))]
-    return ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]

@@ -3,17 +3,20 @@
 import logging
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from deep_cnn.config.registries import metric_row
 from deep_cnn.models.build import ModelSpec
 from deep_cnn.models.complexity import Size, count
 from deep_cnn.reporting.compare import picture, published
+from deep_cnn.reporting.compare.page import Block
 from deep_cnn.reporting.compare.paired import difference_of_rows, meaning
 from deep_cnn.reporting.compare.picture import Point
-from deep_cnn.reporting.compare.rows import csv_rows, metric_label, shown_difference, text_table
+from deep_cnn.reporting.compare.rows import NUMBERS, aligned, csv_rows, metric_label, shown_difference, table_cells
 from deep_cnn.reporting.compare.runs import Row, Run, read_runs, rows_of, value
+from deep_cnn.reporting.plots.panel import Panel, write_png
+from deep_cnn.reporting.plots.style import short_label
 from deep_cnn.reporting.report.record import Record
 from deep_cnn.runtime.atomic import write_rows, write_text
 from deep_cnn.runtime.errors import ConfigError, nearest
@@ -51,8 +54,8 @@ class Section:
         return "test" if any(value(row, "test", self.metric) for row in self.rows) else "validation"
 
 
-def compare(outputs: Path, folder: Path, asked: Asked) -> list[Section]:
-    """Show the table; write table.txt, table.csv and a figure for each set of data below `folder`.
+def compare(outputs: Path, folder: Path, asked: Asked) -> list[Block]:
+    """Show the table; write table.txt, table.csv and a figure for each set of data below `folder`; returns each set's part of the page.
 
     Args:
         outputs: ROOT_DIR/outputs.
@@ -82,20 +85,29 @@ def compare(outputs: Path, folder: Path, asked: Asked) -> list[Section]:
         )
 
     lines: list[str] = []
-    cells = []
+    cells, blocks = [], []
     folder.mkdir(parents=True, exist_ok=True)
     for number, section in enumerate(sections, 1):
         found = differences(section, baseline) if baseline else {}
         cells += csv_rows(section.rows, section.metric, section.title, found)
-        lines += [*section_lines(section, baseline, found), ""]
-        draw(section, folder / figure_name(section, number if len(sections) > 1 else None), asked.reference)
+        block = block_of(section, baseline, found, asked.reference)
+        blocks.append(block)
+        table = aligned([block.columns, *block.rows], right=NUMBERS)
+        lines += [f"{section.title}:", *table, *(f"  {note}" for note in block.notes), ""]
+        path = folder / figure_name(section, number if len(sections) > 1 else None)
+        if block.panel is None:
+            path.unlink(missing_ok=True)
+        else:
+            write_png([replace(block.panel, title=short_label(section.title, 90))], path)
     lines += [f"Note: {note}" for note in dict.fromkeys(notes)]
     for line in lines:
         log.info("%s", line)
     write_rows(folder / "table.csv", cells)
     write_text(folder / "table.txt", "\n".join(lines) + "\n")
     log.info("Table (text and CSV) and figure: %s", folder)
-    return sections
+    if notes:
+        blocks[-1] = replace(blocks[-1], notes=blocks[-1].notes + list(dict.fromkeys(notes)))
+    return blocks
 
 
 def sized(records: Sequence[Record], notes: list[str]) -> list[Run]:
@@ -152,21 +164,24 @@ def sorted_section(section: Section, notes: list[str]) -> Section:
     return Section(section.title, known + missing, section.metric)
 
 
-def section_lines(section: Section, baseline: Row | str | None, found: dict[str, Difference | str]) -> list[str]:
-    """A section's heading, its table, and what a reader must know of it."""
+def block_of(
+    section: Section, baseline: Row | str | None, found: dict[str, Difference | str], reference: bool
+) -> Block:
+    """A section's table, its figure, and what a reader must know of it."""
     rows = section.rows
     runs = [run for row in rows for run in row.runs]
     sets = list(dict.fromkeys(run.test_set for run in runs if run.test_set))
     letters = {name: chr(ord("A") + k % 26) for k, name in enumerate(sets)} | {"": "?"} if len(sets) > 1 else {}
-    lines = [f"{section.title}:", *text_table(rows, section.metric, differences=found, test_sets=letters)]
+    header, *cells = table_cells(rows, section.metric, differences=found, test_sets=letters)
+    lines = []
     if any(len(row.runs) > 1 for row in rows):
-        lines.append("  ±: standard deviation over n runs that differ only in the seed; their time is the mean")
+        lines.append("±: standard deviation over n runs that differ only in the seed; their time is the mean")
     views = sorted({run.views for run in runs})
     if section.metric.startswith("tta/") and len(views) > 1:
-        lines.append(f"  Not all runs were tested with the same views of each image (--tta={', --tta='.join(views)})")
+        lines.append(f"Not all runs were tested with the same views of each image (--tta={', --tta='.join(views)})")
     if letters:
         lines.append(
-            "  Not all runs were tested on the same images (the same letter: the same images), for example because the seed also "
+            "Not all runs were tested on the same images (the same letter: the same images), for example because the seed also "
             "chooses the test set; part of the differences comes from the split"
         )
     if baseline is not None and found:
@@ -174,28 +189,28 @@ def section_lines(section: Section, baseline: Row | str | None, found: dict[str,
     machines = list(dict.fromkeys(run.machine for run in runs))
     if len(machines) > 1:
         lines.append(
-            f"  time: the runs were on different machines ({'; '.join(machines)}), so their times cannot be compared"
+            f"time: the runs were on different machines ({'; '.join(machines)}), so their times cannot be compared"
         )
     if len(rows) == 1:
-        lines.append("  Only one row: train other networks on this data to compare them")
-    return lines
+        lines.append("Only one row: train other networks on this data to compare them")
+    return Block(section.title, header, cells, lines, figure(section, reference))
 
 
 def difference_lines(baseline: Row | str, found: dict[str, Difference | str], metric: str) -> list[str]:
     """What the column of differences is, what it generalises to, and how small a difference it could have shown."""
     name = baseline if isinstance(baseline, str) else baseline.name
-    lines = [f"  difference: to {name}, on the same test images, with its 95% interval"]
-    lines += [f"  {sentence}" for sentence in meaning(list(found.values()))]
+    lines = [f"difference: to {name}, on the same test images, with its 95% interval"]
+    lines += meaning(list(found.values()))
     smallest = [each.detectable for each in found.values() if isinstance(each, Difference) and each.detectable]
     if smallest:
         least, most = shown_difference(metric, min(smallest)), shown_difference(metric, max(smallest))
         between = least if least == most else f"{least} to {most}"
         lines.append(
-            f"  A true difference of {between} would be found in 80% of such comparisons, a smaller one less often"
+            f"A true difference of {between} would be found in 80% of such comparisons, a smaller one less often"
         )
     if (compared := sum(isinstance(each, Difference) and each.p is not None for each in found.values())) > 1:
         lines.append(
-            f"  {compared} comparisons: the p values are Holm's, so that all of them together call equal rows different in at most 5% of "
+            f"{compared} comparisons: the p values are Holm's, so that all of them together call equal rows different in at most 5% of "
             "cases; the intervals are each by itself"
         )
     return lines
@@ -231,24 +246,21 @@ def references(section: Section) -> tuple[published.Published, ...]:
     return published.published_for(section.rows[0].first.record.task.names, section.metric)
 
 
-def draw(section: Section, path: Path, reference: bool) -> None:
+def figure(section: Section, reference: bool) -> Panel | None:
     """The figure of a section; none where no row has both a size and a value."""
     points = points_of(section)
     if not points:
-        path.unlink(missing_ok=True)
-        return
+        return None
     scale = 100 if metric_row(section.metric).share else 1
     others = [Point(p.name, p.parameters, scale * p.top1) for p in references(section)] if reference else []
     several = any(len(row.runs) > 1 for row in section.rows)
     alone = any(len(row.runs) == 1 for row in section.rows)
     kinds = ["95% interval"] * alone + ["± standard deviation between seeds"] * several
     label = f"{section.split} {metric_label(section.metric)}" + (" (%)" if scale == 100 else "")
-    picture.against_parameters(
+    return picture.against_parameters(
         points,
         others,
-        path,
         label=label + (", lower is better" if section.lower_is_better else ""),
-        title=section.title,
         bars=" or ".join(kinds),
         source=published.SOURCE,
         lower_is_better=section.lower_is_better,

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -12,7 +11,8 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from deep_cnn.reporting.compare.front import pareto_front
 from deep_cnn.reporting.compare.labels import place_labels
-from deep_cnn.reporting.plots.style import BLUE, DPI, GREY, ORANGE, save, short_label
+from deep_cnn.reporting.plots.panel import Panel
+from deep_cnn.reporting.plots.style import BLUE, GREY, ORANGE, short_label
 from deep_cnn.runtime.format import short_count
 
 
@@ -30,36 +30,32 @@ class Point:
 def against_parameters(
     points: Sequence[Point],
     published: Sequence[Point],
-    path: Path,
     *,
     label: str,
-    title: str,
     bars: str,
     source: str,
     lower_is_better: bool,
-) -> None:
+) -> Panel:
     """A metric against the number of parameters (logarithmic), with names and the Pareto front of our points.
 
     Args:
         points: ours, at least one; published: others', drawn hollow and left out of the front.
         label: of the axis of values; bars: what the bars are, "" where there are none; source: of the published values.
     """
-    figure = Figure(figsize=(8, 5.4), dpi=DPI, layout="constrained")
-    ax = figure.add_subplot()
-    sizes, values = (np.array([getattr(p, name) for p in points], float) for name in ("parameters", "value"))
-    front = pareto_front(sizes.tolist(), values.tolist(), lower_is_better)
-    if len(front) > 1:
-        ax.plot(
-            sizes[front],
-            values[front],
-            drawstyle="steps-post",
-            color=ORANGE,
-            linewidth=1.2,
-            zorder=2,
-            label="Pareto front: none is smaller and better",
-        )
+    chosen = pareto_front([p.parameters for p in points], [p.value for p in points], lower_is_better)
+    front = [points[i] for i in chosen]
+    said = "; ".join(f"{p.name} {short_count(p.parameters)}: {p.value:.3g}" for p in points)
+
+    def draw(ax: Axes) -> None:
+        _points(ax, points, published, bars, source)
+        _names(ax, points, published, label, front)
+
+    return Panel("", f"{label} by number of parameters: {said}", draw, 7.4, 5)
+
+
+def _points(ax: Axes, points: Sequence[Point], published: Sequence[Point], bars: str, source: str) -> None:
     _bars(ax, points, bars)
-    ax.scatter(sizes, values, s=34, color=BLUE, zorder=4)
+    ax.scatter([p.parameters for p in points], [p.value for p in points], s=34, color=BLUE, zorder=4)
     if published:
         ax.scatter(
             [p.parameters for p in published],
@@ -71,9 +67,24 @@ def against_parameters(
             zorder=4,
             label=f"published: {source}",
         )
+
+
+def _names(ax: Axes, points: Sequence[Point], published: Sequence[Point], label: str, front: Sequence[Point]) -> None:
+    """The front, the axes, and names where nothing else is."""
+    if len(front) > 1:
+        ax.plot(
+            [p.parameters for p in front],
+            [p.value for p in front],
+            drawstyle="steps-post",
+            color=ORANGE,
+            linewidth=1.2,
+            zorder=2,
+            label="Pareto front: none is smaller and better",
+        )
     shown = [*points, *published]
     _axes(ax, shown, label)
-    ax.set_title(short_label(title, 90), fontsize=10)
+    figure = ax.figure
+    assert isinstance(figure, Figure)
     if ax.get_legend_handles_labels()[1]:
         figure.legend(loc="outside lower center", ncols=2, fontsize=8, frameon=False)
     figure.draw_without_rendering()  # settles the layout, which names are then fitted into
@@ -83,10 +94,9 @@ def against_parameters(
         ax,
         [short_label(p.name, 32) for p in shown],
         where,
-        _obstacles(ax, shown, [points[i] for i in front]),
+        _obstacles(ax, shown, front),
         colours=colours,
     )
-    save(figure, path)
 
 
 def _bars(ax: Axes, points: Sequence[Point], bars: str) -> None:

@@ -1,6 +1,6 @@
 """The table of a comparison: as text for the console, and as a CSV with every metric."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from deep_cnn.config.identity import flag_text
@@ -10,13 +10,14 @@ from deep_cnn.reporting.result_text import shown
 from deep_cnn.runtime.format import duration, short_count
 from deep_cnn.tasks.differences import Difference, holm
 
+NUMBERS = (2, 3, 4, 5)  # columns of the table with numbers of one kind
 TOLD_APART = {"seed", "model", "epochs"}  # flags that have a column of their own
 
 
-def text_table(
+def table_cells(
     rows: Sequence[Row], metric: str, *, differences: dict[str, Difference | str], test_sets: dict[str, str]
-) -> list[str]:
-    """Lines with aligned columns.
+) -> list[list[str]]:
+    """The table as text: its header, and a line for each row.
 
     Args:
         differences: row's name -> what its paired comparison found; {} where none was asked for.
@@ -56,8 +57,12 @@ def text_table(
         cells += [",".join(sorted({test_sets[run.test_set] for run in row.runs}))] if test_sets else []
         cells += [flags[row.name]] if flags else []
         lines.append(cells)
-    widths = [max(len(line[k]) for line in lines) for k in range(len(header))]
-    right = {2, 3, 4, 5}  # numbers of one kind
+    return lines
+
+
+def aligned(lines: Sequence[Sequence[str]], right: Collection[int] = ()) -> list[str]:
+    """Columns as wide as their longest cell; right: those whose cells end at the same place."""
+    widths = [max(len(line[k]) for line in lines) for k in range(len(lines[0]))]
     return [
         "  ".join(
             cell.rjust(w) if k in right else cell.ljust(w) for k, (cell, w) in enumerate(zip(line, widths, strict=True))

@@ -1,52 +1,44 @@
 """Predictions against true values."""
 
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
+from functools import partial
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 
-from deep_cnn.reporting.plots.style import BLUE, GREY, MAX_POINTS, ORANGE, grid, plain_numbers, save, short_label
-from deep_cnn.runtime.format import quantity
+from deep_cnn.reporting.plots.panel import Panel
+from deep_cnn.reporting.plots.style import BLUE, DENSITY, GREY, MAX_POINTS, ORANGE, plain, short_label
+from deep_cnn.runtime.format import number
 from deep_cnn.tasks.base import Task
 from deep_cnn.tasks.metrics import RegressionScores
 
 
-def draw(task: Task, decoded: np.ndarray, targets: np.ndarray, path: Path) -> None:
-    """The figure of a tested run; see the registry FIGURES."""
-    predicted_vs_true(decoded, targets, task.names, path)
-
-
-def predicted_vs_true(predictions: np.ndarray, targets: np.ndarray, names: Sequence[str], path: str | Path) -> None:
+def panels(task: Task, decoded: np.ndarray, targets: np.ndarray) -> list[Panel]:
     """Each target's predictions against its true values, with the line on which they would be equal.
 
     Args:
-        predictions, targets: (N, T); targets NaN where missing.
-        names: the T names.
-        path: the PNG to write.
+        decoded, targets: (N, T); targets NaN where missing.
     """
-    predictions, targets = np.asarray(predictions, dtype=np.float64), np.asarray(targets, dtype=np.float64)
-    scores = RegressionScores.of(predictions, targets, names, np.zeros(len(names))).scores()
-    figure, axes = grid(len(names), columns=3, width=4.4, height=4.4)
-    for t, (ax, name) in enumerate(zip(axes, names, strict=True)):
-        measured = ~np.isnan(targets[:, t])
-        _scatter(ax, targets[measured, t], predictions[measured, t])
-        r2, mae = scores[f"{name}/r2"], scores[f"{name}/mae"]
-        parts = [f"n = {measured.sum():,}"]
-        parts += [] if mae is None else [f"MAE {quantity(mae, digits=3)}"]
-        parts += [] if r2 is None else [f"R² {r2:.2f}"]
-        ax.set_title(f"{short_label(name, 40)}\n{', '.join(parts)}", fontsize=10)
-        ax.set_xlabel("true")
-        ax.set_ylabel("predicted")
-    save(figure, path)
+    predictions, targets = np.asarray(decoded, dtype=np.float64), np.asarray(targets, dtype=np.float64)
+    scores = RegressionScores.of(predictions, targets, task.names, np.zeros(len(task.names))).scores()
+    return [_panel(task, t, predictions[:, t], targets[:, t], scores) for t in range(len(task.names))]
 
 
-def _scatter(ax: Axes, true: np.ndarray, predicted: np.ndarray) -> None:
+def _panel(task: Task, t: int, predicted: np.ndarray, true: np.ndarray, scores: dict) -> Panel:
+    name, unit = task.names[t], task.unit(t)
+    known, mae, r2 = ~np.isnan(true), scores[f"{task.names[t]}/mae"], scores[f"{task.names[t]}/r2"]
+    parts = [f"n = {known.sum():,}"]
+    parts += [] if mae is None else [f"MAE {number(mae)} {unit}".strip()]
+    parts += [] if r2 is None else [f"R² {r2:.2f}"]
+    alt = f"Predicted against true {name}: {', '.join(parts)}"
+    draw = partial(draw_scatter, true=true[known], predicted=predicted[known], name=name, unit=unit)
+    return Panel(f"{short_label(name, 40)}\n{short_label(', '.join(parts), 60)}", alt, draw, height=3.4)
+
+
+def draw_scatter(ax: Axes, true: np.ndarray, predicted: np.ndarray, name: str, unit: str) -> None:
+    """Points, or of many images how many lie in each cell; the same range and the same ticks on both axes."""
     if not len(true):
-        ax.text(0.5, 0.5, "no values", transform=ax.transAxes, ha="center", color=GREY)
-        ax.set(xticks=[], yticks=[])
-        return
+        return no_values(ax)
     low, high = min(true.min(), predicted.min()), max(true.max(), predicted.max())
     margin = 0.04 * (high - low) or max(0.5, 0.1 * abs(high))  # all values equal: the point in the middle
     low, high = low - margin, high + margin
@@ -55,17 +47,25 @@ def _scatter(ax: Axes, true: np.ndarray, predicted: np.ndarray) -> None:
         ax.scatter(true, predicted, s=16, alpha=0.6, color=BLUE, edgecolors="none", zorder=3)
     else:
         extent = (low, high, low, high)
-        drawn = ax.hexbin(true, predicted, gridsize=60, bins="log", mincnt=1, cmap="cividis_r", extent=extent)
-        ax.figure.colorbar(drawn, ax=ax, shrink=0.8, label="images per cell")
-    line: dict[str, Any] = {
-        "color": ORANGE,
-        "linewidth": 1,
-        "linestyle": "--",
-        "zorder": 2 if few else 3,
-    }  # over cells, under points
-    ax.plot([low, high], [low, high], label="predicted = true", **line)
-    ax.set(xlim=(low, high), ylim=(low, high), aspect="equal")
-    plain_numbers(ax)
-    ax.tick_params(axis="x", rotation=30 if high >= 100_000 else 0)
-    ax.grid(alpha=0.25)
+        ax.hexbin(true, predicted, gridsize=30, bins="log", mincnt=1, cmap=DENSITY, extent=extent, linewidths=0)
+    over = 2 if few else 3  # the line lies over cells and under points
+    ax.plot([low, high], [low, high], label="predicted = true", color=ORANGE, linewidth=1, linestyle="--", zorder=over)
+    plain(ax)
+    ticks = [tick for tick in MaxNLocator(nbins=5).tick_values(low, high) if low <= tick <= high]
+    ax.set(xlim=(low, high), ylim=(low, high), xticks=ticks, yticks=ticks, aspect="equal")
+    label = axis_label(name, unit)
+    ax.set_xlabel(f"true {label}", fontsize=9)
+    ax.set_ylabel(f"predicted {label}", fontsize=9)
     ax.legend(fontsize=8, loc="upper left", framealpha=0.7)
+    return None
+
+
+def axis_label(name: str, unit: str) -> str:
+    """'price (USD)'."""
+    return short_label(name, 24) + (f" ({short_label(unit, 12)})" if unit else "")
+
+
+def no_values(ax: Axes) -> None:
+    """Say that there is nothing to draw."""
+    ax.text(0.5, 0.5, "no values", transform=ax.transAxes, ha="center", color=GREY)
+    ax.set(xticks=[], yticks=[])

@@ -5,32 +5,40 @@ high and high where it is low, so that a plot against the truth falls for every 
 with what it predicts.
 """
 
-from collections.abc import Sequence
-from pathlib import Path
+from functools import partial
 
 import numpy as np
+from matplotlib.axes import Axes
 
-from deep_cnn.reporting.plots.style import BLUE, MAX_POINTS, ORANGE, grid, plain_numbers, save, short_label
+from deep_cnn.reporting.plots.panel import Panel
+from deep_cnn.reporting.plots.predicted_vs_true import axis_label, no_values
+from deep_cnn.reporting.plots.style import BLUE, DENSITY, MAX_POINTS, ORANGE, plain, short_label
+from deep_cnn.runtime.format import number
 from deep_cnn.tasks.base import Task
 
 
-def draw(task: Task, decoded: np.ndarray, targets: np.ndarray, path: Path) -> None:
-    """The figure of a tested run; see the registry FIGURES."""
-    residuals(decoded, targets, task.names, path)
-
-
-def residuals(predictions: np.ndarray, targets: np.ndarray, names: Sequence[str], path: str | Path) -> None:
+def panels(task: Task, decoded: np.ndarray, targets: np.ndarray) -> list[Panel]:
     """Predicted minus true against predicted, for each target: (N, T), targets NaN where missing."""
-    figure, axes = grid(len(names), columns=3, width=4.2, height=3.4)
-    for t, (ax, name) in enumerate(zip(axes, names, strict=True)):
+    found = []
+    for t, name in enumerate(task.names):
         known = ~np.isnan(targets[:, t])
-        predicted, error = predictions[known, t], predictions[known, t] - targets[known, t]
-        if len(predicted) > MAX_POINTS:
-            ax.hexbin(predicted, error, gridsize=50, bins="log", mincnt=1, cmap="cividis_r")
-        else:
-            ax.scatter(predicted, error, s=14, alpha=0.6, color=BLUE, edgecolors="none")
-        ax.axhline(0, color=ORANGE, linestyle="--", linewidth=1)
-        ax.set(xlabel="predicted", ylabel="predicted - true", title=short_label(name, 40))
-        plain_numbers(ax)
-        ax.grid(alpha=0.25)
-    save(figure, path)
+        predicted, error = decoded[known, t], decoded[known, t] - targets[known, t]
+        draw = partial(_draw, predicted=predicted, error=error, name=name, unit=task.unit(t))
+        middle = f", on average {number(float(error.mean()))}" if len(error) else ""
+        found.append(Panel(short_label(name, 40), f"Errors of {name} against what was predicted{middle}", draw))
+    return found
+
+
+def _draw(ax: Axes, predicted: np.ndarray, error: np.ndarray, name: str, unit: str) -> None:
+    if not len(predicted):
+        return no_values(ax)
+    if len(predicted) > MAX_POINTS:
+        ax.hexbin(predicted, error, gridsize=30, bins="log", mincnt=1, cmap=DENSITY, linewidths=0)
+    else:
+        ax.scatter(predicted, error, s=14, alpha=0.6, color=BLUE, edgecolors="none", zorder=3)
+    ax.axhline(0, color=ORANGE, linestyle="--", linewidth=1)
+    plain(ax)
+    ax.locator_params(nbins=6)
+    ax.set_xlabel(f"predicted {axis_label(name, unit)}", fontsize=9)
+    ax.set_ylabel("predicted - true" + (f" ({short_label(unit, 12)})" if unit else ""), fontsize=9)
+    return None

@@ -1,7 +1,7 @@
 """What all figures share: colours, numbers on axes, labels, and how a figure is saved.
 
 Drawn through Figure and not pyplot: no window system, no global list of figures, usable from any thread. The colours
-are Okabe and Ito's (2008) and cividis, which colour-blind readers can tell apart; lines differ in style as well.
+are Okabe and Ito's (2008), which colour-blind readers can tell apart; lines differ in style as well.
 """
 
 import warnings
@@ -10,12 +10,15 @@ from pathlib import Path
 import matplotlib
 from matplotlib import font_manager
 from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap, to_rgb
 from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter, ScalarFormatter
+from matplotlib.ticker import FuncFormatter
 
 from deep_cnn.runtime.atomic import atomic_path
 
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#666666"
+# many or few, as one colour that is more or less transparent: readable on a light and on a dark page
+DENSITY = LinearSegmentedColormap.from_list("density", [(*to_rgb(BLUE), 0.15), (*to_rgb(BLUE), 1.0)])
 # DejaVu Sans, which matplotlib brings along, has no Chinese, Japanese, Korean or Indian letters: the systems' own fonts
 FALLBACK_FONTS = (
     "Noto Sans CJK JP",
@@ -26,47 +29,42 @@ FALLBACK_FONTS = (
     "Noto Sans",
 )
 DPI = 130
-MAX_POINTS = 2000  # more, and points hide how many lie below them
+MAX_POINTS = 1000  # more, and points hide how many lie below them
 
 
-def grid(panels: int, columns: int, width: float, height: float) -> tuple[Figure, list[Axes]]:
-    """A figure with this many panels, row by row."""
-    columns = min(columns, panels)
-    rows = -(-panels // columns)
-    figure = Figure(figsize=(width * columns, height * rows), layout="constrained")
-    return figure, [figure.add_subplot(rows, columns, k + 1) for k in range(panels)]
+def tick(value: float, pos: int | None = None) -> str:
+    """A number of an axis in full, '1.5M', '250k', '0.001': matplotlib would move a factor to the end of the axis."""
+    for size, letter in ((1e9, "G"), (1e6, "M"), (1e4, "k")):
+        if abs(value) >= size:
+            return f"{value / (1e3 if letter == 'k' else size):.4g}{letter}"
+    return f"{value:.4g}"
 
 
-class PlainNumbers(ScalarFormatter):
-    """Numbers of an axis in full, "1,000,000": matplotlib would move a factor or an offset to the end of the axis."""
-
-    def __init__(self) -> None:
-        super().__init__(useOffset=False)
-        self.set_scientific(False)
-
-    def __call__(self, x: float, pos: int | None = None) -> str:
-        """The label of a tick at x."""
-        return f"{x:,.0f}" if abs(x) >= 10_000 else super().__call__(x, pos)
-
-
-def plain_numbers(ax: Axes) -> None:
-    """Write the numbers of linear axes in full."""
+def plain(ax: Axes) -> None:
+    """The look of all axes: a light grid, no frame above and to the right, numbers of linear axes in full."""
+    ax.grid(alpha=0.25)
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.spines[["left", "bottom"]].set_color(GREY)
+    ax.tick_params(color=GREY, labelsize=9)
     for axis in (ax.xaxis, ax.yaxis):
         if axis.get_scale() == "linear":
-            axis.set_major_formatter(PlainNumbers())
+            axis.set_major_formatter(FuncFormatter(tick))
 
 
 def percent_axis(ax: Axes) -> None:
     """Write the shares on a vertical axis in percent."""
-    ax.yaxis.set_major_formatter(PercentFormatter(1.0))
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda share, pos: f"{100 * share:.4g}%"))
 
 
 def short_label(name: str, length: int) -> str:
     """A name as text that matplotlib can draw: cut in its middle, no formulas between $, nothing unprintable."""
+    return printable(name, length).replace("$", r"\$")
+
+
+def printable(name: str, length: int) -> str:
+    """A name cut in its middle, with a mark for what cannot be printed."""
     name = "".join(letter if letter.isprintable() else "�" for letter in str(name))
-    if len(name) > length:
-        name = f"{name[: length // 2]}…{name[len(name) - length // 2 + 1 :]}"
-    return name.replace("$", r"\$")
+    return name if len(name) <= length else f"{name[: length // 2]}…{name[len(name) - length // 2 + 1 :]}"
 
 
 def save(figure: Figure, path: str | Path) -> None:

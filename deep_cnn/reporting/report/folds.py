@@ -7,15 +7,17 @@ from typing import Any
 
 import pandas as pd
 
-from deep_cnn.config.registries import METRICS, metric_row
+from deep_cnn.config.registries import METRICS
 from deep_cnn.data.preprocess import Preprocessing
-from deep_cnn.data.sources import is_source
-from deep_cnn.reporting.plots import of_task
-from deep_cnn.reporting.report import sections
-from deep_cnn.reporting.report.images import Photographs, Shown
-from deep_cnn.reporting.report.page import render, write_page
+from deep_cnn.reporting.plots import fold_values, of_task
+from deep_cnn.reporting.report.charts import Chart, drawn, figures
+from deep_cnn.reporting.report.front import front_of, main_metric, metric_text, unit_of
+from deep_cnn.reporting.report.images import Gallery, Photographs, gallery, mistakes
+from deep_cnn.reporting.report.page import data_name, render, write_page
 from deep_cnn.reporting.report.record import Record, names_in, read_record
-from deep_cnn.reporting.result_text import cautions, interval_lines, shown
+from deep_cnn.reporting.report.sections import calibration_lines, result_values
+from deep_cnn.reporting.report.tables import Table
+from deep_cnn.reporting.result_text import cautions, interval_lines
 from deep_cnn.runtime.atomic import read_json
 from deep_cnn.runtime.errors import DataError
 from deep_cnn.runtime.manifest import REPAIR, Manifest, understood
@@ -50,8 +52,8 @@ class FoldsRecord(Record):
         _ = result["mean_of_folds"][name], result["intervals"].get(name), [fold[name] for fold in result["per_fold"]]
 
 
-def read_folds(files: RunFiles) -> FoldsRecord:
-    """DataError where the folds of this name are not all finished, or a file of them is damaged."""
+def read_folds(files: RunFiles, units: tuple[str, ...] = ()) -> FoldsRecord:
+    """DataError where the folds of this name are not all finished, or a file of them is damaged; units: as of `read_record`."""
     manifest = Manifest(files)
     if damaged := manifest.damaged():
         raise DataError(f"--run_name={files.name}: {', '.join(damaged)}: damaged or edited; {REPAIR}")
@@ -61,40 +63,40 @@ def read_folds(files: RunFiles) -> FoldsRecord:
     with understood(files.results):
         first = read_record(RunFiles(files.outputs, result["per_fold"][0]["run_name"]))
         record = FoldsRecord(
-            files, first.config, read_status(files) or {}, [], [], result, plan, verified=manifest.verifies
+            files, first.config, read_status(files) or {}, [], [], result, plan, verified=manifest.verifies, units=units
         )
         if not record.verified:  # nothing vouches for its files: read them all, so that a damaged one is named
             record.read_all()
     return record
 
 
-def write_folds_report(files: RunFiles, data: Path | None) -> Path:
+def write_folds_report(files: RunFiles, data: Path | None, units: tuple[str, ...] = ()) -> Path:
     """Write outputs/results/NAME/report.html from the files of all folds; returns its path.
 
     Args:
         data: the folder of the images; without it, or if it is gone, the page has no photographs.
+        units: of the targets, if not those of the run.
     """
-    record = read_folds(files)
+    record = read_folds(files, units)
     assert record.test is not None and record.tested is not None
     of_task.draw(of_task.figures_of(record.task), record.task, *record.tested, files.results)
-    pre = Preprocessing.from_dict(record.config["preprocessing"])
-    photographs = Photographs(data if data is not None and is_source(data) else None, pre)
+    photographs = Photographs(data, Preprocessing.from_dict(record.config["preprocessing"]))
+    confidence = record.task.calibration(*record.tested)
     page = render(
         "folds.html",
         name=files.name,
-        result=record.test,
-        headline=headline(record),
-        kind=record.task.title,
-        model=record.config["model"]["name"],
-        crop=pre.crop,
-        metrics=metric_table(record),
-        intervals=interval_lines(record.test),
+        folds=record.test["folds"],
+        count=record.test["count"],
+        sentences=sentences(record),
+        front=front_of(record.task, record.test, f"images, each in one of {record.test['folds']} folds"),
+        curve=fold_chart(record),
         cautions=cautions(record.test),
+        intervals=interval_lines(record.test),
         by_fold=fold_table(record),
-        groups=sections.group_table(record),
-        classes=sections.class_table(record),
-        figures=sections.figures(record, "test"),
-        galleries=sections.galleries(record, photographs),
+        result=result_values(record),
+        calibration=calibration_lines(confidence["ece"], {}) if confidence else [],
+        calibration_figures=figures(record, "calibration") if confidence else [],
+        galleries=mistakes(record, photographs),
         suspects=suspect_gallery(record, photographs),
         suspects_count=len(record.suspects),
         command=record.plan["command"],
@@ -105,64 +107,52 @@ def write_folds_report(files: RunFiles, data: Path | None) -> Path:
     return path
 
 
-def headline(record: FoldsRecord) -> str:
-    """The main metric, with its interval."""
-    assert record.test is not None
-    name = next(n for n in record.task.headline if record.test.get(n) is not None)
-    interval = record.test["intervals"].get(name)
-    between = f" [{shown(name, interval[0])}, {shown(name, interval[1])}]" if interval else ""
-    value = f"{metric_row(name).label} {shown(name, record.test[name])}{between}"
-    return f"{value}, {record.test['folds']} folds of {record.test['count']:,} images"
-
-
-def metric_table(record: FoldsRecord) -> list[tuple[str, list[list[str]]]]:
-    """[(target or "", [[metric, value, interval, mean of folds, all images together, without learning]])]."""
+def sentences(record: FoldsRecord) -> str:
+    """What was learnt from what."""
     result = record.test or {}
-    chance = record.task.chance(record.tested[1]) if record.tested else None
-
-    def rows(target: str, trivial: dict[str, Any]) -> list[list[str]]:
-        values, intervals, means, pooled = (
-            found.get("per_target", {}).get(target, {}) if target else found
-            for found in (result, result["intervals"], result["mean_of_folds"], result["pooled"])
-        )
-        found = []
-        for name in (n for n in METRICS if n in values and not isinstance(values[n], dict)):
-            interval = intervals.get(name)
-            between = f"{shown(name, interval[0])} to {shown(name, interval[1])}" if interval else ""
-            without = shown(name, trivial[name]) if name in trivial else ""
-            if chance and name == record.task.select:
-                without = f"{shown(name, chance.value)} ({chance.how})"
-            cells = [shown(name, of.get(name)) if name in of else "" for of in (values, means, pooled)]
-            found.append([METRICS[name].label, cells[0], between, *cells[1:], without])
-        return found
-
-    tables = [("", rows("", result.get("mean_predictor", {})))]
-    targets = list(result["pooled"].get("per_target", {}))
-    if len(targets) > 1:
-        tables += [(target, rows(target, {})) for target in targets]
-    return tables
+    groups = f" in {result['number_of_groups']:,} groups" if "number_of_groups" in result else ""
+    return (
+        f"The network {record.config['model']['name']} learnt {result['folds']} times to {record.task.aim()}, from {result['count']:,} images"
+        f"{groups} of {data_name(record)}. Each image was tested once, by the network that was not trained on its fold."
+    )
 
 
-def fold_table(record: FoldsRecord) -> dict[str, Any]:
-    """The test's metrics of each fold, {columns, rows}."""
+def fold_chart(record: FoldsRecord) -> Chart:
+    """The main metric of each fold."""
+    result = record.test or {}
+    metric = main_metric(record.task, result)
+    names = [fold["name"] or str(fold["fold"]) for fold in result["per_fold"]]
+    values = [fold.get(metric) for fold in result["per_fold"]]
+    panel = fold_values.panel(metric, names, values, result[metric], result["intervals"].get(metric))
+    return drawn([panel], "front")[0]
+
+
+def fold_table(record: FoldsRecord) -> Table:
+    """The test's metrics of each fold."""
     folds = (record.test or {})["per_fold"]
     names = [name for name in METRICS if name in folds[0]]
-    titles = [f"{fold['fold']}" + (f" ({fold['name']})" if fold["name"] else "") for fold in folds]
     rows = [
         [
-            title,
+            f"{fold['fold']}" + (f" ({fold['name']})" if fold["name"] else ""),
             f"{fold['count']:,}",
-            *(shown(n, fold[n]) for n in names),
+            *(metric_text(n, fold[n], unit_of(record.task, n)) for n in names),
             "" if fold["best_epoch"] is None else fold["best_epoch"],
         ]
-        for title, fold in zip(titles, folds, strict=True)
+        for fold in folds
     ]
-    return {"columns": ["fold", "images", *(METRICS[n].label for n in names), "best epoch"], "rows": rows}
+    return Table("Each fold", ["fold", "images", *(METRICS[n].label for n in names), "best epoch"], rows)
 
 
-def suspect_gallery(record: FoldsRecord, photographs: Photographs) -> list[Shown]:
+def suspect_gallery(record: FoldsRecord, photographs: Photographs) -> Gallery:
     """Photographs of the targets that are most likely wrong."""
     table = record.suspects.head(SUSPECTS)
     rows = zip(*(names_in(table[column]) for column in ("file", "given", "suggested")), strict=True)
-    images = [photographs(file, f"{given}?", f"perhaps {suggested}; {file}") for file, given, suggested in rows]
-    return [image for image in images if image is not None]
+    return gallery(
+        "Targets that may be wrong",
+        (
+            photographs(
+                file, f"given as {given}, perhaps {suggested}", f"{given}?", f"perhaps {suggested}; {Path(file).name}"
+            )
+            for file, given, suggested in rows
+        ),
+    )

@@ -25,6 +25,7 @@ class Record:
     """config: of config.json; history, timing: rows with numbers; test: of test.json, None where there is none.
 
     verified: whether the files are what the run wrote, by their digests; False for version 0.1.0, which wrote none.
+    units: of the targets, where the report is asked for others than the run has.
     """
 
     files: RunFiles
@@ -34,11 +35,13 @@ class Record:
     timing: list[dict[str, Any]]
     test: dict[str, Any] | None
     verified: bool = field(default=True, kw_only=True)
+    units: tuple[str, ...] = field(default=(), kw_only=True)
 
     @cached_property
     def task(self) -> Task:
         """As config.json describes it, with what it has learnt from the validation set since, which test.json has."""
         task = task_from_dict(dict(self.config["task"]))
+        task = task.with_units(self.units) if self.units else task
         return task if self.test is None else task.as_tested(self.test)
 
     @cached_property
@@ -146,7 +149,7 @@ def names_in(column: Iterable[str]) -> list[str]:
     return [unescaped(cell) for cell in column]
 
 
-def read_record(files: RunFiles) -> Record:
+def read_record(files: RunFiles, units: tuple[str, ...] = ()) -> Record:
     """DataError where there is no such run, where it has not finished an epoch yet, or where a file of it is damaged."""
     manifest = Manifest(files)
     if damaged := manifest.damaged():
@@ -165,7 +168,9 @@ def read_record(files: RunFiles) -> Record:
     test = read_json(files.results / "test.json")
     if test is None and (files.results / "test.json").exists():
         raise DataError(f"--run_name={files.name}: test.json is damaged; {REPAIR}")
-    record = Record(files, config, read_status(files) or {}, history, timing, test, verified=manifest.verifies)
+    record = Record(
+        files, config, read_status(files) or {}, history, timing, test, verified=manifest.verifies, units=units
+    )
     if not record.verified:  # nothing vouches for its files: read them all, so that a damaged one is named
         with understood(files.results):
             record.read_all()

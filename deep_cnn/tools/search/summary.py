@@ -2,15 +2,18 @@
 
 import logging
 import warnings
-from pathlib import Path
 from typing import Any
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from deep_cnn.config.identity import command_line
-from deep_cnn.reporting.report.images import png
+from deep_cnn.config.registries import metric_row
+from deep_cnn.reporting.plots.panel import Panel, write_png
+from deep_cnn.reporting.report.charts import drawn
+from deep_cnn.reporting.report.front import Front, Verdict, metric_text
 from deep_cnn.reporting.report.page import render, write_page
+from deep_cnn.reporting.report.tables import Table
 from deep_cnn.runtime.atomic import write_json, write_rows
 from deep_cnn.runtime.format import cell, duration
 from deep_cnn.tools.search import pictures
@@ -49,18 +52,20 @@ def summarise(study: Study, fixed: dict[str, Any], metric: str, about: dict[str,
                     "command": command,
                 },
             )
-        found = _draw(study, metric, lower)
+        panels = _panels(study, metric, lower)
+        for name, panel in panels.items():
+            write_png([panel], study.folder / f"{name}.png")
         page = render(
             "study.html",
             name=study.name,
-            metric=metric,
+            front=front(best, metric, states=counts(study)),
             about=about,
-            columns=list(rows[0]) if rows else [],
-            cells=[[cell(v) for v in row.values()] for row in rows],
+            trials=Table(
+                "All trials, the best first", [title(name) for name in rows[0]] if rows else [], cells_of(rows)
+            ),
             command=command,
             best=best,
-            figures={path.stem: png(path) for path in found},
-            states=counts(study),
+            charts={name: drawn([panel], name)[0] for name, panel in panels.items()},
         )
         write_page(study.folder / "report.html", page)
     log.info(
@@ -78,6 +83,29 @@ def summarise(study: Study, fixed: dict[str, Any], metric: str, about: dict[str,
         )
     log.info("Everything is in %s", study.folder)
     return command
+
+
+def front(best: FrozenTrial | None, metric: str, states: dict[str, int]) -> Front:
+    """The best value of validation, which is no result to report."""
+    trials = ", ".join(f"{count} {state}" for state, count in states.items())
+    text = "No trial has read the test set. The best of many trials is optimistic: train it and test it once with the command below."
+    if best is None or best.value is None:
+        return Front("-", f"no finished trial ({trials})", [], [], Verdict("open", text))
+    label = f"validation {metric_row(metric).label} in trial {best.number}, the best of {trials}"
+    return Front(metric_text(metric, best.value), label, [], [], Verdict("open", text))
+
+
+def title(column: str) -> str:
+    """A column of trials.csv for people: 'val_top1' is 'validation top-1'."""
+    return f"validation {metric_row(column[4:]).label}" if column.startswith("val_") else column
+
+
+def cells_of(rows: list[dict[str, Any]]) -> list[list[str]]:
+    """The rows of trials.csv for people."""
+    return [
+        [metric_text(name[4:], v) if name.startswith("val_") and v is not None else cell(v) for name, v in row.items()]
+        for row in rows
+    ]
 
 
 def metric_column(metric: str) -> str:
@@ -126,28 +154,19 @@ def counts(study: Study) -> dict[str, int]:
     return found
 
 
-def _draw(study: Study, metric: str, lower: bool) -> list[Path]:
-    """The pictures there are enough trials for."""
+def _panels(study: Study, metric: str, lower: bool) -> dict[str, Panel]:
+    """The pictures there are enough trials for, by their names."""
     shown = [(t, value) for t in study.trials() if (value := _value(t, lower)) is not None]
     done = [(t, value) for t, value in shown if t.state == TrialState.COMPLETE]
-    found = []
+    found: dict[str, Panel] = {}
     if shown:
-        found.append(study.folder / "history.png")
-        pictures.history(
-            [t.number for t, _ in shown],
-            [value for _, value in shown],
-            [t.state != TrialState.COMPLETE for t, _ in shown],
-            lower,
-            metric,
-            found[-1],
-        )
+        pruned = [t.state != TrialState.COMPLETE for t, _ in shown]
+        found["history"] = pictures.history([t.number for t, _ in shown], [v for _, v in shown], pruned, lower, metric)
     if len(done) >= 2:
-        found.append(study.folder / "parallel.png")
         params, values = [t.params for t, _ in done], [value for _, value in done]
-        pictures.parallel(study.space, params, values, lower, metric, found[-1])
+        found["parallel"] = pictures.parallel(study.space, params, values, lower, metric)
         if shares := importances(study):
-            found.append(study.folder / "importance.png")
-            pictures.importance(shares, found[-1])
+            found["importance"] = pictures.importance(shares)
     return found
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from markupsafe import Markup
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.text import Text
@@ -17,15 +18,19 @@ from scipy import stats
 from deep_cnn.cli.main import main
 from deep_cnn.models.build import ModelSpec
 from deep_cnn.models.complexity import count
-from deep_cnn.reporting.compare import picture, published
+from deep_cnn.reporting.compare import job, page, picture, published
 from deep_cnn.reporting.compare.front import pareto_front
 from deep_cnn.reporting.compare.labels import place_labels
 from deep_cnn.reporting.compare.picture import Point, against_parameters
+from deep_cnn.reporting.plots.panel import Panel, write_png
+from deep_cnn.reporting.plots.style import DPI
+from deep_cnn.reporting.report.charts import Chart
 from deep_cnn.runtime.atomic import write_json, write_rows
 from deep_cnn.tasks.intervals import held_out_result
 from deep_cnn.tasks.metrics import ClassificationScores
 
 ANIMALS = ("bee", "cat", "dog")
+EMPTY = Panel("", "", lambda ax: None)
 
 
 @pytest.fixture
@@ -115,7 +120,9 @@ def compared(tmp_path, capsys, request, monkeypatch):
     The figure takes most of the time: it is drawn for a test that asks for the fixture `pictures`.
     """
     if "pictures" not in request.fixturenames:
-        monkeypatch.setattr(picture, "against_parameters", lambda points, others, path, **words: path.touch())
+        monkeypatch.setattr(picture, "against_parameters", lambda points, others, **words: EMPTY)
+        monkeypatch.setattr(job, "write_png", lambda panels, path: path.touch())
+        monkeypatch.setattr(page, "drawn", lambda panels, key: [Chart("", "", Markup())])
 
     def run(**flags):
         capsys.readouterr()
@@ -148,6 +155,8 @@ def test_the_table_says_what_the_runs_files_say(made, pictures, compared, tmp_pa
     assert f"{size.parameters:,}" in line and "1m 11s" in line and f"{100 * large:.2f}%" in line and "80.00%" in line
     assert (tmp_path / "outputs/compare/table.txt").read_text(encoding="utf-8").splitlines()[0] == "one, 3 classes:"
     assert_picture(tmp_path / "outputs/compare/top1_by_parameters.png")
+    written = (tmp_path / "outputs/compare/report.html").read_text(encoding="utf-8")
+    assert written.count("<tr>") == 3 and f"{100 * large:.2f}%" in written and "<svg viewBox" in written
 
 
 def test_seeds_are_one_row_with_mean_spread_and_n(made, compared):
@@ -251,7 +260,7 @@ def test_a_network_that_can_no_longer_be_built(made, compared):
 
 def test_published_values_stand_beside_cifar10_only(made, compared, monkeypatch):
     drawn = []
-    monkeypatch.setattr(picture, "against_parameters", lambda points, others, path, **words: drawn.append(others))
+    monkeypatch.setattr(picture, "against_parameters", lambda points, others, **words: drawn.append(others) or EMPTY)
     made("mine", names=published.CLASSES, data="cifar10")
     code, _, _ = compared(reference=True)
     assert code == 0 and len(drawn[0]) == 7
@@ -373,7 +382,7 @@ def test_no_name_is_over_another_or_over_a_point(crowded):
     if crowded:  # half of them within a tenth of each side, two at one place
         points[:12] = np.stack([10 ** rng.uniform(6.4, 6.7, 12), rng.uniform(78, 82, 12)], axis=1)
         points[1] = points[0]
-    figure = Figure(figsize=(8, 5.4), dpi=picture.DPI, layout="constrained")
+    figure = Figure(figsize=(8, 5.4), dpi=DPI, layout="constrained")
     ax = figure.add_subplot(xscale="log", xlim=(5e4, 2e8), ylim=(55, 100))
     figure.draw_without_rendering()
     centres = ax.transData.transform(points)
@@ -395,16 +404,8 @@ def test_no_name_is_over_another_or_over_a_point(crowded):
 @pytest.mark.parametrize("n", [1, 2, 12])
 def test_any_number_of_points_is_drawn(tmp_path, n):
     points = [Point(f"$net_{i}", 10**6, 0.5, 0.4, 0.6) for i in range(n)]  # all alike: axes of no width
-    against_parameters(
-        points,
-        [],
-        tmp_path / "figure.png",
-        label="R2",
-        title="t",
-        bars="95% interval",
-        source="",
-        lower_is_better=False,
-    )
+    panel = against_parameters(points, [], label="R2", bars="95% interval", source="", lower_is_better=False)
+    write_png([panel], tmp_path / "figure.png")
     assert_picture(tmp_path / "figure.png")
 
 
