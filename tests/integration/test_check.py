@@ -91,6 +91,7 @@ def test_ten_planted_faults_are_found_by_name_and_nothing_else(clean):
     assert one("files and table", "no image file", "images/lost.jpg") == "look"
     assert one("files and table", "no row", "030.jpg") == "look"
     assert one("outlying target", "036.jpg", "9999") == "look"
+    assert one("files and table", "values far from all others", "9999") == "look"  # 9: it may stand for "missing"
     assert one("tiny image", "042.jpg", "9 x 7") == "look"
     assert found == []
 

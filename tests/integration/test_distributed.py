@@ -40,7 +40,7 @@ CASES = {
         "--study_id=safety,wealthy",
         "--mixup=0.4",
     ],
-    "muon": ["--optimizer=muon", "--small_epochs=4", "--image_size=48"],
+    "muon": ["--optimizer=muon", "--small_epochs=2", "--image_size=48"],
     "frozen": ["--model=shufflenet_v2_x0_5", "--freeze=backbone"],
 }
 

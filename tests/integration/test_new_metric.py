@@ -51,7 +51,7 @@ def test_a_new_metric_is_found_everywhere(new_metric, pictures, train, capsys, t
 def test_a_search_can_be_for_a_new_metric(new_metric, tmp_path):
     task = new_task("classification", ("ant", "bee"))
     assert choose_metric("wrong", task) == "wrong"
-    study = open_study("s", tmp_path, None, {"metric": "wrong", "pruner": "none"}, epochs=1)
+    study, _ = open_study("s", tmp_path, None, {"metric": "wrong", "pruner": "none"}, epochs=1)
     assert study.direction.name == "MINIMIZE"
     with pytest.raises(ConfigError, match="choose one of mae"):
         choose_metric("wrong", new_task("regression", ("price",)))

@@ -121,7 +121,7 @@ def join_plan(config: Config) -> tuple[Plan, Config]:
 def _with_defaults(run: Run, asked: Config, images: Images, folds: int) -> Config:
     """The flags with a number in place of `auto`: what the plan began with, or by how many images a fold trains on."""
     files = RunFiles(asked.root / "outputs", asked.run_name)
-    saved = read_json(files.fold_plan) if asked.resume != "never" else None
+    saved = _saved_plan(files) if asked.resume != "never" else None
     finished = Status(files).before() == "finished"
     data = (digest_of(images.index), "")
     before = defaults.begun_with(saved, finished, replace(run.config, fold=None), data)
