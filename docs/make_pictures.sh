@@ -35,7 +35,6 @@ run --run_name=places_probe --data_dir=input/places --recipe=probe --batch_size=
 run --run_name=streets --data_dir=input/streets/images --metadata=input/streets/scores.csv --target=score,greenery --unit=points,share \
     --epochs=6 --batch_size=16
 "$python" -m deep_cnn compare --runs=places,places_probe --baseline=places_probe --root_dir="$work"
-"$python" -m deep_cnn report --all --root_dir="$work"
 
 # page, picture, width, height, colour scheme (0: dark, 1: light). A window has at least 500 pixels, so a phone is a frame in one.
 take() {
@@ -58,15 +57,3 @@ take "$results/places/report.html" report 1100 860 1
 take "$results/streets/report.html" report_dark 1100 860 0
 take "$results/places/report.html" report_phone 390 844 1
 take "$work/outputs/compare/report.html" compare 1100 760 1
-take "$work/outputs/index.html" index 1100 420 1
-"$python" - "$results" "$project/docs/pictures" <<'PYTHON'
-import sys
-from pathlib import Path
-
-from PIL import Image
-
-results, pictures = map(Path, sys.argv[1:])
-for run, name in (("places", "learning_curves"), ("places", "confusion_matrix"), ("streets", "predicted_vs_true")):
-    Image.open(results / run / f"{name}.png").convert("RGB").save(pictures / f"{name}.webp", quality=80, method=6)
-    print(pictures / f"{name}.webp")
-PYTHON
