@@ -23,6 +23,7 @@ from functools import partial
 import numpy as np
 from scipy.special import ndtri
 
+from benchmarks.coverage import show_missed
 from deep_cnn.tasks.classification import Classification
 from deep_cnn.tasks.conformal import Calibration, Rule, interval_rule, set_rule
 
@@ -201,12 +202,7 @@ def main() -> int:
     parser.add_argument("--sets", type=int, default=500, help="calibrations of each cell")
     parser.add_argument("--only", default="", help="cells whose title has these words")
     options = parser.parse_args()
-    missed = 0
-    for line, good in lines(options.sets, options.only):
-        print(line if good else f"{line}  MISSED", flush=True)
-        missed += not good
-    print(f"{missed} missed")
-    return 1 if missed else 0
+    return show_missed(lines(options.sets, options.only))
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ interval needs no simulation: its coverage is a sum over the binomial distributi
 
 import argparse
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -233,11 +233,16 @@ def main() -> int:
     parser.add_argument("--only", choices=("wilson", *PARTS), help="one part of the table")
     parser.add_argument("--cells", default="", help="only cells whose title has these words, for example 'top-1 0.9'")
     options = parser.parse_args()
+    parts = (options.only,) if options.only else ("wilson", *PARTS)
+    return show_missed(line for part in parts for line in lines(part, options.simulations, options.cells))
+
+
+def show_missed(lines: Iterable[tuple[str, bool]]) -> int:
+    """Print the lines of a table as they come, those that miss their bar marked; an exit code."""
     missed = 0
-    for part in (options.only,) if options.only else ("wilson", *PARTS):
-        for line, good in lines(part, options.simulations, options.cells):
-            print(line if good else f"{line}  MISSED", flush=True)
-            missed += not good
+    for line, good in lines:
+        print(line if good else f"{line}  MISSED", flush=True)
+        missed += not good
     print(f"{missed} missed")
     return 1 if missed else 0
 

@@ -20,6 +20,7 @@ from deep_cnn.runtime import distributed
 from deep_cnn.runtime.device import granted_cores
 from deep_cnn.runtime.distributed import main_process
 from deep_cnn.runtime.errors import CheckpointError, ConfigError
+from deep_cnn.runtime.format import bracketed
 from deep_cnn.runtime.rng import permutation
 from deep_cnn.tasks.recalibration import calibration_lines, fitted_line, rescaled
 from deep_cnn.tasks.regression import Regression
@@ -211,11 +212,7 @@ def summary(found: External, names: Sequence[str]) -> list[str]:
         if line is None:
             continue
         slope, intercept = line["slope"], line["intercept"]
-        between = (
-            f" [{line['intervals']['slope'][0]:.2f}, {line['intervals']['slope'][1]:.2f}]"
-            if line["intervals"]["slope"]
-            else ""
-        )
+        between = bracketed(line["intervals"]["slope"], "{:.2f}".format)
         lines.append(
             f"Calibration of {name}: true = {intercept:.3g} + {slope:.3g} x predicted; slope{between} is 1 and intercept 0 where the scale fits"
         )

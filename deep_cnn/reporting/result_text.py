@@ -1,10 +1,11 @@
 """A result in words: the console's lines of metrics with their intervals, how these were made, and what to be careful about."""
 
 import logging
+from functools import partial
 from typing import Any
 
 from deep_cnn.config.registries import METRICS, metric_row
-from deep_cnn.runtime.format import percent, plural, quantity
+from deep_cnn.runtime.format import bracketed, percent, plural, quantity
 from deep_cnn.tasks.differences import LINEAR_BASELINE
 
 log = logging.getLogger(__name__)
@@ -78,14 +79,13 @@ def vote_lines(result: dict[str, Any]) -> list[str]:
         "are with scores of the test images made of their votes alone (Bradley-Terry)"
     ]
     for question, found in result["pair_ceiling"].items():
-        between = f" [{percent(found['interval'][0])}, {percent(found['interval'][1])}]" if found["interval"] else ""
+        between = bracketed(found["interval"], percent)
         share = "" if found["share"] is None else f"; {percent(found['share'], 0)} of what is above a coin is reached"
         lines.append(
             f"Largest pair accuracy of {question}: {percent(found['pair_accuracy'])}{between}, {found['note']}{share}"
         )
     if marked := result.get("with_training_images"):
-        interval = marked["intervals"]["pair_accuracy"]
-        between = f" [{percent(interval[0])}, {percent(interval[1])}]" if interval else ""
+        between = bracketed(marked["intervals"]["pair_accuracy"], percent)
         lines.append(
             f"Apart: on {marked['votes']:,} votes between a test image and a training image, which the network has seen, pair accuracy "
             f"{shown('pair_accuracy', marked['pair_accuracy'])}{between}"
@@ -99,8 +99,7 @@ def ceiling_lines(result: dict[str, Any]) -> list[str]:
     for target, found in result.get("noise_ceiling", {}).items():
 
         def value(name: str, found: dict[str, Any] = found) -> str:
-            interval = found["intervals"].get(name)
-            between = f" [{quantity(interval[0])}, {quantity(interval[1])}]" if interval else ""
+            between = bracketed(found["intervals"].get(name), quantity)
             return f"{'undefined' if found[name] is None else quantity(found[name])}{between}"
 
         at_most = "at most " if found["upper_bound"] else ""
@@ -128,8 +127,7 @@ def space_lines(result: dict[str, Any]) -> list[str]:
             return lines
         said = []
         for name in ("r2", "pearson"):
-            interval = found["intervals"][name]
-            between = f" [{quantity(interval[0])}, {quantity(interval[1])}]" if interval else ""
+            between = bracketed(found["intervals"][name], quantity)
             said.append(f"{METRICS[name].label} {quantity(found[name])}{between}")
         lines.append(
             f"Within groups {target} has {', '.join(said)}: both are centred in each group, so telling groups apart does not count"
@@ -151,8 +149,7 @@ def difference_lines(result: dict[str, Any]) -> list[str]:
         metric = next((m for m in HEADLINES if found.get(m)), None)
         if metric is None:
             continue
-        value, interval = found[metric]["value"], found[metric]["interval"]
-        between = f" [{_signed(metric, interval[0])}, {_signed(metric, interval[1])}]" if interval else ""
+        value, between = found[metric]["value"], bracketed(found[metric]["interval"], partial(_signed, metric))
         what = f"{name.replace('_', ' ')}{' (mean colours and edges)' if name == LINEAR_BASELINE else ''}"
         lines.append(f"Compared with {what}: {METRICS[metric].label} {_signed(metric, value)}{between}")
     return lines
@@ -200,8 +197,7 @@ def coverage_lines(result: dict[str, Any]) -> list[str]:
 def _coverage_line(title: str, about: dict[str, Any], size: str, key: str) -> str:
     if "reached" not in about:
         return f"{title}: {about['method']}"
-    interval = about["interval"]
-    between = f" [{percent(interval[0])}, {percent(interval[1])}]" if interval else ""
+    between = bracketed(about["interval"], percent)
     made = f"{about['method']}; {plural(about['calibration_images'], 'validation image')}"
     made += f" in {plural(about['calibration_groups'], 'group')}" if about["calibration_groups"] else ""
     return f"{title} contain the truth of {percent(about['reached'])}{between} of the test images; {size} {quantity(about[key], 3)} ({made})"
@@ -284,9 +280,10 @@ def _show_metrics(values: dict[str, Any], intervals: dict[str, Any], indent: str
     rows = [row for name, row in METRICS.items() if name in values and not isinstance(values[name], dict)]
     width = max(18, *(len(row.label) for row in rows))
     for row in rows:
-        interval = intervals.get(row.name)
-        between = f"  [{shown(row.name, interval[0])}, {shown(row.name, interval[1])}]" if interval else ""
-        log.info("%s  %-*s %s%s", indent, width, row.label, shown(row.name, values[row.name]), between)
+        between = bracketed(intervals.get(row.name), partial(shown, row.name))
+        log.info(
+            "%s  %-*s %s%s", indent, width, row.label, shown(row.name, values[row.name]), between and f" {between}"
+        )
 
 
 def _metric(name: str, value: float | None) -> str:

@@ -1,6 +1,7 @@
 """Numbers for people: the one place that turns them into text. Files keep full precision."""
 
 import math
+from collections.abc import Callable, Sequence
 from typing import Any
 
 
@@ -41,6 +42,11 @@ def number(value: float, share: bool = False) -> str:
 def percent(share: float, decimals: int = 1) -> str:
     """0.8755 -> '87.5%'."""
     return f"{100 * share:.{decimals}f}%"
+
+
+def bracketed(interval: Sequence[float] | None, write: Callable[[float], str]) -> str:
+    """(0.1, 0.2) -> ' [0.1, 0.2]', behind a value; '' where there is no interval."""
+    return f" [{write(interval[0])}, {write(interval[1])}]" if interval else ""
 
 
 def short_count(number: float) -> str:

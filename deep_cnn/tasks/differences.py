@@ -84,7 +84,14 @@ def difference(
         # as if one more image favoured each side: Bonett and Price, "Adjusted Wald confidence interval for a difference of binomial
         # proportions based on paired data", 2012. Otherwise two networks that agree on all images would be equal for certain
         between_images += 2 / (n + 2) ** 2
-    between_seeds, df_seeds = variance_of_seeds(values[: 1 if fixed else 2])
+    return with_seeds(value, between_images, df_images, variance_of_seeds(values[: 1 if fixed else 2]), level)
+
+
+def with_seeds(
+    value: float, between_images: float, df_images: float, seeds: tuple[float, int], level: float
+) -> Difference:
+    """A difference with the interval of its two variances, by Satterthwaite; seeds: as of `variance_of_seeds`."""
+    between_seeds, df_seeds = seeds
     variance = between_images + between_seeds
     if variance == 0:  # the same numbers from the same networks
         return Difference(value, (value, value), p=1.0, detectable=0.0)

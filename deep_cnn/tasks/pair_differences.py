@@ -3,10 +3,9 @@
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.special import stdtr, stdtrit
 
-from deep_cnn.tasks.confidence import effective_groups, jackknife_variance, t_quantile
-from deep_cnn.tasks.differences import POWER, Difference, variance_of_seeds
+from deep_cnn.tasks.confidence import effective_groups, jackknife_variance
+from deep_cnn.tasks.differences import Difference, variance_of_seeds, with_seeds
 from deep_cnn.tasks.dyadic import dyadic_variance, without_groups
 from deep_cnn.tasks.intervals import FEWEST_GROUPS
 
@@ -42,16 +41,4 @@ def difference_of_votes(
         of_images, df_images = jackknife_variance(without) + least, effective_groups(sizes) - 1
     else:
         of_images, df_images = dyadic_variance(changes, units) + least, len(np.unique(units)) - 1.0
-    of_seeds, df_seeds = variance_of_seeds(values[: 1 if fixed else 2])
-    variance = of_images + of_seeds
-    df = variance**2 / (of_images**2 / df_images + (of_seeds**2 / df_seeds if df_seeds else 0.0))
-    error = float(np.sqrt(variance))
-    half = t_quantile(df, level) * error
-    return Difference(
-        value,
-        (value - half, value + half),
-        p=float(2 * stdtr(df, -abs(value) / error)),
-        df=float(df),
-        seeds=df_seeds > 0,
-        detectable=float(half + stdtrit(df, POWER) * error),
-    )
+    return with_seeds(value, of_images, df_images, variance_of_seeds(values[: 1 if fixed else 2]), level)

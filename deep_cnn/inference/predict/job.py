@@ -67,11 +67,27 @@ def run(asked: Any, output: Path) -> dict[str, Any]:
         places=images.places is not None,
         coverage=asked.coverage,
     )
-    block = block_size(networks)
-    first, last = shard_bounds(shard, len(images.paths), block)
     files = TableFiles(shard_file(output, shard))
     files.rows.parent.mkdir(parents=True, exist_ok=True)
+    first, last = shard_bounds(shard, len(images.paths), block_size(networks))
     say_what_comes(networks, maker, last - first, shard, files)
+    about = what_makes(asked, networks, images, shard)
+    table = OutputTable(files, maker.columns(), about)
+    if distributed.world_size() == 1 or whole != (1, 1):
+        return predict_shard(asked, images, maker, table, (first, last))
+    making = {key: value for key, value in about.items() if key != "shard"} | {"columns": maker.columns()}
+    if (known := known_of(TableFiles(output), making)) is not None and known["complete"]:
+        stale = count_changed(TableFiles(output), images)
+        if not stale:
+            log.info("The table is already complete")
+            return known
+        log.info("%d images have changed since they were predicted; predicting all images again", stale)
+    predict_shard(asked, images, maker, table, (first, last))
+    return put_together(output, distributed.world_size())
+
+
+def what_makes(asked: Any, networks: list[TrainedNetwork], images: Images, shard: tuple[int, int]) -> dict[str, Any]:
+    """What a table is made with, for its .json: a table of anything else is another one."""
     about = {
         "checkpoints": [network.digest for network in networks],
         "precision": [network.settings.precision for network in networks],
@@ -81,48 +97,41 @@ def run(asked: Any, output: Path) -> dict[str, Any]:
         "shard": f"{shard[0]}/{shard[1]}",
     }
     about |= {"csv_safe": True} if asked.csv_safe else {}
-    about |= {"coverage": asked.coverage} if asked.coverage is not None else {}
+    return about | ({"coverage": asked.coverage} if asked.coverage is not None else {})
 
-    def predict_shard() -> dict[str, Any]:
-        with distributed.stopped_together(), OutputTable(files, maker.columns(), about) as table:
-            known = table.finished()
-            if not redo.previous(files).rows.exists() and redo.changed(files, images, first, last).any():
-                redo.put_aside(files)
-                table.restart()
-                known = None
-            if known is not None:
-                log.info("The table is already complete")
-                return known
-            old = redo.OldRows(files, images, first, last)
-            position = table.resume(images.names, first, last)
-            if position > first:
-                log.info("Resuming after %d of %d images", position - first, last - first)
-            workers = granted_cores() if asked.workers == "auto" else max(1, int(asked.workers))
-            deadline = time_limit(parse_duration("max_time", asked.max_time))
-            with signals.between_steps():
-                # from the start of the block, so that each image is in the same batch as without a stop
-                start = position // block * block
-                for left, right, copied in old.parts(start, last, block):
-                    if copied:
-                        old.copy_to(table, max(left, position), right)
-                        continue
-                    blocks = stream(networks, images, left, right, workers=workers, tta=maker.tta)
-                    append(table, maker, images, range(max(left, position), right), blocks, deadline)
-            about_table = table.finish(last - first)
-            redo.remove_previous(files)
-            return about_table
 
-    if distributed.world_size() == 1 or whole != (1, 1):
-        return predict_shard()
-    making = {key: value for key, value in about.items() if key != "shard"} | {"columns": maker.columns()}
-    if (known := known_of(TableFiles(output), making)) is not None and known["complete"]:
-        stale = count_changed(TableFiles(output), images)
-        if not stale:
+def predict_shard(
+    asked: Any, images: Images, maker: RowMaker, output: OutputTable, bounds: tuple[int, int]
+) -> dict[str, Any]:
+    """Fill the table of the images from the first of `bounds` to before the second; returns what its .json says."""
+    (first, last), files, block = bounds, output.files, block_size(maker.networks)
+    with distributed.stopped_together(), output as table:
+        known = table.finished()
+        if not redo.previous(files).rows.exists() and redo.changed(files, images, first, last).any():
+            redo.put_aside(files)
+            table.restart()
+            known = None
+        if known is not None:
             log.info("The table is already complete")
             return known
-        log.info("%d images have changed since they were predicted; predicting all images again", stale)
-    predict_shard()
-    return put_together(output, distributed.world_size())
+        old = redo.OldRows(files, images, first, last)
+        position = table.resume(images.names, first, last)
+        if position > first:
+            log.info("Resuming after %d of %d images", position - first, last - first)
+        workers = granted_cores() if asked.workers == "auto" else max(1, int(asked.workers))
+        deadline = time_limit(parse_duration("max_time", asked.max_time))
+        with signals.between_steps():
+            # from the start of the block, so that each image is in the same batch as without a stop
+            start = position // block * block
+            for left, right, copied in old.parts(start, last, block):
+                if copied:
+                    old.copy_to(table, max(left, position), right)
+                    continue
+                blocks = stream(maker.networks, images, left, right, workers=workers, tta=maker.tta)
+                append(table, maker, images, range(max(left, position), right), blocks, deadline)
+        about_table = table.finish(last - first)
+        redo.remove_previous(files)
+        return about_table
 
 
 def best_of(files: RunFiles) -> list[Path]:

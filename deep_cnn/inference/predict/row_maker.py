@@ -21,6 +21,7 @@ class RowMaker:
     def __init__(
         self, networks: list[TrainedNetwork], *, top: int | None, tta: str, places: bool, coverage: float | None = None
     ):
+        self.networks = networks
         tasks = [network.task for network in networks]
         self.task: Task = tasks[0].of_ensemble(tasks)
         self.top = top

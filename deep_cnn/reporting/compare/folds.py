@@ -4,6 +4,7 @@ import fnmatch
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from deep_cnn.reporting.report.folds import FoldsRecord, read_folds
 from deep_cnn.reporting.result_text import shown
 from deep_cnn.runtime.atomic import read_json, write_rows, write_text
 from deep_cnn.runtime.errors import ConfigError, DataError, nearest
+from deep_cnn.runtime.format import bracketed
 from deep_cnn.runtime.run_files import RunFiles
 from deep_cnn.tasks.across_folds import difference_of_folds
 from deep_cnn.tasks.differences import Difference, holm
@@ -143,8 +145,7 @@ def cells(table: Sequence[Line], metric: str) -> list[dict[str, str]]:
     label = metric_row(metric).label
     rows = []
     for line in table:
-        interval = line.result["intervals"].get(metric)
-        between = f" [{shown(metric, interval[0])}, {shown(metric, interval[1])}]" if interval else ""
+        between = bracketed(line.result["intervals"].get(metric), partial(shown, metric))
         row = {
             "run": line.name,
             "model": line.record.config["model"]["name"],

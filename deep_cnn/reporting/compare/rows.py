@@ -1,13 +1,14 @@
 """The table of a comparison: as text for the console, and as a CSV with every metric."""
 
 from collections.abc import Collection, Sequence
+from functools import partial
 from typing import Any
 
 from deep_cnn.config.identity import flag_text
 from deep_cnn.config.registries import metric_row
 from deep_cnn.reporting.compare.runs import Row, Value, value
 from deep_cnn.reporting.result_text import shown
-from deep_cnn.runtime.format import duration, short_count
+from deep_cnn.runtime.format import bracketed, duration, short_count
 from deep_cnn.tasks.differences import Difference, holm
 
 NUMBERS = (2, 3, 4, 5)  # columns of the table with numbers of one kind
@@ -149,8 +150,7 @@ def with_spread(metric: str, measured: Value | None) -> str:
 
 def _tested(row: Row, metric: str) -> str:
     interval = row.first.interval(metric) if len(row.runs) == 1 else None
-    between = f" [{_number(metric, interval[0])}, {_number(metric, interval[1])}]" if interval else ""
-    return with_spread(metric, value(row, "test", metric)) + between
+    return with_spread(metric, value(row, "test", metric)) + bracketed(interval, partial(_number, metric))
 
 
 def _difference(metric: str, found: Difference | str) -> str:
