@@ -248,11 +248,10 @@ def _few_errors(result: dict[str, Any]) -> str:
     if result.get("top1") is None:
         return ""
     errors = round((1 - result["top1"]) * result["count"])
-    return (
-        ""
-        if errors >= FEW
-        else f"Only {plural(errors, 'error')} in the test set: it is too small to tell this network from a better one."
-    )
+    if errors >= FEW:
+        return ""
+    few = f"Only {plural(errors, 'error')}" if errors else "No error"
+    return f"{few} on {plural(result['count'], 'image')}: they are too few to tell this network from a better one."
 
 
 def _few_images(result: dict[str, Any]) -> str:

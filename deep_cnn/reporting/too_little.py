@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from deep_cnn.config.defaults import SMALLEST_BATCH
 from deep_cnn.config.registries import metric_row
 from deep_cnn.runtime.format import plural, quantity
 
@@ -20,13 +21,14 @@ class RunSize:
 
     Attributes:
         epochs, steps: that were trained. best_epoch: whose weights were kept, from 0 on; None without validation.
-        images: of each split, by its name. fold: whether it is one fold of a cross-validation, which is read as a whole.
+        images: of each split, by its name. batch: images of a step. fold: whether it is one fold of a cross-validation, which is read as a whole.
     """
 
     epochs: int
     steps: int
     best_epoch: int | None
     images: Mapping[str, int]
+    batch: int
     fold: bool = False
 
 
@@ -47,7 +49,7 @@ def _few_steps(size: RunSize) -> str:
         return ""
     return (
         f"Only {plural(size.steps, 'optimizer step')} in {plural(size.epochs, 'epoch')}: fewer than about {STEPS} are rarely enough. "
-        "Use more --epochs, or a smaller --batch_size."
+        f"Use more --epochs{'' if size.batch <= SMALLEST_BATCH else ', or a smaller --batch_size'}."
     )
 
 

@@ -6,7 +6,7 @@ the difference of *these two networks*. Of several seeds it says how far new ima
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -84,7 +84,15 @@ def difference(
         # as if one more image favoured each side: Bonett and Price, "Adjusted Wald confidence interval for a difference of binomial
         # proportions based on paired data", 2012. Otherwise two networks that agree on all images would be equal for certain
         between_images += 2 / (n + 2) ** 2
-    return with_seeds(value, between_images, df_images, variance_of_seeds(values[: 1 if fixed else 2]), level)
+    found = with_seeds(value, between_images, df_images, variance_of_seeds(values[: 1 if fixed else 2]), level)
+    return within_shares(found) if metric_row(metric).share else found
+
+
+def within_shares(found: Difference) -> Difference:
+    """Of two shares: no difference is beyond -1 and 1, and one that only larger ones would show is none that can be found."""
+    interval = found.interval and (max(-1.0, found.interval[0]), min(1.0, found.interval[1]))
+    detectable = None if found.detectable is None or found.detectable > 1 else found.detectable
+    return replace(found, interval=interval, detectable=detectable)
 
 
 def with_seeds(

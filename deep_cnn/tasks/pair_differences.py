@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from deep_cnn.tasks.confidence import effective_groups, jackknife_variance
-from deep_cnn.tasks.differences import Difference, variance_of_seeds, with_seeds
+from deep_cnn.tasks.differences import Difference, variance_of_seeds, with_seeds, within_shares
 from deep_cnn.tasks.dyadic import dyadic_variance, without_groups
 from deep_cnn.tasks.intervals import FEWEST_GROUPS
 
@@ -41,4 +41,5 @@ def difference_of_votes(
         of_images, df_images = jackknife_variance(without) + least, effective_groups(sizes) - 1
     else:
         of_images, df_images = dyadic_variance(changes, units) + least, len(np.unique(units)) - 1.0
-    return with_seeds(value, of_images, df_images, variance_of_seeds(values[: 1 if fixed else 2]), level)
+    seeds = variance_of_seeds(values[: 1 if fixed else 2])
+    return within_shares(with_seeds(value, of_images, df_images, seeds, level))

@@ -19,7 +19,7 @@ from deep_cnn.data.thumbnails import Look, look
 from deep_cnn.models.memory import saved_bytes_per_image, step_bytes
 from deep_cnn.runtime.device import memory_for_training
 from deep_cnn.runtime.errors import DeepCNNError
-from deep_cnn.runtime.format import duration, quantity, readable
+from deep_cnn.runtime.format import duration, plural, quantity, readable
 from deep_cnn.tasks.base import Task
 from deep_cnn.training import loop
 from deep_cnn.training.resume import SavedRun
@@ -178,7 +178,7 @@ def about_machine(run: Run, dataset: Dataset, task: Task, seen: Look) -> Iterato
             "ok" if needed < memory else "look",
             "memory",
             f"about {readable(needed)} of {readable(memory)}, a batch of {config.batch} in "
-            f"{trainer.settings.pieces} pieces",
+            f"{plural(trainer.settings.pieces, 'piece')}",
         )
         seconds, loss = time_of_image(trainer)
     except (DeepCNNError, RuntimeError) as error:  # RuntimeError: torch's out-of-memory and shape errors
@@ -192,7 +192,7 @@ def about_machine(run: Run, dataset: Dataset, task: Task, seen: Look) -> Iterato
         "ok",
         "time",
         f"about {duration(max(epochs))} an epoch, {duration(sum(epochs))} for "
-        f"{config.epochs}, on {run.device.type} with {trainer.settings.threads} threads",
+        f"{config.epochs}, on {run.device.type} with {plural(trainer.settings.threads, 'thread')}",
     )
     yield about_disk(config, trainer)
 
@@ -230,7 +230,7 @@ def about_disk(config: Config, trainer: Trainer) -> Finding:
     needed = 3 * 3 * weights + weights + (3 * weights if config.ema else 0)
     existing = next(p for p in (config.root, *config.root.absolute().parents) if p.exists())
     free = shutil.disk_usage(existing).free
-    text = f"{readable(needed)} for checkpoints, {readable(free)} free at {existing}"
+    text = f"{readable(needed)} for checkpoints, {readable(free)} free at {existing.absolute()}"
     return Finding("ok" if needed < free else "stop", "disk", text)
 
 

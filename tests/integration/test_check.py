@@ -114,7 +114,7 @@ def test_classes_with_few_images_and_missing_weights(run_cli, tmp_path, capsys):
     code, files = run_cli("check", **flags)
     said = capsys.readouterr().out
     assert code == 0 and not files.results.exists() and not files.models.exists()  # it leaves no run behind
-    assert "c: 3 train, 1 validation, 0 test: fewer than 5" in said and "3 to look at" in said
+    assert "c: 3 train, 1 validation, 0 test: fewer than 5" in said and "3 findings to look at" in said
     assert "near duplicates, two labels" in said and "train/a/0.jpg (a) and train/b/again.jpg (b)" in said
     code, _ = run_cli("check", **flags | {"weights": "lost.pt"})
     assert code == 2 and "STOP" in capsys.readouterr().out

@@ -7,6 +7,7 @@ Options = Config  # the very flags of the training
 
 def main(config: Config) -> int:
     from deep_cnn.runtime import console
+    from deep_cnn.runtime.format import plural
     from deep_cnn.runtime.launch import tell
     from deep_cnn.tools.preflight import inspect
 
@@ -21,7 +22,7 @@ def main(config: Config) -> int:
     said = (
         f"{len(stops)} finding{'s' * (len(stops) > 1)} would stop this run" if stops else "nothing would stop this run"
     )
-    print(f"\n{said}; {looks} to look at", flush=True)
+    print(f"\n{said}; {plural(looks, 'finding')} to look at" if looks else f"\n{said}", flush=True)
     if not stops:
         return 0
     tell(stops[0].detail)  # the mistake on the error stream, as of every command

@@ -202,5 +202,7 @@ def say_what_comes(
     if not maker.has_ood:
         log.info("No column unlike_training: the checkpoint has no features of training images")
     if not maker.task.uncertainty_columns(maker.several):
-        log.info("No column of uncertainty: a score has one with several checkpoints (--checkpoint=A,B) or with --tta")
+        log.info(
+            "No column of uncertainty: scores have one only with several checkpoints (--checkpoint=A,B) or with --tta"
+        )
     log.info("Rows are appended to %s", files.rows.absolute())

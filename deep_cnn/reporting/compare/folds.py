@@ -117,7 +117,7 @@ def compare_folds(
     folder.mkdir(parents=True, exist_ok=True)
     write_rows(folder / "folds.csv", rows)
     write_text(folder / "folds.txt", "\n".join(lines) + "\n")
-    log.info("Table (text and CSV): %s", folder / "folds.txt")
+    log.info("Table of cross-validations: %s and folds.csv", folder / "folds.txt")
     return Block("Cross-validations", list(rows[0]), [list(row.values()) for row in rows], [*meaning, *notes])
 
 

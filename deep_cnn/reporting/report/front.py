@@ -97,7 +97,7 @@ def verdict(task: Task, result: dict[str, Any], name: str) -> Verdict:
         )
     else:
         few = 0 < result.get("number_of_groups", 0) < FEW
-        why = f": {plural(result['number_of_groups'], 'group')} are too few" if few else ""
+        why = f": the test has {plural(result['number_of_groups'], 'group')}, an interval needs {FEW}" if few else ""
         return Verdict("open", f"Whether this is better than {blind} cannot be said: there is no interval{why}.")
     low, high = ends if better_if_higher else (-ends[1], -ends[0])
     if low > 0:

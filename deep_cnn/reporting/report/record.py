@@ -121,6 +121,7 @@ class Record:
             steps=int(self.history[-1]["step"]),
             best_epoch=self.best_epoch if validated else None,
             images={str(split): int(count) for split, count in counts.items()},
+            batch=int(self.config["config"]["batch_size"]),
             fold=self.config["config"].get("fold") is not None,
         )
 

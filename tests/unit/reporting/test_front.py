@@ -60,7 +60,7 @@ def test_of_an_error_lower_is_better():
 
 def test_too_few_groups_have_no_interval_and_no_verdict():
     found = verdict(PRICE, {"count": 9, "r2": 0.4, "intervals": {"r2": None}, "number_of_groups": 3}, "r2")
-    assert found.tone == "open" and "3 groups are too few" in found.text
+    assert found.tone == "open" and "the test has 3 groups, an interval needs 5" in found.text
 
 
 def test_several_targets_are_each_on_the_first_screen():

@@ -7,7 +7,7 @@ import pytest
 from deep_cnn.reporting.result_text import cautions
 from deep_cnn.reporting.too_little import RunSize, too_little
 
-ENOUGH = RunSize(epochs=10, steps=300, best_epoch=7, images={"train": 800, "validation": 150, "test": 150})
+ENOUGH = RunSize(epochs=10, steps=300, best_epoch=7, images={"train": 800, "validation": 150, "test": 150}, batch=32)
 TEST = {"count": 150, "top1": 0.8, "intervals": {"top1": (0.72, 0.86), "loss": (0.4, 0.6)}}
 CLASSES = ("top1", "loss")
 
@@ -52,12 +52,19 @@ def test_a_fold_is_not_told_to_use_folds():
 
 
 def test_without_validation_no_epoch_is_the_best():
-    size = RunSize(epochs=10, steps=300, best_epoch=None, images={"train": 800, "test": 150})
+    size = RunSize(epochs=10, steps=300, best_epoch=None, images={"train": 800, "test": 150}, batch=32)
     assert too_little(size, TEST, CLASSES) == []
     assert too_little(dataclasses.replace(size, best_epoch=0, epochs=1), TEST, CLASSES) == []
+
+
+def test_a_smaller_batch_is_advised_only_if_there_is_one():
+    few = dataclasses.replace(ENOUGH, steps=20)
+    assert "--batch_size" in too_little(few, TEST, CLASSES)[0]
+    assert "--batch_size" not in too_little(dataclasses.replace(few, batch=8), TEST, CLASSES)[0]
 
 
 def test_few_errors_are_a_caution_of_the_result():
     result = {"count": 200, "top1": 196 / 200}
     (said,) = cautions(result)
-    assert said.startswith("Only 4 errors in the test set") and cautions(result | {"top1": 195 / 200}) == []
+    assert said.startswith("Only 4 errors on 200 images") and cautions(result | {"top1": 195 / 200}) == []
+    assert cautions({"count": 15, "top1": 1.0})[0].startswith("No error on 15 images: they are too few")

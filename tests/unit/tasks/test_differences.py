@@ -110,3 +110,11 @@ def test_equal_recipes_are_rarely_called_different(k, n):
         sides = [[network(hard < rng.normal(0.8, 0.02)) for _ in range(k)] for _ in range(2)]
         wrong += difference(*sides, "top1").p < 0.05
     assert wrong / 300 <= 0.065 + 0.03  # two standard errors
+
+
+def test_no_difference_of_shares_is_beyond_one():
+    right, wrong = np.ones(5, dtype=bool), np.zeros(5, dtype=bool)
+    wrong[0] = True
+    found = difference([network(right)], [network(wrong)], "top1")
+    assert found.value == pytest.approx(0.8) and found.interval[1] == 1.0 and found.interval[0] < 0.8
+    assert found.detectable is None or found.detectable <= 1
