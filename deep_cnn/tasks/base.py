@@ -77,6 +77,7 @@ class Task(ABC):
     difference_unit: ClassVar[str]  # of `largest_difference`
     blends: ClassVar[bool] = True  # whether two samples have a mean (mixup)
     has_rarity: ClassVar[bool] = True  # whether samples can be rare
+    has_unit_scores: ClassVar[bool] = False  # whether outputs and targets are numbers of one and the same unit
     scale_from_outputs: ClassVar[bool] = False  # whether the outputs of training images are needed to `decode`
     vote_metrics: ClassVar[tuple[str, ...]] = ()  # metrics that test.json alone has: of votes, not of images
 

@@ -50,6 +50,7 @@ class Pairwise(Regression):
     difference_unit = "of the standard deviation of the training images' scores"
     blends = False
     has_rarity = False
+    has_unit_scores = False  # scores are standardised, targets are shares of won votes
     scale_from_outputs = True
     vote_metrics = ("pair_accuracy",)
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from deep_cnn.runtime.errors import ConfigError, DataError
+from deep_cnn.tasks.base import Task
 from deep_cnn.tasks.confidence import effective_groups, jackknife_interval
 from deep_cnn.tasks.intervals import FEWEST_GROUPS
 from deep_cnn.tasks.left_out import _less, few_units
@@ -32,8 +33,9 @@ def fitted_line(predicted: np.ndarray, true: np.ndarray) -> dict[str, float]:
     return {"slope": slope, "intercept": float(y.mean() - slope * x.mean())}
 
 
-def rescaled(task: Regression, lines: dict[str, dict[str, float]]) -> Regression:
+def rescaled(task: Task, lines: dict[str, dict[str, float]]) -> Task:
     """The task with its scores on the new scale: decoded scores go through each target's line."""
+    assert isinstance(task, Regression), "of scores"
     if task.transform != "none":
         raise ConfigError(
             f"--recalibrate: the network learnt on a {task.transform} scale (--target_transform), where a line is no line; not available"

@@ -57,6 +57,7 @@ class Regression(Task):
     headline: ClassVar[tuple[str, ...]] = ("r2", "mae", "mae_sd", "loss")
     signed = True
     smooths_labels = False
+    has_unit_scores = True
     difference_unit = "of the standard deviation of the scores"
 
     def fitted(self, train_targets: np.ndarray) -> "Regression":
