@@ -17,7 +17,7 @@ from deep_cnn.inference.load import FinishedRun
 from deep_cnn.inference.rescore import outputs_of
 from deep_cnn.models import checkpoint
 from deep_cnn.runtime import distributed
-from deep_cnn.runtime.device import granted_cores
+from deep_cnn.runtime.device import workers_of
 from deep_cnn.runtime.distributed import main_process
 from deep_cnn.runtime.errors import CheckpointError, ConfigError
 from deep_cnn.runtime.format import bracketed
@@ -69,7 +69,7 @@ def evaluate_external(run: FinishedRun, asked: Asked, **flags: Any) -> External 
             f"run {run.files.name} learnt {task.describe()}"
         )
     config, notes = external_config(run, asked, flags)
-    workers = granted_cores() if config.workers == "auto" else max(1, int(config.workers))
+    workers = workers_of(config.workers)
     with distributed.main_process_first():
         images = find_images(config, run.network.pre, workers, trained=True)
     everything = np.arange(len(images.index))

@@ -17,7 +17,7 @@ from deep_cnn.inference.predict.stream import Predicted, block_size, stream
 from deep_cnn.models import checkpoint
 from deep_cnn.runtime import console, distributed, signals
 from deep_cnn.runtime.atomic import read_json
-from deep_cnn.runtime.device import granted_cores
+from deep_cnn.runtime.device import workers_of
 from deep_cnn.runtime.errors import ConfigError
 from deep_cnn.runtime.run_files import RunFiles, fold_name
 from deep_cnn.runtime.signals import Stopped
@@ -117,7 +117,7 @@ def predict_shard(
         position = table.resume(images.names, first, last)
         if position > first:
             log.info("Resuming after %d of %d images", position - first, last - first)
-        workers = granted_cores() if asked.workers == "auto" else max(1, int(asked.workers))
+        workers = workers_of(asked.workers)
         deadline = time_limit(parse_duration("max_time", asked.max_time))
         with signals.between_steps():
             # from the start of the block, so that each image is in the same batch as without a stop
