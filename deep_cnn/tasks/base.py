@@ -296,6 +296,7 @@ class Task(ABC):
             | {"loss": self.validation_loss(outputs, targets)}
             | ({"noise_ceiling": ceiling} if ceiling else {})
             | ({"calibration": calibration} if calibration else {})
+            | self.place_result(scores, None if index.places is None else index.places[rows], groups)
         )
 
     def chance(self, targets: np.ndarray) -> Chance | None:
@@ -339,6 +340,10 @@ class Task(ABC):
     ) -> dict[str, Any] | None:
         """See tasks/ceiling.py; None where nothing is known of the targets' noise. groups: codes (N,), or None."""
         return None
+
+    def place_result(self, scores: Scored, places: np.ndarray | None, groups: np.ndarray | None) -> dict[str, Any]:
+        """What test.json says of place, see tasks/spatial.py. places: degrees (n, 2). groups: codes (n,)."""
+        return {}
 
     def calibration_result(self, outputs: np.ndarray, targets: np.ndarray) -> dict[str, Any]:
         """What test.json says of calibration; {} where outputs are no probabilities. outputs: raw, float (N, K)."""
