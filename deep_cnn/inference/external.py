@@ -17,13 +17,13 @@ from deep_cnn.inference.load import FinishedRun
 from deep_cnn.inference.rescore import outputs_of
 from deep_cnn.models import checkpoint
 from deep_cnn.runtime import distributed
-from deep_cnn.runtime.device import granted_cores
+from deep_cnn.runtime.device import workers_of
 from deep_cnn.runtime.distributed import main_process
 from deep_cnn.runtime.errors import CheckpointError, ConfigError
 from deep_cnn.runtime.format import bracketed
 from deep_cnn.runtime.rng import permutation
+from deep_cnn.tasks.base import Task
 from deep_cnn.tasks.recalibration import calibration_lines, fitted_line, rescaled
-from deep_cnn.tasks.regression import Regression
 
 MOST_RATINGS = 400  # for a line of two numbers, more say little; the others measure it
 FEWEST_RATINGS = 20
@@ -63,13 +63,13 @@ def evaluate_external(run: FinishedRun, asked: Asked, **flags: Any) -> External 
         DataError: no images or ratings. CheckpointError: the table has none of the network's targets.
     """
     task = run.network.task
-    if type(task) is not Regression:
+    if not task.has_unit_scores:
         raise ConfigError(
             f"--metadata={asked.metadata}: another rated set can be evaluated for networks that learnt scores (--task=regression); "
             f"run {run.files.name} learnt {task.describe()}"
         )
     config, notes = external_config(run, asked, flags)
-    workers = granted_cores() if config.workers == "auto" else max(1, int(config.workers))
+    workers = workers_of(config.workers)
     with distributed.main_process_first():
         images = find_images(config, run.network.pre, workers, trained=True)
     everything = np.arange(len(images.index))
@@ -148,7 +148,7 @@ def external_config(run: FinishedRun, asked: Asked, flags: dict[str, Any]) -> tu
     return replace(trained, **(cleared | flags | given)), notes
 
 
-def _with_all_targets(images: Images, task: Regression, config: Config) -> Any:
+def _with_all_targets(images: Images, task: Task, config: Config) -> Any:
     """The index with a column for each target of the network, NaN where the table has none; their order is the network's."""
     index = images.index
     targets = np.full((len(index), len(task.names)), np.nan)
@@ -171,7 +171,7 @@ def _divided(dataset: Dataset, asked: Asked, seed: int) -> tuple[np.ndarray, np.
     return np.sort(order[count:]), np.sort(order[:count])
 
 
-def _result(task: Regression, dataset: Dataset, outputs: np.ndarray) -> dict[str, Any]:
+def _result(task: Task, dataset: Dataset, outputs: np.ndarray) -> dict[str, Any]:
     """As test.json, with the line of calibration of each target."""
     index, rows = dataset.index, dataset.samples("test")
     groups = None if index.groups is None else index.groups[rows]
@@ -184,7 +184,7 @@ def _result(task: Regression, dataset: Dataset, outputs: np.ndarray) -> dict[str
 
 
 @main_process
-def write_local(run: FinishedRun, task: Regression, record: dict[str, Any], name: str) -> Path:
+def write_local(run: FinishedRun, task: Task, record: dict[str, Any], name: str) -> Path:
     """A copy of best.pt with the new scale, best.NAME.pt; `predict --checkpoint` takes it."""
     state = checkpoint.load(run.files.best)
     for errors in (

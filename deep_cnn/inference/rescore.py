@@ -18,7 +18,7 @@ from deep_cnn.inference.linear_baseline import read_baseline, with_linear_baseli
 from deep_cnn.inference.load import FinishedRun, TrainedNetwork
 from deep_cnn.inference.tta import Averaged
 from deep_cnn.runtime import distributed
-from deep_cnn.runtime.device import dtype_of, granted_cores
+from deep_cnn.runtime.device import dtype_of, workers_of
 from deep_cnn.runtime.errors import CheckpointError, DataError
 from deep_cnn.runtime.manifest import Manifest, understood
 from deep_cnn.tasks.base import encoded
@@ -46,7 +46,7 @@ def rescore(
     """
     network, files = run.network, run.files
     config = replace(Config.from_dict(network.meta["config"]), **flags)
-    workers = granted_cores() if config.workers == "auto" else max(1, int(config.workers))
+    workers = workers_of(config.workers)
     with distributed.main_process_first():
         images = find_images(config, network.pre, workers, trained=True)
     names = images.index.classes or images.index.target_names

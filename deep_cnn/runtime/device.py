@@ -54,6 +54,11 @@ def granted_cores() -> int:
     return max(1, min(share, _threads or _omp_threads() or share))
 
 
+def workers_of(given: str) -> int:
+    """Threads that read images: --workers, where auto is the cores of this process."""
+    return granted_cores() if given == "auto" else max(1, int(given))
+
+
 def _omp_threads() -> int | None:
     """OMP_NUM_THREADS, which counts the threads of one process; None where it says nothing."""
     asked = os.environ.get("OMP_NUM_THREADS", "").split(",")[0]  # "4,2" is for nested loops

@@ -10,12 +10,9 @@ how much they are alike:
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from deep_cnn.tasks.confidence import Interval, t_quantile
 from deep_cnn.tasks.intervals import FEWEST_GROUPS
-
-Floats = NDArray[np.float64]
 
 FEWEST_RATED = 5  # of an area: fewer say next to nothing of its mean error
 

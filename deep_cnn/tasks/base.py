@@ -77,6 +77,7 @@ class Task(ABC):
     difference_unit: ClassVar[str]  # of `largest_difference`
     blends: ClassVar[bool] = True  # whether two samples have a mean (mixup)
     has_rarity: ClassVar[bool] = True  # whether samples can be rare
+    has_unit_scores: ClassVar[bool] = False  # whether outputs and targets are numbers of one and the same unit
     scale_from_outputs: ClassVar[bool] = False  # whether the outputs of training images are needed to `decode`
     vote_metrics: ClassVar[tuple[str, ...]] = ()  # metrics that test.json alone has: of votes, not of images
 
@@ -295,6 +296,7 @@ class Task(ABC):
             | {"loss": self.validation_loss(outputs, targets)}
             | ({"noise_ceiling": ceiling} if ceiling else {})
             | ({"calibration": calibration} if calibration else {})
+            | self.place_result(scores, None if index.places is None else index.places[rows], groups)
         )
 
     def chance(self, targets: np.ndarray) -> Chance | None:
@@ -338,6 +340,10 @@ class Task(ABC):
     ) -> dict[str, Any] | None:
         """See tasks/ceiling.py; None where nothing is known of the targets' noise. groups: codes (N,), or None."""
         return None
+
+    def place_result(self, scores: Scored, places: np.ndarray | None, groups: np.ndarray | None) -> dict[str, Any]:
+        """What test.json says of place, see tasks/spatial.py. places: degrees (n, 2). groups: codes (n,)."""
+        return {}
 
     def calibration_result(self, outputs: np.ndarray, targets: np.ndarray) -> dict[str, Any]:
         """What test.json says of calibration; {} where outputs are no probabilities. outputs: raw, float (N, K)."""

@@ -21,16 +21,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from deep_cnn.data.certainty import Certainty
-from deep_cnn.tasks.confidence import Interval, effective_groups, jackknife_interval
-from deep_cnn.tasks.intervals import FEWEST_GROUPS
-from deep_cnn.tasks.left_out import _less, few_units, left_out
+from deep_cnn.tasks.confidence import Floats, Interval, jackknife_interval
+from deep_cnn.tasks.intervals import freedom
+from deep_cnn.tasks.left_out import Units, few_units, left_out, whole_and_without
 from deep_cnn.tasks.metrics import RegressionScores
-
-Floats = NDArray[np.float64]
-Units = NDArray[np.int64] | None
 
 FEWEST = 3  # images with known noise: of fewer there is no variance to speak of
 OF_THESE_RATERS = "of these raters: a bias that they share counts as signal"
@@ -83,12 +79,11 @@ def of_raters(ratings: np.ndarray, units: Units = None) -> Reliability:
 
     def reliability(sums: Sequence[Any]) -> Any:
         squares, df, inverse, n, total, total2 = sums
-        with np.errstate(all="ignore"):
-            return 1 - squares / df * inverse / n / ((total2 - total**2 / n) / (n - 1))
+        return 1 - squares / df * inverse / n / ((total2 - total**2 / n) / (n - 1))
 
     parts = [within, np.where(rated, k - 1, 0), np.where(rated, 1 / np.maximum(k, 1), 0.0), rated, means, means**2]
-    value, without = _whole_and_parts(parts, reliability, units)
-    return Reliability(value, without, "ICC(1,k)", int(rated.sum()), per_image=float(k[rated].mean()))
+    value, without = whole_and_without(parts, reliability, units)
+    return Reliability(float(value), without, "ICC(1,k)", int(rated.sum()), per_image=float(k[rated].mean()))
 
 
 def _two_way(means: Floats, deviations: Floats, units: Units) -> Reliability:
@@ -97,13 +92,12 @@ def _two_way(means: Floats, deviations: Floats, units: Units) -> Reliability:
     def reliability(sums: Sequence[Any]) -> Any:
         n, total, total2, *columns = sums
         residual = sum(columns[raters + j] - columns[j] ** 2 / n for j in range(raters))
-        with np.errstate(all="ignore"):
-            error = residual / ((n - 1) * (raters - 1))
-            return 1 - error / (raters * (total2 - total**2 / n) / (n - 1))
+        error = residual / ((n - 1) * (raters - 1))
+        return 1 - error / (raters * (total2 - total**2 / n) / (n - 1))
 
     columns = [*deviations.T, *np.square(deviations).T]
-    value, without = _whole_and_parts([np.ones(n_images), means, means**2, *columns], reliability, units)
-    return Reliability(value, without, "ICC(3,k)", n_images, per_image=float(raters))
+    value, without = whole_and_without([np.ones(n_images), means, means**2, *columns], reliability, units)
+    return Reliability(float(value), without, "ICC(3,k)", n_images, per_image=float(raters))
 
 
 def of_standard_errors(
@@ -120,19 +114,12 @@ def of_standard_errors(
 
     def reliability(sums: Sequence[Any]) -> Any:
         n, total, total2, noise = sums
-        with np.errstate(all="ignore"):
-            spread = (total2 - total**2 / n) / (n - 1)
-            return spread / (spread + noise / n) if posterior else 1 - noise / n / spread
+        spread = (total2 - total**2 / n) / (n - 1)
+        return spread / (spread + noise / n) if posterior else 1 - noise / n / spread
 
-    value, without = _whole_and_parts([known, centred, centred**2, se2], reliability, units)
+    value, without = whole_and_without([known, centred, centred**2, se2], reliability, units)
     method = "posterior means and standard deviations" if posterior else "standard errors"
-    return Reliability(value, without, method, int(known.sum()), upper_bound=posterior)
-
-
-def _whole_and_parts(parts: Sequence[np.ndarray], function: Any, units: Units) -> tuple[float, Floats]:
-    """A function of the sums of columns (n,) each: of all images, and without each unit (U,)."""
-    whole = [np.asarray(part, dtype=np.float64).sum() for part in parts]
-    return float(function(whole)), np.asarray(function([_less(part, units) for part in parts]))
+    return Reliability(float(value), without, method, int(known.sum()), upper_bound=posterior)
 
 
 def reliability_of(certainty: Certainty, scores: np.ndarray, t: int, units: Units = None) -> Reliability | None:
@@ -170,11 +157,10 @@ def ceiling_of(
         reliability, largest_r2 (the same), largest_pearson (its root), share_r2 = R2 / reliability, share_pearson; None where
         the reliability is not above 0; intervals of these; method, upper_bound, count, ratings_per_image, note.
     """
-    df = len(known.without) - 1.0 if units is None else effective_groups(np.bincount(units)) - 1
-    enough = units is None or int(units.max()) + 1 >= FEWEST_GROUPS
+    df = freedom(units, len(known.without))
 
     def between(value: float | None, without: Floats, scale: str) -> Interval | None:
-        if value is None or not enough or not np.isfinite(without).all():
+        if value is None or df is None or not np.isfinite(without).all():
             return None
         return jackknife_interval(value, without, df, scale, level)
 

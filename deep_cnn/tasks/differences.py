@@ -13,8 +13,8 @@ import numpy as np
 from scipy.special import stdtr, stdtrit
 
 from deep_cnn.config.registries import metric_row
-from deep_cnn.tasks.confidence import Interval, effective_groups, jackknife_variance, t_quantile
-from deep_cnn.tasks.intervals import FEWEST_GROUPS
+from deep_cnn.tasks.confidence import Interval, jackknife_variance, t_quantile
+from deep_cnn.tasks.intervals import freedom
 from deep_cnn.tasks.left_out import few_units, left_out
 from deep_cnn.tasks.metrics import RegressionScores, Scored
 
@@ -72,14 +72,10 @@ def difference(
     units = None if groups is None else few_units(groups)
     without = [np.mean([left_out(samples, metric, units)[0] for samples in side], axis=0) for side in (ours, theirs)]
     changes = without[0] - without[1]
-    if (
-        (units is not None and int(units.max()) + 1 < FEWEST_GROUPS)
-        or len(changes) < 2
-        or not np.isfinite(changes).all()
-    ):
+    df_images = freedom(units, len(changes))
+    if df_images is None or len(changes) < 2 or not np.isfinite(changes).all():
         return Difference(value)
     between_images = jackknife_variance(changes)
-    df_images = len(changes) - 1.0 if units is None else effective_groups(np.bincount(units)) - 1
     if metric_row(metric).share:
         # as if one more image favoured each side: Bonett and Price, "Adjusted Wald confidence interval for a difference of binomial
         # proportions based on paired data", 2012. Otherwise two networks that agree on all images would be equal for certain

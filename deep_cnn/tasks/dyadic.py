@@ -6,13 +6,10 @@ dyadic data", 2015. A binomial interval takes votes for independent and covers t
 """
 
 import numpy as np
-from numpy.typing import NDArray
 
 from deep_cnn.tasks import confidence
-from deep_cnn.tasks.confidence import Interval
-from deep_cnn.tasks.intervals import FEWEST_GROUPS, Estimate
-
-Floats = NDArray[np.float64]
+from deep_cnn.tasks.confidence import Floats, Interval
+from deep_cnn.tasks.intervals import FEWEST_GROUPS, TOO_FEW_GROUPS, Estimate
 
 
 def dyadic_variance(values: np.ndarray, images: np.ndarray) -> float:
@@ -59,7 +56,7 @@ def mean_of_votes(
     if groups is not None:
         without, sizes = without_groups(values, groups)
         if len(sizes) < FEWEST_GROUPS:
-            return Estimate(None, f"none: fewer than {FEWEST_GROUPS} groups")
+            return TOO_FEW_GROUPS
         half = confidence.t_quantile(confidence.effective_groups(sizes) - 1, level) * np.sqrt(
             confidence.jackknife_variance(without)
         )
@@ -70,7 +67,7 @@ def mean_of_votes(
 
 def _by_groups(mean: float, without: Floats, sizes: np.ndarray, level: float) -> Estimate:
     if len(sizes) < FEWEST_GROUPS:
-        return Estimate(None, f"none: fewer than {FEWEST_GROUPS} groups")
+        return TOO_FEW_GROUPS
     found: Interval = confidence.wilson_of_groups(mean, confidence.jackknife_variance(without), sizes, level)
     return Estimate(found, "jackknife over groups, Wilson")
 

@@ -51,6 +51,17 @@ class Estimate:
     method: str
 
 
+TOO_FEW_GROUPS = Estimate(None, f"none: fewer than {FEWEST_GROUPS} groups")
+
+
+def freedom(units: np.ndarray | None, n: int) -> float | None:
+    """Degrees of freedom of a jackknife over n images, or over groups, codes 0 .. U-1 (n,); None of too few groups."""
+    if units is None:
+        return n - 1.0
+    sizes = np.bincount(units)
+    return confidence.effective_groups(sizes) - 1 if len(sizes) >= FEWEST_GROUPS else None
+
+
 def intervals(samples: Scored, groups: np.ndarray | None = None, level: float = 0.95) -> dict[str, Estimate]:
     """The interval of each of `samples.scores()`.
 
@@ -98,7 +109,7 @@ def _of_groups(samples: Scored, name: str, value: float, units: np.ndarray, leve
     sizes = np.bincount(units[_known_rows(samples, name)])
     sizes = sizes[sizes > 0]
     if len(sizes) < FEWEST_GROUPS:
-        return Estimate(None, f"none: fewer than {FEWEST_GROUPS} groups")
+        return TOO_FEW_GROUPS
     df = confidence.effective_groups(sizes) - 1
     values, _ = left_out(samples, name, units)
     found = confidence.jackknife_interval(value, values, df, scale_of(name), level)
@@ -219,7 +230,7 @@ def share_interval(hits: np.ndarray, groups: np.ndarray | None, level: float = 0
     units = few_units(groups)
     sizes = np.bincount(units)
     if len(sizes) < FEWEST_GROUPS:
-        return Estimate(None, f"none: fewer than {FEWEST_GROUPS} groups")
+        return TOO_FEW_GROUPS
     without = (hits.sum() - np.bincount(units, weights=hits)) / (n - sizes)
     found = confidence.wilson_of_groups(share, confidence.jackknife_variance(without), sizes, level)
     return Estimate(found, "Wilson with the jackknife's variance over groups")

@@ -6,8 +6,9 @@ is undefined. A metric without one is computed anew without each of at most `BLO
 units: codes 0 .. U-1 of the samples (N,); None where each image is a unit.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -84,6 +85,15 @@ def _less(values: np.ndarray, units: Units) -> Floats:
     sums = np.stack([np.bincount(units, weights=column, minlength=size) for column in flat.T], axis=1)
     left: Floats = values.sum(axis=0) - sums.reshape(size, *values.shape[1:])
     return left
+
+
+def whole_and_without(
+    columns: Sequence[np.ndarray], function: Callable[[list[Any]], Any], units: Units
+) -> tuple[Any, Any]:
+    """A function of the sums of columns, (n,) each: of all samples, and without each unit, (U,)."""
+    columns = [np.asarray(column, dtype=np.float64) for column in columns]
+    with np.errstate(all="ignore"):
+        return function([c.sum() for c in columns]), function([_less(c, units) for c in columns])
 
 
 def _divided(numerator: Floats, denominator: Floats) -> Floats:

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from deep_cnn.data.dataset import Dataset
 from deep_cnn.tasks.ceiling import ceiling_of
 from deep_cnn.tasks.confidence import effective_groups
 from deep_cnn.tasks.intervals import held_out_result
@@ -12,13 +13,12 @@ from deep_cnn.tasks.pair_scores import PairScores
 from deep_cnn.tasks.vote_ceiling import pair_ceiling, split_half
 
 if TYPE_CHECKING:
-    from deep_cnn.data.dataset import Dataset
     from deep_cnn.tasks.pairwise import Pairwise
 
 ESTIMAND = "this network, on new votes between new images of the same kind"
 
 
-def pair_result(task: "Pairwise", dataset: "Dataset", split: str, outputs: np.ndarray) -> dict[str, Any]:
+def pair_result(task: "Pairwise", dataset: Dataset, split: str, outputs: np.ndarray) -> dict[str, Any]:
     """All of it.
 
     Args:
@@ -120,7 +120,7 @@ def _beyond_chance(result: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _add_ceilings(result: dict[str, Any], task: "Pairwise", dataset: "Dataset", split: str, images: Any) -> None:
+def _add_ceilings(result: dict[str, Any], task: "Pairwise", dataset: Dataset, split: str, images: Any) -> None:
     """Per question: the largest pair accuracy, from all votes, and the reliability of the split's reference scores."""
     index, rows = dataset.index, dataset.samples(split)
     assert index.votes is not None, "a task of votes"

@@ -6,7 +6,7 @@ Read docs/concepts/votes.md first: what is trained, selected and tested on which
 import dataclasses
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,20 +14,18 @@ from torch import Tensor, nn
 
 from deep_cnn.config.fields import wrong
 from deep_cnn.data.bradley_terry import fit_scores, spread_of_votes
+from deep_cnn.data.dataset import Dataset
+from deep_cnn.data.index import Index
 from deep_cnn.data.split import Strata
 from deep_cnn.data.votes import LEFT, TIE, Votes
 from deep_cnn.runtime.errors import ConfigError
 from deep_cnn.runtime.format import quantity
-from deep_cnn.tasks.base import Mistake
+from deep_cnn.tasks.base import Mistake, Task
 from deep_cnn.tasks.metrics import RegressionScores, functions_of
+from deep_cnn.tasks.pair_result import pair_result
 from deep_cnn.tasks.pair_scores import PairScores
-from deep_cnn.tasks.regression import Regression, Rescaling
+from deep_cnn.tasks.regression import Regression, Rescaling, mean_of_known
 from deep_cnn.tasks.suspects import Suspect
-
-if TYPE_CHECKING:
-    from deep_cnn.data.dataset import Dataset
-    from deep_cnn.data.index import Index
-
 
 VOTES_TABLE = "votes_test.csv"
 
@@ -50,6 +48,7 @@ class Pairwise(Regression):
     difference_unit = "of the standard deviation of the training images' scores"
     blends = False
     has_rarity = False
+    has_unit_scores = False  # scores are standardised, targets are shares of won votes
     scale_from_outputs = True
     vote_metrics = ("pair_accuracy",)
 
@@ -59,7 +58,7 @@ class Pairwise(Regression):
     def outputs(self) -> int:
         return len(self.names) * (2 if self.loss == "davidson" else 1)
 
-    def fitted_to(self, dataset: "Dataset") -> "Pairwise":
+    def fitted_to(self, dataset: Dataset) -> "Pairwise":
         votes = self._votes(dataset).take(dataset.vote_split.train)
         ties = [
             float((votes.of_question(q).outcome == TIE).mean()) if len(votes.of_question(q)) else 0.0
@@ -76,7 +75,7 @@ class Pairwise(Regression):
         return range(len(self.names))
 
     @staticmethod
-    def _votes(dataset: "Dataset") -> Votes:
+    def _votes(dataset: Dataset) -> Votes:
         assert dataset.index.votes is not None, "a task of votes"
         return dataset.index.votes
 
@@ -84,7 +83,7 @@ class Pairwise(Regression):
         """Of single images, which have no loss of their own."""
         return torch.from_numpy(np.nan_to_num(targets).astype(np.float32))
 
-    def encode_samples(self, index: "Index") -> Tensor:
+    def encode_samples(self, index: Index) -> Tensor:
         """Question and outcome of each vote, (M, 2)."""
         assert index.votes is not None, "a task of votes"
         return torch.from_numpy(np.stack([index.votes.question, index.votes.outcome], axis=1).astype(np.float32))
@@ -153,7 +152,7 @@ class Pairwise(Regression):
     # --- scores ------------------------------------------------------------------------------------------------------
 
     def metric_names(self) -> list[str]:
-        names = [name for name in super(Regression, self).metric_names()]
+        names = Task.metric_names(self)
         if len(self.names) == 1:
             return names
         return [*names, *(f"{target}/{name}" for target in self.names for name in names)]
@@ -164,7 +163,7 @@ class Pairwise(Regression):
         found = RegressionScores.of(decoded, targets, self.names, np.zeros(many), np.ones(many), one_unit=True)
         return dataclasses.replace(found, functions=functions_of(self.name, self.names))
 
-    def pair_scores(self, dataset: "Dataset", split: str, outputs: np.ndarray) -> PairScores:
+    def pair_scores(self, dataset: Dataset, split: str, outputs: np.ndarray) -> PairScores:
         """Votes of a split with what raw outputs (n, K) say of the images of `Dataset.scored`."""
         votes, scored = self._votes(dataset), dataset.scored(split)
         found = dataset.vote_split
@@ -184,13 +183,13 @@ class Pairwise(Regression):
 
         return dataclasses.replace(of(own), marked=None if several is None else of(several))
 
-    def reference(self, dataset: "Dataset", split: str) -> np.ndarray:
+    def reference(self, dataset: Dataset, split: str) -> np.ndarray:
         """Scores of a split's images by their votes alone, float64 (n, Q), NaN without votes; no vote between training images counts."""
         if split not in dataset.references:
             dataset.references[split] = self._reference(dataset, split)
         return dataset.references[split]
 
-    def _reference(self, dataset: "Dataset", split: str) -> np.ndarray:
+    def _reference(self, dataset: Dataset, split: str) -> np.ndarray:
         own, found = dataset.samples(split), np.full((len(dataset.samples(split)), len(self.names)), np.nan)
         for q in self._questions:
             votes, spread = self.reference_votes(dataset, split, q)
@@ -199,7 +198,7 @@ class Pairwise(Regression):
                 found[has, q] = fit_scores(votes.images, votes.outcome, len(dataset.index), spread)[own[has]]
         return found
 
-    def reference_votes(self, dataset: "Dataset", split: str, q: int) -> tuple[Votes, float]:
+    def reference_votes(self, dataset: Dataset, split: str, q: int) -> tuple[Votes, float]:
         """The votes that a split's reference scores are made of, and the spread that their fit assumes."""
         votes = self._votes(dataset)
         if split == "test":  # all votes on its images
@@ -210,18 +209,16 @@ class Pairwise(Regression):
         spread = spread_of_votes(every.images, every.outcome, len(dataset.index))
         return votes.take(rows).of_question(q), spread
 
-    def epoch_scores(self, dataset: "Dataset", split: str, outputs: np.ndarray) -> dict[str, float | None]:
+    def epoch_scores(self, dataset: Dataset, split: str, outputs: np.ndarray) -> dict[str, float | None]:
         pairs = self.pair_scores(dataset, split, outputs)
         own = self.scored_decoded(self.decode(outputs[dataset.own_rows(split)]), self.reference(dataset, split))
         flat = pairs.flat(self.names) | own.scores()
         return {name: flat.get(name) for name in self.metric_names()}
 
-    def held_out_result(self, dataset: "Dataset", split: str, outputs: np.ndarray) -> dict[str, Any]:
-        from deep_cnn.tasks.pair_result import pair_result
-
+    def held_out_result(self, dataset: Dataset, split: str, outputs: np.ndarray) -> dict[str, Any]:
         return pair_result(self, dataset, split, outputs)
 
-    def truth(self, dataset: "Dataset", split: str) -> np.ndarray:
+    def truth(self, dataset: Dataset, split: str) -> np.ndarray:
         return self.reference(dataset, split)
 
     has_linear = False  # of votes: its targets are shares of won votes, not scores
@@ -242,9 +239,7 @@ class Pairwise(Regression):
 
     def wrongness(self, decoded: np.ndarray, targets: np.ndarray) -> np.ndarray:
         """How far the score is from what the votes say, each in its own spread."""
-        errors = np.abs(standard(decoded) - standard(targets))
-        known = ~np.isnan(errors)
-        return np.where(known.any(1), np.where(known, errors, 0).sum(1) / np.maximum(known.sum(1), 1), -1.0)
+        return mean_of_known(np.abs(standard(decoded) - standard(targets)))
 
     def mistakes(self, decoded: np.ndarray, targets: np.ndarray, most: int) -> list[tuple[str, list[Mistake]]]:
         """Scores by the network and by the votes have different scales: both in standard deviations of these images."""
@@ -260,7 +255,7 @@ class Pairwise(Regression):
 
     # --- how an answer is written down -------------------------------------------------------------------------------
 
-    def test_tables(self, dataset: "Dataset", outputs: np.ndarray) -> Iterator[tuple[str, list[str], list[list[Any]]]]:
+    def test_tables(self, dataset: Dataset, outputs: np.ndarray) -> Iterator[tuple[str, list[str], list[list[Any]]]]:
         """Each vote between two test images, in the order of the table, with the predicted lead of the left image."""
         pairs, paths = self.pair_scores(dataset, "test", outputs), dataset.index.paths
         spread = np.array(self.std)[pairs.votes.question]

@@ -2,14 +2,16 @@
 
 import dataclasses
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from deep_cnn.runtime.errors import ConfigError, DataError
-from deep_cnn.tasks.confidence import effective_groups, jackknife_interval
-from deep_cnn.tasks.intervals import FEWEST_GROUPS
-from deep_cnn.tasks.left_out import _less, few_units
+from deep_cnn.tasks.base import Task
+from deep_cnn.tasks.confidence import jackknife_interval
+from deep_cnn.tasks.intervals import freedom
+from deep_cnn.tasks.left_out import few_units, whole_and_without
 from deep_cnn.tasks.regression import Regression
 
 
@@ -32,8 +34,9 @@ def fitted_line(predicted: np.ndarray, true: np.ndarray) -> dict[str, float]:
     return {"slope": slope, "intercept": float(y.mean() - slope * x.mean())}
 
 
-def rescaled(task: Regression, lines: dict[str, dict[str, float]]) -> Regression:
+def rescaled(task: Task, lines: dict[str, dict[str, float]]) -> Task:
     """The task with its scores on the new scale: decoded scores go through each target's line."""
+    assert isinstance(task, Regression), "of scores"
     if task.transform != "none":
         raise ConfigError(
             f"--recalibrate: the network learnt on a {task.transform} scale (--target_transform), where a line is no line; not available"
@@ -65,17 +68,14 @@ def calibration_lines(
         units = None if groups is None else few_units(groups[known])
         mean = x.mean(), y.mean()  # around the means: sums of squares keep their digits
         columns = [np.ones(len(x)), x - mean[0], y - mean[1], (x - mean[0]) ** 2, (x - mean[0]) * (y - mean[1])]
-        with np.errstate(all="ignore"):
-            slope, intercept = _line([c.sum() for c in columns], mean)
-            without = _line([_less(c, units) for c in columns], mean)
-        df = len(x) - 1.0 if units is None else effective_groups(np.bincount(units)) - 1
-        enough = units is None or int(units.max()) + 1 >= FEWEST_GROUPS
+        (slope, intercept), without = whole_and_without(columns, partial(_line, mean=mean), units)
+        df = freedom(units, len(x))
         found[name] = {
             "slope": float(slope),
             "intercept": float(intercept),
             "count": len(x),
             "intervals": {
-                key: jackknife_interval(float(value), parts, df, "plain", level) if enough else None
+                key: None if df is None else jackknife_interval(float(value), parts, df, "plain", level)
                 for key, value, parts in (("slope", slope, without[0]), ("intercept", intercept, without[1]))
             },
         }

@@ -12,7 +12,6 @@ from torch import Tensor, nn
 from deep_cnn.config.fields import wrong
 from deep_cnn.data.balance import rarity_of_bins
 from deep_cnn.data.certainty import Certainty
-from deep_cnn.data.dataset import Dataset
 from deep_cnn.data.split import Strata
 from deep_cnn.runtime.format import number, plural, quantity
 from deep_cnn.tasks.base import Mistake, Task
@@ -23,7 +22,7 @@ from deep_cnn.tasks.linear import ridge_regression, standardised
 from deep_cnn.tasks.metrics import RegressionScores, Scored, shared_metrics
 from deep_cnn.tasks.spatial import spatial_result
 from deep_cnn.tasks.suspects import OUTLYING, Suspect, robust_z
-from deep_cnn.tasks.transforms import InverseTransforms, Transform, check_values, fit_transform
+from deep_cnn.tasks.transforms import InverseTransforms, Transform, check_values, fit_transform, mean_and_spread
 
 DECILES = 10
 PER_STRATUM = 10  # images; below 100 a score has fewer strata, for one of 4 images tests on 25% of them
@@ -57,22 +56,22 @@ class Regression(Task):
     headline: ClassVar[tuple[str, ...]] = ("r2", "mae", "mae_sd", "loss")
     signed = True
     smooths_labels = False
+    has_unit_scores = True
     difference_unit = "of the standard deviation of the scores"
 
     def fitted(self, train_targets: np.ndarray) -> "Regression":
-        mean, std = np.nanmean(train_targets, 0), np.nanstd(train_targets, 0)
-        std = np.where(std > 0, std, 1.0)
+        mean, std = mean_and_spread(train_targets)
         fitted = dataclasses.replace(self, mean=tuple(mean.tolist()), std=tuple(std.tolist()))
         return fitted if self.transform == "none" else fitted._with_scale(train_targets)
 
     def _with_scale(self, train_targets: np.ndarray) -> "Regression":
         found = [fit_transform(self.transform, column) for column in train_targets.T]
         on_scale = np.stack([t.forward(column) for t, column in zip(found, train_targets.T, strict=True)], axis=1)
-        mean, std = np.nanmean(on_scale, 0), np.nanstd(on_scale, 0)
+        mean, std = mean_and_spread(on_scale)
         return dataclasses.replace(
             self,
             scale_mean=tuple(mean.tolist()),
-            scale_std=tuple(np.where(std > 0, std, 1.0).tolist()),
+            scale_std=tuple(std.tolist()),
             knots=tuple(t.knots for t in found) if self.transform == "rank" else (),
         )
 
@@ -134,17 +133,16 @@ class Regression(Task):
     def strata(self, targets: np.ndarray) -> Strata:
         score = targets[:, 0]
         if targets.shape[1] > 1:  # of several targets the mean, each in its own spread
-            spread = np.nanstd(targets, axis=0)
-            scaled = (targets - np.nanmean(targets, axis=0)) / np.where(spread > 0, spread, 1)
-            score = np.nanmean(scaled, axis=1)
+            mean, spread = mean_and_spread(targets)
+            score = np.nanmean((targets - mean) / spread, axis=1)
         parts = min(DECILES, max(1, len(score) // PER_STRATUM))
         edges = np.quantile(score, np.arange(1, parts) / parts)
         return Strata(np.searchsorted(edges, score, side="right").astype(np.int64), "by deciles of the score")
 
     def rarity(self, targets: np.ndarray, train: np.ndarray) -> np.ndarray:
         """By bins of the score, the mean of a sample's standardised targets; 1 where all are missing."""
-        spread = np.nanstd(targets[train], 0)
-        standardised = (targets - np.nanmean(targets[train], 0)) / np.where(spread > 0, spread, 1)
+        mean, spread = mean_and_spread(targets[train])
+        standardised = (targets - mean) / spread
         known = ~np.isnan(standardised).all(1)
         scores = np.full(len(targets), np.nan)
         scores[known] = np.nanmean(standardised[known], 1)
@@ -179,13 +177,10 @@ class Regression(Task):
         """The mean of the training images."""
         return np.tile(np.array(self.mean), (n, 1))
 
-    def held_out_result(self, dataset: Dataset, split: str, outputs: np.ndarray) -> dict[str, Any]:
-        """Also of place: are errors of neighbours alike, and what is left within groups?"""
-        index, rows = dataset.index, dataset.samples(split)
-        places, groups = (None if values is None else values[rows] for values in (index.places, index.groups))
-        scores = self.scored(outputs, self.truth(dataset, split))
+    def place_result(self, scores: Scored, places: np.ndarray | None, groups: np.ndarray | None) -> dict[str, Any]:
+        """Are errors of neighbours alike, and what is left within groups?"""
         assert isinstance(scores, RegressionScores)
-        return super().held_out_result(dataset, split, outputs) | spatial_result(scores, places, groups)
+        return spatial_result(scores, places, groups)
 
     def noise_ceiling(
         self, scores: Scored, certainty: Certainty | None, groups: np.ndarray | None
@@ -205,10 +200,7 @@ class Regression(Task):
 
     def wrongness(self, decoded: np.ndarray, targets: np.ndarray) -> np.ndarray:
         """The mean error over the scores that are known, in units of their spread."""
-        errors = np.abs(decoded - targets) / np.array(self.std)
-        known = ~np.isnan(errors)
-        sums = np.where(known, errors, 0).sum(1)
-        return np.where(known.any(1), sums / np.maximum(known.sum(1), 1), -1.0)
+        return mean_of_known(np.abs(decoded - targets) / np.array(self.std))
 
     def mistakes(self, decoded: np.ndarray, targets: np.ndarray, most: int) -> list[tuple[str, list[Mistake]]]:
         galleries = []
@@ -332,6 +324,13 @@ class Regression(Task):
                 f"standardised scores on a {self.transform} scale: multiply by scale_std, add scale_mean, and invert it"
             )
         return "scores in their units" if decoded else "standardised scores: multiply by std and add mean"
+
+
+def mean_of_known(errors: np.ndarray) -> np.ndarray:
+    """The mean of each row of (N, K), NaN left out; -1 where nothing is known."""
+    known = ~np.isnan(errors)
+    sums = np.where(known, errors, 0).sum(1)
+    return np.where(known.any(1), sums / np.maximum(known.sum(1), 1), -1.0)
 
 
 class Rescaling(nn.Module):

@@ -7,11 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deep_cnn.data.space import on_sphere
-from deep_cnn.tasks.confidence import effective_groups, jackknife_interval
+from deep_cnn.tasks.confidence import Floats, effective_groups, jackknife_interval
 from deep_cnn.tasks.intervals import FEWEST_GROUPS
 from deep_cnn.tasks.metrics import RegressionScores
 
-Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 NEIGHBOURS = 8

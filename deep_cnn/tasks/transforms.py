@@ -5,15 +5,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from scipy.special import expit, logit, ndtri
 from torch import Tensor, nn
 
 from deep_cnn.runtime.errors import DataError
+from deep_cnn.tasks.confidence import Floats
 
-Floats = NDArray[np.float64]
-
-NAMES = ("none", "log", "logit", "rank")
 KNOTS = 101  # quantiles that describe the training scores
 SKEWED = 2.0  # of 2, the skewness of an exponential distribution, on: few large scores make up the loss
 
@@ -83,6 +80,12 @@ def skewness(values: np.ndarray) -> float:
     known = values[~np.isnan(values)]
     spread = known.std() if len(known) else 0.0
     return float(np.mean(((known - known.mean()) / spread) ** 3)) if spread > 0 else 0.0
+
+
+def mean_and_spread(values: np.ndarray) -> tuple[Floats, Floats]:
+    """Mean and standard deviation of each column of (N, K), NaN left out; a spread of 1 where nothing varies."""
+    spread = np.nanstd(values, axis=0)
+    return np.nanmean(values, axis=0), np.where(spread > 0, spread, 1.0)
 
 
 class InverseTransforms(nn.Module):

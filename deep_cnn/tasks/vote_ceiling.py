@@ -8,7 +8,7 @@ from deep_cnn.data.bradley_terry import agreement, best_accuracy, fit_scores, sp
 from deep_cnn.data.votes import Votes
 from deep_cnn.tasks.ceiling import Reliability
 from deep_cnn.tasks.confidence import jackknife_interval
-from deep_cnn.tasks.left_out import _less
+from deep_cnn.tasks.left_out import whole_and_without
 
 HALVINGS = 20
 MOST_VOTES = 200_000  # of so many, fewer halvings: their mean is then certain enough, and a fit takes seconds
@@ -90,6 +90,5 @@ def _correlations(
         n, x, y, xx, yy, xy = sums
         return (xy - x * y / n) / np.sqrt((xx - x * x / n) * (yy - y * y / n))
 
-    columns = [np.asarray(x, dtype=np.float64) for x in (known, a, b, a * a, b * b, a * b)]
-    with np.errstate(all="ignore"):
-        return float(correlation([c.sum() for c in columns])), correlation([_less(c, units) for c in columns])
+    whole, without = whole_and_without([known, a, b, a * a, b * b, a * b], correlation, units)
+    return float(whole), without

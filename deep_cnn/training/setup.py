@@ -58,6 +58,7 @@ from deep_cnn.runtime.device import (
     set_asked_threads,
     set_determinism,
     set_threads,
+    workers_of,
 )
 from deep_cnn.runtime.distributed import main_process
 from deep_cnn.runtime.errors import ConfigError, DataError, DeepCNNError, LostPeer
@@ -230,7 +231,7 @@ def find_inputs(run: Run, fresh: bool) -> Run:
         if fresh:
             check_weights_present(config.model, config.weights_source)
             digest = check_digest(config.weights_source)
-        workers = granted_cores() if config.workers == "auto" else max(1, int(config.workers))
+        workers = workers_of(config.workers)
         run = replace(run, config=config, device=device, workers=workers, weights_digest=digest)
         return replace(run, pre=choose_preprocessing(config))
 

@@ -183,6 +183,10 @@ def test_leave_one_group_out_of_a_table_of_scores(run_cli, tmp_path):
     assert [fold["count"] for fold in result["per_fold"]] == [26, 14] and result["count"] == 40
     for fold in result["per_fold"]:
         assert fold["mae"] == pytest.approx(result["per_group"][fold["name"]]["mae"])
+    # areas by the mean of the folds' networks
+    flags = {"images": tmp_path / "scores.csv", "data_dir": PLACES, "output": tmp_path / "said.csv"}
+    code, _ = run_cli("predict", **flags, run_name="default", aggregate="city")
+    assert code == 0 and len(pd.read_csv(tmp_path / "said_areas.csv")) == 2
 
 
 def test_the_report_command_writes_the_page_again(outputs, run_cli):

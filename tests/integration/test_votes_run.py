@@ -90,6 +90,11 @@ def test_what_a_run_leaves_behind(train, run_cli, votes, capsys, pictures):
     in_train = [row["file"] for row in rows(files.results / "splits.csv") if row["split"] == "train"]
     scores = np.array([float(predicted[file]["predicted_lively"]) for file in in_train])
     assert scores.mean() == pytest.approx(0, abs=1e-6) and scores.std() == pytest.approx(1, abs=1e-6)
+    # but they have no unit in which the mean of an area could have an interval
+    areas = files.results / "areas.csv"
+    code, _ = run_cli("predict", images=votes["data_dir"], output=areas, aggregate="grid:1km")
+    assert code == 2 and "this network predicts votes on lively, safety" in capsys.readouterr().err
+    assert not list(files.results.glob("areas*"))
     # scored again, the same result
     code, _ = run_cli("evaluate")
     assert code == 0 and f"{100 * result['pair_accuracy']:.2f}%" in capsys.readouterr().out

@@ -50,14 +50,14 @@ def main(options: Options) -> int:
     from deep_cnn.inference.load import open_run
     from deep_cnn.reporting.report.page import write_report
     from deep_cnn.runtime import console
-    from deep_cnn.runtime.device import granted_cores
+    from deep_cnn.runtime.device import workers_of
 
     console.console_only()
     # float32 on any machine: gradients in bf16 would blur small maps
     run = open_run(
         options.run_name, options.root_dir, data_dir=options.data_dir, device=options.device, precision="fp32"
     )
-    workers = granted_cores() if options.workers == "auto" else max(1, int(options.workers))
+    workers = workers_of(options.workers)
     chosen = job.choose(run, options.split, options.images, options.count, workers)
     title = "chosen images" if options.images else f"the most wrong of {options.split}"
     job.explain(run, chosen, options.target, options.layer, title)

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from deep_cnn.config.fields import (
     check_flags,
@@ -17,6 +18,9 @@ from deep_cnn.config.schema import TTA
 from deep_cnn.runtime import signals
 from deep_cnn.runtime.errors import ConfigError
 from deep_cnn.runtime.launch import tell, this_rank
+
+if TYPE_CHECKING:
+    from deep_cnn.tasks.base import Task
 
 SOME_FAILED = 3  # exit code: everything is done, but some images could not be read
 
@@ -131,8 +135,10 @@ def predicted(options: Options) -> int:
     convert.check_output(output)
     check_place("output", options.output, output)
     table = output.with_suffix(".csv")
+    task = None
     if options.aggregate is not None:
-        check_aggregate(options.aggregate, options.images)
+        task = job.task_of(options)
+        check_aggregate(options.aggregate, options.images, task)
     if options.merge:
         about = shards.merge(table)
     else:
@@ -144,8 +150,8 @@ def predicted(options: Options) -> int:
     whole = files.rows == table
     if whole:
         convert.convert(table, output)
-        if options.aggregate is not None:
-            write_areas(options, table)
+        if task is not None:
+            write_areas(options, table, task)
     log.info("%d images predicted: %s", about["rows"], output if whole else files.rows)
     if about["failed"]:
         log.warning(
@@ -158,20 +164,16 @@ def predicted(options: Options) -> int:
     return 0
 
 
-def write_areas(options: Options, table: Path) -> None:
+def write_areas(options: Options, table: Path, task: "Task") -> None:
     """--aggregate: the means of areas, beside the table of predictions."""
     import logging
 
-    from deep_cnn.inference.load import load_model
     from deep_cnn.inference.predict.areas import aggregate
     from deep_cnn.runtime.run_files import RunFiles
-    from deep_cnn.tasks.base import task_from_dict
 
     log = logging.getLogger("deep_cnn")
     assert options.aggregate is not None
     run = RunFiles(Path(options.root_dir).expanduser() / "outputs", options.run_name)
-    checkpoint = Path(options.checkpoint[0]).expanduser() if options.checkpoint else run.best
-    task = task_from_dict(load_model(checkpoint)[1]["task"])
     written, notes = aggregate(table, options.aggregate, options.images, task, None if options.checkpoint else run)
     for note in notes:
         log.info(note)

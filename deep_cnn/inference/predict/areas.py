@@ -18,7 +18,6 @@ from deep_cnn.runtime.errors import ConfigError, DataError, nearest
 from deep_cnn.runtime.run_files import RunFiles
 from deep_cnn.tasks.area_means import AreaErrors, AreaMean, area_errors, area_mean
 from deep_cnn.tasks.base import Task
-from deep_cnn.tasks.regression import Regression
 
 UNKNOWN = ""  # an area without a name: these images are left out and counted
 
@@ -33,10 +32,8 @@ def aggregate(
             under the names of the targets, local ratings, if any. run: whose grouped test says how alike errors of an area are.
 
     Raises:
-        ConfigError: a network that gives no scores. DataError: no such column, no coordinates.
+        DataError: no such column, no coordinates.
     """
-    if not isinstance(task, Regression):
-        raise ConfigError(f"--aggregate={by}: areas have means of scores; this network predicts {task.describe()}")
     rows = list(rows_of(predictions))
     files = [unescaped(row["file"]) for row in rows]
     places = np.array([place_of(row) or (np.nan, np.nan) for row in rows], dtype=np.float64).reshape(-1, 2)
@@ -73,8 +70,10 @@ def aggregate(
     return written, notes
 
 
-def check_aggregate(by: str, images: str | None) -> None:
-    """Mistakes that can be told before anything is predicted: no such column, a grid of no size."""
+def check_aggregate(by: str, images: str | None, task: Task) -> None:
+    """ConfigError for what can be told before anything is predicted: no scores with a unit, no such column, a grid of no size."""
+    if not task.has_unit_scores:
+        raise ConfigError(f"--aggregate={by}: areas have means of scores; this network predicts {task.describe()}")
     if grid_size(by) is not None or by == "city":  # a city may be in the file names
         return
     path = Path(images).expanduser() if images else None

@@ -14,13 +14,15 @@ from deep_cnn.inference.predict.output_table import OutputTable, TableFiles, kno
 from deep_cnn.inference.predict.row_maker import RowMaker
 from deep_cnn.inference.predict.shards import merge, parse_shard, part_of, remove, shard_bounds, shard_file
 from deep_cnn.inference.predict.stream import Predicted, block_size, stream
+from deep_cnn.models import checkpoint
 from deep_cnn.runtime import console, distributed, signals
 from deep_cnn.runtime.atomic import read_json
-from deep_cnn.runtime.device import granted_cores
+from deep_cnn.runtime.device import workers_of
 from deep_cnn.runtime.errors import ConfigError
 from deep_cnn.runtime.run_files import RunFiles, fold_name
 from deep_cnn.runtime.signals import Stopped
 from deep_cnn.runtime.walltime import Deadline, time_limit
+from deep_cnn.tasks.base import Task, task_from_dict
 
 log = logging.getLogger(__name__)
 
@@ -47,10 +49,7 @@ def run(asked: Any, output: Path) -> dict[str, Any]:
             "--images=-: several processes cannot share one standard input; write the list to a file (.txt)"
         )
     root = Path(asked.root_dir).expanduser()
-    checkpoints = [Path(c).expanduser() for c in asked.checkpoint] or best_of(
-        RunFiles(root / "outputs", asked.run_name)
-    )
-    networks = open_networks(checkpoints, device=asked.device, precision=asked.precision)
+    networks = open_networks(checkpoints_of(asked), device=asked.device, precision=asked.precision)
     images = read_images(
         asked.images,
         asked.image_column,
@@ -118,7 +117,7 @@ def predict_shard(
         position = table.resume(images.names, first, last)
         if position > first:
             log.info("Resuming after %d of %d images", position - first, last - first)
-        workers = granted_cores() if asked.workers == "auto" else max(1, int(asked.workers))
+        workers = workers_of(asked.workers)
         deadline = time_limit(parse_duration("max_time", asked.max_time))
         with signals.between_steps():
             # from the start of the block, so that each image is in the same batch as without a stop
@@ -132,6 +131,20 @@ def predict_shard(
         about_table = table.finish(last - first)
         redo.remove_previous(files)
         return about_table
+
+
+def checkpoints_of(asked: Any) -> list[Path]:
+    """The networks that predict: those of --checkpoint, else the best of --run_name."""
+    given = [Path(path).expanduser() for path in asked.checkpoint]
+    return given or best_of(RunFiles(Path(asked.root_dir).expanduser() / "outputs", asked.run_name))
+
+
+def task_of(asked: Any) -> Task:
+    """What these networks predict, read from the first one's file. Raises CheckpointError where it cannot be used."""
+    path = checkpoints_of(asked)[0]
+    state = checkpoint.load(path)
+    with checkpoint.understood(path):
+        return task_from_dict(state["task"])
 
 
 def best_of(files: RunFiles) -> list[Path]:
