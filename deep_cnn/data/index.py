@@ -10,20 +10,20 @@ import numpy as np
 import pandas as pd
 
 from deep_cnn.config.registries import IMAGE_FORMATS
-from deep_cnn.data.archived_table import table_on_disk
+from deep_cnn.data.archived_table import read_any_table
 from deep_cnn.data.archives import Members, Source
 from deep_cnn.data.cells import labels, missing, spelled
 from deep_cnn.data.certainty import Certainty, read_certainty, with_mean_rating
 from deep_cnn.data.files import Files, Paths
 from deep_cnn.data.folders import read_class_folders, tables_beside
 from deep_cnn.data.match import Matcher
-from deep_cnn.data.parquet import is_parquet, read_parquet
+from deep_cnn.data.parquet import is_parquet
 from deep_cnn.data.place_pulse import name_parts
 from deep_cnn.data.rows import Rows, one_row_per_file, rows_of_images, rows_where, rows_with_files
 from deep_cnn.data.sources import archive_above, find_files, without_top
 from deep_cnn.data.space import check_places, grid_cells, grid_size, places_of
 from deep_cnn.data.split_names import ALIASES, FREE, NO_FOLDER, SPLITS, TEST, TRAIN, VALIDATION, Asked
-from deep_cnn.data.table import Table, find_table, read_table
+from deep_cnn.data.table import Table, find_table
 from deep_cnn.data.table_folders import split_of_folders
 from deep_cnn.data.targets import Targets, candidates, choose
 from deep_cnn.data.votes import Votes, looks_like_votes, of_images, read_votes, side_columns, vote_columns
@@ -230,8 +230,7 @@ def _from_folders(files: Files, options: IndexOptions) -> Index:
 
 
 def _from_table(files: Files, options: IndexOptions, metadata: Path) -> Index:
-    with table_on_disk(metadata) as place:
-        table = read_parquet(place) if is_parquet(place) else read_table(place)
+    table = read_any_table(metadata)
     notes = [*_without(files, metadata).notes(), *table.notes]
     votes = looks_like_votes(table)
     columns = {str(column) for column in table.frame.columns}
