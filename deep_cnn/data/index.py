@@ -86,7 +86,7 @@ class IndexOptions:
     """What the flags say about images and targets.
 
     task: auto, classification, multilabel, regression or pairwise. vote_columns: of a table of votes, see data/votes.py.
-    metadata: a table, or the folder of one; without it the classes are the names of folders.
+    metadata: a table, also in an archive, or the folder of one; without it the classes are the names of folders.
     target: columns to learn; raters, target_std, weigh_by: how sure they are, see data/certainty.py; places_needed: whether
     wrong coordinates are a mistake. where: conditions like "votes>=5", all of which must hold.
     val_folder, test_folder: names beside train/; val, valid, validation, dev, test, testing are known too.

@@ -65,7 +65,7 @@ def archive_above(path: Path) -> tuple[Path, str] | None:
 
 
 def find_files(root: Path, cache_dir: Path | None = None) -> Files:
-    """The images at `root`: below a folder, in a .tar or .zip, or in those of a folder that has no images itself.
+    """The images at `root`: below a folder, in a .tar, .zip or .parquet, or in those of a folder that has no images itself.
 
     Args:
         root: photos.tar/train is the folder train within photos.tar.
