@@ -12,6 +12,7 @@ from deep_cnn.data.parquet import is_parquet, read_parquet
 from deep_cnn.data.sources import archive_above
 from deep_cnn.data.table import Table, read_table
 from deep_cnn.runtime.errors import DataError
+from deep_cnn.runtime.format import some
 
 NAMED = 6  # tables of an archive named in one line
 ENDINGS = (".csv", ".tsv", ".txt", ".parquet")
@@ -66,11 +67,7 @@ def _member(path: Path, archive: Path, inner: str) -> bytes:
     names = _names(archive)
     if inner not in names:
         tables = [name for name in names if name.lower().endswith(ENDINGS)]
-        has = (
-            f"it has {', '.join(tables[:NAMED])}{', ...' if len(tables) > NAMED else ''}"
-            if tables
-            else "it has no tables"
-        )
+        has = f"it has {some(tables, NAMED)}" if tables else "it has no tables"
         raise DataError(f"--metadata={path}: {archive.name} has no such file; {has}")
     try:
         if kind_of(archive) == "zip":

@@ -38,6 +38,7 @@ from deep_cnn.data.subset import apply_subset, lab_subset
 from deep_cnn.data.votes import UNUSED, VoteSplit, split_votes
 from deep_cnn.runtime import signals
 from deep_cnn.runtime.errors import ConfigError, DataError
+from deep_cnn.runtime.format import some
 
 log = logging.getLogger(__name__)
 
@@ -436,7 +437,7 @@ def _warn_of_empty_classes(strata: Strata, train: np.ndarray) -> None:
             "--subset: %d of the %d classes (%s) have no training images left, so the network cannot learn them",
             len(names),
             len(there),
-            ", ".join(names[:5]) + (", ..." if len(names) > 5 else ""),
+            some(names, 5),
         )
 
 

@@ -29,6 +29,7 @@ from deep_cnn.data.targets import Targets, candidates, choose
 from deep_cnn.data.votes import Votes, looks_like_votes, of_images, read_votes, side_columns, vote_columns
 from deep_cnn.data.webdataset import CLASS, has_classes, has_values, sidecar_table
 from deep_cnn.runtime.errors import ConfigError, DataError
+from deep_cnn.runtime.format import some
 
 __all__ = ["FREE", "SPLITS", "TEST", "TRAIN", "VALIDATION", "Index", "Paths", "build_index"]
 
@@ -158,7 +159,7 @@ def _from_sidecars(files: Files, options: IndexOptions) -> Index:
     table, options = with_mean_rating(table, options)
     if not options.target:
         if CLASS not in table.frame.columns:
-            columns = ", ".join(map(str, table.frame.columns[:12]))
+            columns = some(table.frame.columns, 12)
             raise ConfigError(
                 f"--target: needed to learn from the .json files in {files.root}; choose one or several of {columns}"
             )
@@ -246,10 +247,6 @@ def _from_table(files: Files, options: IndexOptions, metadata: Path) -> Index:
     return _join(files, rows, options, _selection_digest(table, options), [*notes, *rows.notes])
 
 
-def _some(names: list[str], count: int) -> str:
-    return f"{', '.join(names)}{', ...' if count > len(names) else ''}"
-
-
 def _join(files: Files, rows: Rows, options: IndexOptions, digest: str, notes: list[str]) -> Index:
     """Rows and files together, in the order of the files."""
     table, found = rows.table, rows.positions >= 0
@@ -259,10 +256,8 @@ def _join(files: Files, rows: Rows, options: IndexOptions, digest: str, notes: l
             f"--metadata={table.name}: no row matches an image in {files.root} (a row: {first}; an image: {files.paths[0]})"
         )
     if gone := int((~found).sum()):
-        names = [", ".join(str(c) for c in row[:2]) for row in table.frame[~found].head(3).itertuples(index=False)]
-        notes.append(
-            f"{gone:,} rows of {table.name} have no image file: {'; '.join(names)}{'; ...' if gone > 3 else ''}"
-        )
+        rows_of = (", ".join(map(str, row[:2])) for row in table.frame[~found].itertuples(index=False))
+        notes.append(f"{gone:,} rows of {table.name} have no image file: {some(rows_of, between='; ')}")
     found_rows = replace(rows, table=table.take(found), positions=rows.positions[found])
     rows, repeated = one_row_per_file(found_rows, options, files)
     notes += repeated
@@ -270,9 +265,7 @@ def _join(files: Files, rows: Rows, options: IndexOptions, digest: str, notes: l
     table, positions = rows.table.take(order), rows.positions[order]
     rowless = np.flatnonzero(~rows.listed)
     if len(rowless):
-        notes.append(
-            f"{len(rowless):,} images have no row in the table: {_some([files.paths[int(i)] for i in rowless[:3]], len(rowless))}"
-        )
+        notes.append(f"{len(rowless):,} images have no row in the table: {some(files.paths[int(i)] for i in rowless)}")
 
     chosen = choose(candidates(table, rows.target), options.task, rows.target)
     targets = chosen.read(table, rows.target)
@@ -321,7 +314,7 @@ def _from_votes(files: Files, table: Table, options: IndexOptions, notes: list[s
             raise ConfigError(f"--{flag}: not available for votes (--task=pairwise); leave it out")
     columns = vote_columns(table, options.vote_columns)
     if columns is None:
-        names = ", ".join(map(str, table.frame.columns[:12]))
+        names = some(table.frame.columns, 12)
         raise DataError(
             f"--metadata={table.name}: no table of votes, whose columns are the left image, the right image and the winner (found "
             f"{names}); name them as --vote_columns=LEFT,RIGHT,WINNER, or learn scores with --task=regression --target=COLUMN"
@@ -448,7 +441,7 @@ def _unused_splits(table: Table, target: tuple[str, ...]) -> list[str]:
         values = {cell.strip().lower() for cell in pd.unique(table.frame[name])} - {""}
         if values <= ALIASES.keys() and TRAIN in (splits := {ALIASES[value] for value in values}) and len(splits) > 1:
             return [
-                f"Column {name} has the values {_some(sorted(values), len(values))}; to split by it, give --split_column={name}"
+                f"Column {name} has the values {', '.join(sorted(values))}; to split by it, give --split_column={name}"
             ]
     return []
 
@@ -460,7 +453,7 @@ def _given_split(table: Table, column: str) -> np.ndarray:
     wrong = sorted({cell for cell in cells if cell.lower() not in known})
     if wrong:
         raise DataError(
-            f"--split_column={column}: unknown values {_some(wrong[:3], len(wrong))}; expected train, val, test or an empty cell"
+            f"--split_column={column}: unknown values {some(wrong)}; expected train, val, test or an empty cell"
         )
     given = np.array([known[cell.lower()] for cell in cells], dtype=np.int8)
     if not np.isin(given, (FREE, TRAIN)).any():

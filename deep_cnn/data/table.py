@@ -18,6 +18,7 @@ import pandas as pd
 
 from deep_cnn.config.registries import IMAGE_ENDINGS
 from deep_cnn.runtime.errors import DataError, nearest
+from deep_cnn.runtime.format import some
 
 TABLE_ENDINGS = (".csv", ".tsv", ".txt")
 NO_TEXT = (".xls", ".xlsx", ".ods", ".json")  # tables in formats that are not read
@@ -60,10 +61,8 @@ class Table:
             return found[0]
         if found:
             raise DataError(f"{flag}={name}: {self.name}: two columns are named {found[0]!r}; rename one of them")
-        more = ", ..." if len(columns) > 12 else ""
         raise DataError(
-            f"{flag}={name}: {self.name} has no such column.{nearest(name, columns)} "
-            f"Columns: {', '.join(columns[:12])}{more}"
+            f"{flag}={name}: {self.name} has no such column.{nearest(name, columns)} Columns: {some(columns, 12)}"
         )
 
     def names(self, words: Sequence[str], flag: str) -> tuple[str, ...]:

@@ -19,7 +19,7 @@ from deep_cnn.runtime import distributed
 from deep_cnn.runtime.device import granted_cores
 from deep_cnn.runtime.distributed import main_process
 from deep_cnn.runtime.errors import CheckpointError, ConfigError
-from deep_cnn.runtime.format import bracketed
+from deep_cnn.runtime.format import bracketed, some
 from deep_cnn.runtime.rng import permutation
 from deep_cnn.tasks.recalibration import calibration_lines, fitted_line, rescaled
 from deep_cnn.tasks.regression import Regression
@@ -118,7 +118,7 @@ def external_config(run: FinishedRun, asked: Asked, flags: dict[str, Any]) -> tu
     if not target:
         raise CheckpointError(
             f"--metadata={asked.metadata}: none of the network's targets ({', '.join(task.names)}) is a column; it has "
-            f"{', '.join(columns[:12])}; name the column as --target"
+            f"{some(columns, 12)}; name the column as --target"
         )
     plain = Config()
     cleared = {

@@ -15,6 +15,7 @@ from deep_cnn.inference.predict.convert import place_of
 from deep_cnn.inference.predict.output_table import rows_of
 from deep_cnn.runtime.atomic import read_csv, unescaped, write_csv, write_text
 from deep_cnn.runtime.errors import ConfigError, DataError, nearest
+from deep_cnn.runtime.format import some
 from deep_cnn.runtime.run_files import RunFiles
 from deep_cnn.tasks.area_means import AreaErrors, AreaMean, area_errors, area_mean
 from deep_cnn.tasks.base import Task
@@ -85,7 +86,7 @@ def check_aggregate(by: str, images: str | None) -> None:
     columns = [str(name) for name in read_table(path).frame.columns]
     if by not in columns:
         raise ConfigError(
-            f"--aggregate={by}: {path.name} has no such column.{nearest(by, columns)} Columns: {', '.join(columns[:12])}"
+            f"--aggregate={by}: {path.name} has no such column.{nearest(by, columns)} Columns: {some(columns, 12)}"
         )
 
 
@@ -145,7 +146,7 @@ def _areas(by: str, files: list[str], places: np.ndarray, table: pd.DataFrame | 
     columns = [] if table is None else [str(name) for name in table.columns]
     raise DataError(
         f"--aggregate={by}: neither grid:SIZE nor a column of the table of images.{nearest(by, columns)} "
-        f"{'Columns: ' + ', '.join(columns[:12]) if columns else 'Give the images as a table (--images=TABLE.csv)'}"
+        f"{'Columns: ' + some(columns, 12) if columns else 'Give the images as a table (--images=TABLE.csv)'}"
     )
 
 
