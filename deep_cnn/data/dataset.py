@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from deep_cnn.config.fields import parse_subset
+from deep_cnn.config.fields import grid_size, parse_length, parse_subset
 from deep_cnn.config.registries import IMAGE_FORMATS
 from deep_cnn.config.schema import Config
 from deep_cnn.data import space
@@ -31,7 +31,6 @@ from deep_cnn.data.index import TEST, VALIDATION, Index, IndexOptions, Paths, bu
 from deep_cnn.data.normalise import Normaliser
 from deep_cnn.data.preprocess import Preprocessing
 from deep_cnn.data.sources import is_source
-from deep_cnn.data.space import grid_size
 from deep_cnn.data.split import Splits, Strata, make_splits, splits_of_run
 from deep_cnn.data.statistics import pixel_statistics
 from deep_cnn.data.subset import apply_subset, lab_subset
@@ -355,7 +354,7 @@ def with_buffer(splits: Splits, index: Index, config: Config) -> Splits:
         return splits
     flag = f"--buffer={config.buffer}"
     places = space.check_places(index.places, flag)
-    near = space.nearer_than(places[splits.train], places[splits.test], space.parse_length("buffer", config.buffer))
+    near = space.nearer_than(places[splits.train], places[splits.test], parse_length("buffer", config.buffer))
     log.info("%s: %d of %d training images are nearer to a test image; they are not used", flag, near.sum(), len(near))
     if near.all():
         raise DataError(f"{flag}: no training image is farther from all test images; use a shorter distance")

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from deep_cnn.config.fields import grid_size
 from deep_cnn.config.registries import IMAGE_FORMATS
 from deep_cnn.data.archived_table import read_any_table
 from deep_cnn.data.archives import Members, Source
@@ -21,7 +22,7 @@ from deep_cnn.data.parquet import is_parquet
 from deep_cnn.data.place_pulse import name_parts
 from deep_cnn.data.rows import Rows, one_row_per_file, rows_of_images, rows_where, rows_with_files
 from deep_cnn.data.sources import archive_above, find_files, without_top
-from deep_cnn.data.space import check_places, grid_cells, grid_size, places_of
+from deep_cnn.data.space import check_places, grid_cells, places_of
 from deep_cnn.data.split_names import ALIASES, FREE, NO_FOLDER, SPLITS, TEST, TRAIN, VALIDATION, Asked
 from deep_cnn.data.table import Table, find_table
 from deep_cnn.data.table_folders import split_of_folders

@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from deep_cnn.config.fields import grid_size
 from deep_cnn.data.cells import numbers
 from deep_cnn.data.place_pulse import name_parts
-from deep_cnn.data.space import grid_cells, grid_size
+from deep_cnn.data.space import grid_cells
 from deep_cnn.data.table import TABLE_ENDINGS, Table, read_table
 from deep_cnn.inference.predict.convert import place_of
 from deep_cnn.inference.predict.output_table import rows_of
@@ -76,7 +77,7 @@ def aggregate(
 
 def check_aggregate(by: str, images: str | None) -> None:
     """Mistakes that can be told before anything is predicted: no such column, a grid of no size."""
-    if grid_size(by) is not None or by == "city":  # a city may be in the file names
+    if grid_size(by, "aggregate") is not None or by == "city":  # a city may be in the file names
         return
     path = Path(images).expanduser() if images else None
     if path is None or not path.is_file() or path.suffix.lower() not in TABLE_ENDINGS:
@@ -128,7 +129,7 @@ def _table_of(images: str | None, files: list[str]) -> pd.DataFrame | None:
 
 
 def _areas(by: str, files: list[str], places: np.ndarray, table: pd.DataFrame | None) -> list[str]:
-    side = grid_size(by)
+    side = grid_size(by, "aggregate")
     if side is not None:
         known = np.isfinite(places).all(axis=1)
         if not known.any():
