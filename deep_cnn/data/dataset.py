@@ -32,6 +32,7 @@ from deep_cnn.data.normalise import Normaliser
 from deep_cnn.data.preprocess import Preprocessing
 from deep_cnn.data.sources import is_source
 from deep_cnn.data.split import Splits, Strata, make_splits, splits_of_run
+from deep_cnn.data.split_names import SPLITS
 from deep_cnn.data.statistics import pixel_statistics
 from deep_cnn.data.subset import apply_subset, lab_subset
 from deep_cnn.data.votes import UNUSED, VoteSplit, split_votes
@@ -43,9 +44,6 @@ log = logging.getLogger(__name__)
 
 
 BLOCK = 64  # images that are looked at together
-
-
-SPLITS = ("train", "validation", "test")
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,6 @@ TIE_WORDS = frozenset(
 FEW = 100  # votes of a question: fewer say next to nothing
 LEFT, TIE, RIGHT = 1.0, 0.5, 0.0  # the left image's share of a vote
 
-SPLIT_NAMES = ("train", "validation", "test")
 UNUSED = 3
 
 
