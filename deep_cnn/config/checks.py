@@ -2,7 +2,15 @@
 
 from typing import TYPE_CHECKING
 
-from deep_cnn.config.fields import names_weights, parse_duration, parse_subset, positive_integer, wrong
+from deep_cnn.config.fields import (
+    grid_size,
+    names_weights,
+    parse_duration,
+    parse_length,
+    parse_subset,
+    positive_integer,
+    wrong,
+)
 from deep_cnn.config.registries import OPTIMIZERS, known_as
 
 VERIFIED_SCHEMES = ("https://", "file://")
@@ -72,6 +80,9 @@ def check_combinations(config: "Config") -> None:
     if config.split_from == config.run_name:
         raise wrong("split_from", config.split_from, "is this run itself", "give the name of another run")
     parse_subset(config.subset)
+    grid_size(config.group)
+    if config.buffer is not None:
+        parse_length("buffer", config.buffer)
     parse_duration("max_time", config.max_time)
     parse_duration("peer_timeout", config.peer_timeout)
     if not positive_integer(config.save_every):

@@ -33,6 +33,8 @@ PLACES = (
     "images",
     "checkpoint",
 )  # files, folders
+GRID = "grid:"
+LENGTH = re.compile(r"(\d+(?:\.\d+)?)\s*(m|km)", re.I)
 LONGEST_DURATION = 10 * 365 * 86400.0  # seconds
 
 
@@ -346,3 +348,25 @@ def parse_duration(name: str, text: str | None) -> float | None:
     if not 0 < seconds <= LONGEST_DURATION:
         raise wrong(name, text, "expected a duration such as 23:30:00, 90s, 10m or 2h")
     return seconds
+
+
+def parse_length(name: str, text: str) -> float:
+    """'500m' or '1.5km' -> metres; ConfigError, naming the flag, otherwise."""
+    if not (length := _metres(text)):
+        raise wrong(name, text, "expected a length such as 500m or 1.5km")
+    return length
+
+
+def grid_size(group: str | None, name: str = "group") -> float | None:
+    """The side of the cells that --group=grid:500m asks for, in metres; None where --group is a column."""
+    if group is None or not group.startswith(GRID):
+        return None
+    if not (side := _metres(group.removeprefix(GRID))):
+        raise wrong(name, group, "expected the side of the grid's cells, such as grid:500m or grid:1.5km")
+    return side
+
+
+def _metres(text: str) -> float:
+    """0 for what is no length."""
+    found = LENGTH.fullmatch(text.strip())
+    return float(found[1]) * (1000 if found[2].lower() == "km" else 1) if found else 0.0

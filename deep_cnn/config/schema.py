@@ -74,7 +74,7 @@ class Config:
     download: bool = flag(True, "download --dataset if it is missing", group="data", identity=False)
     metadata: str | None = flag(
         None,
-        "table of scores or labels: a .csv or .tsv file, or a folder with one",
+        "table of scores or labels: a .csv, .tsv or .parquet file, also in an archive (photos.zip/scores.csv), or a folder with one",
         group="data",
         kind=str,
         usual=True,

@@ -275,7 +275,7 @@ def list_members(path: Path, system: frozenset[str]) -> Found:
         raise DataError(f"{path}: cannot be read as an archive ({reason}); copy or download it again") from error
 
 
-def _clean(name: str, path: Path) -> str:
+def clean_path(name: str, path: Path) -> str:
     """A member's path as unpacking would make it: relative, without "." and double slashes."""
     parts = [part for part in name.split("/") if part not in ("", ".")]
     if ".." in parts:
@@ -294,14 +294,14 @@ def _list_tar(path: Path, system: frozenset[str]) -> Found:
             tar.members.clear()  # type: ignore[attr-defined]  # else an object per file stays
             signals.raise_if_requested()
             if member.isdir():
-                name = _clean(member.name, path)
+                name = clean_path(member.name, path)
                 if not any(part.startswith(".") or part.lower() in system for part in name.split("/") if part):
                     found.folders.add(name)
                 continue
-            name = _clean(member.name, path)
+            name = clean_path(member.name, path)
             if member.islnk() or member.issym():
                 hard, folder = member.islnk(), posixpath.dirname(name)
-                target = _clean(member.linkname, path) if hard else posixpath.join(folder, member.linkname)
+                target = clean_path(member.linkname, path) if hard else posixpath.join(folder, member.linkname)
                 links.append((name, posixpath.normpath(target)))
             elif not member.isreg() or member.issparse():
                 found.ignored["sparse or special files"] += 1
@@ -359,7 +359,7 @@ def _list_zip(path: Path, system: frozenset[str]) -> Found:
     with zipfile.ZipFile(path) as archive:
         for info in archive.infolist():
             signals.raise_if_requested()
-            name = _clean(_zip_name(info), path)
+            name = clean_path(zip_name(info), path)
             if info.is_dir():
                 if not any(part.startswith(".") or part.lower() in system for part in name.split("/") if part):
                     found.folders.add(name)
@@ -387,7 +387,7 @@ def _list_zip(path: Path, system: frozenset[str]) -> Found:
     return found
 
 
-def _zip_name(info: zipfile.ZipInfo) -> str:
+def zip_name(info: zipfile.ZipInfo) -> str:
     """The name as it was meant: UTF-8 where its bytes are, though the archive does not say so (macOS); else cp437."""
     name = info.orig_filename
     if not info.flag_bits & 0x800 and not name.isascii():

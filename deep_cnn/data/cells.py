@@ -13,6 +13,7 @@ import pandas as pd
 
 from deep_cnn.data.table import Lines, Table, visible
 from deep_cnn.runtime.errors import ConfigError, DataError
+from deep_cnn.runtime.format import some
 
 # Missing values as R, pandas, Excel (also the German one), SQL, MySQL's files, SAS, ARFF and people write them, in any case
 MISSING = frozenset(
@@ -262,7 +263,7 @@ def labels(cells: np.ndarray, what: str, separator: str = ",") -> tuple[np.ndarr
     chosen = {key: same[0] if len(same) == 1 else key for key, same in spellings.items()}
     notes = []
     if same := [" and ".join(map(repr, sorted(words))) for words in spellings.values() if len(words) > 1]:
-        notes.append(f"{what}: {'; '.join(same[:3])}{'; ...' if len(same) > 3 else ''} are each taken as one")
+        notes.append(f"{what}: {some(same, between='; ')} are each taken as one")
     if near := [" and ".join(map(repr, sorted(names))) for names in _near(chosen)]:
         more = f" ({len(near):,} such cases)" if len(near) > 1 else ""
         notes.append(f"{what}: {near[0]} are not the same{more}; correct the table if they should be")

@@ -4,7 +4,7 @@ import dataclasses
 import hashlib
 import json
 import logging
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,11 +14,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from deep_cnn.config.fields import parse_subset
+from deep_cnn.config.fields import grid_size, parse_length, parse_subset
 from deep_cnn.config.registries import IMAGE_FORMATS
 from deep_cnn.config.schema import Config
 from deep_cnn.data import space
-from deep_cnn.data.archived_table import is_archived
+from deep_cnn.data.archived_table import has_table
 from deep_cnn.data.assemble import Pixels, open_copy_stream
 from deep_cnn.data.augment.steps import center_crop, parse_augment
 from deep_cnn.data.cache import cache_folder, check_cache, open_cache
@@ -30,22 +30,20 @@ from deep_cnn.data.formats import missing_decoder
 from deep_cnn.data.index import TEST, VALIDATION, Index, IndexOptions, Paths, build_index
 from deep_cnn.data.normalise import Normaliser
 from deep_cnn.data.preprocess import Preprocessing
-from deep_cnn.data.sources import archive_above
-from deep_cnn.data.space import grid_size
+from deep_cnn.data.sources import is_source
 from deep_cnn.data.split import Splits, Strata, make_splits, splits_of_run
+from deep_cnn.data.split_names import SPLITS
 from deep_cnn.data.statistics import pixel_statistics
 from deep_cnn.data.subset import apply_subset, lab_subset
 from deep_cnn.data.votes import UNUSED, VoteSplit, split_votes
 from deep_cnn.runtime import signals
 from deep_cnn.runtime.errors import ConfigError, DataError
+from deep_cnn.runtime.format import some
 
 log = logging.getLogger(__name__)
 
 
 BLOCK = 64  # images that are looked at together
-
-
-SPLITS = ("train", "validation", "test")
 
 
 @dataclass(frozen=True)
@@ -166,13 +164,23 @@ def digest_of(index: Index) -> str:
     return digest.hexdigest()
 
 
-def find(flag: str, given: str, config: Config, *others: Path, advice: str = "check the path") -> Path:
-    """A file or folder of the user's: as it stands, or below ROOT_DIR, the data folder, or the current folder."""
+def find(
+    flag: str,
+    given: str,
+    config: Config,
+    *others: Path,
+    advice: str = "check the path",
+    there: Callable[[Path], bool] = Path.exists,
+) -> Path:
+    """A file or folder of the user's: as it stands, or below ROOT_DIR, the data folder, or the current folder.
+
+    there: whether a path is what is looked for.
+    """
     path = Path(given).expanduser()
     places = [path] if path.is_absolute() else [folder / path for folder in (config.root, *others, Path())]
     for place in places:
         try:
-            if place.exists() or (flag == "metadata" and is_archived(place)):  # photos.zip/scores.csv
+            if there(place):
                 return place
         except OSError as error:  # a name that is too long, a folder that may not be searched
             raise DataError(f"--{flag}={given}: cannot be read ({error.strerror})") from None
@@ -190,9 +198,13 @@ def data_dir(config: Config) -> Path:
             config.recipe in ("tutorial", "cifar_fast") or config.model == "net" or config.model.startswith("cifar_")
         )
         advice += ", or --dataset=cifar10" if small else ", or download Places365 with `sh data_download.sh`"
-    given = Path(config.data_dir).expanduser()
-    within = next((place for place in (config.root / given, given) if archive_above(place)), None)  # photos.tar/train
-    return within or find("data_dir", config.data_dir, config, advice=advice)
+    return find(
+        "data_dir",
+        config.data_dir,
+        config,
+        advice=advice,
+        there=lambda place: place.exists() or is_source(place),  # photos.tar/train
+    )
 
 
 def own_normalisation(dataset: Dataset, workers: int) -> Preprocessing:
@@ -232,7 +244,7 @@ def find_images(config: Config, pre: Preprocessing, workers: int, trained: bool 
     kept = cache_folder(config.cache, config.root)  # beside the decoded images: what is known of their files
     options = IndexOptions(
         task=config.task,
-        metadata=find("metadata", config.metadata, config, folder) if config.metadata else None,
+        metadata=find("metadata", config.metadata, config, folder, there=has_table) if config.metadata else None,
         image_column=config.image_column,
         target=config.target,
         where=config.where,
@@ -340,7 +352,7 @@ def with_buffer(splits: Splits, index: Index, config: Config) -> Splits:
         return splits
     flag = f"--buffer={config.buffer}"
     places = space.check_places(index.places, flag)
-    near = space.nearer_than(places[splits.train], places[splits.test], space.parse_length("buffer", config.buffer))
+    near = space.nearer_than(places[splits.train], places[splits.test], parse_length("buffer", config.buffer))
     log.info("%s: %d of %d training images are nearer to a test image; they are not used", flag, near.sum(), len(near))
     if near.all():
         raise DataError(f"{flag}: no training image is farther from all test images; use a shorter distance")
@@ -422,7 +434,7 @@ def _warn_of_empty_classes(strata: Strata, train: np.ndarray) -> None:
             "--subset: %d of the %d classes (%s) have no training images left, so the network cannot learn them",
             len(names),
             len(there),
-            ", ".join(names[:5]) + (", ..." if len(names) > 5 else ""),
+            some(names, 5),
         )
 
 

@@ -318,6 +318,6 @@ def _without_wrapping(tree: _Tree, folder: str) -> str:
 
 def tables_beside(root: Path) -> str:
     """A hint about a table in the folder, or nothing."""
-    entries = root.iterdir() if root.is_dir() else ()  # an archive's tables cannot be given
+    entries = root.iterdir() if root.is_dir() else ()  # of an archive, to find them would mean to list it again
     tables = sorted(p.name for p in entries if p.suffix.lower() in TABLE_ENDINGS[:2])
     return f" The folder contains {tables[0]}; did you mean --metadata={tables[0]}?" if tables else ""

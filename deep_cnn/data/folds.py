@@ -11,6 +11,7 @@ from deep_cnn.data.duplicates import duplicate_groups
 from deep_cnn.data.index import FREE, TEST, TRAIN, Index
 from deep_cnn.data.split import Strata, place_units, units_of
 from deep_cnn.runtime.errors import ConfigError
+from deep_cnn.runtime.format import some
 from deep_cnn.runtime.rng import permutation
 
 NAMED = 3  # classes in a message
@@ -100,7 +101,7 @@ def _check_counts(strata: Strata, pool: np.ndarray, groups: np.ndarray | None, c
     few = [(name, int(n)) for name, n in zip(strata.classes, sizes, strict=False) if n < count]
     if few:
         least = min(n for _, n in few)
-        named = ", ".join(f"{name} ({n})" for name, n in few[:NAMED]) + (", ..." if len(few) > NAMED else "")
+        named = some((f"{name} ({n})" for name, n in few), NAMED)
         hint = f"use --folds={least}, or add images" if least > 1 else "add images, or remove the class"
         raise wrong("folds", count, f"some classes have fewer images than folds: {named}", hint)
 
@@ -111,12 +112,9 @@ def _lonely_classes(index: Index, strata: Strata, pool: np.ndarray, groups: np.n
     counts = np.bincount(pairs[0], minlength=len(strata.classes))
     lonely = [k for k in range(len(strata.classes)) if counts[k] == 1]
     group_of = {int(c): index.group_names[g] for c, g in pairs.T if counts[c] == 1}
-    named = ", ".join(f"{strata.classes[k]} ({group_of[k]})" for k in lonely[:NAMED])
+    named = some((f"{strata.classes[k]} ({group_of[k]})" for k in lonely), NAMED)
     return (
-        [
-            f"Classes with images in one group only: {named}{', ...' if len(lonely) > NAMED else ''}; "
-            "the fold that tests this group cannot learn them"
-        ]
+        [f"Classes with images in one group only: {named}; the fold that tests this group cannot learn them"]
         if lonely
         else []
     )

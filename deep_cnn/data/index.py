@@ -9,26 +9,28 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from deep_cnn.config.fields import grid_size
 from deep_cnn.config.registries import IMAGE_FORMATS
-from deep_cnn.data.archived_table import table_on_disk
+from deep_cnn.data.archived_table import read_any_table
 from deep_cnn.data.archives import Members, Source
 from deep_cnn.data.cells import labels, missing, spelled
 from deep_cnn.data.certainty import Certainty, read_certainty, with_mean_rating
 from deep_cnn.data.files import Files, Paths
 from deep_cnn.data.folders import read_class_folders, tables_beside
 from deep_cnn.data.match import Matcher
-from deep_cnn.data.parquet import is_parquet, read_parquet
+from deep_cnn.data.parquet import is_parquet
 from deep_cnn.data.place_pulse import name_parts
 from deep_cnn.data.rows import Rows, one_row_per_file, rows_of_images, rows_where, rows_with_files
 from deep_cnn.data.sources import archive_above, find_files, without_top
-from deep_cnn.data.space import check_places, grid_cells, grid_size, places_of
+from deep_cnn.data.space import check_places, grid_cells, places_of
 from deep_cnn.data.split_names import ALIASES, FREE, NO_FOLDER, SPLITS, TEST, TRAIN, VALIDATION, Asked
-from deep_cnn.data.table import Table, find_table, read_table
+from deep_cnn.data.table import Table, find_table
 from deep_cnn.data.table_folders import split_of_folders
 from deep_cnn.data.targets import Targets, candidates, choose
 from deep_cnn.data.votes import Votes, looks_like_votes, of_images, read_votes, side_columns, vote_columns
 from deep_cnn.data.webdataset import CLASS, has_classes, has_values, sidecar_table
 from deep_cnn.runtime.errors import ConfigError, DataError
+from deep_cnn.runtime.format import some
 
 __all__ = ["FREE", "SPLITS", "TEST", "TRAIN", "VALIDATION", "Index", "Paths", "build_index"]
 
@@ -86,7 +88,7 @@ class IndexOptions:
     """What the flags say about images and targets.
 
     task: auto, classification, multilabel, regression or pairwise. vote_columns: of a table of votes, see data/votes.py.
-    metadata: a table, or the folder of one; without it the classes are the names of folders.
+    metadata: a table, also in an archive, or the folder of one; without it the classes are the names of folders.
     target: columns to learn; raters, target_std, weigh_by: how sure they are, see data/certainty.py; places_needed: whether
     wrong coordinates are a mistake. where: conditions like "votes>=5", all of which must hold.
     val_folder, test_folder: names beside train/; val, valid, validation, dev, test, testing are known too.
@@ -158,7 +160,7 @@ def _from_sidecars(files: Files, options: IndexOptions) -> Index:
     table, options = with_mean_rating(table, options)
     if not options.target:
         if CLASS not in table.frame.columns:
-            columns = ", ".join(map(str, table.frame.columns[:12]))
+            columns = some(table.frame.columns, 12)
             raise ConfigError(
                 f"--target: needed to learn from the .json files in {files.root}; choose one or several of {columns}"
             )
@@ -230,8 +232,7 @@ def _from_folders(files: Files, options: IndexOptions) -> Index:
 
 
 def _from_table(files: Files, options: IndexOptions, metadata: Path) -> Index:
-    with table_on_disk(metadata) as place:
-        table = read_parquet(place) if is_parquet(place) else read_table(place)
+    table = read_any_table(metadata)
     notes = [*_without(files, metadata).notes(), *table.notes]
     votes = looks_like_votes(table)
     columns = {str(column) for column in table.frame.columns}
@@ -247,10 +248,6 @@ def _from_table(files: Files, options: IndexOptions, metadata: Path) -> Index:
     return _join(files, rows, options, _selection_digest(table, options), [*notes, *rows.notes])
 
 
-def _some(names: list[str], count: int) -> str:
-    return f"{', '.join(names)}{', ...' if count > len(names) else ''}"
-
-
 def _join(files: Files, rows: Rows, options: IndexOptions, digest: str, notes: list[str]) -> Index:
     """Rows and files together, in the order of the files."""
     table, found = rows.table, rows.positions >= 0
@@ -260,10 +257,8 @@ def _join(files: Files, rows: Rows, options: IndexOptions, digest: str, notes: l
             f"--metadata={table.name}: no row matches an image in {files.root} (a row: {first}; an image: {files.paths[0]})"
         )
     if gone := int((~found).sum()):
-        names = [", ".join(str(c) for c in row[:2]) for row in table.frame[~found].head(3).itertuples(index=False)]
-        notes.append(
-            f"{gone:,} rows of {table.name} have no image file: {'; '.join(names)}{'; ...' if gone > 3 else ''}"
-        )
+        rows_of = (", ".join(map(str, row[:2])) for row in table.frame[~found].itertuples(index=False))
+        notes.append(f"{gone:,} rows of {table.name} have no image file: {some(rows_of, between='; ')}")
     found_rows = replace(rows, table=table.take(found), positions=rows.positions[found])
     rows, repeated = one_row_per_file(found_rows, options, files)
     notes += repeated
@@ -271,9 +266,7 @@ def _join(files: Files, rows: Rows, options: IndexOptions, digest: str, notes: l
     table, positions = rows.table.take(order), rows.positions[order]
     rowless = np.flatnonzero(~rows.listed)
     if len(rowless):
-        notes.append(
-            f"{len(rowless):,} images have no row in the table: {_some([files.paths[int(i)] for i in rowless[:3]], len(rowless))}"
-        )
+        notes.append(f"{len(rowless):,} images have no row in the table: {some(files.paths[int(i)] for i in rowless)}")
 
     chosen = choose(candidates(table, rows.target), options.task, rows.target)
     targets = chosen.read(table, rows.target)
@@ -322,7 +315,7 @@ def _from_votes(files: Files, table: Table, options: IndexOptions, notes: list[s
             raise ConfigError(f"--{flag}: not available for votes (--task=pairwise); leave it out")
     columns = vote_columns(table, options.vote_columns)
     if columns is None:
-        names = ", ".join(map(str, table.frame.columns[:12]))
+        names = some(table.frame.columns, 12)
         raise DataError(
             f"--metadata={table.name}: no table of votes, whose columns are the left image, the right image and the winner (found "
             f"{names}); name them as --vote_columns=LEFT,RIGHT,WINNER, or learn scores with --task=regression --target=COLUMN"
@@ -449,7 +442,7 @@ def _unused_splits(table: Table, target: tuple[str, ...]) -> list[str]:
         values = {cell.strip().lower() for cell in pd.unique(table.frame[name])} - {""}
         if values <= ALIASES.keys() and TRAIN in (splits := {ALIASES[value] for value in values}) and len(splits) > 1:
             return [
-                f"Column {name} has the values {_some(sorted(values), len(values))}; to split by it, give --split_column={name}"
+                f"Column {name} has the values {', '.join(sorted(values))}; to split by it, give --split_column={name}"
             ]
     return []
 
@@ -461,7 +454,7 @@ def _given_split(table: Table, column: str) -> np.ndarray:
     wrong = sorted({cell for cell in cells if cell.lower() not in known})
     if wrong:
         raise DataError(
-            f"--split_column={column}: unknown values {_some(wrong[:3], len(wrong))}; expected train, val, test or an empty cell"
+            f"--split_column={column}: unknown values {some(wrong)}; expected train, val, test or an empty cell"
         )
     given = np.array([known[cell.lower()] for cell in cells], dtype=np.int8)
     if not np.isin(given, (FREE, TRAIN)).any():

@@ -24,6 +24,7 @@ from deep_cnn.runtime import signals
 from deep_cnn.runtime.atomic import atomic_path
 from deep_cnn.runtime.errors import DataError
 from deep_cnn.runtime.extras import require_extra
+from deep_cnn.runtime.format import some
 
 PARQUET = ".parquet"
 ROWS_AT_ONCE = 256  # of images: a few hundred MB at most
@@ -159,7 +160,7 @@ def _images(path: Path) -> Iterator[tuple[str, bytes, dict[str, str]]]:
     """Of each row: the image's path ("" without one), its bytes, and its files beside it by their endings."""
     file, column = _opened(path, f"--data_dir={path}"), image_column(path)
     if column is None:
-        names = ", ".join(file.schema_arrow.names[:12])
+        names = some(file.schema_arrow.names, 12)
         raise DataError(f"--data_dir={path}: no column of encoded images; columns: {names}")
     classes = _class_names(file.schema_arrow)
     row = 0

@@ -12,6 +12,7 @@ from deep_cnn.data.files import Files
 from deep_cnn.data.match import SAMPLE, Matcher, check_evidence, check_single, choose_column
 from deep_cnn.data.table import Table, looks_like_image
 from deep_cnn.runtime.errors import ConfigError, DataError
+from deep_cnn.runtime.format import some
 
 if TYPE_CHECKING:
     from deep_cnn.data.index import IndexOptions
@@ -71,7 +72,7 @@ def _of_place_pulse(files: Files, table: Table, options: "IndexOptions") -> Rows
 
 def _of_table(files: Files, table: Table, options: "IndexOptions") -> Rows:
     if not options.target:
-        columns = ", ".join(map(str, table.frame.columns[:12]))
+        columns = some(table.frame.columns, 12)
         raise ConfigError(
             f"--metadata={options.metadata}: needs --target, the column to predict; choose one or several of {columns}"
         )

@@ -29,6 +29,7 @@ from deep_cnn.data.archives import (
 )
 from deep_cnn.data.files import SYSTEM_FOLDERS, Files, Paths, Sidecars, scan
 from deep_cnn.data.parquet import PARQUET, packed
+from deep_cnn.data.split_names import ALIASES, SHORT
 from deep_cnn.runtime.atomic import atomic_path
 from deep_cnn.runtime.errors import DataError
 
@@ -41,11 +42,8 @@ COLUMNS = (
     "methods",
     "checksums",
 )  # of Members, in the order of its fields
-SPLIT_NAMES = {  # words of a shard's name that say its split -> the folder that its images are put in
-    **dict.fromkeys(("train", "training"), "train"),
-    **dict.fromkeys(("val", "valid", "validation", "dev"), "val"),
-    **dict.fromkeys(("test", "testing"), "test"),
-}
+# words of a shard's name that say its split -> the folder that its images are put in
+SPLIT_NAMES = {word: SHORT[split] for word, split in ALIASES.items()}
 
 
 def is_source(path: Path) -> bool:
@@ -65,7 +63,7 @@ def archive_above(path: Path) -> tuple[Path, str] | None:
 
 
 def find_files(root: Path, cache_dir: Path | None = None) -> Files:
-    """The images at `root`: below a folder, in a .tar or .zip, or in those of a folder that has no images itself.
+    """The images at `root`: below a folder, in a .tar, .zip or .parquet, or in those of a folder that has no images itself.
 
     Args:
         root: photos.tar/train is the folder train within photos.tar.

@@ -1,6 +1,5 @@
 """Where images were taken: coordinates from a table or from Place Pulse's names, grid cells as groups, distances on the sphere."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,36 +9,16 @@ from numpy.typing import NDArray
 from deep_cnn.data.cells import coordinate
 from deep_cnn.data.place_pulse import name_parts
 from deep_cnn.data.table import Table
-from deep_cnn.runtime.errors import ConfigError, DataError
+from deep_cnn.runtime.errors import DataError
 from deep_cnn.runtime.rng import permutation
 
 Floats = NDArray[np.float64]
 
 LATITUDES, LONGITUDES = ("latitude", "lat"), ("longitude", "lon", "lng", "long")
 RADIUS = 6_371_008.8  # m, of the sphere with the Earth's mean radius
-GRID = "grid:"
-LENGTH = re.compile(r"(\d+(?:\.\d+)?)\s*(m|km)", re.I)
 VARIOGRAM_IMAGES = 3000  # pairs of so many, 4.5 million, are enough for a curve
 LAGS = 24
 CELL_RANGES = 2.5  # a cell of so many ranges: nearly all of it is unlike what lies in other cells
-
-
-def parse_length(flag: str, given: str) -> float:
-    """'500m' or '1.5km' in metres; ConfigError for anything else."""
-    found = LENGTH.fullmatch(given.strip())
-    if found is None or float(found[1]) <= 0:
-        raise ConfigError(f"--{flag}={given}: expected a length such as 500m or 1.5km")
-    return float(found[1]) * (1000 if found[2].lower() == "km" else 1)
-
-
-def grid_size(group: str | None) -> float | None:
-    """The side of the cells that --group=grid:500m asks for, in metres; None where --group is a column."""
-    if group is None or not group.startswith(GRID):
-        return None
-    found = LENGTH.fullmatch(group.removeprefix(GRID).strip())
-    if found is None or float(found[1]) <= 0:
-        raise ConfigError(f"--group={group}: expected the side of the grid's cells, such as grid:500m or grid:1.5km")
-    return parse_length("group", group.removeprefix(GRID))
 
 
 def places_of(table: Table | None, paths: Sequence[str], needed: bool = False) -> Floats | None:

@@ -18,9 +18,10 @@ import pandas as pd
 
 from deep_cnn.config.registries import IMAGE_ENDINGS
 from deep_cnn.runtime.errors import DataError, nearest
+from deep_cnn.runtime.format import some
 
 TABLE_ENDINGS = (".csv", ".tsv", ".txt")
-NO_TEXT = (".xls", ".xlsx", ".ods", ".parquet", ".json")  # tables in formats that are not read
+NO_TEXT = (".xls", ".xlsx", ".ods", ".json")  # tables in formats that are not read
 NO_TEXT_MAGIC = {b"PK\3\4": ".xlsx or .zip", b"\xd0\xcf\x11\xe0": ".xls", b"PAR1": ".parquet", b"\x1f\x8b": ".gz"}
 ROWS_OF_HEAD = 50  # by which the separator is told
 ROWS_AT_ONCE = 1 << 12  # of a frame: pandas keeps text in a third of the memory that Python's strings need
@@ -60,10 +61,8 @@ class Table:
             return found[0]
         if found:
             raise DataError(f"{flag}={name}: {self.name}: two columns are named {found[0]!r}; rename one of them")
-        more = ", ..." if len(columns) > 12 else ""
         raise DataError(
-            f"{flag}={name}: {self.name} has no such column.{nearest(name, columns)} "
-            f"Columns: {', '.join(columns[:12])}{more}"
+            f"{flag}={name}: {self.name} has no such column.{nearest(name, columns)} Columns: {some(columns, 12)}"
         )
 
     def names(self, words: Sequence[str], flag: str) -> tuple[str, ...]:
@@ -288,6 +287,8 @@ def check_is_text(path: Path, what: str) -> None:
         with open(path, "rb") as file:
             start = file.read(4)
         ending = next((kind for magic, kind in NO_TEXT_MAGIC.items() if start.startswith(magic)), ending)
+    if ending == ".parquet":  # one of this name is read as such
+        raise DataError(f"{what}: a Parquet file without its ending; rename it to {path.stem}.parquet")
     if ending in NO_TEXT or ending in NO_TEXT_MAGIC.values():
         raise DataError(f"{what}: {ending} files are not supported; save the table as CSV (UTF-8)")
 

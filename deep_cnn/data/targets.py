@@ -9,6 +9,7 @@ import numpy as np
 from deep_cnn.data.cells import labels, missing, numbers, parse
 from deep_cnn.data.table import Table
 from deep_cnn.runtime.errors import ConfigError, DataError
+from deep_cnn.runtime.format import some
 
 FEW = 20  # whole numbers with at most this many values may be classes: ratings, floors, digits
 MANY = 0.1  # share of cells that hold several labels from which on it is no accident
@@ -138,9 +139,8 @@ def _classes(table: Table, columns: tuple[str, ...]) -> Targets:
         classes, values = names[order].tolist(), np.argsort(order)[values]
     elif 0.5 <= read.share < 1 and not read.notation:
         text = [str(word) for word in names[np.isnan(read.values)]]
-        more = ", ..." if len(text) > 3 else ""
         notes.append(
-            f"{name}: most classes are numbers, but {', '.join(map(repr, text[:3]))}{more} {'is' if len(text) == 1 else 'are'} text; "
+            f"{name}: most classes are numbers, but {some(map(repr, text))} {'is' if len(text) == 1 else 'are'} text; "
             "correct the table if that is a mistake"
         )
     if len(classes) < 2:

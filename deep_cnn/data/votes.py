@@ -32,7 +32,6 @@ TIE_WORDS = frozenset(
 FEW = 100  # votes of a question: fewer say next to nothing
 LEFT, TIE, RIGHT = 1.0, 0.5, 0.0  # the left image's share of a vote
 
-SPLIT_NAMES = ("train", "validation", "test")
 UNUSED = 3
 
 
@@ -190,7 +189,7 @@ def read_votes(
     table, rows_of, question, questions = _questions(table, columns, wanted)
     sides = [table.column(name, "--vote_columns") for name in (columns.left, columns.right)]
     winner = table.column(columns.winner, "--vote_columns")
-    positions = np.stack([_files_of(cells, matcher, table, columns) for cells in sides], axis=1)
+    positions = np.stack([_files_of(cells, matcher, table) for cells in sides], axis=1)
     total = len(positions)
     empty = missing(winner)
     outcome = _outcomes(sides[0], sides[1], winner)
@@ -251,16 +250,16 @@ def _questions(
     return table.take(rows), rows, codes[rows], tuple(chosen)
 
 
-def _files_of(cells: np.ndarray, matcher: Matcher, table: Table, columns: VoteColumns) -> np.ndarray:
+def _files_of(cells: np.ndarray, matcher: Matcher, table: Table) -> np.ndarray:
     """The file of each cell, int64 (M,), -1 without one: by its name, or by Place Pulse's location in the name."""
-    distinct, codes = np.unique(cells.astype(str), return_inverse=True)
+    distinct, first, codes = np.unique(cells.astype(str), return_index=True, return_inverse=True)
     match = matcher.match(distinct.astype(object))
     positions = match.positions
     if not (positions >= 0).any():
         where = {parts[2]: i for i, path in enumerate(matcher.paths) if (parts := place_pulse.name_parts(path))}
         positions = np.array([where.get(cell, -1) for cell in distinct.tolist()], dtype=np.int64)
     else:
-        check_single(match, distinct.astype(object), np.arange(len(distinct)), matcher, f"--metadata={table.name}")
+        check_single(match, distinct.astype(object), table.frame.index[first], matcher, f"--metadata={table.name}")
     return positions[codes]
 
 

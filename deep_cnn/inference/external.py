@@ -9,10 +9,9 @@ from typing import Any
 import numpy as np
 
 from deep_cnn.config.schema import Config
+from deep_cnn.data.archived_table import has_table, read_any_table
 from deep_cnn.data.dataset import Dataset, Images, find, find_images
-from deep_cnn.data.parquet import is_parquet, read_parquet
 from deep_cnn.data.split import Splits
-from deep_cnn.data.table import read_table
 from deep_cnn.inference.load import FinishedRun
 from deep_cnn.inference.rescore import outputs_of
 from deep_cnn.models import checkpoint
@@ -20,7 +19,7 @@ from deep_cnn.runtime import distributed
 from deep_cnn.runtime.device import workers_of
 from deep_cnn.runtime.distributed import main_process
 from deep_cnn.runtime.errors import CheckpointError, ConfigError
-from deep_cnn.runtime.format import bracketed
+from deep_cnn.runtime.format import bracketed, some
 from deep_cnn.runtime.rng import permutation
 from deep_cnn.tasks.base import Task
 from deep_cnn.tasks.recalibration import calibration_lines, fitted_line, rescaled
@@ -104,8 +103,8 @@ def external_config(run: FinishedRun, asked: Asked, flags: dict[str, Any]) -> tu
     task = run.network.task
     trained = Config.from_dict(run.network.meta["config"])
     root = replace(trained, **{name: flags[name] for name in ("root_dir", "data_dir") if name in flags})
-    path = find("metadata", asked.metadata, root, Path(root.root / root.data_dir), Path(root.data_dir))
-    table = read_parquet(path) if is_parquet(path) else read_table(path)
+    path = find("metadata", asked.metadata, root, Path(root.root / root.data_dir), Path(root.data_dir), there=has_table)
+    table = read_any_table(path)
     columns = [str(column) for column in table.frame.columns]
     if asked.target and len(asked.target) != len(task.names):
         raise ConfigError(
@@ -119,7 +118,7 @@ def external_config(run: FinishedRun, asked: Asked, flags: dict[str, Any]) -> tu
     if not target:
         raise CheckpointError(
             f"--metadata={asked.metadata}: none of the network's targets ({', '.join(task.names)}) is a column; it has "
-            f"{', '.join(columns[:12])}; name the column as --target"
+            f"{some(columns, 12)}; name the column as --target"
         )
     plain = Config()
     cleared = {

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from deep_cnn.runtime.errors import CheckpointError
+from deep_cnn.runtime.format import some
 
 OUR_FORMAT = "deep_cnn"
 LARGEST_RATIO = 4  # of what a file declares to its own size: torch compresses nothing
@@ -206,7 +207,7 @@ def _about_head(name: str, unit: str, weights: tuple[Tensor, Tensor | None], for
 
 
 def _some(names: list[str]) -> str:
-    return f" ({', '.join(names[:3])}{', ...' if len(names) > 3 else ''})" if names else ""
+    return f" ({some(names)})" if names else ""
 
 
 def _load(path: Path) -> Any:

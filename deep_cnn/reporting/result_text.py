@@ -5,7 +5,7 @@ from functools import partial
 from typing import Any
 
 from deep_cnn.config.registries import METRICS, metric_row
-from deep_cnn.runtime.format import bracketed, percent, plural, quantity
+from deep_cnn.runtime.format import bracketed, percent, plural, quantity, some
 from deep_cnn.tasks.differences import LINEAR_BASELINE
 
 log = logging.getLogger(__name__)
@@ -259,9 +259,8 @@ def _few_images(result: dict[str, Any]) -> str:
     few = [name for name, count in counts.items() if count < FEW]
     if not few:
         return ""
-    names = ", ".join(few[:5]) + (", ..." if len(few) > 5 else "")
     return (
-        f"Fewer than {FEW} test images of {len(few)} of {len(counts)} classes ({names}): their recall is hardly known, and so are "
+        f"Fewer than {FEW} test images of {len(few)} of {len(counts)} classes ({some(few, 5)}): their recall is hardly known, and so are "
         "means over classes."
     )
 

@@ -1,7 +1,8 @@
 """Numbers for people: the one place that turns them into text. Files keep full precision."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from itertools import islice
 from typing import Any
 
 
@@ -60,6 +61,12 @@ def short_count(number: float) -> str:
 def plural(number: int, noun: str) -> str:
     """(1, 'epoch') -> '1 epoch', (1200, 'epoch') -> '1,200 epochs'."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def some(names: Iterable[object], most: int = 3, between: str = ", ") -> str:
+    """The first of some names: ["a", "b", "c", "d"] -> 'a, b, c, ...'."""
+    first = list(islice(map(str, names), most + 1))
+    return between.join([*first[:most], "..."] if len(first) > most else first)
 
 
 def cell(value: Any) -> str:

@@ -17,6 +17,7 @@ from deep_cnn.reporting.report.record import read_record
 from deep_cnn.runtime import console
 from deep_cnn.runtime.distributed import main_process
 from deep_cnn.runtime.errors import CheckpointError, ConfigError, DataError
+from deep_cnn.runtime.format import some
 from deep_cnn.runtime.run_files import RunFiles
 from deep_cnn.runtime.status import Status
 from deep_cnn.training.setup import Run
@@ -146,9 +147,8 @@ def _other_data(run: Run, state: dict[str, Any], asked: AskedData, identity: dic
         if finished and now.unsaved:
             contents.save(contents.file_of(run.files.models, 0), now, identity["data"])
         return ""
-    names = ", ".join(index.paths[i] for i in rows_changed[:NAMED].tolist())
-    more = ", ..." if len(rows_changed) > NAMED else ""
-    what = f"{len(rows_changed):,} of its images have changed since this run {since} ({names}{more})"
+    names = some((index.paths[int(i)] for i in rows_changed), NAMED)
+    what = f"{len(rows_changed):,} of its images have changed since this run {since} ({names})"
     if not finished:
         raise DataError(
             f"--data_dir={run.config.data_dir}: {what}; restore them to continue the run, or start over with --resume=never"

@@ -7,14 +7,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from deep_cnn.config.fields import grid_size
 from deep_cnn.data.cells import numbers
 from deep_cnn.data.place_pulse import name_parts
-from deep_cnn.data.space import grid_cells, grid_size
+from deep_cnn.data.space import grid_cells
 from deep_cnn.data.table import TABLE_ENDINGS, Table, read_table
 from deep_cnn.inference.predict.convert import place_of
 from deep_cnn.inference.predict.output_table import rows_of
 from deep_cnn.runtime.atomic import read_csv, unescaped, write_csv, write_text
 from deep_cnn.runtime.errors import ConfigError, DataError, nearest
+from deep_cnn.runtime.format import some
 from deep_cnn.runtime.run_files import RunFiles
 from deep_cnn.tasks.area_means import AreaErrors, AreaMean, area_errors, area_mean
 from deep_cnn.tasks.base import Task
@@ -74,7 +76,7 @@ def check_aggregate(by: str, images: str | None, task: Task) -> None:
     """ConfigError for what can be told before anything is predicted: no scores with a unit, no such column, a grid of no size."""
     if not task.has_unit_scores:
         raise ConfigError(f"--aggregate={by}: areas have means of scores; this network predicts {task.describe()}")
-    if grid_size(by) is not None or by == "city":  # a city may be in the file names
+    if grid_size(by, "aggregate") is not None or by == "city":  # a city may be in the file names
         return
     path = Path(images).expanduser() if images else None
     if path is None or not path.is_file() or path.suffix.lower() not in TABLE_ENDINGS:
@@ -84,7 +86,7 @@ def check_aggregate(by: str, images: str | None, task: Task) -> None:
     columns = [str(name) for name in read_table(path).frame.columns]
     if by not in columns:
         raise ConfigError(
-            f"--aggregate={by}: {path.name} has no such column.{nearest(by, columns)} Columns: {', '.join(columns[:12])}"
+            f"--aggregate={by}: {path.name} has no such column.{nearest(by, columns)} Columns: {some(columns, 12)}"
         )
 
 
@@ -126,7 +128,7 @@ def _table_of(images: str | None, files: list[str]) -> pd.DataFrame | None:
 
 
 def _areas(by: str, files: list[str], places: np.ndarray, table: pd.DataFrame | None) -> list[str]:
-    side = grid_size(by)
+    side = grid_size(by, "aggregate")
     if side is not None:
         known = np.isfinite(places).all(axis=1)
         if not known.any():
@@ -144,7 +146,7 @@ def _areas(by: str, files: list[str], places: np.ndarray, table: pd.DataFrame | 
     columns = [] if table is None else [str(name) for name in table.columns]
     raise DataError(
         f"--aggregate={by}: neither grid:SIZE nor a column of the table of images.{nearest(by, columns)} "
-        f"{'Columns: ' + ', '.join(columns[:12]) if columns else 'Give the images as a table (--images=TABLE.csv)'}"
+        f"{'Columns: ' + some(columns, 12) if columns else 'Give the images as a table (--images=TABLE.csv)'}"
     )
 
 

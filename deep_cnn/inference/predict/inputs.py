@@ -38,6 +38,7 @@ from deep_cnn.data.table import (
 )
 from deep_cnn.runtime.atomic import unescaped
 from deep_cnn.runtime.errors import DataError, nearest
+from deep_cnn.runtime.format import some
 
 LATITUDES, LONGITUDES = ("latitude", "lat"), ("longitude", "lon", "lng", "long")
 SEPARATORS = ",;\t|"
@@ -347,7 +348,7 @@ def image_column(
         if wanted not in columns:
             raise DataError(
                 f"--image_column={wanted}: the table has no such column.{nearest(wanted, columns)} "
-                f"Its columns: {', '.join(columns[:12])}"
+                f"Its columns: {some(columns, 12)}"
             )
         return list(columns).index(wanted), ""
     columns = [f"{name} (column {k})" if name in columns[: k - 1] else name for k, name in enumerate(columns, start=1)]
@@ -363,7 +364,7 @@ def image_column(
     best = [name for name in likely if standing(name) == max(map(standing, likely))]
     if len(best) != 1:
         raise DataError(
-            f"{what}: no column of image files was recognised; give --image_column. The columns: {', '.join(columns[:12])}"
+            f"{what}: no column of image files was recognised; give --image_column. The columns: {some(columns, 12)}"
         )
     return columns.index(best[0]), ""
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from deep_cnn.cli.parser import parse_flags
+from deep_cnn.config.fields import grid_size, parse_length
 from deep_cnn.config.recipes import with_recipe
 from deep_cnn.config.schema import Config
 from deep_cnn.errors import ConfigError
@@ -184,3 +185,15 @@ def test_what_version_0_1_0_wrote_is_read(tmp_path):
 def test_a_message_is_one_printable_line():
     text = one_line(f"a\nb\0c \udcff {'x' * 5000}")
     assert text.isprintable() and len(text) < 250 and "a\\nb" in text
+
+
+def test_lengths():
+    assert parse_length("buffer", "1.5km") == 1500 and parse_length("buffer", "200 m") == 200
+    assert grid_size("grid:500m") == 500 and grid_size("city") is None
+    for wrong in ("500", "m", "0m", "-5m", "five km"):
+        with pytest.raises(ConfigError, match=f"^--buffer={wrong}: expected a length such as 500m"):
+            Config(buffer=wrong)  # before any image is looked for
+        with pytest.raises(ConfigError, match=f"^--group=grid:{wrong}: .*such as grid:500m"):
+            Config(group=f"grid:{wrong}")
+        with pytest.raises(ConfigError, match=f"^--aggregate=grid:{wrong}: "):
+            grid_size(f"grid:{wrong}", "aggregate")

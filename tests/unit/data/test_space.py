@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from deep_cnn.data import space
-from deep_cnn.runtime.errors import ConfigError
 
 RNG = np.random.default_rng(0)
 MAP = np.stack([RNG.uniform(48.0, 48.2, 400), RNG.uniform(11.0, 11.3, 400)], axis=1)
@@ -48,14 +47,7 @@ def test_buffers_are_by_brute_force():
     assert not space.nearer_than(MAP[:3], MAP[:0], 700).any()
 
 
-def test_lengths():
-    assert space.parse_length("buffer", "1.5km") == 1500 and space.parse_length("buffer", "200 m") == 200
-    assert space.grid_size("grid:500m") == 500 and space.grid_size("city") is None
-    for wrong in ("500", "m", "0m", "-5m", "five km"):
-        with pytest.raises(ConfigError, match="expected a length such as 500m"):
-            space.parse_length("buffer", wrong)
-        with pytest.raises(ConfigError, match="such as grid:500m"):
-            space.grid_size(f"grid:{wrong}")
+def test_a_length_is_rounded_to_two_digits():
     assert space.round_length(447.0) == "450 m" and space.round_length(1234.0) == "1.2 km"
 
 

@@ -127,6 +127,15 @@ def test_mistakes_are_named(folder, rows, fields, said):
         indexed(folder, rows, **({"task": "pairwise"} | fields))
 
 
+def test_a_cell_that_fits_two_files_is_named_with_its_line(folder):
+    for place in ("one", "two"):
+        (folder / "images" / place).mkdir()
+        Image.new("RGB", (8, 8)).save(folder / "images" / place / "e.png")
+    rows = ["c.png,b.png,left", *ROWS, "b.png,e.png,left", "a.png,e.png,left"]
+    with pytest.raises(DataError, match=r"'e\.png' in line 6 matches 2 files \(one/e\.png, two/e\.png\)"):
+        indexed(folder, rows)
+
+
 def test_a_table_of_scores_is_no_table_of_votes(folder):
     with pytest.raises(DataError, match=r"no table of votes.*--task=regression --target=COLUMN"):
         indexed(folder, ["a.png,1.5", "b.png,2.5"], "image,safety", task="pairwise")
