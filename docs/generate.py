@@ -293,6 +293,7 @@ RAISED = (
     "Stopped",
 )
 NOTES, LOG, SCRIPTS = "Notes at the end of a run", "Lines of the log", "Scripts of the shell"
+ADVICE = ("advice", "probe_advice", "too_little")  # files whose functions return such notes
 GAP = "…"  # for what a message fills in
 
 
@@ -391,7 +392,7 @@ def messages() -> dict[str, list[str]]:
         group = found[GROUP_OF_FOLDER.get(folder, "Commands and flags")]
         group.update(filter(None, (_said(node, constants) for node in ast.walk(tree))))
         found[LOG].update(_logged(tree, constants))
-        if path.stem.endswith("advice"):
+        if path.stem in ADVICE:
             found[NOTES].update(_notes(tree, constants))
     found[SCRIPTS].update(_of_scripts())
     return {

@@ -11,7 +11,6 @@ from deep_cnn.tasks.differences import LINEAR_BASELINE
 log = logging.getLogger(__name__)
 
 FEW = 5  # errors, test images of a class, groups: fewer say next to nothing
-HEADLINES = ("top1", "map", "mae", "mae_sd")  # of differences: the first that is there
 HEAVY_TAIL = 1.5  # RMSE / MAE; 1.25 where errors are normal, 1.65 where they are lognormal (sigma 1)
 
 
@@ -146,7 +145,7 @@ def difference_lines(result: dict[str, Any]) -> list[str]:
     """What was learnt beyond a prediction that looks at no image, by the metric that counts."""
     lines = []
     for name, found in result.get("differences", {}).items():
-        metric = next((m for m in HEADLINES if found.get(m)), None)
+        metric = _first_metric(found)
         if metric is None:
             continue
         value, between = found[metric]["value"], bracketed(found[metric]["interval"], partial(_signed, metric))
@@ -203,6 +202,11 @@ def _coverage_line(title: str, about: dict[str, Any], size: str, key: str) -> st
     return f"{title} contain the truth of {percent(about['reached'])}{between} of the test images; {size} {quantity(about[key], 3)} ({made})"
 
 
+def _first_metric(found: dict[str, Any]) -> str | None:
+    """The metric by which a difference is told: the first in the registry's order."""
+    return next((name for name in METRICS if found.get(name)), None)
+
+
 def _signed(metric: str, value: float) -> str:
     return f"{'+' if value > 0 else ''}{shown(metric, value)}"
 
@@ -235,7 +239,7 @@ def _few_groups(result: dict[str, Any]) -> str:
 
 def _not_better(result: dict[str, Any]) -> str:
     found = result.get("differences", {}).get(LINEAR_BASELINE, {})
-    metric = next((m for m in HEADLINES if found.get(m)), None)
+    metric = _first_metric(found)
     if metric is None or (found[metric]["value"] > 0) == metric_row(metric).higher_is_better:
         return ""
     return (
