@@ -70,7 +70,7 @@ def made(tmp_path):
             {
                 "model": {"name": model, "outputs": len(names), "dropout": 0.0, "image_size": 64},
                 "task": task,
-                "config": {"data_dir": f"input/{data}", "metadata": None, "epochs": 2},
+                "config": {"data_dir": f"input/{data}", "metadata": None, "epochs": 2, "batch_size": "16"},
                 "identity": identity,
                 "decisions": {"device": "cpu", "threads": 2},
             },
