@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 
 GIB = 2**30
 COMPILATIONS = 64  # of one network in a process
+MANY_STEPS = 2000  # optimizer steps of a run, from which on faster kernels make up for the time that finding them takes
 T = TypeVar("T")
 CHANNELS_LAST = torch.channels_last  # convolutions are 1.3 to 3 times faster on it, on CPUs and GPUs alike
 
@@ -185,7 +186,16 @@ def compiles(flag: str, device: torch.device, steps: int, deterministic: bool) -
     """Whether torch.compile pays: about a minute of compiling, 10 to 30% of each step on a GPU; slower on the CPU."""
     if deterministic:
         return False
-    return flag == "on" or (flag == "auto" and device.type == "cuda" and steps >= 2000)
+    return flag == "on" or (flag == "auto" and device.type == "cuda" and steps >= MANY_STEPS)
+
+
+def search_kernels(device: torch.device, compiled: bool, steps: int, deterministic: bool) -> None:
+    """Have cuDNN try all its kernels for each shape of a convolution, where that pays; its own choice is used otherwise.
+
+    Each shape of a batch is searched anew: a full one, the last one, those of the evaluation.
+    """
+    if device.type == "cuda":
+        torch.backends.cudnn.benchmark = not deterministic and (compiled or steps >= MANY_STEPS)
 
 
 @functools.cache  # once a process: the first compilation takes seconds
@@ -259,7 +269,7 @@ def set_determinism(deterministic: bool, device: torch.device) -> None:
     if device.type == "cuda":
         torch.set_float32_matmul_precision("highest" if deterministic else "high")
         torch.backends.cudnn.allow_tf32 = not deterministic
-        torch.backends.cudnn.benchmark = not deterministic
+        torch.backends.cudnn.benchmark = False
     if deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.use_deterministic_algorithms(True, warn_only=False)

@@ -55,6 +55,7 @@ from deep_cnn.runtime.device import (
     memory_for_training,
     pick_device,
     pick_precision,
+    search_kernels,
     set_asked_threads,
     set_determinism,
     set_threads,
@@ -394,6 +395,7 @@ def build_network(
             )
         model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
     set_threads(settings.threads)
+    search_kernels(run.device, settings.compile, all_steps(config, dataset), config.deterministic)
     keep_freed_memory()
     if saved is None and config.weights == "none" and isinstance(model, OwnTraining):
         # by one process for all: another processor's last bits would give other filters, which are never trained together
@@ -555,12 +557,17 @@ def decide(run: Run, dataset: Dataset, model: nn.Module, ranks: int) -> ComputeS
     largest = max(len(dataset.splits.validation), len(dataset.splits.test), 1)
     most = EVAL_BATCH if device.type == "cpu" else min(GPU_EVAL_BATCH, images_that_fit(per_image, weights, memory))
     eval_batch = min(most, largest)
-    steps = steps_per_epoch(len(dataset.training), config.batch) * config.epochs
-    compiled = compiles(config.compile, device, steps, config.deterministic) and compiler_works(device)
+    wanted = compiles(config.compile, device, all_steps(config, dataset), config.deterministic)
+    compiled = wanted and compiler_works(device)
     return ComputeSettings(device.type, precision, compiled, granted_cores(), pieces, eval_batch, processes=ranks)
 
 
 _decided = main_process(decide)
+
+
+def all_steps(config: Config, dataset: Dataset) -> int:
+    """The optimizer steps of a whole run."""
+    return steps_per_epoch(len(dataset.training), config.batch) * config.epochs
 
 
 def step_memory(run: Run, model: nn.Module, settings: ComputeSettings, crop: int) -> int:

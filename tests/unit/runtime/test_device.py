@@ -109,6 +109,17 @@ def test_compilation_is_a_rule():
     assert not device.compiles("auto", CPU, 100_000, False) and not device.compiles("on", gpu, 100_000, True)
 
 
+def test_kernels_are_searched_for_where_that_pays(monkeypatch):
+    gpu = torch.device("cuda")
+    monkeypatch.setattr(torch.backends.cudnn, "benchmark", False)
+    cases = [(False, 100, False), (True, 100, False), (False, 100_000, False), (True, 100_000, True)]
+    found = []
+    for case in cases:
+        device.search_kernels(gpu, *case)
+        found.append(torch.backends.cudnn.benchmark)
+    assert found == [False, True, True, False]
+
+
 def test_the_readings_threads_leave_the_compute_threads_alone():
     import threading
 
