@@ -5,6 +5,8 @@ all images. All take and return uint8 (B, 3, H, W) on any device, and one parame
 that no value is ever read back from the device.
 """
 
+import math
+
 import numpy as np
 import torch
 from torch.nn.functional import grid_sample, pad
@@ -79,15 +81,18 @@ def _resampling(
     exact = torch.float32 if torch.device(device).type == "mps" else torch.float64  # Apple's GPUs have no float64
     first, size = (upload(torch.as_tensor(v).to(exact), device)[:, None, None] for v in (start, length))
     out = torch.arange(target, device=device, dtype=exact)[:, None]  # (target, 1)
-    pixel = torch.arange(source, device=device, dtype=exact) - first  # (B, 1, source), counted from the crop's edge
     scale = size / target
     if interpolation == "nearest":
         # float32: torch finds the nearest pixel in it, and the last bit decides between two equally near ones
-        weights = (pixel == (out.float() * scale.float()).floor()).to(exact)
+        taps, pixel = 1, (out.float() * scale.float()).floor().to(exact)  # (B, target, 1), counted from the crop's edge
+        weights = torch.ones_like(pixel)
     else:
-        kernel = _triangle if interpolation == "bilinear" else _keys_cubic
-        weights = kernel((pixel + 0.5 - scale * (out + 0.5)) / scale.clamp(min=1))
-        weights = weights * ((pixel >= 0) & (pixel < size))
+        # the pixels that a target's kernel reaches: 4 to 8 of a row, where the row has hundreds
+        kernel, radius = (_triangle, 1) if interpolation == "bilinear" else (_keys_cubic, 2)
+        taps = math.ceil(2 * radius * max(1.0, float(np.max(length)) / target)) + 2
+        stretch, centre = scale.clamp(min=1), scale * (out + 0.5)
+        pixel = (centre - radius * stretch - 0.5).floor() + torch.arange(taps, device=device, dtype=exact)
+        weights = kernel((pixel + 0.5 - centre) / stretch) * ((pixel >= 0) & (pixel < size))  # (B, target, taps)
         weights /= weights.sum(-1, keepdim=True)
     # as many bits as keep the largest weight below 2**15
     powers = 2.0 ** torch.arange(1, 23, device=device, dtype=exact)
@@ -95,7 +100,12 @@ def _resampling(
     one = 2.0 ** ((largest * powers + 0.5).floor() < 2**15).sum(1).to(exact)[:, None, None]
     integers = ((weights.abs() * one) + 0.5).floor() * weights.sign()
     high = (integers / 256).floor()
-    return high.float(), (integers - 256 * high).float(), one.float()
+    # beside the row there is room for those beyond its ends, whose weight is 0: no two have the same place
+    places = (pixel + first + taps).long()
+    rows = torch.zeros(2, len(places), target, source + 2 * taps, device=device)
+    for row, values in zip(rows, (high, integers - 256 * high), strict=True):
+        row.scatter_(2, places, values.float())
+    return rows[0, :, :, taps : taps + source], rows[1, :, :, taps : taps + source], one.float()
 
 
 def resized_crop(
@@ -113,14 +123,17 @@ def resized_crop(
     """
     batch, channels, rows, columns = images.shape
     with torch.autocast(images.device.type, enabled=False):
-        high, low, one = _resampling(left, width, columns, side, interpolation, images.device)  # (B, S, W)
+        # the matrices of both dimensions at once: half as many kernels on a GPU
+        starts, lengths = np.concatenate([left, top]), np.concatenate([width, height])
+        high, low, one = _resampling(starts, lengths, max(rows, columns), side, interpolation, images.device)
         pixels = images.to(torch.float32, memory_format=torch.contiguous_format).view(batch, channels * rows, columns)
-        sums = torch.baddbmm(torch.bmm(pixels, high.mT), pixels, low.mT, beta=256)  # (B, 3 * H, S)
-        pixels = (sums / one + 0.5).floor_().clamp_(0, 255)
+        across = [matrix[:batch, :, :columns].mT for matrix in (high, low)]  # (B, W, S) each
+        sums = torch.baddbmm(torch.bmm(pixels, across[0]), pixels, across[1], beta=256)  # (B, 3 * H, S)
+        pixels = (sums / one[:batch] + 0.5).floor_().clamp_(0, 255)
         pixels = pixels.view(batch, channels, rows, side).transpose(1, 2).reshape(batch, rows, channels * side)
-        high, low, one = _resampling(top, height, rows, side, interpolation, images.device)  # (B, S, H)
-        sums = torch.baddbmm(torch.bmm(high, pixels), low, pixels, beta=256)  # (B, S, 3 * S)
-        resized = to_uint8((sums / one + 0.5).floor_())
+        down = [matrix[batch:, :, :rows] for matrix in (high, low)]  # (B, S, H) each
+        sums = torch.baddbmm(torch.bmm(down[0], pixels), down[1], pixels, beta=256)  # (B, S, 3 * S)
+        resized = to_uint8((sums / one[batch:] + 0.5).floor_())
     return resized.view(batch, side, channels, side).transpose(1, 2)
 
 

@@ -389,7 +389,9 @@ class Augmentation:
         interpolation: str = "bilinear",
     ) -> torch.Tensor:
         """Augment a batch at once on its own device: uint8 (B, 3, R, R) -> (B, 3, S, S), as `each` within rounding."""
-        for step, rows in zip(self.steps, self.plan(frames_of(images), crop, seed, epoch, indices), strict=True):
+        batch, _, height, width = images.shape
+        frames = np.tile([height, width, height * width], (batch, 1))
+        for step, rows in zip(self.steps, self.plan(frames, crop, seed, epoch, indices), strict=True):
             images = step.batch(images, rows, crop, interpolation)
         return _shrunk(center_crop(images, crop), self.side(crop, epoch))
 

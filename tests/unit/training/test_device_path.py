@@ -73,7 +73,7 @@ def feed_of(augment: str, *, resident: bool):
 
 # what `none` needs is the gather of resident images, the crop and the normalisation; what the others add is their own
 @pytest.mark.parametrize(
-    ("augment", "budget"), [("none", 14), ("basic", 151), ("cifar", 21), ("strong", 210), ("randaugment", 298)]
+    ("augment", "budget"), [("none", 14), ("basic", 119), ("cifar", 21), ("strong", 178), ("randaugment", 266)]
 )
 @pytest.mark.parametrize("resident", [False, True])
 def test_a_batch_is_made_without_waiting_for_the_gpu(augment, budget, resident):
