@@ -23,7 +23,8 @@ from deep_cnn.runtime.format import duration, plural, quantity, readable
 from deep_cnn.tasks.base import Task
 from deep_cnn.training import loop
 from deep_cnn.training.resume import SavedRun
-from deep_cnn.training.setup import Run, look_at_data
+from deep_cnn.training.run import Run
+from deep_cnn.training.setup import look_at_data
 from deep_cnn.training.trainer import Trainer
 
 log = logging.getLogger(__name__)

@@ -3,6 +3,7 @@
 api              Python API: train, predict, load_model
 calibrate       temperature and calibration errors in best.pt
 checkpointing    when to save, when to stop
+compute          what `auto` comes to: precision, pieces, compiling
 ddp              gradients summed over ranks
 epoch_log        console line and tables of an epoch
 frozen_features  cached features of a frozen backbone
@@ -14,8 +15,9 @@ optim/           Optimizers and the course of the learning rate
 outputs          metrics.csv, test.json, predictions, figures
 profiling        --profile: where the time went
 resume           continue, show again, or start a new run
+run              a run's folders, log, name and status
 score_scale      the scale of scores from votes, in best.pt
-setup            folders, device, data, network before the first step
+setup            flags, device, data, network before the first step
 state            everything that one more step depends on
 trainer          a run on one screen: begin here
 """

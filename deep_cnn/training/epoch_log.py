@@ -14,7 +14,7 @@ from deep_cnn.runtime.format import duration
 from deep_cnn.runtime.walltime import Deadline, Forecast, forecast_text
 from deep_cnn.tasks.base import Task
 from deep_cnn.training import outputs
-from deep_cnn.training.setup import Run
+from deep_cnn.training.run import Run
 from deep_cnn.training.state import TrainingState
 
 log = logging.getLogger(__name__)

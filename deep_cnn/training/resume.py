@@ -20,7 +20,7 @@ from deep_cnn.runtime.errors import CheckpointError, ConfigError, DataError
 from deep_cnn.runtime.format import some
 from deep_cnn.runtime.run_files import RunFiles
 from deep_cnn.runtime.status import Status
-from deep_cnn.training.setup import Run
+from deep_cnn.training.run import Run
 
 log = logging.getLogger(__name__)
 

@@ -1,20 +1,18 @@
-"""All that happens before the first step: folders, machine, data, network, and the state to begin with or to resume from."""
+"""All that happens before the first step: flags, machine, data, network, and the state to begin with or to resume from."""
 
 import contextlib
 import copy
 import logging
 import socket
 import time
-import traceback
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 
 from deep_cnn.config import defaults
-from deep_cnn.config.fields import names_weights, parse_duration, wrong
+from deep_cnn.config.fields import names_weights, wrong
 from deep_cnn.config.recipes import recipe_line
 from deep_cnn.config.schema import Config
 from deep_cnn.data.augment.steps import parse_augment
@@ -31,30 +29,26 @@ from deep_cnn.data.dataset import (
     split_images,
     training_images,
 )
-from deep_cnn.data.feed import Feed, steps_per_epoch
+from deep_cnn.data.feed import Feed
 from deep_cnn.data.preprocess import Preprocessing
 from deep_cnn.data.public import with_dataset
 from deep_cnn.models import checkpoint, fast_conv
 from deep_cnn.models.build import ModelSpec, build_model, check_digest, check_weights_present, load_weights
 from deep_cnn.models.determinism import check_deterministic, with_matrix_pools
-from deep_cnn.models.memory import images_that_fit, pieces_for, saved_bytes_per_image, step_bytes
+from deep_cnn.models.memory import saved_bytes_per_image
 from deep_cnn.models.preprocessing import check_pre, choose_preprocessing
 from deep_cnn.models.zoo import networks
 from deep_cnn.models.zoo.custom_training import OwnTraining
-from deep_cnn.runtime import console, distributed, faults
+from deep_cnn.runtime import distributed
 from deep_cnn.runtime.atomic import read_json
 from deep_cnn.runtime.device import (
     CHANNELS_LAST,
     ComputeSettings,
-    compiler_works,
-    compiles,
     dtype_of,
-    granted_cores,
     has_amx,
     keep_freed_memory,
     memory_for_training,
     pick_device,
-    pick_precision,
     search_kernels,
     set_asked_threads,
     set_determinism,
@@ -62,16 +56,16 @@ from deep_cnn.runtime.device import (
     workers_of,
 )
 from deep_cnn.runtime.distributed import main_process
-from deep_cnn.runtime.errors import ConfigError, DataError, DeepCNNError, LostPeer
+from deep_cnn.runtime.errors import ConfigError, DataError
 from deep_cnn.runtime.format import readable
-from deep_cnn.runtime.lock import RunLock, held
 from deep_cnn.runtime.run_files import RunFiles
-from deep_cnn.runtime.signals import Stopped
 from deep_cnn.runtime.status import Status
 from deep_cnn.tasks.base import Task, make_task
+from deep_cnn.training.compute import all_steps, choose_settings
 from deep_cnn.training.frozen_features import LARGEST_SHARE, Cut, Features, FeatureSettings, features_key, find_cut
 from deep_cnn.training.optim import optimizers
 from deep_cnn.training.optim.average import MovingAverage
+from deep_cnn.training.run import Run
 from deep_cnn.training.state import TrainingState
 
 if TYPE_CHECKING:
@@ -79,105 +73,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-EVAL_BATCH = 32  # more rows are no faster on a CPU
-GPU_EVAL_BATCH = 256
-CPU = torch.device("cpu")
 MUON_TURN = 0.2  # of their size filters turn in a step, from scratch (0.24 in Jordan 2024); pretrained, a tenth
-
-
-# ---- the run's folders, log, name and status ---------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class RunPlace:
-    """Where a trial of a search leaves its files, and the name that is held for it; lock: None on every rank but 0."""
-
-    files: RunFiles
-    lock: RunLock | None
-
-
-@dataclass(frozen=True)
-class Run:
-    """What all parts of a run share.
-
-    Attributes:
-        lock: on the run's name; None on every rank but 0, which alone writes files.
-        workers: threads that read and decode images.
-        pre: what images go through before the network; known after `prepare`.
-        weights_digest: SHA-256 of the user's file of weights that the run begins with.
-        chosen: flag -> what its `auto` came to; known after `with_defaults`.
-        began: time.monotonic() at its start.
-    """
-
-    config: Config
-    files: RunFiles
-    lock: RunLock | None
-    status: Status
-    began: float
-    device: torch.device = CPU
-    workers: int = 1
-    pre: Preprocessing | None = None
-    weights_digest: str | None = None
-    chosen: dict[str, Any] = field(default_factory=dict)
-
-
-@contextlib.contextmanager
-def opened_run(config: Config, place: RunPlace | None = None) -> Iterator[Run]:
-    """The ranks connected; the run's folders and log, and its name, which no other program may take meanwhile.
-
-    However the run ends, status.json says so.
-    """
-    with contextlib.ExitStack() as stack:
-        if place is None:
-            stack.enter_context(connected_ranks(config))
-            place = stack.enter_context(opened_place(config))
-        run = Run(config, place.files, place.lock, Status(place.files, distributed.is_main()), time.monotonic())
-        stack.enter_context(end_in_status(run.status))
-        stack.enter_context(faults.explained(defaults.largest_batch(config), 1))
-        yield run
-
-
-def connected_ranks(config: Config) -> contextlib.AbstractContextManager[None]:
-    """The processes of torchrun connected, as --device and --peer_timeout have it."""
-    return distributed.process_group(config.device, parse_duration("peer_timeout", config.peer_timeout))
-
-
-@contextlib.contextmanager
-def opened_place(config: Config) -> Iterator[RunPlace]:
-    """The run's folders and log, and its name, held by rank 0."""
-    files = RunFiles(config.root / "outputs", config.files_name)
-    with distributed.entered_by_main(_folders_log_and_lock(config, files)) as lock:
-        yield RunPlace(files, lock)
-
-
-@contextlib.contextmanager
-def _folders_log_and_lock(config: Config, files: RunFiles) -> Iterator[RunLock]:
-    files.make_folders()
-    with console.opened(files.log), held(files, steal=config.steal_lock) as lock:
-        yield lock
-
-
-@contextlib.contextmanager
-def end_in_status(status: Status) -> Iterator[None]:
-    """However the run ends, status.json says so."""
-    try:
-        yield
-        status.say("finished")
-    except Stopped as stop:
-        log.debug("%s", stop)  # to the log file; the console gets it as the command's last line
-        stop.noted = status.say("stopped", str(stop))
-        raise
-    except KeyboardInterrupt:
-        status.say("stopped", "by a second SIGINT, immediately; the last checkpoint is kept")
-        raise
-    except DeepCNNError as mistake:
-        log.debug("%s", mistake)
-        status.say("failed" if isinstance(mistake, LostPeer) else "mistake", str(mistake))
-        raise
-    except BaseException as fault:
-        log.debug("%s", traceback.format_exc())
-        status.say("failed", f"{type(fault).__name__}: {fault}")
-        raise
 
 
 # ---- flags, machine and data ---------------------------------------------------------------------------------------------
@@ -524,94 +420,3 @@ def open_features(trainer: "Trainer", feeds: dict[str, Feed]) -> Features | None
     features = Features(model, cut, feeds, kept)
     log.info("%s", features.describe())
     return features
-
-
-# ---- what `auto` comes to ----------------------------------------------------------------------------------------------
-
-
-def choose_settings(run: Run, dataset: Dataset, model: nn.Module, saved: dict[str, Any] | None) -> ComputeSettings:
-    """How the run computes: as it began, or what `auto` comes to here; rank 0's answer, since hosts may differ."""
-    ranks = distributed.world_size()
-    return _recorded(run, dataset, model, saved, ranks) if saved else _decided(run, dataset, model, ranks)
-
-
-def decide(run: Run, dataset: Dataset, model: nn.Module, ranks: int) -> ComputeSettings:
-    """What `auto` comes to here: a function of the flags and the machine, never of a timing or of what is free just now."""
-    config, device = run.config, run.device
-    precision = pick_precision(config.precision, device)
-    per_image = saved_bytes_per_image(model, dataset.pixels.pre.crop, precision)
-    weights, memory = count_weights(model), memory_for_training(device)
-    if config.grad_accumulation == "auto":
-        images = -(-config.batch // ranks) * dataset.views
-        pieces = pieces_for(images, per_image, weights, memory)
-        if pieces > 1:
-            log.info(
-                "A batch of %d needs about %.1f GB, but %.1f GB are available; using --grad_accumulation=%d",
-                images,
-                1.5 * per_image * images / 1e9,
-                memory / 1e9,
-                pieces,
-            )
-    else:
-        pieces = int(config.grad_accumulation)
-    largest = max(len(dataset.splits.validation), len(dataset.splits.test), 1)
-    most = EVAL_BATCH if device.type == "cpu" else min(GPU_EVAL_BATCH, images_that_fit(per_image, weights, memory))
-    eval_batch = min(most, largest)
-    wanted = compiles(config.compile, device, all_steps(config, dataset), config.deterministic)
-    compiled = wanted and compiler_works(device)
-    return ComputeSettings(device.type, precision, compiled, granted_cores(), pieces, eval_batch, processes=ranks)
-
-
-_decided = main_process(decide)
-
-
-def all_steps(config: Config, dataset: Dataset) -> int:
-    """The optimizer steps of a whole run."""
-    return steps_per_epoch(len(dataset.training), config.batch) * config.epochs
-
-
-def step_memory(run: Run, model: nn.Module, settings: ComputeSettings, crop: int) -> int:
-    """Bytes of the GPU that a training step needs and images must leave free; 0 on a CPU, which keeps none of them."""
-    if run.device.type != "cuda":
-        return 0
-    images = -(-run.config.batch // (settings.pieces * settings.processes))
-    per_image = saved_bytes_per_image(model, crop, settings.precision)
-    return int(step_bytes(images, per_image, count_weights(model)))
-
-
-def count_weights(model: nn.Module) -> int:
-    """The number of a network's parameters."""
-    return sum(parameter.numel() for parameter in model.parameters())
-
-
-@main_process
-def _recorded(run: Run, dataset: Dataset, model: nn.Module, saved: dict[str, Any], ranks: int) -> ComputeSettings:
-    """What was decided when the run began; says so where this machine would have decided otherwise."""
-    settings, device = ComputeSettings(**saved["decisions"]), run.device.type
-    if settings.processes != ranks:
-        log.warning(
-            "The run started on %d process%s and continues on %d: dropout masks and BatchNorm statistics change, so results "
-            "are not bit-identical to an uninterrupted run",
-            settings.processes,
-            "es" if settings.processes > 1 else "",
-            ranks,
-        )
-        here = decide(run, dataset, model, ranks)
-        settings = replace(settings, processes=here.processes, threads=here.threads, pieces=here.pieces)
-    if settings.compile and not compiler_works(run.device):
-        log.warning("The run started compiled: results are not bit-identical to an uninterrupted run")
-        settings = replace(settings, compile=False)
-    if settings.device != device:
-        log.warning(
-            "The run started on %s and continues on %s: results are not bit-identical to an uninterrupted run",
-            settings.device,
-            device,
-        )
-    if device == "cpu" and settings.threads != granted_cores():
-        log.info(
-            "The run started on %d cores; keeping %d threads on the %d cores here, so that results stay bit-identical",
-            settings.threads,
-            settings.threads,
-            granted_cores(),
-        )
-    return settings

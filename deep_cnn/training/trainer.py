@@ -56,8 +56,8 @@ from deep_cnn.runtime.signals import Interrupted
 from deep_cnn.runtime.walltime import Deadline, Forecast, time_limit
 from deep_cnn.tasks.base import Task, encoded, plain_values, task_from_dict
 from deep_cnn.tasks.conformal import Calibration
+from deep_cnn.training import compute, profiling, setup
 from deep_cnn.training import outputs as run_outputs
-from deep_cnn.training import profiling, setup
 from deep_cnn.training.calibrate import calibrated, errors_of, save_fold_errors
 from deep_cnn.training.checkpointing import Checkpointer
 from deep_cnn.training.ddp import GradientSync, broadcast_buffers
@@ -70,8 +70,8 @@ from deep_cnn.training.optim import range_test
 from deep_cnn.training.optim.optimizers import follows_lr
 from deep_cnn.training.optim.schedules import make_schedule
 from deep_cnn.training.resume import AskedData, SavedRun, expect_contents, find_checkpoint, move_aside
+from deep_cnn.training.run import Run, RunPlace, opened_run
 from deep_cnn.training.score_scale import settle_scale
-from deep_cnn.training.setup import Run, RunPlace, opened_run
 
 log = logging.getLogger(__name__)
 
@@ -176,7 +176,7 @@ class Trainer:
         self.state = setup.build_state(run, model, self.head, self.settings, saved.state)
         self.profile = profiling.Profile(self.device, run.began) if self.config.profile else profiling.SILENT
         targets = encoded(task, dataset.index, self.dtype)
-        reserve = setup.step_memory(run, model, self.settings, pre.crop)
+        reserve = compute.step_memory(run, model, self.settings, pre.crop)
         timer = self.profile.cuda_timer
         feed_settings = FeedSettings(self.device, self.dtype, run.workers, timer=timer, reserve=reserve)
         feeds = open_feeds(

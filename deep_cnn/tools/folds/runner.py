@@ -13,7 +13,7 @@ from deep_cnn.runtime.signals import Stopped
 from deep_cnn.runtime.status import Status
 from deep_cnn.tools.folds.outcome import write_outcome
 from deep_cnn.tools.folds.plan import Plan, join_plan
-from deep_cnn.training.setup import connected_ranks, end_in_status, opened_place
+from deep_cnn.training.run import connected_ranks, end_in_status, opened_place
 from deep_cnn.training.trainer import train
 
 log = logging.getLogger(__name__)

@@ -27,7 +27,7 @@ from deep_cnn.runtime.signals import Stopped
 from deep_cnn.runtime.walltime import since_start
 from deep_cnn.tools.search.study import Claim, make_pruner, storage_of
 from deep_cnn.tools.search.trials import Pruned, reporter
-from deep_cnn.training.setup import RunPlace
+from deep_cnn.training.run import RunPlace
 from deep_cnn.training.trainer import Hooks, train
 
 POLL = 0.2  # seconds between two looks whether the trial is done, or a signal has come

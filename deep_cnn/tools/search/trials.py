@@ -21,7 +21,7 @@ from deep_cnn.runtime.signals import Stopped
 from deep_cnn.tools.search.space import Space, random_point
 from deep_cnn.tools.search.study import Claim, Study
 from deep_cnn.training import trainer
-from deep_cnn.training.setup import RunPlace
+from deep_cnn.training.run import RunPlace
 
 log = logging.getLogger(__name__)
 

@@ -8,7 +8,8 @@ from deep_cnn.runtime.atomic import write_json
 from deep_cnn.runtime.errors import ConfigError
 from deep_cnn.runtime.run_files import RunFiles
 from deep_cnn.runtime.status import Status
-from deep_cnn.training.setup import Run, _split_seed
+from deep_cnn.training.run import Run
+from deep_cnn.training.setup import _split_seed
 
 
 def split_seed(tmp_path, flags=None, **given):
