@@ -10,7 +10,8 @@ import numpy as np
 
 from deep_cnn.config.schema import Config
 from deep_cnn.data.archived_table import has_table, read_any_table
-from deep_cnn.data.dataset import Dataset, Images, find, find_images
+from deep_cnn.data.dataset import Dataset, find
+from deep_cnn.data.division import Images, find_images
 from deep_cnn.data.split import Splits
 from deep_cnn.inference.load import FinishedRun
 from deep_cnn.inference.rescore import outputs_of

@@ -9,7 +9,8 @@ from torch import nn
 
 from deep_cnn.config.schema import Config
 from deep_cnn.data import contents
-from deep_cnn.data.dataset import Dataset, eval_feed, find_images
+from deep_cnn.data.dataset import Dataset, eval_feed
+from deep_cnn.data.division import find_images
 from deep_cnn.data.feed import FeedSettings
 from deep_cnn.data.split import load_splits
 from deep_cnn.inference import evaluate

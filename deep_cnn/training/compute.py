@@ -7,9 +7,7 @@ from typing import Any
 from torch import nn
 
 from deep_cnn.config.schema import Config
-from deep_cnn.data.dataset import (
-    Dataset,
-)
+from deep_cnn.data.dataset import Dataset
 from deep_cnn.data.feed import steps_per_epoch
 from deep_cnn.models.memory import images_that_fit, pieces_for, saved_bytes_per_image, step_bytes
 from deep_cnn.runtime import distributed

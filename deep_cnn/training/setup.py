@@ -23,12 +23,11 @@ from deep_cnn.data.dataset import (
     SampleWeights,
     data_dir,
     find,
-    find_images,
     own_normalisation,
     renormalised,
-    split_images,
     training_images,
 )
+from deep_cnn.data.division import find_images, split_images
 from deep_cnn.data.feed import Feed
 from deep_cnn.data.preprocess import Preprocessing
 from deep_cnn.data.public import with_dataset

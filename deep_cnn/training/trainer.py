@@ -20,7 +20,8 @@ from deep_cnn.config.schema import Config
 from deep_cnn.data.augment.steps import parse_augment
 from deep_cnn.data.contents import file_of
 from deep_cnn.data.contents import save as save_contents
-from deep_cnn.data.dataset import Dataset, check_formats, check_readable, eval_feed, open_feeds
+from deep_cnn.data.dataset import Dataset, check_readable, eval_feed, open_feeds
+from deep_cnn.data.division import check_formats
 from deep_cnn.data.feed import Batch, BatchSource, FeedSettings, ShardSpec, steps_per_epoch, train_rows
 from deep_cnn.data.split import save_splits
 from deep_cnn.inference.coverage import with_coverage

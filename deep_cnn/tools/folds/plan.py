@@ -10,7 +10,8 @@ from typing import Any
 from deep_cnn.config import defaults
 from deep_cnn.config.identity import command_line, differences, run_identity, sources_of
 from deep_cnn.config.schema import Config
-from deep_cnn.data.dataset import Images, digest_of, find_folds, find_images
+from deep_cnn.data.dataset import digest_of
+from deep_cnn.data.division import Images, find_folds, find_images
 from deep_cnn.data.folds import Folds, fold_title
 from deep_cnn.runtime import console, distributed
 from deep_cnn.runtime.atomic import read_json, write_csv, write_json

@@ -10,8 +10,8 @@ from PIL import Image
 from deep_cnn.config.schema import Config
 from deep_cnn.data import formats
 from deep_cnn.data.cache import cache_key
-from deep_cnn.data.dataset import check_formats, find_images
 from deep_cnn.data.depth import used_bits
+from deep_cnn.data.division import check_formats, find_images
 from deep_cnn.data.index import build_index
 from deep_cnn.data.preprocess import Preprocessing
 from deep_cnn.runtime.errors import DataError

@@ -5,7 +5,7 @@ import pytest
 from test_split import index_of, make_splits, strata_of
 
 from deep_cnn.config.schema import Config
-from deep_cnn.data.dataset import part_of
+from deep_cnn.data.division import part_of
 from deep_cnn.data.index import TEST, TRAIN, VALIDATION
 from deep_cnn.data.subset import apply_subset, lab_subset
 from deep_cnn.runtime.errors import ConfigError

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from deep_cnn.data.dataset import Dataset, log_votes
+from deep_cnn.data.dataset import Dataset
+from deep_cnn.data.division import log_votes
 from deep_cnn.data.index import build_index
 from deep_cnn.data.split import Splits
 from deep_cnn.runtime.errors import ConfigError, DataError
