@@ -54,7 +54,7 @@ def stages(root: Path, kept: Path) -> dict[str, float]:
     from deep_cnn.data.index import build_index
     from deep_cnn.data.preprocess import Preprocessing
     from deep_cnn.data.split import make_splits, save_splits
-    from deep_cnn.tasks.base import new_task
+    from deep_cnn.tasks.make import new_task
 
     found: dict[str, float] = {"start": peak()}
 

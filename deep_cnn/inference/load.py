@@ -34,8 +34,9 @@ from deep_cnn.runtime.device import (
 from deep_cnn.runtime.errors import ConfigError
 from deep_cnn.runtime.launch import this_rank
 from deep_cnn.runtime.run_files import RunFiles
-from deep_cnn.tasks.base import Task, task_from_dict
+from deep_cnn.tasks.base import Task
 from deep_cnn.tasks.conformal import Calibration
+from deep_cnn.tasks.make import task_from_dict
 
 log = logging.getLogger(__name__)
 

@@ -14,6 +14,7 @@ dyadic            intervals of votes, which share images
 intervals         which metric has which interval; metrics per group
 left_out          metrics without each image or group, for the jackknife
 linear            linear predictors on a few numbers of each image
+make              which task the data and flags are
 metrics           all metrics
 multilabel        several labels per image
 named             shared by classification and multilabel

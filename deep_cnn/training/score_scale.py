@@ -11,7 +11,8 @@ from deep_cnn.inference import evaluate, load, ood
 from deep_cnn.models import checkpoint
 from deep_cnn.runtime.distributed import main_process
 from deep_cnn.runtime.manifest import Manifest
-from deep_cnn.tasks.base import Task, encoded, task_from_dict
+from deep_cnn.tasks.base import Task, encoded
+from deep_cnn.tasks.make import task_from_dict
 
 if TYPE_CHECKING:
     from deep_cnn.training.trainer import Trainer

@@ -59,7 +59,8 @@ from deep_cnn.runtime.errors import ConfigError, DataError
 from deep_cnn.runtime.format import readable
 from deep_cnn.runtime.run_files import RunFiles
 from deep_cnn.runtime.status import Status
-from deep_cnn.tasks.base import Task, make_task
+from deep_cnn.tasks.base import Task
+from deep_cnn.tasks.make import make_task
 from deep_cnn.training.compute import all_steps, choose_settings
 from deep_cnn.training.frozen_features import LARGEST_SHARE, Cut, Features, FeatureSettings, features_key, find_cut
 from deep_cnn.training.optim import optimizers

@@ -55,8 +55,9 @@ from deep_cnn.runtime.manifest import Manifest
 from deep_cnn.runtime.run_files import RunFiles
 from deep_cnn.runtime.signals import Interrupted
 from deep_cnn.runtime.walltime import Deadline, Forecast, time_limit
-from deep_cnn.tasks.base import Task, encoded, plain_values, task_from_dict
+from deep_cnn.tasks.base import Task, encoded, plain_values
 from deep_cnn.tasks.conformal import Calibration
+from deep_cnn.tasks.make import task_from_dict
 from deep_cnn.training import compute, profiling, setup
 from deep_cnn.training import outputs as run_outputs
 from deep_cnn.training.calibrate import calibrated, errors_of, save_fold_errors

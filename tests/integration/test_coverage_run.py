@@ -9,7 +9,7 @@ import torch
 from conftest import PERCEPTION, PLACES, TINY
 
 from deep_cnn import load_model, predict, train
-from deep_cnn.tasks.base import task_from_dict
+from deep_cnn.tasks.make import task_from_dict
 
 FOLDS = TINY | {"data_dir": PLACES / "train", "folds": 2, "batch_size": 8, "run_name": "cv"}
 

@@ -18,7 +18,7 @@ from deep_cnn.data.preprocess import Preprocessing
 from deep_cnn.models import checkpoint
 from deep_cnn.runtime import signals
 from deep_cnn.runtime.device import autocast_for
-from deep_cnn.tasks.base import new_task
+from deep_cnn.tasks.make import new_task
 from deep_cnn.training import loop
 from deep_cnn.training.optim import optimizers
 from deep_cnn.training.state import TrainingState

@@ -25,7 +25,7 @@ from several import BATCHNORM, EXACT
 from deep_cnn.data.feed import BatchShard, ShardSpec
 from deep_cnn.models.build import ModelSpec, build_model
 from deep_cnn.runtime.launch import Rank, this_rank
-from deep_cnn.tasks.base import new_task
+from deep_cnn.tasks.make import new_task
 from deep_cnn.training.mixup import Mixer
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="forks processes, and reads /proc")

@@ -9,7 +9,7 @@ from deep_cnn.config import registries
 from deep_cnn.config.registries import Metric
 from deep_cnn.reporting.compare.job import Asked, compare
 from deep_cnn.runtime.errors import ConfigError
-from deep_cnn.tasks.base import new_task
+from deep_cnn.tasks.make import new_task
 from deep_cnn.tools.search.searching import choose_metric
 from deep_cnn.tools.search.study import open_study
 

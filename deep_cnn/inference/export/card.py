@@ -7,7 +7,7 @@ from deep_cnn.data.preprocess import Preprocessing
 from deep_cnn.inference.load import FinishedRun
 from deep_cnn.runtime.atomic import read_json
 from deep_cnn.runtime.manifest import Manifest
-from deep_cnn.tasks.base import task_from_dict
+from deep_cnn.tasks.make import task_from_dict
 
 NOT_METRICS = {"intervals", "per_class", "per_target", "per_group", "confusion", "calibration"}
 

@@ -22,7 +22,8 @@ from deep_cnn.runtime.errors import ConfigError
 from deep_cnn.runtime.run_files import RunFiles, fold_name
 from deep_cnn.runtime.signals import Stopped
 from deep_cnn.runtime.walltime import Deadline, time_limit
-from deep_cnn.tasks.base import Task, task_from_dict
+from deep_cnn.tasks.base import Task
+from deep_cnn.tasks.make import task_from_dict
 
 log = logging.getLogger(__name__)
 

@@ -17,7 +17,8 @@ from deep_cnn.runtime.errors import DataError
 from deep_cnn.runtime.manifest import REPAIR, Manifest, understood
 from deep_cnn.runtime.run_files import RunFiles
 from deep_cnn.runtime.status import read_status
-from deep_cnn.tasks.base import Chance, Task, task_from_dict
+from deep_cnn.tasks.base import Chance, Task
+from deep_cnn.tasks.make import task_from_dict
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,8 @@ from deep_cnn.runtime.lock import held_in_turn, vacant
 from deep_cnn.runtime.manifest import Manifest
 from deep_cnn.runtime.run_files import RunFiles, fold_name
 from deep_cnn.runtime.status import Status, read_status
-from deep_cnn.tasks.base import Task, make_task
+from deep_cnn.tasks.base import Task
+from deep_cnn.tasks.make import make_task
 from deep_cnn.training.run import Run
 from deep_cnn.training.setup import find_inputs
 

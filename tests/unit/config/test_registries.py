@@ -86,7 +86,7 @@ def test_a_row_is_all_that_a_schedule_needs(monkeypatch):
 
 def test_a_row_is_all_that_a_loss_needs(monkeypatch):
     from deep_cnn.config.registries import LOSSES, Loss
-    from deep_cnn.tasks.base import new_task
+    from deep_cnn.tasks.make import new_task
 
     monkeypatch.setitem(LOSSES, "l1", Loss("l1", "", "torch.nn.functional:l1_loss", ("regression",)))
     task = new_task("regression", ("x",), "l1")
@@ -127,7 +127,7 @@ def told(task, decoded, targets):
 def test_a_row_is_all_that_a_figure_needs(monkeypatch, tmp_path):
     from deep_cnn.config.registries import FIGURES, Figure
     from deep_cnn.reporting.plots.of_task import draw, figures_of, panels_of
-    from deep_cnn.tasks.base import new_task
+    from deep_cnn.tasks.make import new_task
 
     monkeypatch.setitem(FIGURES, "told", Figure("told", "", f"{__name__}:told", title="Told", tasks=("multilabel",)))
     task = new_task("multilabel", ("a", "b"))

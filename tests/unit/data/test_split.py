@@ -14,7 +14,8 @@ from deep_cnn.data.index import FREE, TEST, TRAIN, VALIDATION, Index, build_inde
 from deep_cnn.data.split import Splits, load_splits, save_splits, splits_of_run
 from deep_cnn.data.split import make_splits as splits_of
 from deep_cnn.runtime.errors import ConfigError, DataError
-from deep_cnn.tasks.base import Task, new_task
+from deep_cnn.tasks.base import Task
+from deep_cnn.tasks.make import new_task
 
 
 def index_of(targets, *, given=None, groups=None, classes=None, root=Path("nowhere")) -> Index:

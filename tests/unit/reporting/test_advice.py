@@ -3,7 +3,8 @@
 import numpy as np
 
 from deep_cnn.reporting.advice import advise
-from deep_cnn.tasks.base import Chance, new_task
+from deep_cnn.tasks.base import Chance
+from deep_cnn.tasks.make import new_task
 
 
 def rows(train, validation, top1=None, **columns):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from deep_cnn.reporting.report.front import between, front_of, metric_text, unit_of, validated_front, verdict
-from deep_cnn.tasks.base import new_task
+from deep_cnn.tasks.make import new_task
 
 BEES = new_task("classification", ("ants", "bees"))
 PRICE = new_task("regression", ("price",)).fitted(np.array([[1.0], [3.0]])).with_units(["USD"])

@@ -16,7 +16,8 @@ from deep_cnn.reporting.plots import fold_values, predicted_vs_true, reliability
 from deep_cnn.reporting.plots.learning_curves import MAX_PANELS, curves_of, distinct, learning_curves, of_targets, panel
 from deep_cnn.reporting.plots.panel import Panel, write_png
 from deep_cnn.reporting.plots.style import tick
-from deep_cnn.tasks.base import Task, new_task
+from deep_cnn.tasks.base import Task
+from deep_cnn.tasks.make import new_task
 
 
 @pytest.fixture(autouse=True)

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from deep_cnn.runtime.errors import ConfigError
-from deep_cnn.tasks.base import new_task, task_from_dict
 from deep_cnn.tasks.classification import Classification
 from deep_cnn.tasks.intervals import intervals
+from deep_cnn.tasks.make import new_task, task_from_dict
 from deep_cnn.tasks.multilabel import MultiLabel
 from deep_cnn.tasks.regression import Regression
 

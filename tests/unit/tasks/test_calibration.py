@@ -6,7 +6,6 @@ import torch
 from scipy.optimize import minimize_scalar
 from sklearn.metrics import f1_score, log_loss
 
-from deep_cnn.tasks.base import new_task, task_from_dict
 from deep_cnn.tasks.calibration import (
     calibration,
     confidences,
@@ -16,6 +15,7 @@ from deep_cnn.tasks.calibration import (
     null_range,
 )
 from deep_cnn.tasks.classification import Classification
+from deep_cnn.tasks.make import new_task, task_from_dict
 from deep_cnn.tasks.multilabel import MultiLabel
 
 CLASSES = Classification(("a", "b", "c"), "cross_entropy")

@@ -6,8 +6,8 @@ import torch
 from sklearn.metrics import log_loss
 from sklearn.utils.class_weight import compute_sample_weight
 
-from deep_cnn.tasks.base import new_task
 from deep_cnn.tasks.classification import Classification
+from deep_cnn.tasks.make import new_task
 from deep_cnn.training.loop import loss_sum
 
 RNG = np.random.default_rng(0)

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from deep_cnn.tasks.base import new_task
 from deep_cnn.tasks.conformal import Calibration, Rule, interval_rule, mean_of, set_rule
 from deep_cnn.tasks.coverage import described, reached
+from deep_cnn.tasks.make import new_task
 
 RNG = np.random.default_rng(0)
 

@@ -5,8 +5,8 @@ import pytest
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.linear_model import LogisticRegression, Ridge
 
-from deep_cnn.tasks.base import new_task
 from deep_cnn.tasks.linear import discriminant, ridge_regression, standardised
+from deep_cnn.tasks.make import new_task
 
 RNG = np.random.default_rng(0)
 

@@ -12,8 +12,8 @@ from deep_cnn.config.schema import Config
 from deep_cnn.data.bradley_terry import SPREADS, agreement, best_accuracy, fit_scores, spread_of_votes
 from deep_cnn.data.votes import Votes, split_votes
 from deep_cnn.tasks import pair_losses
-from deep_cnn.tasks.base import new_task, task_from_dict
 from deep_cnn.tasks.dyadic import dyadic_variance, share_of_votes, without_groups
+from deep_cnn.tasks.make import new_task, task_from_dict
 from deep_cnn.tasks.pairwise import Pairwise
 
 OUTCOMES = torch.tensor([1.0, 0.5, 0.0, 1.0, 0.0])

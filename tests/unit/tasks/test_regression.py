@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from deep_cnn.tasks.base import new_task
+from deep_cnn.tasks.make import new_task
 from deep_cnn.tasks.regression import Regression
 from deep_cnn.training.loop import loss_sum
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from deep_cnn.tasks.base import new_task
+from deep_cnn.tasks.make import new_task
 from deep_cnn.tasks.suspects import confident_classes, robust_z
 
 # cleanlab 2.9.0: find_label_issues(labels, probabilities, filter_by="confident_learning") is [True] * 2 + [False] * 4

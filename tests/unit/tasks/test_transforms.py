@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from deep_cnn.runtime.errors import ConfigError, DataError
-from deep_cnn.tasks.base import new_task, task_from_dict
+from deep_cnn.tasks.make import new_task, task_from_dict
 from deep_cnn.tasks.recalibration import rescaled
 from deep_cnn.tasks.transforms import Transform, check_values, fit_transform, skewness
 

@@ -23,7 +23,7 @@ from deep_cnn.data.preprocess import Preprocessing
 from deep_cnn.inference.predict.inputs import Images
 from deep_cnn.models.zoo.cifar_fast import CifarFast
 from deep_cnn.runtime.device import HostCopy, one_behind
-from deep_cnn.tasks.base import new_task
+from deep_cnn.tasks.make import new_task
 from deep_cnn.training import loop
 from deep_cnn.training.mixup import Mixer
 from deep_cnn.training.optim import optimizers

@@ -11,7 +11,7 @@ from deep_cnn.data.feed import Batch
 from deep_cnn.inference.evaluate import evaluate
 from deep_cnn.models.freeze import training_mode
 from deep_cnn.runtime.device import autocast_for
-from deep_cnn.tasks.base import new_task
+from deep_cnn.tasks.make import new_task
 from deep_cnn.training.loop import StepSettings, train_one_epoch
 from deep_cnn.training.mixup import Mixer
 from deep_cnn.training.optim import optimizers
