@@ -141,8 +141,9 @@ def weights_preprocessing(name: str, source: str) -> Preprocessing:
     """What images must go through for these weights.
 
     Returns:
-        A checkpoint of ours, one that comes with the program too: as it was trained. "none": the geometry of the network's published weights, with ImageNet's
-        mean and spread (a run takes its own images' instead: `preparation.normalised`). Otherwise (published weights, others' files) what the published weights were trained with.
+        Of a checkpoint of ours, also one that comes with the program: as it was trained. Of "none": the geometry of the network's published
+        weights, with ImageNet's mean and spread (a run takes its own images' instead, see training/setup.py). Of published weights and
+        others' files: what the published weights were trained with.
     """
     of_library = published_weights(name, source)
     if of_library is not None and not of_library.path:

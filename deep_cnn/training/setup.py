@@ -370,7 +370,7 @@ def build_state(
 
 def parameter_groups(config: Config, model: nn.Module, head: list[str]) -> list[dict[str, Any]]:
     """The groups of the optimizer, with each one's rate and weight decay; see `optimizers.parameter_groups`."""
-    lr = 1.0 if isinstance(config.lr, str) else config.lr  # 1: until `settle_rate`
+    lr = 1.0 if isinstance(config.lr, str) else config.lr  # 1: until `trainer.find_learning_rate`
     backbone_lr, muon = config.backbone_lr, optimizers.optimizer_row(config.optimizer).orthogonal
     if backbone_lr is None:
         scratch = MUON_TURN if muon else lr

@@ -135,8 +135,8 @@ def _train(config: Config, hooks: Hooks, limits: Limits, place: RunPlace | None)
         dataset, task = setup.load_dataset(run, limits.images)  # which images, which targets; splits; cache
         at_end.callback(dataset.close)
         run = setup.with_defaults(run, dataset, resumes=True)  # what depends on the number of training images
-        # what makes another command the same run
         check_formats(dataset.index)  # HEIC needs a library: said now, not in the middle of an epoch
+        # what makes another command the same run
         identity = run_identity(run.config, dataset.digest(), dataset.read_digest())
         tested = hooks.test and len(dataset.splits.test) > 0
         asked = AskedData(dataset, task.target_rows)
