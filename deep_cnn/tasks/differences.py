@@ -38,6 +38,10 @@ class Difference:
     seeds: bool = False
     detectable: float | None = None
 
+    def told(self) -> dict[str, Any]:
+        """As test.json and folds.json have it."""
+        return {"value": self.value, "interval": self.interval, "p": self.p}
+
 
 def difference(
     ours: Sequence[Scored],
@@ -46,6 +50,7 @@ def difference(
     groups: np.ndarray | None = None,
     *,
     fixed: bool = False,
+    allowance: float = 1.0,
     level: float = 0.95,
 ) -> Difference | None:
     """A metric's mean over our networks minus its mean over theirs.
@@ -59,6 +64,7 @@ def difference(
         metric: one of `SampleScores.scores`.
         groups: codes (n,), where images of a group are not independent.
         fixed: theirs is one prediction that no seed would change, such as that of the mean predictor.
+        allowance: by which the variance between images is multiplied; see `across_folds.group_intervals`.
 
     Returns:
         None where the metric is undefined for one of the networks.
@@ -75,7 +81,7 @@ def difference(
     df_images = freedom(units, len(changes))
     if df_images is None or len(changes) < 2 or not np.isfinite(changes).all():
         return Difference(value)
-    between_images = jackknife_variance(changes)
+    between_images = allowance * jackknife_variance(changes)
     if metric_row(metric).share:
         # as if one more image favoured each side: Bonett and Price, "Adjusted Wald confidence interval for a difference of binomial
         # proportions based on paired data", 2012. Otherwise two networks that agree on all images would be equal for certain
@@ -121,14 +127,16 @@ def variance_of_seeds(values: list[np.ndarray]) -> tuple[float, int]:
     return float(pooled * sum(1 / len(of_side) for of_side in values)), df
 
 
-def differences(ours: Scored, theirs: Scored, groups: np.ndarray | None = None) -> dict[str, Any]:
+def differences(
+    ours: Scored, theirs: Scored, groups: np.ndarray | None = None, allowance: float = 1.0
+) -> dict[str, Any]:
     """Of each metric that both have, {metric: {value, interval, p}}: one network against a fixed prediction, for test.json."""
     found: dict[str, Any] = {}
     for name in ours.scores():
         if "/" in name and isinstance(ours, RegressionScores) and len(ours.names) == 1:
             continue  # the only target is the mean over targets
-        if (of_metric := difference([ours], [theirs], name, groups, fixed=True)) is not None:
-            found[name] = {"value": of_metric.value, "interval": of_metric.interval, "p": of_metric.p}
+        if (of_metric := difference([ours], [theirs], name, groups, fixed=True, allowance=allowance)) is not None:
+            found[name] = of_metric.told()
     return found
 
 

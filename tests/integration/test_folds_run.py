@@ -4,10 +4,12 @@ import json
 import os
 import shutil
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
 from conftest import PLACES, TINY
+from scipy import stats
 
 from deep_cnn.runtime import signals
 from deep_cnn.runtime.errors import NonFiniteLoss
@@ -62,6 +64,29 @@ def test_the_common_result_is_the_mean_of_the_folds_own(outputs):
     assert result["pooled"]["top1"] == pytest.approx((table["target"] == table["predicted"]).mean())
     assert (outputs / "results/cv/report.html").exists()
     assert json.loads((outputs / "results/cv/status.json").read_text())["state"] == "finished"
+
+
+def test_what_was_learnt_beyond_predictions_without_a_network_is_told(outputs):
+    """The differences of the folds, against pandas and Nadeau and Bengio's formula."""
+    result = json.loads((outputs / "results/cv/folds.json").read_text())
+    assert list(result["differences"]) == ["majority_class", "linear_baseline"]
+    changes = []
+    for fold in (1, 2):
+        ours, base = (
+            pd.read_csv(member(outputs, fold).results / f"predictions_{name}.csv").set_index("file")
+            for name in ("test", "baseline")
+        )
+        said = base.idxmax(axis=1).str.removeprefix("p_")
+        changes.append((ours["target"] == ours["predicted"]).mean() - (ours["target"] == said[ours.index]).mean())
+    found = result["differences"]["linear_baseline"]["top1"]
+    error = np.sqrt((1 / 2 + 1 / 1) * np.var(changes, ddof=1))
+    half = stats.t.ppf(0.975, 1) * error
+    assert found["value"] == pytest.approx(np.mean(changes))
+    assert found["interval"] == pytest.approx([found["value"] - half, found["value"] + half])
+    majority = [json.loads((member(outputs, f).results / "test.json").read_text())["differences"] for f in (1, 2)]
+    expected = np.mean([of_fold["majority_class"]["top1"]["value"] for of_fold in majority])
+    assert result["differences"]["majority_class"]["top1"]["value"] == pytest.approx(expected)
+    assert "Compared with linear baseline" in (outputs / "results/cv/report.html").read_text().replace("\n", " ")
 
 
 def test_folds_that_are_trained_one_by_one_are_the_same_bits_and_the_last_one_writes_the_result(

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from deep_cnn.config.identity import sources_of
 from deep_cnn.inference.linear_baseline import TABLE as BASELINE_TABLE
@@ -122,8 +121,7 @@ class Run:
         table = self.record.predictions
         if table is None or "group" not in table.columns:
             return None
-        order = sorted(range(len(self.tested_rows)), key=self.tested_rows.__getitem__)
-        codes: np.ndarray = np.unique(table["group"].to_numpy(), return_inverse=True)[1][order]
+        codes: np.ndarray = np.unique(table["group"].to_numpy(), return_inverse=True)[1][self._order]
         return codes
 
     @property
@@ -159,14 +157,8 @@ class Run:
     @cached_property
     def linear(self) -> Scored | None:
         """What mean colours and edges say of its test images."""
-        if not self.has_linear:
-            return None
-        task, (_, true) = self.record.task, self._tested_in_order
-        columns = task.decoded_columns
-        table = read_frame(self.record.files.results / BASELINE_TABLE, ["file", *columns]).set_index("file")
-        files = [row[0] for row in sorted(self.tested_rows)]
-        said = table.loc[files, [escaped(name) for name in columns]].apply(pd.to_numeric).to_numpy(np.float64)
-        return task.uncalibrated().scored_decoded(said, true)
+        said, (_, true) = self.record.linear_baseline, self._tested_in_order
+        return None if said is None else self.record.task.uncalibrated().scored_decoded(said[self._order], true)
 
     @cached_property
     def blind(self) -> Scored:
@@ -191,10 +183,13 @@ class Run:
 
     @cached_property
     def _tested_in_order(self) -> tuple[np.ndarray, np.ndarray]:
-        order = sorted(range(len(self.tested_rows)), key=self.tested_rows.__getitem__)
         assert self.record.tested is not None, "only runs with a test_set are paired"
         said, true = self.record.tested
-        return said[order], true[order]
+        return said[self._order], true[self._order]
+
+    @cached_property
+    def _order(self) -> list[int]:
+        return sorted(range(len(self.tested_rows)), key=self.tested_rows.__getitem__)
 
 
 @dataclass(frozen=True)

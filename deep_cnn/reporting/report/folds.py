@@ -17,7 +17,7 @@ from deep_cnn.reporting.report.page import data_name, render, write_page
 from deep_cnn.reporting.report.record import Record, names_in, read_record
 from deep_cnn.reporting.report.sections import calibration_lines, result_values
 from deep_cnn.reporting.report.tables import Table
-from deep_cnn.reporting.result_text import cautions, interval_lines
+from deep_cnn.reporting.result_text import cautions, difference_lines, interval_lines
 from deep_cnn.runtime.atomic import read_json
 from deep_cnn.runtime.errors import DataError
 from deep_cnn.runtime.manifest import REPAIR, Manifest, understood
@@ -91,7 +91,7 @@ def write_folds_report(files: RunFiles, data: Path | None, units: tuple[str, ...
         front=front_of(record.task, record.test, f"images, each in one of {record.test['folds']} folds"),
         curve=fold_chart(record),
         cautions=cautions(record.test),
-        intervals=interval_lines(record.test),
+        intervals=[*interval_lines(record.test), *difference_lines(record.test)],
         by_fold=fold_table(record),
         result=result_values(record),
         calibration=calibration_lines(confidence["ece"], {}) if confidence else [],

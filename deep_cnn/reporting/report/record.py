@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from deep_cnn.inference.linear_baseline import TABLE as BASELINE_TABLE
 from deep_cnn.reporting.advice import STILL_IMPROVING, advise
 from deep_cnn.reporting.too_little import RunSize, too_little
 from deep_cnn.runtime.atomic import escaped, read_json, unescaped
@@ -71,6 +72,15 @@ class Record:
         said, true = (table[[escaped(name) for name in names]] for names in (task.decoded_columns, task.truth_columns))
         decoded = said.apply(pd.to_numeric).to_numpy(np.float64)
         return decoded, task.parse_targets([names_in(row) for row in true.to_numpy().tolist()])
+
+    @cached_property
+    def linear_baseline(self) -> np.ndarray | None:
+        """What mean colours and edges say of the test set, as `tested`'s first; None where they were not asked."""
+        if self.predictions is None or not (self.files.results / BASELINE_TABLE).exists():
+            return None
+        names = [escaped(name) for name in self.task.decoded_columns]
+        said = self._table(BASELINE_TABLE).set_index("file").loc[self.predictions["file"], names]
+        return said.apply(pd.to_numeric).to_numpy(np.float64)
 
     @cached_property
     def best_epoch(self) -> int | None:

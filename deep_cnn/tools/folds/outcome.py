@@ -10,14 +10,15 @@ import numpy as np
 from deep_cnn.config.registries import METRICS
 from deep_cnn.reporting.report.folds import write_folds_report
 from deep_cnn.reporting.report.record import Record, names_in, read_record
-from deep_cnn.reporting.result_text import cautions, interval_lines, metric_line, shown
+from deep_cnn.reporting.result_text import cautions, difference_lines, interval_lines, metric_line, shown
 from deep_cnn.runtime.atomic import read_csv, write_csv, write_json
 from deep_cnn.runtime.errors import DataError
 from deep_cnn.runtime.format import plural
 from deep_cnn.runtime.manifest import Manifest, understood
-from deep_cnn.tasks.across_folds import ESTIMANDS, fold_intervals, group_intervals
+from deep_cnn.tasks.across_folds import ESTIMANDS, difference_of_folds, fold_intervals, group_intervals
 from deep_cnn.tasks.base import Task
 from deep_cnn.tasks.confidence import effective_groups
+from deep_cnn.tasks.differences import LINEAR_BASELINE, differences
 from deep_cnn.tasks.intervals import Estimate, mean_of_groups, nested, per_group
 from deep_cnn.tasks.metrics import Scored
 from deep_cnn.tools.folds.plan import Plan
@@ -159,7 +160,7 @@ def common_result(plan: Plan, found: OutOfFold) -> dict[str, Any]:
         result["per_class"] = per_class
     if trivial := mean_predictor(found.records):
         result["mean_predictor"] = trivial
-    return result
+    return result | {"differences": baseline_differences(plan, found)}
 
 
 def of_images(plan: Plan, per_fold: Sequence[Flat], counts: Sequence[int], means: Flat) -> dict[str, Any]:
@@ -181,6 +182,53 @@ def of_groups(plan: Plan, found: OutOfFold, pooled: Scored) -> dict[str, Any]:
             "per_group": per_group(pooled, codes, names.tolist()),
         }
     )
+
+
+def baseline_differences(plan: Plan, found: OutOfFold) -> dict[str, dict[str, Any]]:
+    """{baseline: {metric: {value, interval, p}}}: what was learnt beyond predictions that need no network, each fold's own.
+
+    Without groups of the means over the folds, with groups of all images together, as the metrics themselves.
+    """
+    said = {
+        found.task.blind_name: [blind(record) for record in found.records],
+        LINEAR_BASELINE: [record.linear_baseline for record in found.records],
+    }
+    known = {name: [part for part in parts if part is not None] for name, parts in said.items()}
+    return {
+        name: over_groups(plan, found, parts) if found.group is not None else over_folds(found.records, parts)
+        for name, parts in known.items()
+        if name and len(parts) == len(found.records)
+    }
+
+
+def blind(record: Record) -> np.ndarray | None:
+    """What one would say of a fold's test set without looking at it; None of votes, whose scores have no unit."""
+    assert record.tested is not None
+    if record.task.vote_metrics:
+        return None
+    return record.task.blind(record.targets("train"), len(record.tested[1]))
+
+
+def over_folds(records: Sequence[Record], said: Sequence[np.ndarray]) -> dict[str, Any]:
+    """Differences of the means over the folds, paired by fold. said: of each fold decoded predictions (n, K)."""
+    ours, theirs = [], []
+    for record, predictions in zip(records, said, strict=True):
+        assert record.tested is not None
+        ours.append(record.task.scored_decoded(*record.tested).scores())
+        theirs.append(record.task.uncalibrated().scored_decoded(predictions, record.tested[1]).scores())
+    pairs = {
+        name: ([a.get(name) for a in ours], [b.get(name) for b in theirs]) for name in ours[0] if name in theirs[0]
+    }
+    differences = {name: difference_of_folds(*values) for name, values in pairs.items() if None not in values[0]}
+    return {name: of_metric.told() for name, of_metric in differences.items() if of_metric is not None}
+
+
+def over_groups(plan: Plan, found: OutOfFold, said: Sequence[np.ndarray]) -> dict[str, Any]:
+    """Differences of all images together, by leaving out one group at a time, with the allowance of `group_intervals`."""
+    assert found.group is not None
+    codes = np.unique(found.group.astype(str), return_inverse=True)[1]
+    theirs = found.task.uncalibrated().scored_decoded(np.concatenate(said), found.targets)
+    return differences(found.scores, theirs, codes, allowance=plan.count / (plan.count - 1))
 
 
 def described(units: str, folds: int, estimates: dict[str, Estimate]) -> dict[str, Any]:
@@ -228,7 +276,7 @@ def show(plan: Plan, result: dict[str, Any]) -> None:
         log.info("  %-18s %s%s", METRICS[name].label, shown(name, result[name]), between)
     if "mean_predictor" in result:
         log.info("  (predicting the training mean: %s)", metric_line(result["mean_predictor"]))
-    for line in interval_lines(result):
+    for line in [*interval_lines(result), *difference_lines(result)]:
         log.info("  %s", line)
     for warning in cautions(result):
         log.warning("  %s", warning)

@@ -118,3 +118,13 @@ def test_no_difference_of_shares_is_beyond_one():
     found = difference([network(right)], [network(wrong)], "top1")
     assert found.value == pytest.approx(0.8) and found.interval[1] == 1.0 and found.interval[0] < 0.8
     assert found.detectable is None or found.detectable <= 1
+
+
+def test_an_allowance_widens_the_interval():
+    """Of out-of-fold predictions of groups; 4 times the variance is twice the width."""
+    rng = np.random.default_rng(5)
+    true, groups = rng.normal(size=(300, 1)), np.arange(300) % 12
+    sides = [RegressionScores.of(true + rng.normal(scale=s, size=true.shape), true, ["x"], [0.0]) for s in (0.5, 0.7)]
+    plain, wide = (difference(sides[:1], sides[1:], "mae", groups, fixed=True, allowance=a) for a in (1.0, 4.0))
+    assert plain.value == wide.value and plain.df == wide.df
+    assert np.diff(wide.interval) == pytest.approx(2 * np.diff(plain.interval))
