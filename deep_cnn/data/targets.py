@@ -1,6 +1,7 @@
 """From the cells of a table to targets: what its columns could be, classes, labels or numbers, and why."""
 
 import re
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -19,6 +20,9 @@ LARGEST = 1e18  # of a target: its square still fits float32
 SEVERAL = {"list": "written as a list"} | {
     separator: f"separated by {'blanks' if separator == ' ' else repr(separator)}" for separator in "|,/\n+& "
 }
+DIGITS = re.compile(r"\d+(?:[.,]\d+)*")
+MEASURE = re.compile(r"[^\w#]*#")  # a number behind at most a few signs; what begins with a letter is a name
+SAME_FORM = 0.9  # share of cells
 LIST = re.compile(r"\[.*\]|\{.*\}|\(.*,.*\)", re.DOTALL)  # ['a', 'b'], {"choices": [...]}, (a, b): Python, NumPy, JSON
 
 
@@ -85,7 +89,7 @@ def _likely(table: Table, name: str) -> Candidate:
     if read.share < 0.5:
         distinct = len(set(labels(present, name, table.separator)[0]))
         reason = f"column {name}: {distinct} distinct text values -> classification"
-        return replace(CLASSES, reason=reason, doubt=_several_labels(present, name))
+        return replace(CLASSES, reason=reason, doubt=_several_labels(present, name) or _measures(present, name))
     values = np.unique(read.values[~np.isnan(read.values)])
     others = set(present[np.isnan(read.values)])
     distinct = len(values) + len(others)
@@ -109,6 +113,20 @@ def _several_labels(cells: np.ndarray, name: str) -> str:
             f"{several[0]!r}); write ';' between labels, or use --task=classification to learn each combination as a class"
         )
     return ""
+
+
+def _measures(cells: np.ndarray, name: str) -> str:
+    """What to say where cells are numbers written with the same signs or letters: 450 k, (1.5), <3, 2±1, 12:30, 2020-05-01."""
+    if len(set(cells)) <= FEW:  # ages of 18-30, 3 rooms: they may be classes
+        return ""
+    form, alike = Counter(DIGITS.sub("#", cell) for cell in cells.tolist()).most_common(1)[0]
+    if not (MEASURE.match(form) and alike >= SAME_FORM * len(cells)):
+        return ""  # n01440764 and 001.Albatross are names
+    example = next(cell for cell in cells if DIGITS.sub("#", cell) == form)
+    return (
+        f"--target={name}: {alike:,} of {len(cells):,} cells hold numbers with something else (e.g. {example!r}); write the numbers alone, or "
+        "use --task=classification to learn each of these texts as a class"
+    )
 
 
 def _labels_recur(cells: set[str], separator: str) -> bool:

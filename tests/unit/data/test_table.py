@@ -466,6 +466,34 @@ def test_names_of_several_words_are_classes(tmp_path, cells):
     assert index_of(tmp_path, "image,y\n" + rows, target=("y",)).classes == tuple(sorted(cells))
 
 
+def table_of(folder, forms: list[str], different: int, images: int):
+    """A table whose cells are `forms` in turn, with so many different numbers."""
+    for i in range(images):
+        (folder / f"{i}.jpg").write_bytes(b"%d" % i)
+    cells = [forms[i % len(forms)].format(i % different, i % different) for i in range(images)]
+    return "image,y\n" + "".join(f'{i}.jpg,"{cell}"\n' for i, cell in enumerate(cells))
+
+
+@pytest.mark.parametrize(
+    "form", ["{} m", "({}.5)", "<{}", "{}±2", "~{}", "{}:{:02d}", "2020-05-{:02d}", "{}k", "€ {} a month"]
+)
+def test_numbers_with_something_else_are_no_classes(tmp_path, form):
+    table = table_of(tmp_path, [form], 30, 90)
+    with pytest.raises(DataError, match="90 of 90 cells hold numbers with something else") as problem:
+        index_of(tmp_path, table, target=("y",))
+    assert repr(form.format(0, 0)) in str(problem.value)
+    assert len(index_of(tmp_path, table, target=("y",), task="classification").classes) >= 30
+
+
+@pytest.mark.parametrize(
+    ("forms", "different"),
+    [(["n{:08d}"], 30), (["class {}"], 30), (["{} rooms"], 5), (["{0}.Albatross", "{0}.Auklet", "{0}.Blackbird"], 30)],
+)
+def test_names_with_numbers_are_classes(tmp_path, forms, different):
+    index = index_of(tmp_path, table_of(tmp_path, forms, different, 90), target=("y",))
+    assert len(index.classes) == different
+
+
 def test_nines_far_from_all_others_are_named(folder):
     index = index_of(folder, SCORES.replace("4.5", "-999"), target=("score",))
     assert "score: values far from all others (-999: 1; the others are from 1.5 to 9)" in "\n".join(index.notes)
