@@ -1,6 +1,7 @@
 """Tables of votes: which of two images was preferred. Read from a table; counted for each image; divided by the splits of images."""
 
 import hashlib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -169,7 +170,7 @@ def looks_like_votes(table: Table) -> bool:
         return False
     some = table.take(np.arange(min(SAMPLE, len(table.frame))))
     left, right, winner = (some.column(name, "--metadata") for name in (columns.left, columns.right, columns.winner))
-    outcome = _outcomes(left, right, winner)
+    outcome = _outcomes(left, right, winner, columns)
     return bool(np.isfinite(outcome).mean() > 0.5)
 
 
@@ -192,7 +193,7 @@ def read_votes(
     positions = np.stack([_files_of(cells, matcher, table) for cells in sides], axis=1)
     total = len(positions)
     empty = missing(winner)
-    outcome = _outcomes(sides[0], sides[1], winner)
+    outcome = _outcomes(sides[0], sides[1], winner, columns)
     unknown = np.flatnonzero(np.isnan(outcome) & ~empty)
     if len(unknown):
         row = unknown[0]
@@ -263,15 +264,24 @@ def _files_of(cells: np.ndarray, matcher: Matcher, table: Table) -> np.ndarray:
     return positions[codes]
 
 
-def _outcomes(left: np.ndarray, right: np.ndarray, winner: np.ndarray) -> np.ndarray:
+def _outcomes(left: np.ndarray, right: np.ndarray, winner: np.ndarray, columns: VoteColumns) -> np.ndarray:
     """The left image's share of each vote, float64 (M,); NaN where the cell is neither a side, nor a tie, nor an image of the vote."""
     words = {**dict.fromkeys(LEFT_WORDS, LEFT), **dict.fromkeys(RIGHT_WORDS, RIGHT), **dict.fromkeys(TIE_WORDS, TIE)}
-    found = of_each(winner, lambda cell: words.get(cell.lower(), np.nan)).astype(np.float64)
-    if not np.isnan(found).any():
-        return found
+    for name, opposite, side in ((columns.left, columns.right, LEFT), (columns.right, columns.left, RIGHT)):
+        words |= {name.strip().lower(): side, _number_of(name, opposite): side}
+    by_word = of_each(winner, lambda cell: words.get(cell.lower(), np.nan)).astype(np.float64)
     one, other, won = (of_each(cells, _image_name) for cells in (left, right, winner))
     by_image = np.where(won == one, LEFT, np.where(won == other, RIGHT, np.nan))
-    return np.where(np.isnan(found), by_image, found)
+    if (np.isfinite(by_image) | (by_word == TIE) | missing(winner)).all():  # images may be called a and b, or 1 and 2
+        return np.where(by_word == TIE, TIE, by_image)
+    return np.where(np.isnan(by_word), by_image, by_word)
+
+
+def _number_of(name: str, other: str) -> str:
+    """The number by which the name of a column differs from that of the other side: 1 of image_1 and image_2; else the name."""
+    numbers, others = re.findall(r"\d+", name), re.findall(r"\d+", other)
+    differing = [a for a, b in zip(numbers, others, strict=False) if a != b]
+    return differing[0] if len(differing) == 1 and len(numbers) == len(others) else name.strip().lower()
 
 
 def _image_name(cell: str) -> str:

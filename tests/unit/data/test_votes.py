@@ -54,6 +54,25 @@ def test_columns_and_winners_in_many_spellings(folder, header, rows):
     assert any("1 images have no vote" in note for note in index.notes)
 
 
+@pytest.mark.parametrize(
+    ("header", "words"),
+    [
+        ("image_1,image_2,winner", ("1", "2", "tie")),
+        ("img1,img2,choice", ("img1", "img2", "tie")),
+        ("photo_a,photo_b,vote", ("photo_a", "photo_b", "equal")),
+    ],
+)
+def test_winners_as_their_columns_are_called(folder, header, words):
+    index = indexed(folder, [f"a.png,b.png,{words[0]}", f"c.png,b.png,{words[1]}", f"a.png,c.png,{words[2]}"], header)
+    assert index.votes.outcome.tolist() == [1, 0, 0.5]
+
+
+@pytest.mark.parametrize("tie", [[], ["a,c,tie"], ["a,c,"]])
+def test_images_that_are_called_as_sides_are_images(folder, tie):
+    index = indexed(folder, ["b,a,a", "a,b,b", "c,b,b", *tie])
+    assert index.votes.outcome[:3].tolist() == [0, 0, 0]
+
+
 def test_winner_and_loser_are_a_table_of_votes(folder):
     index = indexed(folder, ["a.png,b.png", "c.png,b.png"], "winner,loser")
     assert [vote[:3] for vote in votes_of(index)] == [("a.png", "b.png", 1), ("c.png", "b.png", 1)]
