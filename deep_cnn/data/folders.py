@@ -292,6 +292,11 @@ def _hints(tree: _Tree, layout: _Layout) -> list[str]:
         torn = [f"{folder}/{name}" for folder in folders for name in tree.inside(folder) if name.lower() in ALIASES]
         if torn:
             notes.append(f"{listed(f'{name}/' for name in torn)}: used as parts of a class, not as splits")
+        beside = [f"{folder}/{name}" for folder in folders if tree.direct[folder] for name in tree.inside(folder)]
+        if beside := [name for name in beside if name not in torn]:  # masks, thumbnails, a copy of the folder
+            notes.append(
+                f"{listed(f'{name}/' for name in beside)}: inside a class folder that has images itself; the images in there are used, too"
+            )
     inside = [set(tree.inside(folder)) for folder in folders]
     if len(folders) < 2 or layout.inner or any(tree.direct[f] for f in folders) or min(map(len, inside)) < 2:
         return notes

@@ -486,3 +486,11 @@ def test_the_same_folders_below_a_folder_that_wraps_them_are_a_hint(tmp_path):
     index = build_index(touch(tmp_path, "amazon/images/{mug,pen}/1.jpg", "webcam/images/{mug,pen}/1.jpg"))
     assert "contain the same 2 folders (mug and pen)" in notes_of(index)
     assert "amazon/images" in notes_of(index)
+
+
+def test_folders_beside_the_images_of_a_class_are_named(tmp_path):
+    index = build_index(touch(tmp_path, "{cat,dog}/1.jpg", "cat/masks/1.png", "dog/2.jpg"))
+    assert len(index) == 4
+    assert "cat/masks/: inside a class folder that has images itself; the images in there are used, too" in notes_of(
+        index
+    )
