@@ -134,7 +134,11 @@ def load(folder: Path, now: Contents, samples: str) -> Contents | None:
         if not re.fullmatch(r"contents(\.rank\d+)?\.npz", path.name):
             continue
         # half a file, or one of other samples: of them nothing is known, which the caller says
-        with contextlib.suppress(OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile), np.load(path) as arrays:
+        with (
+            contextlib.suppress(OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile),
+            open(path, "rb") as file,
+            np.load(file) as arrays,
+        ):
             if str(arrays["samples"]) != samples or len(arrays["digests"]) != len(now.now):
                 continue
             part = Contents(now.now)

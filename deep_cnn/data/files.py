@@ -272,7 +272,7 @@ def _keep(files: Files, prints: list[bytes], kept: Path) -> None:
 def _load_kept(root: Path, kept: Path) -> Files | None:
     """The kept index if it still describes the disk, else None. Looks at every file, but sorts and decodes nothing."""
     try:
-        with np.load(kept) as arrays:
+        with open(kept, "rb") as file, np.load(file) as arrays:
             about = json.loads(arrays["about"].tobytes())
             if about["format"] != KEPT_FORMAT:
                 return None

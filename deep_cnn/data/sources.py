@@ -265,7 +265,7 @@ def _keep(files: Files, kept: Path, digest: str) -> None:
 def _load_kept(root: Path, kept: Path, digest: str, archives: tuple[Archive, ...]) -> Files | None:
     """The kept list where it is of these archives, else None."""
     try:
-        with np.load(kept) as arrays:
+        with open(kept, "rb") as file, np.load(file) as arrays:
             about = json.loads(arrays["about"].tobytes())
             if about["digest"] != digest:
                 return None
