@@ -11,7 +11,8 @@ from deep_cnn.runtime.format import quantity
 from deep_cnn.tasks.base import Chance
 
 FLAT = 0.02  # the training loss moved by less than this share of itself: it learnt nothing
-RISE = 0.05  # the validation loss rose by this share of its lowest value: more than its usual wobble
+RISE = 0.05  # a loss rose by this share of another: more than its usual wobble
+OVERFIT = 0.1  # the validation loss rose by this share of its lowest value: on 150 images it wobbles by 7% between epochs
 STILL_IMPROVING = "Still improving at the end"  # how that sentence begins
 GAIN = 0.01  # the metric gained this share of itself in the last quarter: more epochs are worth their time
 
@@ -115,7 +116,7 @@ def _overfitting(rows: Sequence[dict]) -> str | None:
     if len(rows) - low < 3:
         return None
     end = float(np.nanmean(validation[-2:]))  # of two epochs: one may be an outlier
-    if end < (1 + RISE) * validation[low] or training[-1] > (1 - RISE) * training[low]:
+    if end < (1 + OVERFIT) * validation[low] or training[-1] > (1 - RISE) * training[low]:
         return None
     return (
         f"Overfitting from epoch {rows[low]['epoch']}: since then the validation loss rose from {quantity(validation[low])} "
