@@ -1,6 +1,7 @@
 """A Place-Pulse-like set whose truth is known: images of streets in 12 cities, votes on them with known noise.
 
     python tests/cities.py --out=DIR --images=2000 --votes=3.5     # DIR/images/LAT_LON_ID_CITY.png, DIR/votes.csv, DIR/truth.csv
+    python tests/cities.py --out=DIR --raters=5 --unrated          # also DIR/scores.csv; the last city in DIR/unrated, not rated
 
 Six parameters are seen in each picture; the true score is linear in them, with standard deviation 2 on the Bradley-Terry scale.
 """
@@ -113,17 +114,61 @@ def write_votes(
                 table.writerow([where[left], where[right], choice, question])
 
 
+def district_of(name: str) -> str:
+    """The quarter of its city that an image is in, by the coordinates in its name."""
+    latitude, longitude, _, city = name.removesuffix(".png").split("_")
+    centre = {name: where for name, *where in CITIES}[city]
+    north = "north" if float(latitude) > centre[0] else "south"
+    return f"{city} {north}-{'east' if float(longitude) > centre[1] else 'west'}"
+
+
+def write_scores(folder: Path, city: City, raters: int, seed: int = 2) -> None:
+    """folder/scores.csv: image, the mean of some people's ratings, its standard error, city and district.
+
+    A rating is 5 + 0.6 x true score + noise of standard deviation 2. So a mean of 5 ratings has reliability
+    1.44 / (1.44 + 4 / 5) = 0.64, as the true scores have standard deviation 2.
+    """
+    rng = np.random.default_rng(seed)
+    ratings = 5 + 0.6 * city.scores[:, None] + 2 * rng.normal(size=(len(city.names), raters))
+    errors = ratings.std(axis=1, ddof=1) / np.sqrt(raters)
+    with open(folder / "scores.csv", "w", encoding="utf-8", newline="") as file:
+        table = csv.writer(file)
+        table.writerow(["image", "safety", "safety_se", "city", "district"])
+        for name, score, error, number in zip(city.names, ratings.mean(axis=1), errors, city.city, strict=True):
+            table.writerow([name, f"{score:.3f}", f"{error:.3f}", CITIES[number][0], district_of(name)])
+
+
+def without_last_city(folder: Path, city: City) -> City:
+    """Move the images of the last city to folder/unrated, with a table unrated.csv of their districts; returns the others."""
+    rated = city.city < len(CITIES) - 1
+    (folder / "unrated").mkdir(exist_ok=True)
+    with open(folder / "unrated.csv", "w", encoding="utf-8", newline="") as file:
+        table = csv.writer(file)
+        table.writerow(["image", "district"])
+        for i in np.flatnonzero(~rated):
+            (folder / "images" / city.names[i]).rename(folder / "unrated" / city.names[i])
+            table.writerow([city.names[i], district_of(city.names[i])])
+    names = tuple(name for name, kept in zip(city.names, rated, strict=True) if kept)
+    return City(city.parameters[rated], city.scores[rated], names, city.city[rated])
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--images", type=int, default=2000)
     parser.add_argument("--votes", type=float, default=3.5, help="votes an image")
     parser.add_argument("--ties", type=float, default=0.0, help="Davidson's parameter")
+    parser.add_argument("--raters", type=int, default=0, help="also write scores.csv, means of this number of ratings")
+    parser.add_argument("--unrated", action="store_true", help="keep the last city out of all tables")
+    parser.add_argument("--size", type=int, default=32, help="side in pixels")
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
-    write_votes(
-        given.out, write_city(given.out, given.images, given.seed), given.votes, tie=given.ties, seed=given.seed + 1
-    )
+    city = write_city(given.out, given.images, given.seed, given.size)
+    if given.unrated:
+        city = without_last_city(given.out, city)
+    write_votes(given.out, city, given.votes, tie=given.ties, seed=given.seed + 1)
+    if given.raters:
+        write_scores(given.out, city, given.raters, seed=given.seed + 2)
 
 
 if __name__ == "__main__":

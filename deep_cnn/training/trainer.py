@@ -24,6 +24,7 @@ from deep_cnn.data.dataset import Dataset, check_readable, eval_feed, open_feeds
 from deep_cnn.data.division import check_formats
 from deep_cnn.data.feed import Batch, BatchSource, FeedSettings, ShardSpec, steps_per_epoch, train_rows
 from deep_cnn.data.split import save_splits
+from deep_cnn.data.split_names import SPLITS
 from deep_cnn.inference.coverage import with_coverage
 from deep_cnn.inference.evaluate import collect, with_views
 from deep_cnn.inference.linear_baseline import linear_predictions, with_linear_baseline, write_baseline
@@ -632,7 +633,7 @@ def write_records(trainer: Trainer) -> None:
     """config.json and splits.csv, before the first step: what was asked, and what is trained and tested on."""
     dataset, results = trainer.dataset, trainer.run.files.results
     record = trainer.describe() | {"command": command_line(trainer.config), "left_out": list(dataset.bad_files)}
-    record |= {"chosen": trainer.run.chosen}
+    record |= {"chosen": trainer.run.chosen, "data": data_facts(dataset)}
     record |= {"weights_file": trainer.weights or (read_json(results / "config.json") or {}).get("weights_file")}
     digest = trainer.run.weights_digest
     if trainer.state.progress.global_step:  # the weights were read when the run began
@@ -641,6 +642,19 @@ def write_records(trainer: Trainer) -> None:
     announce = Manifest(trainer.run.files).announce
     write_json(results / "config.json", record, announce=announce)
     save_splits(results / "splits.csv", dataset.index, dataset.splits, trainer.task.target_rows, announce)
+
+
+def data_facts(dataset: Dataset) -> dict[str, Any]:
+    """What reading the data has shown, for config.json: its notes, which splits were given, and how many groups each split has."""
+    index, splits = dataset.index, dataset.splits
+    parts = dict(zip(SPLITS, (splits.train, splits.validation, splits.test), strict=True))
+    facts: dict[str, Any] = {
+        "notes": [*index.notes, *splits.notes],
+        "given_splits": [name for k, name in enumerate(SPLITS) if (index.given_split == k).any()],
+    }
+    if index.groups is not None:
+        facts["groups"] = {name: len(np.unique(index.groups[rows])) for name, rows in parts.items()}
+    return facts
 
 
 @main_process

@@ -1,4 +1,4 @@
-"""python -m deep_cnn report: a run's page, made again from its files; or an index of all runs."""
+"""python -m deep_cnn report: a run's page, made again from its files; its methods in words; or an index of all runs."""
 
 from dataclasses import dataclass
 
@@ -12,6 +12,11 @@ class Options:
     data_dir: str | None = flag(None, "folder of images, if it was moved after training", group="command", kind=str)
 
     all: bool = flag(False, "write outputs/index.html, a list of all runs with links to their reports", group="command")
+    methods: bool = flag(
+        False,
+        "print the methods paragraph of a paper and the REFORMS checklist, made from the run's files, and write methods.md",
+        group="command",
+    )
     unit: tuple[str, ...] = flag(
         (),
         "unit of the target (USD), or of each of several targets (USD,m2), if not that of the run",
@@ -29,6 +34,7 @@ def main(options: Options) -> int:
 
     from deep_cnn.config.schema import Config
     from deep_cnn.data import dataset
+    from deep_cnn.reporting.methods.page import write_methods
     from deep_cnn.reporting.report.folds import read_folds, write_folds_report
     from deep_cnn.reporting.report.index import write_index
     from deep_cnn.reporting.report.page import write_report
@@ -43,6 +49,11 @@ def main(options: Options) -> int:
         console.log.info("All runs: %s", write_index(root / "outputs"))
         return 0
     files = RunFiles(root / "outputs", options.run_name)
+    if options.methods:
+        path, text = write_methods(files)
+        print(text)
+        console.log.info("Methods: %s", path)
+        return 0
     folds = files.fold_plan.exists()
     flags = (read_folds if folds else read_record)(files).config["config"]
     config = Config(root_dir=options.root_dir, data_dir=options.data_dir or flags["data_dir"])

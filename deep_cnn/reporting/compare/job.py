@@ -89,7 +89,8 @@ def compare(outputs: Path, folder: Path, asked: Asked) -> list[Block]:
     folder.mkdir(parents=True, exist_ok=True)
     for number, section in enumerate(sections, 1):
         found = differences(section, baseline) if baseline else {}
-        cells += csv_rows(section.rows, section.metric, section.title, found)
+        to = baseline.name if isinstance(baseline, Row) else baseline or ""
+        cells += csv_rows(section.rows, section.metric, section.title, found, to)
         block = block_of(section, baseline, found, asked.reference)
         blocks.append(block)
         table = aligned([block.columns, *block.rows], right=NUMBERS)

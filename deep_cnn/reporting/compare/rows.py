@@ -73,9 +73,12 @@ def aligned(lines: Sequence[Sequence[str]], right: Collection[int] = ()) -> list
 
 
 def csv_rows(
-    rows: Sequence[Row], metric: str, data: str, differences: dict[str, Difference | str]
+    rows: Sequence[Row], metric: str, data: str, differences: dict[str, Difference | str], baseline: str = ""
 ) -> list[dict[str, Any]]:
-    """The same with plain numbers: metrics as fractions or in their own units, times in seconds, all metrics."""
+    """The same with plain numbers: metrics as fractions or in their own units, times in seconds, all metrics.
+
+    baseline: to what the differences are.
+    """
     found = []
     flags, p_values = differing_flags(rows), adjusted(differences)
     for row in rows:
@@ -114,6 +117,7 @@ def csv_rows(
             cells[f"difference_{metric}_p_holm"] = p_values.get(row.name)
             cells[f"difference_{metric}_detectable"] = known.detectable if known else None
             cells[f"difference_{metric}_over_seeds"] = known.seeds if known else None
+            cells[f"difference_{metric}_to"] = baseline
         found.append(cells)
     return found
 
