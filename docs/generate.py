@@ -180,6 +180,7 @@ OTHER_FILES = {
     "models/RUN/best.TABLE.pt": "`evaluate --recalibrate`: the network with the scale of that table's ratings",
     "results/RUN/lr_range.png": "with `--lr=auto`: the range test",
     "results/RUN/profile.json": "with `--profile`: where the time went",
+    "results/RUN/methods.md": "from `report --methods`: [the methods paragraph](../start/report.md#the-methods-paragraph)",
     "results/RUN/explain/": "pictures of `explain`",
     "results/RUN/folds.csv, folds.json, predictions_folds.csv, suspects.csv, plan.json": "with `--folds`: "
     "[Cross-validation](../how_to/folds.md)",

@@ -22,7 +22,7 @@ COMMANDS = {
     "summary": Command("show a network's layers, shapes, parameters, multiply-adds and memory"),
     "check": Command("check data, network and machine before a training; takes the flags of train"),
     "compare": Command("compare finished runs in a table and a figure"),
-    "report": Command("write a run's report.html again, or an index of all runs"),
+    "report": Command("write a run's report.html again, its methods in words, or an index of all runs"),
     "verify_resume": Command(
         "prove on this machine that a killed run resumes with bit-identical results; takes the flags of train",
         several=True,

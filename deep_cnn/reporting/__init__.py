@@ -3,6 +3,7 @@
 advice            what learning curves mean
 compare/          Finished runs side by side
 examples          example images with predictions
+methods/          The methods paragraph of a paper, from a run's own files
 plots/            Figures
 probe_advice      Is fine-tuning worth it, beside a probe?
 report/           report.html

@@ -55,6 +55,11 @@ def metrics(study: Study) -> list[str]:
         papers = " [@bayle]" if study.of_folds else ""
         found.append(f"Brackets give {level} confidence intervals; the estimand is {test['estimand']}{papers}.")
         found.append(f"The intervals are: {made}.")
+    elif (bootstrap := test.get("bootstrap", {})).get("repeats"):  # of version 0.1.0
+        found.append(
+            f"Brackets give {percent(bootstrap['level'], 0)} percentile bootstrap intervals ({bootstrap['repeats']:,} resamples of "
+            f"{bootstrap['resampled']})."
+        )
     return [*found, *_groups(study), *_vote_details(study)]
 
 
@@ -73,7 +78,7 @@ def _over(study: Study) -> str:
 def _with_interval(test: dict[str, Any], name: str) -> str:
     ends = test.get("intervals", {}).get(name)
     write = partial(shown, name)
-    return f"{_label(name)} was {write(test[name])}" + (f" [{write(ends[0])}, {write(ends[1])}]" if ends else "")
+    return f"{_label(name)} was {write(test[name])}" + (f" [{write(ends[0])} to {write(ends[1])}]" if ends else "")
 
 
 def _label(name: str) -> str:
@@ -151,11 +156,12 @@ def baselines(study: Study) -> list[str]:
         if metric is None:
             continue
         value, ends = compared[metric]["value"], compared[metric]["interval"]
+        points = " percentage points" if METRICS[metric].share else ""
         better = "higher" if METRICS[metric].higher_is_better else "lower"
-        between_ends = f" [{_signed(metric, ends[0])}, {_signed(metric, ends[1])}]" if ends else ""
+        between_ends = f" [{_signed(metric, ends[0])} to {_signed(metric, ends[1])}]" if ends else ""
         found.append(
             f"Compared with {_baseline_words(name, study)}, {METRICS[metric].label} differed by "
-            f"{_signed(metric, value)}{between_ends} ({better} is better)."
+            f"{_signed(metric, value)}{between_ends}{points} ({better} is better)."
         )
     return found
 
@@ -173,6 +179,8 @@ def _baseline_words(name: str, study: Study) -> str:
 
 
 def _signed(metric: str, value: float) -> str:
+    if METRICS[metric].share:
+        return f"{100 * value:+.2f}"
     return f"{'+' if value > 0 else ''}{shown(metric, value)}"
 
 
@@ -195,7 +203,7 @@ def ceilings(study: Study) -> list[str]:
 
 def _value(ceiling: dict[str, Any], name: str) -> str:
     ends = ceiling["intervals"].get(name)
-    return quantity(ceiling[name]) + (f" [{quantity(ends[0])}, {quantity(ends[1])}]" if ends else "")
+    return quantity(ceiling[name]) + (f" [{quantity(ends[0])} to {quantity(ends[1])}]" if ends else "")
 
 
 def _shares(ceiling: dict[str, Any]) -> str:
@@ -288,7 +296,7 @@ def coverage(study: Study) -> list[str]:
             else "Prediction intervals" + (f" of {name}" if len(each) > 1 else "")
         )
         ends = about["interval"]
-        interval = f" [{percent(ends[0])}, {percent(ends[1])}]" if ends else ""
+        interval = f" [{percent(ends[0])} to {percent(ends[1])}]" if ends else ""
         sentences.append(
             f"{what} for {level} of new images, by {about['method']}{_papers_of(about['method'], study)}, calibrated on "
             f"{plural(about['calibration_images'], 'validation image')}, contained the truth of {percent(about['reached'])}{interval} of the "

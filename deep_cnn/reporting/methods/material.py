@@ -55,10 +55,9 @@ def _classes(study: Study) -> list[str]:
     names = study.task.names
     counts = np.bincount(study.targets.astype(np.int64), minlength=len(names))
     named = f" ({listed(list(names))})" if len(names) <= FEW_NAMES else ""
-    return [
-        f"Each image has one of {len(names)} classes{named}; the smallest class has {plural(int(counts.min()), 'image')}, the largest "
-        f"{counts.max():,}."
-    ]
+    low, high = int(counts.min()), int(counts.max())
+    sizes = f"each class has {low:,} images" if low == high else f"the smallest has {plural(low, 'image')}, the largest {high:,}"
+    return [f"Each image has one of {len(names)} classes{named}; {sizes}."]
 
 
 def _labels(study: Study) -> list[str]:

@@ -31,7 +31,9 @@ def network(study: Study) -> list[str]:
     if flags["weights"] == NO_WEIGHTS:
         found.append("Its initial weights were random.")
     else:
-        source = record.get("weights_file") or flags["weights"]
+        source = record.get("weights_file") or {"pretrained": "the program's pretrained ones"}.get(
+            flags["weights"], flags["weights"]
+        )
         digest = f", SHA-256 {record['weights_sha256']}" if record.get("weights_sha256") else ""
         found.append(f"Its initial weights were {source}{digest}; the last layer was new.")
     found += _frozen(study)
