@@ -25,6 +25,11 @@ def commands(text: str) -> list[str]:
     return list(dict.fromkeys(line for line in lines if not any(word in line.split() for word in SCHEMATIC)))
 
 
+def bash_cells(text: str) -> list[str]:
+    """The cells of a tutorial that run in bash, in order."""
+    return re.findall(r"```\{code-cell\}\n(?::[^\n]*\n\n)?%%bash\n(.*?)```", text, re.DOTALL)
+
+
 def prose(text: str) -> str:
     """The running text of a page: code, tables, comments, headings and lists' marks taken out."""
     text = re.sub(r"^---\n.*?\n---\n", "", text, flags=re.DOTALL)

@@ -148,7 +148,9 @@ def _of(name: str, study: Study) -> str:
 def baselines(study: Study) -> list[str]:
     """What is reached without the network."""
     found = []
-    if study.of_folds and (mean := study.test.get("mean_predictor")):
+    if (
+        study.of_folds and not study.test.get("differences") and (mean := study.test.get("mean_predictor"))
+    ):  # of an older version
         said = [f"{_label(name)} {shown(name, value)}" for name, value in mean.items() if name in METRICS]
         found.append(f"Always predicting the mean of the training set gave {listed(said)} (means of the folds).")
     for name, compared in study.test.get("differences", {}).items():

@@ -56,7 +56,11 @@ def _classes(study: Study) -> list[str]:
     counts = np.bincount(study.targets.astype(np.int64), minlength=len(names))
     named = f" ({listed(list(names))})" if len(names) <= FEW_NAMES else ""
     low, high = int(counts.min()), int(counts.max())
-    sizes = f"each class has {low:,} images" if low == high else f"the smallest has {plural(low, 'image')}, the largest {high:,}"
+    sizes = (
+        f"each class has {low:,} images"
+        if low == high
+        else f"the smallest has {plural(low, 'image')}, the largest {high:,}"
+    )
     return [f"Each image has one of {len(names)} classes{named}; {sizes}."]
 
 

@@ -17,8 +17,9 @@ from deep_cnn.reporting.methods.study import Study, read_study
 from deep_cnn.runtime.errors import DataError
 from deep_cnn.runtime.format import percent, quantity
 from deep_cnn.runtime.run_files import RunFiles
-from deep_cnn.tasks.base import new_task, plain_values
+from deep_cnn.tasks.base import plain_values
 from deep_cnn.tasks.intervals import held_out_result
+from deep_cnn.tasks.make import new_task
 
 N = 60
 NAMES = {"classification": ("ants", "bees", "cats"), "multilabel": ("tree", "car"), "regression": ("safety",), "pairwise": ("safety",)}  # fmt: skip
