@@ -342,8 +342,8 @@ def comparisons(study: Study) -> list[str]:
     table = study.comparison
     if table is None:
         return []
-    column = next(name for name in table if str(name).endswith("_p_holm"))
-    metric = str(column).removeprefix("difference_").removesuffix("_p_holm")
+    column = next(str(name) for name in table if str(name).endswith("_p_holm"))
+    metric = column.removeprefix("difference_").removesuffix("_p_holm")
     known = table[table[column] != ""]
     to = next((name for name in known.get(f"difference_{metric}_to", []) if name), "")
     against = f" with {to.replace('_', ' ') if to == LINEAR_BASELINE else to}" if to else ""

@@ -141,7 +141,7 @@ def _one_split(study: Study) -> list[str]:
         found.append("The test set is the one that the authors of the data set defined.")
     if given is None:
         return found
-    by_data = [name for name in ("validation", "test") if name in given and name in counts]
+    by_data: list[str] = [name for name in ("validation", "test") if name in given and name in counts]
     if by_data and not flags.get("split_column") and not flags.get("dataset"):
         found.append(f"The data came with the {listed(by_data)} set{'s' if len(by_data) > 1 else ''}.")
     shares = {"validation": flags["val_split"], "test": flags["test_split"]}
