@@ -1,5 +1,6 @@
 """The tables of a report, from the values of its files."""
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -13,6 +14,7 @@ from deep_cnn.reporting.report.record import Record
 from deep_cnn.runtime.format import number, percent
 from deep_cnn.tasks.base import Task
 
+NUMBER = re.compile(r"[+−-]?[<~]? ?\.?\d|[-–]$")  # how the cells of a column of numbers begin
 FEW_ROWS = 12  # of classes: more, and the page shows the worst, or a summary, and the rest on demand
 WORST = 8
 MAX_ROWS = 400  # as many classes as Places365 has; the rest is in the files
@@ -42,6 +44,12 @@ class Table:
     rest: list[list[Any]] = field(default_factory=list)
     more: int = 0
     rest_title: str = ""
+
+    @property
+    def of_words(self) -> list[bool]:
+        """Of each column, whether it holds words, which are aligned on the left: no cell begins as a number does."""
+        columns = zip(*(map(str, row) for row in self.rows), strict=True)
+        return [any(cells) and not any(map(NUMBER.match, cells)) for cells in columns]
 
 
 # ---- data --------------------------------------------------------------------------------------------------------------
