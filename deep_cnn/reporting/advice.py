@@ -12,9 +12,7 @@ from deep_cnn.tasks.base import Chance
 
 FLAT = 0.02  # the training loss moved by less than this share of itself: it learnt nothing
 RISE = 0.05  # a loss rose by this share of another: more than its usual wobble
-OVERFIT = (
-    0.1  # the validation loss rose by this share of its lowest value: on 150 images it wobbles by 7% between epochs
-)
+OVERFIT = 0.1  # the validation loss rose by this share of its lowest value; on 150 images it wobbles by 0.07
 STILL_IMPROVING = "Still improving at the end"  # how that sentence begins
 GAIN = 0.01  # the metric gained this share of itself in the last quarter: more epochs are worth their time
 
