@@ -168,7 +168,8 @@ RUN_FILES = {
     "results/RUN/timing.csv": "seconds of each epoch, and images per second",
     "results/RUN/test.json": "the test result with its intervals (fractions, not percent)",
     "results/RUN/predictions_baseline.csv": "what a linear predictor on mean colours and edges says of each test image",
-    "results/RUN/predictions_test.csv": "a row for each test image: file, truth, prediction; with `--group` its group",
+    "results/RUN/predictions_test.csv": "a row for each test image: file, truth, prediction; latitude and longitude where they are known; "
+    "with `--group` its group",
     "results/RUN/digests.json": "SHA-256 of the files of results and the checkpoints, to notice damage",
     "results/RUN/status.json": "the state of the run, for job scripts: [Exit codes](exit_codes.md)",
     "results/RUN/learning_curves.png": "losses, metrics and learning rate by epoch",
@@ -226,7 +227,10 @@ def files() -> str:
         "| file | content | task |",
         "|---|---|---|",
     ]
-    lines += [f"| `{row.name}.png` | {row.title} | {', '.join(row.tasks)} |" for row in registries.FIGURES.values()]
+    lines += [
+        f"| `{row.name}.png` | {row.title}{', where coordinates are known' if row.by_place else ''} | {', '.join(row.tasks)} |"
+        for row in registries.FIGURES.values()
+    ]
     lines += ["", "Only with some flags or commands:", "", "| file | content |", "|---|---|"]
     lines += [f"| `{name}` | {content} |" for name, content in OTHER_FILES.items()]
     lines += ["", "## Keys of `test.json`", "", "| key | meaning |", "|---|---|"]

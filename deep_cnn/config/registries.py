@@ -256,12 +256,19 @@ class Figure(Row):
     tasks: those that have it, as --task names them.
     by_run: drawn by the run itself, so that trackers show it, and not only with the report.
     section: of the report, that shows it; empty: the report shows the same in another way.
+    by_place: a map: code takes the images' `Sites`, too, and the figure is only drawn where these are known.
+    note: (task, targets, sites, test.json) -> more sentences of a map's caption.
+    columns: panels beside each other in NAME.png; together: so many stay beside each other in the report, on a wide screen.
     """
 
     title: str = ""
     tasks: tuple[str, ...] = ()
     by_run: bool = False
     section: str = "test"
+    by_place: bool = False
+    note: str = ""
+    columns: int = 3
+    together: int = 1
 
 
 _PLOTS = "deep_cnn.reporting.plots"
@@ -290,6 +297,19 @@ FIGURES = _by_name(
         f"{_PLOTS}.residuals:panels",
         title="Residuals",
         tasks=("regression",),
+    ),
+    Figure(
+        "score_map",
+        "Test images at their latitude and longitude, north is up. Residual: predicted minus true, blue where the prediction is too low, "
+        "orange where it is too high. The colours of a target are the same on all maps; they end at the 2% and 98% quantiles of the "
+        "predictions, and at the 98% quantile of the residuals without their sign.",
+        f"{_PLOTS}.score_map:panels",
+        title="Map of predictions and residuals",
+        tasks=("regression",),
+        by_place=True,
+        note=f"{_PLOTS}.score_map:note",
+        columns=4,
+        together=2,
     ),
     Figure(
         "reliability",

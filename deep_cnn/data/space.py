@@ -62,6 +62,11 @@ def _degrees(table: Table, column: str, limit: float) -> Floats:
     return np.array(values, dtype=np.float64)
 
 
+def place_cells(places: Floats) -> list[list[float | None]]:
+    """Rows of a table, (N, 2): None where a place is not known."""
+    return [[None if np.isnan(value) else value for value in place] for place in places.tolist()]
+
+
 def check_places(places: Floats | None, flag: str) -> Floats:
     """The places, all of them known; DataError otherwise. flag: what needs them, as given."""
     if places is None:

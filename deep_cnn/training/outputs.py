@@ -8,6 +8,7 @@ import numpy as np
 
 from deep_cnn.data.dataset import Dataset
 from deep_cnn.data.index import Index
+from deep_cnn.data.space import place_cells
 from deep_cnn.reporting.plots import of_task
 from deep_cnn.reporting.plots.learning_curves import learning_curves
 from deep_cnn.runtime.atomic import write_csv, write_json, write_rows
@@ -52,12 +53,15 @@ def write_tables(files: RunFiles, tables: Iterable[tuple[str, list[str], list[li
 
 
 def write_predictions(files: RunFiles, task: Task, index: Index, tested: Tested) -> None:
-    """A row per image: file, truth, what the network says (probabilities, or scores in their own units), and its group, if any."""
+    """A row per image: file, truth, what the network says (probabilities, or scores in their own units), its place and group, if any."""
     samples = tested.samples
     said = task.tested_cells(tested.decoded, tested.truth)
+    places = [[]] * len(samples) if index.places is None else place_cells(index.places[samples])
     groups = [[]] * len(samples) if index.groups is None else [[index.group_names[g]] for g in index.groups[samples]]
-    table = ([index.paths[i], *row, *group] for i, row, group in zip(samples, said, groups, strict=True))
-    columns = ["file", *task.tested_columns(), *([] if index.groups is None else ["group"])]
+    rows = zip(samples, said, places, groups, strict=True)
+    table = ([index.paths[i], *row, *place, *group] for i, row, place, group in rows)
+    where = [] if index.places is None else ["latitude", "longitude"]
+    columns = ["file", *task.tested_columns(), *where, *([] if index.groups is None else ["group"])]
     write_csv(files.results / "predictions_test.csv", columns, table, announce=Manifest(files).announce)
 
 

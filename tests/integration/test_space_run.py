@@ -48,6 +48,21 @@ def test_a_buffer_leaves_out_training_images_near_the_test(train, streets, flags
     assert result["space"]["score"]["count"] == 30 and "Moran's I" in out
 
 
+def test_the_report_has_a_map_of_the_test_images(train, pictures, run_cli, streets, flags):
+    code, files = train(**flags)
+    assert code == 0
+    page = (files.results / "report.html").read_text(encoding="utf-8")
+    assert "Map of predictions and residuals" in page and "score: residual" in page and "north is up" in page
+    assert "Moran&#39;s I of the residuals of score is" in page and len(page) < 2_000_000
+    with open(files.results / "predictions_test.csv", encoding="utf-8") as stream:
+        rows = list(csv.DictReader(stream))
+    said = np.array([(float(row["latitude"]), float(row["longitude"])) for row in rows])
+    assert np.array_equal(np.sort(said, axis=0), np.sort(places_of(streets, files.results, "test"), axis=0))
+    # the run's files are enough: the map needs neither the images nor the table
+    (files.results / "score_map.png").unlink(missing_ok=True)
+    assert run_cli("report")[0] == 0 and (files.results / "score_map.png").exists()
+
+
 def test_grid_cells_are_groups(train, flags, capsys):
     code, files = train(**flags, group="grid:1km")
     out = capsys.readouterr().out

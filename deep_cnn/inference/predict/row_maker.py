@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from deep_cnn.data.space import place_cells
 from deep_cnn.inference.load import TrainedNetwork
 from deep_cnn.inference.predict.inputs import Images
 from deep_cnn.inference.predict.regions import rules_for
@@ -57,6 +58,6 @@ class RowMaker:
                 row += [distance, distance > 1]
         if self.places:
             assert images.places is not None
-            for row, place in zip(made, images.places[positions].tolist(), strict=True):
-                row += [None if np.isnan(v) else v for v in place]
+            for row, place in zip(made, place_cells(images.places[positions]), strict=True):
+                row += place
         return made, failures

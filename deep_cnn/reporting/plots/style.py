@@ -8,6 +8,7 @@ import warnings
 from pathlib import Path
 
 import matplotlib
+import numpy as np
 from matplotlib import font_manager
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap, to_rgb
@@ -19,6 +20,11 @@ from deep_cnn.runtime.atomic import atomic_path
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#666666"
 # many or few, as one colour that is more or less transparent: readable on a light and on a dark page
 DENSITY = LinearSegmentedColormap.from_list("density", [(*to_rgb(BLUE), 0.15), (*to_rgb(BLUE), 1.0)])
+# Values on maps. Both ends of each are seen on a light and on a dark page; blue and orange differ for colour-blind readers, too
+SEQUENTIAL = LinearSegmentedColormap.from_list(
+    "sequential", matplotlib.colormaps["viridis"](np.linspace(0.2, 0.92, 64))
+)
+DIVERGING = LinearSegmentedColormap.from_list("diverging", ("#00629b", "#7ba7c7", "#bdbdbd", "#e0a17a", "#c04f00"))
 # DejaVu Sans, which matplotlib brings along, has no Chinese, Japanese, Korean or Indian letters: the systems' own fonts
 FALLBACK_FONTS = (
     "Noto Sans CJK JP",

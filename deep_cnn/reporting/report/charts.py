@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from markupsafe import Markup
 
+from deep_cnn.config.registries import resolve
 from deep_cnn.reporting.plots.learning_curves import Curves, curves_of, distinct, of_targets, panel
 from deep_cnn.reporting.plots.of_task import figures_of, panels_of
 from deep_cnn.reporting.plots.panel import Panel
@@ -26,11 +27,12 @@ class Chart:
 
 @dataclass(frozen=True)
 class Charts:
-    """One figure: its charts, with a heading and a caption, if any."""
+    """One figure: its charts, with a heading and a caption, if any. together: so many stay beside each other on a wide screen."""
 
     heading: str
     caption: str
     charts: list[Chart]
+    together: int = 1
 
 
 def drawn(panels: Sequence[Panel], key: str) -> list[Chart]:
@@ -48,13 +50,14 @@ def figures(record: Record, section: str) -> list[Charts]:
     """The task's figures of a section."""
     if record.tested is None:
         return []
-    rows = [row for row in figures_of(record.task) if row.section == section]
-    return [
-        Charts(
-            row.title, row.description, drawn(panels_of(row, record.task, *record.tested), row.name.replace("_", "-"))
-        )
-        for row in rows
-    ]
+    decoded, targets = record.tested
+    found = []
+    for row in (row for row in figures_of(record.task) if row.section == section):
+        if panels := panels_of(row, record.task, decoded, targets, record.sites):
+            notes = resolve(row.note)(record.task, targets, record.sites, record.test) if row.note else []
+            caption = " ".join([row.description, *notes])
+            found.append(Charts(row.title, caption, drawn(panels, row.name.replace("_", "-")), row.together))
+    return found
 
 
 def front_curve(record: Record) -> Chart | None:

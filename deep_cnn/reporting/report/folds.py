@@ -45,7 +45,7 @@ class FoldsRecord(Record):
 
     def read_all(self) -> None:
         """Read what is read only where it is needed otherwise."""
-        _ = self.task, self.tested, self.suspects, self.plan["command"]
+        _ = self.task, self.tested, self.sites, self.suspects, self.plan["command"]
         result = self.test or {}
         _ = result["folds"], result["count"], result["pooled"]
         name = next(name for name in self.task.headline if isinstance(result.get(name), (int, float)))
@@ -79,7 +79,7 @@ def write_folds_report(files: RunFiles, data: Path | None, units: tuple[str, ...
     """
     record = read_folds(files, units)
     assert record.test is not None and record.tested is not None
-    of_task.draw(of_task.figures_of(record.task), record.task, *record.tested, files.results)
+    of_task.draw(of_task.figures_of(record.task), record.task, *record.tested, files.results, record.sites)
     photographs = Photographs(data, Preprocessing.from_dict(record.config["preprocessing"]))
     confidence = record.task.calibration(*record.tested)
     page = render(

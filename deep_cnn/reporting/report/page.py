@@ -155,4 +155,4 @@ def draw_figures(record: Record, *, again: bool) -> None:
     if record.tested is not None:
         drawn = [row for row in of_task.figures_of(task) if row.by_run and (results / f"{row.name}.png").exists()]
         rows = [row for row in of_task.figures_of(task) if again or row not in drawn]
-        of_task.draw(rows, task, *record.tested, results)
+        of_task.draw(rows, task, *record.tested, results, record.sites)

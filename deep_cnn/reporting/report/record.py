@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from deep_cnn.data.place_pulse import name_parts
 from deep_cnn.inference.linear_baseline import TABLE as BASELINE_TABLE
 from deep_cnn.reporting.advice import STILL_IMPROVING, advise
+from deep_cnn.reporting.plots.map_areas import Sites
 from deep_cnn.reporting.too_little import RunSize, too_little
 from deep_cnn.runtime.atomic import escaped, read_json, unescaped
 from deep_cnn.runtime.errors import DataError
@@ -83,6 +85,18 @@ class Record:
         return said.apply(pd.to_numeric).to_numpy(np.float64)
 
     @cached_property
+    def sites(self) -> Sites | None:
+        """Where the test images are; None where their table does not say it, as of runs before version 0.2."""
+        table = self.predictions
+        if table is None or not {"latitude", "longitude"} <= set(table.columns):
+            return None
+        places = table[["latitude", "longitude"]].apply(pd.to_numeric).to_numpy(np.float64)
+        cities = [(name_parts(file) or [""])[-1] for file in names_in(table["file"])]
+        groups = names_in(table["group"]) if "group" in table.columns else [""] * len(cities)
+        names = [group or city for group, city in zip(groups, cities, strict=True)]
+        return Sites(places, np.array(names, dtype=object))
+
+    @cached_property
     def best_epoch(self) -> int | None:
         """The epoch whose weights were kept; None where nothing was validated or tested."""
         if self.test is not None and self.test.get("best_epoch") is not None:
@@ -99,7 +113,7 @@ class Record:
 
     def read_all(self) -> None:
         """Read what is read only where it is needed otherwise, as far as it is there."""
-        _ = self.task, self.best_epoch, self.tested
+        _ = self.task, self.best_epoch, self.tested, self.sites
         if (self.files.results / "splits.csv").exists():
             _ = self.splits, self.advice()
         _ = self.config["identity"]["flags"]["seed"], self.config["model"]["name"], self.config["decisions"]["device"]

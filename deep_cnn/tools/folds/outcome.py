@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from deep_cnn.config.registries import METRICS
+from deep_cnn.data.space import place_cells
 from deep_cnn.reporting.report.folds import write_folds_report
 from deep_cnn.reporting.report.record import Record, names_in, read_record
 from deep_cnn.reporting.result_text import cautions, difference_lines, interval_lines, metric_line, shown
@@ -105,16 +106,19 @@ def read_assignment(plan: Plan) -> dict[str, tuple[str, str | None]]:
 
 
 def write_predictions(plan: Plan, found: OutOfFold) -> None:
-    """predictions_folds.csv: file, fold, group (with --group), truth and prediction of each image, sorted by file."""
+    """predictions_folds.csv: file, fold, group (with --group), truth, prediction and place (if known) of each image, sorted by file."""
     grouped = found.group is not None
     columns = ["file", "fold", *(["group"] if grouped else []), *found.task.tested_columns()]
     cells = [row for record in found.records if record.tested for row in record.task.tested_cells(*record.tested)]
     groups = [[name] for name in found.group.tolist()] if found.group is not None else [[]] * len(found.files)
-    rows = zip(found.files, found.fold.tolist(), groups, cells, strict=True)
+    sites = [record.sites.places for record in found.records if record.sites is not None]
+    located = len(sites) == len(found.records)
+    places = place_cells(np.concatenate(sites)) if located else [[]] * len(found.files)
+    rows = zip(found.files, found.fold.tolist(), groups, cells, places, strict=True)
     write_csv(
         plan.files.results / "predictions_folds.csv",
-        columns,
-        ([file, fold, *group, *row] for file, fold, group, row in sorted(rows, key=lambda row: row[0])),
+        [*columns, *(["latitude", "longitude"] if located else [])],
+        ([file, fold, *group, *row, *place] for file, fold, group, row, place in sorted(rows, key=lambda row: row[0])),
         announce=Manifest(plan.files).announce,
     )
 
