@@ -177,7 +177,7 @@ RUN_FILES = {
 }
 OTHER_FILES = {
     "results/RUN/votes_test.csv": "with `--task=pairwise`: each vote between two test images, with the predicted lead of the left one",
-    "results/RUN/external.json": "`evaluate --metadata`: the result on another rated set",
+    "results/RUN/external.json": "`evaluate --metadata`: the result on another rated set; with `--rater_group` also of each subgroup of raters",
     "models/RUN/best.TABLE.pt": "`evaluate --recalibrate`: the network with the scale of that table's ratings",
     "results/RUN/lr_range.png": "with `--lr=auto`: the range test",
     "results/RUN/profile.json": "with `--profile`: where the time went",

@@ -32,6 +32,7 @@ picture          what the cache keeps of an image; centre and random crops
 place_pulse      Place Pulse tables and file names
 preprocess       size, crop, mean and std of the input
 public           CIFAR-10 and CIFAR-100 as class folders
+rater_groups     mean ratings of all raters and of subgroups of them
 rows             rows of a table that are samples, with files
 sources          images of a folder, an archive or shards, in one order
 space            where images were taken: grid cells, distances, variogram

@@ -39,11 +39,14 @@ class Images:
     bad_files: tuple[str, ...] = ()
 
 
-def find_images(config: Config, pre: Preprocessing, workers: int, trained: bool = False) -> Images:
+def find_images(
+    config: Config, pre: Preprocessing, workers: int, trained: bool = False, rater_group: str | None = None
+) -> Images:
     """Index the images, and leave out what cannot be read where that was asked for; each finding goes to the log.
 
     Args:
         trained: `pre` is that of a trained network, and not to be fitted to the images' own bits.
+        rater_group: the column that says who rated, where the table has a row for each rating.
     """
     folder = data_dir(config)
     check_cache(config.cache)
@@ -62,6 +65,7 @@ def find_images(config: Config, pre: Preprocessing, workers: int, trained: bool 
         target_std=config.target_std,
         weigh_by=config.weigh_by,
         places_needed=config.buffer is not None,
+        rater_group=rater_group,
         val_folder=config.val_folder,
         test_folder=config.test_folder,
     )

@@ -20,6 +20,7 @@ from deep_cnn.data.folders import read_class_folders, tables_beside
 from deep_cnn.data.match import Matcher
 from deep_cnn.data.parquet import is_parquet
 from deep_cnn.data.place_pulse import name_parts
+from deep_cnn.data.rater_groups import RaterGroups, with_mean_ratings
 from deep_cnn.data.rows import Rows, one_row_per_file, rows_of_images, rows_where, rows_with_files
 from deep_cnn.data.sources import archive_above, find_files, without_top
 from deep_cnn.data.space import check_places, grid_cells, places_of
@@ -56,6 +57,7 @@ class Index:
     members: Members | None = None  # where the images lie in archives; None: files on the disk
     certainty: Certainty | None = None  # how sure the scores are, where --raters, --target_std or --weigh_by ask for it
     places: np.ndarray | None = None  # float64 (N, 2) latitude and longitude, degrees, NaN where unknown
+    rater_groups: RaterGroups | None = None  # of evaluate --rater_group, where targets are means of ratings
     votes: Votes | None = None  # --task=pairwise: between the images, whose targets are their shares of won votes
 
     def __len__(self) -> int:
@@ -79,6 +81,7 @@ class Index:
             members=None if self.members is None else self.members.take(rows),
             certainty=None if self.certainty is None else self.certainty.take(rows),
             places=None if self.places is None else self.places[rows],
+            rater_groups=None if self.rater_groups is None else self.rater_groups.take(rows),
             votes=None if self.votes is None else self.votes.among(rows, len(self)),
         )
 
@@ -89,7 +92,8 @@ class IndexOptions:
 
     task: auto, classification, multilabel, regression or pairwise. vote_columns: of a table of votes, see data/votes.py.
     metadata: a table, also in an archive, or the folder of one; without it the classes are the names of folders.
-    target: columns to learn; raters, target_std, weigh_by: how sure they are, see data/certainty.py; places_needed: whether
+    target: columns to learn; raters, target_std, weigh_by: how sure they are, see data/certainty.py; rater_group: the column that says who
+        rated, of a table with a row for each rating; places_needed: whether
     wrong coordinates are a mistake. where: conditions like "votes>=5", all of which must hold.
     val_folder, test_folder: names beside train/; val, valid, validation, dev, test, testing are known too.
     """
@@ -107,6 +111,7 @@ class IndexOptions:
     target_std: tuple[str, ...] = ()
     weigh_by: str | None = None
     places_needed: bool = False
+    rater_group: str | None = None
     val_folder: str = "val"
     test_folder: str = "test"
 
@@ -260,8 +265,13 @@ def _join(files: Files, rows: Rows, options: IndexOptions, digest: str, notes: l
         rows_of = (", ".join(map(str, row[:2])) for row in table.frame[~found].itertuples(index=False))
         notes.append(f"{gone:,} rows of {table.name} have no image file: {some(rows_of, between='; ')}")
     found_rows = replace(rows, table=table.take(found), positions=rows.positions[found])
+    by_raters: RaterGroups | None = None
+    if options.rater_group:
+        found_rows, by_raters, said = with_mean_ratings(found_rows, options.rater_group)
+        notes += said
+    rated = np.unique(found_rows.positions)
     rows, repeated = one_row_per_file(found_rows, options, files)
-    notes += repeated
+    notes += [] if by_raters else repeated
     order = np.argsort(rows.positions, kind="stable")
     table, positions = rows.table.take(order), rows.positions[order]
     rowless = np.flatnonzero(~rows.listed)
@@ -304,6 +314,7 @@ def _join(files: Files, rows: Rows, options: IndexOptions, digest: str, notes: l
         members=None if files.members is None else files.members.take(positions),
         certainty=certainty,
         places=places,
+        rater_groups=None if by_raters is None else by_raters.take(np.searchsorted(rated, positions)),
     )
     return index if used is None or used.all() else index.take(np.flatnonzero(used))
 

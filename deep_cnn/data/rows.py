@@ -55,6 +55,10 @@ def rows_of_images(files: Files, table: Table, positions: np.ndarray, options: "
 
 
 def _of_place_pulse(files: Files, table: Table, options: "IndexOptions") -> Rows:
+    if options.rater_group:
+        raise ConfigError(
+            f"--rater_group={options.rater_group}: a Place Pulse table has scores, not a row for each rating"
+        )
     if len(options.target) > 1:
         raise ConfigError(
             f"--target={','.join(options.target)}: a Place Pulse table has one score column; give several studies as --study_id=A,B"

@@ -23,6 +23,7 @@ from deep_cnn.runtime.errors import CheckpointError, ConfigError
 from deep_cnn.runtime.format import bracketed, some
 from deep_cnn.runtime.rng import permutation
 from deep_cnn.tasks.base import Task
+from deep_cnn.tasks.rater_groups import rater_group_result
 from deep_cnn.tasks.recalibration import calibration_lines, fitted_line, rescaled
 
 MOST_RATINGS = 400  # for a line of two numbers, more say little; the others measure it
@@ -31,7 +32,10 @@ FEWEST_RATINGS = 20
 
 @dataclass(frozen=True)
 class Asked:
-    """What `evaluate --metadata` is asked for. target: columns, if they are not named as the network's targets, in their order."""
+    """What `evaluate --metadata` is asked for.
+
+    target: columns, if they are not named as the network's targets, in their order. rater_group: the column that says who rated.
+    """
 
     metadata: str
     image_column: str | None = None
@@ -40,6 +44,7 @@ class Asked:
     group: str | None = None
     recalibrate: bool = False
     ratings: int | None = None
+    rater_group: str | None = None
 
 
 @dataclass(frozen=True)
@@ -71,7 +76,7 @@ def evaluate_external(run: FinishedRun, asked: Asked, **flags: Any) -> External 
     config, notes = external_config(run, asked, flags)
     workers = workers_of(config.workers)
     with distributed.main_process_first():
-        images = find_images(config, run.network.pre, workers, trained=True)
+        images = find_images(config, run.network.pre, workers, trained=True, rater_group=asked.rater_group)
     everything = np.arange(len(images.index))
     nothing = everything[:0]
     dataset = Dataset(
@@ -152,10 +157,16 @@ def _with_all_targets(images: Images, task: Task, config: Config) -> Any:
     """The index with a column for each target of the network, NaN where the table has none; their order is the network's."""
     index = images.index
     targets = np.full((len(index), len(task.names)), np.nan)
+    raters = index.rater_groups
     renamed = len(config.target) == len(task.names) and not set(config.target) <= set(task.names)
-    for t, name in enumerate(index.target_names):
-        targets[:, t if renamed else task.names.index(name)] = index.targets[:, t]
-    return replace(index, targets=targets, target_names=task.names)
+    order = [t if renamed else task.names.index(name) for t, name in enumerate(index.target_names)]
+    targets[:, order] = index.targets
+    if raters is not None:
+        means = np.full((*raters.means.shape[:2], len(task.names)), np.nan)
+        counts = np.zeros(means.shape, dtype=np.int64)
+        means[:, :, order], counts[:, :, order] = raters.means, raters.counts
+        raters = replace(raters, means=means, counts=counts)
+    return replace(index, targets=targets, target_names=task.names, rater_groups=raters)
 
 
 def _divided(dataset: Dataset, asked: Asked, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -176,10 +187,14 @@ def _result(task: Task, dataset: Dataset, outputs: np.ndarray) -> dict[str, Any]
     index, rows = dataset.index, dataset.samples("test")
     groups = None if index.groups is None else index.groups[rows]
     result = task.held_out_result(dataset, "test", outputs)
+    decoded = task.decode(outputs)
+    if index.rater_groups is not None:
+        raters = index.rater_groups.take(rows)
+        result["rater_groups"] = rater_group_result(task.scored_decoded, decoded, raters, groups)
     return result | {
         "split": "external",
         "external": True,
-        "calibration_line": calibration_lines(task.names, task.decode(outputs), index.targets[rows], groups),
+        "calibration_line": calibration_lines(task.names, decoded, index.targets[rows], groups),
     }
 
 

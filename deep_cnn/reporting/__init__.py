@@ -6,6 +6,7 @@ examples          example images with predictions
 methods/          The methods paragraph of a paper, from a run's own files
 plots/            Figures
 probe_advice      Is fine-tuning worth it, beside a probe?
+rater_groups      subgroups of raters in words
 report/           report.html
 result_text       the console's table of a result
 too_little        what a run had too little of: steps, epochs, test images

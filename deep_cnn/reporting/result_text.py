@@ -148,9 +148,9 @@ def difference_lines(result: dict[str, Any]) -> list[str]:
         metric = _first_metric(found)
         if metric is None:
             continue
-        value, between = found[metric]["value"], bracketed(found[metric]["interval"], partial(_signed, metric))
+        value, between = found[metric]["value"], bracketed(found[metric]["interval"], partial(signed, metric))
         what = f"{name.replace('_', ' ')}{' (mean colours and edges)' if name == LINEAR_BASELINE else ''}"
-        lines.append(f"Compared with {what}: {METRICS[metric].label} {_signed(metric, value)}{between}")
+        lines.append(f"Compared with {what}: {METRICS[metric].label} {signed(metric, value)}{between}")
     return lines
 
 
@@ -207,7 +207,8 @@ def _first_metric(found: dict[str, Any]) -> str | None:
     return next((name for name in METRICS if found.get(name)), None)
 
 
-def _signed(metric: str, value: float) -> str:
+def signed(metric: str, value: float) -> str:
+    """A difference of a metric with its sign: '+0.12'."""
     return f"{'+' if value > 0 else ''}{shown(metric, value)}"
 
 
@@ -244,7 +245,7 @@ def _not_better(result: dict[str, Any]) -> str:
         return ""
     return (
         f"The network is no better than a linear predictor on mean colours and edges ({METRICS[metric].label} "
-        f"{_signed(metric, found[metric]['value'])}): train longer, or look whether colours give the answer away."
+        f"{signed(metric, found[metric]['value'])}): train longer, or look whether colours give the answer away."
     )
 
 

@@ -23,6 +23,7 @@ pair_losses       Bradley-Terry and Davidson
 pair_result       what test.json says of votes
 pair_scores       votes with predictions
 pairwise          which of two images is preferred
+rater_groups      how well scores fit each subgroup of raters
 recalibration     the line between two scales
 regression        one or several scores per image
 spatial           errors of neighbours; metrics within groups

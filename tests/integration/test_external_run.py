@@ -79,3 +79,35 @@ def test_another_city_and_a_new_scale(train, run_cli, sets, capsys):
         assert code == exit_code and said in capsys.readouterr().err
     code, _ = run_cli("evaluate", group="city")
     assert code == 2 and "works only with --metadata" in capsys.readouterr().err
+    assert_subgroups_of_raters(run_cli, oslo, files, capsys)
+
+
+def assert_subgroups_of_raters(run_cli, oslo, files, capsys):
+    """A row per rating: the result is of the mean rating, and of each subgroup's."""
+    rng, rows = np.random.default_rng(5), ["image,score,gender,city"]
+    with open(oslo["metadata"], encoding="utf-8") as stream:
+        for row in csv.DictReader(stream):
+            for gender, shift in (("women", 0), ("men", 4), ("men", 4)):
+                rows.append(
+                    f"{row['image']},{float(row['score']) + shift + rng.normal(0, 0.5):.3f},{gender},{row['city']}"
+                )
+    table = oslo["metadata"].parent / "ratings.csv"
+    table.write_text("\n".join(rows), encoding="utf-8")
+    flags = oslo | {"metadata": table}
+    code, _ = run_cli("evaluate", **flags)
+    assert code == 2 and "has two rows with different values of score" in capsys.readouterr().err
+    code, _ = run_cli("evaluate", **flags, rater_group="gender", recalibrate=True, ratings=40)
+    out = capsys.readouterr().out
+    assert code == 0 and "240 ratings of 80 images by 2 subgroups (men, women)" in out
+    assert "gender women: 40 images, 40 ratings: MAE" in out and "gender men minus women, on 40 images" in out
+    result = json.loads((files.results / "external.json").read_text(encoding="utf-8"))
+    means = {name: about["mae"] for name, about in result["rater_groups"]["per_group"].items()}
+    assert means["women"] < result["mae"] < means["men"], "predictions are too low here, and men give more"
+    after = result["recalibrated"]["rater_groups"]["per_group"]
+    assert after["men"]["mae"] < 0.7 * means["men"]
+    for more, said in (
+        ({"rater_group": "gendr"}, "--rater_group=gendr: ratings.csv has no such column. Did you mean gender"),
+        ({"rater_group": "gender", "group": "score"}, "has two rows with different values of score"),
+    ):
+        code, _ = run_cli("evaluate", **flags, **more)
+        assert code == 2 and said in capsys.readouterr().err

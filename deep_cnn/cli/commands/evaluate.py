@@ -38,6 +38,12 @@ class Options:
     group: str | None = flag(
         None, "column of --metadata whose values are groups, for the intervals", group="command", kind=str
     )
+    rater_group: str | None = flag(
+        None,
+        "column of --metadata that says who rated, such as gender; the table then has one row per rating",
+        group="command",
+        kind=str,
+    )
     recalibrate: bool = flag(
         False,
         "fit a line to some of the ratings of --metadata, measure it on the others, and write a checkpoint with the new scale",
@@ -83,7 +89,7 @@ class Options:
     def __post_init__(self):
         check_flags(self)
         if self.metadata is None:
-            for name in ("image_column", "target", "where", "group", "recalibrate", "ratings"):
+            for name in ("image_column", "target", "where", "group", "rater_group", "recalibrate", "ratings"):
                 if getattr(self, name):
                     raise wrong(name, getattr(self, name), "works only with --metadata, the table of another rated set")
             if self.split == "all":
@@ -126,6 +132,7 @@ def external(options: Options) -> int:
     from deep_cnn.inference.external import Asked, evaluate_external, summary
     from deep_cnn.inference.load import open_run
     from deep_cnn.reporting import result_text
+    from deep_cnn.reporting.rater_groups import rater_group_lines
     from deep_cnn.runtime import distributed
     from deep_cnn.runtime.atomic import write_json
 
@@ -139,6 +146,7 @@ def external(options: Options) -> int:
         options.group,
         options.recalibrate,
         options.ratings,
+        options.rater_group,
     )
     with distributed.process_group(options.device):
         run = open_run(options.run_name, options.root_dir, device=options.device)
@@ -155,6 +163,8 @@ def external(options: Options) -> int:
         for note in found.notes:
             log.warning(note)
         result_text.show_result(found.result)
+        for line in rater_group_lines(found.result["rater_groups"]) if options.rater_group else ():
+            log.info("  %s", line)
         for line in summary(found, run.network.task.names):
             log.info("  %s", line)
         path = run.files.results / "external.json"
