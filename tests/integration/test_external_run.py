@@ -107,7 +107,7 @@ def assert_subgroups_of_raters(run_cli, oslo, files, capsys):
     assert after["men"]["mae"] < 0.7 * means["men"]
     for more, said in (
         ({"rater_group": "gendr"}, "--rater_group=gendr: ratings.csv has no such column. Did you mean gender"),
-        ({"rater_group": "gender", "group": "score"}, "has two rows with different values of score"),
+        ({"rater_group": "gender", "group": "gender"}, "has two rows with different values of gender"),
     ):
         code, _ = run_cli("evaluate", **flags, **more)
         assert code == 2 and said in capsys.readouterr().err
