@@ -9,12 +9,12 @@ import numpy as np
 from deep_cnn.data.rater_groups import RaterGroups
 from deep_cnn.tasks.differences import differences
 from deep_cnn.tasks.intervals import intervals, nested
-from deep_cnn.tasks.metrics import RegressionScores
+from deep_cnn.tasks.metrics import Scored
 
 FEWEST = 20  # images: of fewer, an interval of a correlation spans half of its range
 ALL_PAIRS = 5  # subgroups: of more, each is compared with the one that has most ratings
 
-Scoring = Callable[[np.ndarray, np.ndarray], RegressionScores]
+Scoring = Callable[[np.ndarray, np.ndarray], Scored]
 
 
 def rater_group_result(
@@ -56,8 +56,8 @@ def rater_group_result(
 
 def _rated(ratings: RaterGroups, *groups: int) -> np.ndarray:
     """Positions of the images that all of these subgroups have rated in some target."""
-    known = ~np.isnan(ratings.means[:, list(groups)])  # (N, len(groups), T)
-    return np.flatnonzero(known.all(axis=1).any(axis=1))
+    known: np.ndarray = np.all(~np.isnan(ratings.means[:, list(groups)]), axis=1)  # (N, T)
+    return np.flatnonzero(np.any(known, axis=1))
 
 
 def _pairs(names: list[str], per_group: dict[str, dict[str, Any]]) -> list[tuple[str, str]]:
