@@ -9,7 +9,7 @@ from deep_cnn.data.space import RADIUS
 from deep_cnn.reporting.plots import of_task, score_map
 from deep_cnn.reporting.plots.map_areas import Sites, clusters, map_areas, round_bar
 from deep_cnn.reporting.plots.svg import as_svg
-from deep_cnn.tasks.base import new_task
+from deep_cnn.tasks.make import new_task
 
 TASK = new_task("regression", ["safety"]).fitted(np.zeros((2, 1)))
 CITIES = {"Oslo": (59.91, 10.75), "Quito": (-0.18, -78.47), "Suva": (-18.14, 178.44), "Nome": (64.5, -165.4)}
