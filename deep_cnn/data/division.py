@@ -144,7 +144,7 @@ def split_images(images: Images, strata: Strata, config: Config) -> Dataset:
     splits = with_buffer(part_of(splits, images.index, strata, config), images.index, config)
     dataset = Dataset(images.index, splits, images.pixels, images.bad_files)
     if images.index.votes is not None:
-        log_votes(dataset)
+        log_votes(dataset, of_folds=config.folds is not None)
     if len(splits.train) < 2:
         raise DataError(f"--data_dir={config.data_dir}: {len(splits.train)} training images; at least 2 are needed")
     return dataset
@@ -172,7 +172,7 @@ def with_buffer(splits: Splits, index: Index, config: Config) -> Splits:
 FEW_TEST_VOTES = 300  # of fewer the half-width of the interval is above 0.06
 
 
-def log_votes(dataset: Dataset) -> None:
+def log_votes(dataset: Dataset, of_folds: bool = False) -> None:
     """What the splits of images make of the votes; DataError where none is left to train on."""
     found = dataset.vote_split
     log.info(
@@ -193,7 +193,7 @@ def log_votes(dataset: Dataset) -> None:
             "no vote has a validation image together with a validation or training image, so no epoch can be selected; use a larger "
             "--val_split, or --val_split=0"
         )
-    if len(dataset.splits.test) and len(found.test) < FEW_TEST_VOTES:
+    if len(dataset.splits.test) and len(found.test) < FEW_TEST_VOTES and not of_folds:
         log.warning(
             "Only %d votes are between two test images, so the pair accuracy will have a half-width of about %.2f; with --folds=5 "
             "each vote within a fold counts",

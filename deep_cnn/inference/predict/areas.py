@@ -159,14 +159,15 @@ def _ratings(table: pd.DataFrame | None, target: str, files: list[str]) -> np.nd
 
 
 def _errors_of(run: RunFiles, target: str) -> AreaErrors | None:
-    """How alike errors of a group are, from a run's own test with --group; None where it has none."""
-    path = run.results / "predictions_test.csv"
-    if not path.exists():
+    """How alike errors of a group are, from a run's own test with --group, or from all folds of one; None where it has none."""
+    paths = [run.results / name for name in ("predictions_folds.csv", "predictions_test.csv")]
+    path = next((path for path in paths if path.exists()), None)
+    if path is None:
         return None
     rows = read_csv(path)
     header = next(rows)
-    if header[-1] != "group" or f"target_{target}" not in header:
+    if "group" not in header or f"target_{target}" not in header:
         return None
-    true, said = header.index(f"target_{target}"), header.index(f"predicted_{target}")
-    known = [(float(row[true]) - float(row[said]), row[-1]) for row in rows if row[true]]
+    true, said, group = (header.index(name) for name in (f"target_{target}", f"predicted_{target}", "group"))
+    known = [(float(row[true]) - float(row[said]), row[group]) for row in rows if row[true]]
     return area_errors(np.array([error for error, _ in known]), np.array([group for _, group in known]))
