@@ -109,6 +109,12 @@ def tta_level(text: str | bool) -> str:
     return str(text) if switch is None else "flip" if switch else "none"
 
 
+def recalibration(text: str | bool) -> str:
+    """A value of --recalibrate; True means linear and False none, as when it had one scale only."""
+    switch = BOOLEANS.get(str(text).lower())
+    return str(text) if switch is None else "linear" if switch else "none"
+
+
 def on_off(text: str | bool) -> str:
     """Text, and on or off in any spelling of True and False."""
     switch = BOOLEANS.get(str(text).lower()) if str(text) not in ("0", "1") else None
@@ -194,7 +200,7 @@ def _one(name: str, kind: Callable[..., Any], value: Any) -> Any:
 
 def _of_kind(name: str, kind: Callable[..., Any], value: Any) -> Any:
     """The value of a kind that is text, or a function of it."""
-    if isinstance(value, bool) and kind in (tta_level, on_off):
+    if isinstance(value, bool) and kind in (tta_level, on_off, recalibration):
         return kind(value)
     text = _text(value)
     if not text:

@@ -2,7 +2,7 @@
 
 import contextlib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from deep_cnn.runtime.format import bracketed, some
 from deep_cnn.runtime.rng import permutation
 from deep_cnn.tasks.base import Task
 from deep_cnn.tasks.rater_groups import rater_group_result
-from deep_cnn.tasks.recalibration import calibration_lines, fitted_line, rescaled
+from deep_cnn.tasks.recalibration import bent, calibration_lines, fitted_line, monotone_curve, rescaled
 
 MOST_RATINGS = 400  # for a line of two numbers, more say little; the others measure it
 FEWEST_RATINGS = 20
@@ -42,7 +42,7 @@ class Asked:
     target: tuple[str, ...] = ()
     where: tuple[str, ...] = ()
     group: str | None = None
-    recalibrate: bool = False
+    recalibrate: str = "none"
     ratings: int | None = None
     rater_group: str | None = None
 
@@ -87,21 +87,38 @@ def evaluate_external(run: FinishedRun, asked: Asked, **flags: Any) -> External 
         if outputs is None:
             return None
         rows = everything
-        if asked.recalibrate:
+        if asked.recalibrate != "none":
             rows, fitting = _divided(dataset, asked, config.split_seed or 0)
-            line = {
-                name: fitted_line(task.decode(outputs)[fitting, t], dataset.index.targets[fitting, t])
-                for t, name in enumerate(task.names)
-                if not np.isnan(dataset.index.targets[fitting, t]).all()
-            }
         tested = replace(dataset, splits=Splits(nothing, nothing, rows))
         result = _result(task, tested, outputs[rows])
-        if not asked.recalibrate:
+        if asked.recalibrate == "none":
             return External(result, notes=tuple(notes))
-        local = rescaled(task, line)
+        local, scale, said = new_scale(
+            task, asked.recalibrate, task.decode(outputs[fitting]), dataset.index.targets[fitting]
+        )
+        notes += said
         after = _result(local, tested, outputs[rows])
-        record = {"table": Path(asked.metadata).name, "ratings": len(fitting), "lines": line}
+        record = {"table": Path(asked.metadata).name, "ratings": len(fitting), **scale}
         return External(result, after, write_local(run, local, record, Path(asked.metadata).stem), tuple(notes))
+
+
+def new_scale(task: Task, kind: str, predicted: np.ndarray, true: np.ndarray) -> tuple[Task, dict[str, Any], list[str]]:
+    """The task on the scale of new ratings, what the checkpoint says of it, and lines for the log.
+
+    Args:
+        kind: linear or monotone. predicted, true: (n, K) of the images whose ratings are fitted, NaN where unknown.
+    """
+    rated = [(t, name) for t, name in enumerate(task.names) if not np.isnan(true[:, t]).all()]
+    if kind == "linear":
+        lines = {name: fitted_line(predicted[:, t], true[:, t]) for t, name in rated}
+        return rescaled(task, lines), {"lines": lines}, []
+    curves = {name: monotone_curve(predicted[:, t], true[:, t]) for t, name in rated}
+    said = [
+        f"--recalibrate=monotone: the {int((~np.isnan(true[:, t])).sum()):,} ratings of {name} give a curve of {len(curves[name].x):,} levels; "
+        "it rises between them, so predictions that differ stay different"
+        for t, name in rated
+    ]
+    return bent(task, curves), {"curves": {name: asdict(curve) for name, curve in curves.items()}}, said
 
 
 def external_config(run: FinishedRun, asked: Asked, flags: dict[str, Any]) -> tuple[Config, list[str]]:

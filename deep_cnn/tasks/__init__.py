@@ -9,6 +9,7 @@ classification    one class per image
 confidence        formulas of confidence intervals
 conformal         regions of a given coverage: prediction intervals and sets of classes
 coverage          what is said of such regions
+curves            rising curves from one scale of scores to another
 differences       two sides on the same test images, with intervals
 dyadic            intervals of votes, which share images
 intervals         which metric has which interval; metrics per group

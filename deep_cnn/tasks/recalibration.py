@@ -1,4 +1,4 @@
-"""Scores of one place or of one group of raters on the scale of others: the line between them."""
+"""Scores of one place or of one group of raters on the scale of others: the line, or a rising curve, between them."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -10,6 +10,7 @@ import numpy as np
 from deep_cnn.runtime.errors import ConfigError, DataError
 from deep_cnn.tasks.base import Task
 from deep_cnn.tasks.confidence import jackknife_interval
+from deep_cnn.tasks.curves import Curve, fitted_curve
 from deep_cnn.tasks.intervals import freedom
 from deep_cnn.tasks.left_out import few_units, whole_and_without
 from deep_cnn.tasks.regression import Regression
@@ -39,7 +40,7 @@ def rescaled(task: Task, lines: dict[str, dict[str, float]]) -> Task:
     assert isinstance(task, Regression), "of scores"
     if task.transform != "none":
         raise ConfigError(
-            f"--recalibrate: the network learnt on a {task.transform} scale (--target_transform), where a line is no line; not available"
+            f"--recalibrate: the network learnt on a {task.transform} scale (--target_transform), where a line is no line; use --recalibrate=monotone"
         )
     mean, std = list(task.mean), list(task.std)
     for t, name in enumerate(task.names):
@@ -47,6 +48,25 @@ def rescaled(task: Task, lines: dict[str, dict[str, float]]) -> Task:
             mean[t] = line["intercept"] + line["slope"] * mean[t]
             std[t] = line["slope"] * std[t]
     return dataclasses.replace(task, mean=tuple(mean), std=tuple(std))
+
+
+def monotone_curve(predicted: np.ndarray, true: np.ndarray) -> Curve:
+    """A rising curve, as `fitted_curve` has it: each (n,), NaN where unknown.
+
+    Raises:
+        DataError: as of `fitted_line`.
+    """
+    slope = fitted_line(predicted, true)["slope"]
+    known = ~np.isnan(true)
+    return fitted_curve(predicted[known], true[known], slope)
+
+
+def bent(task: Task, curves: dict[str, Curve]) -> Task:
+    """The task with its scores on the new scale: decoded scores go through each target's curve."""
+    assert isinstance(task, Regression), "of scores"
+    found = [curves.get(name) for name in task.names]
+    as_rows = tuple(() if curve is None else (curve.x, curve.y, (curve.slope,)) for curve in found)
+    return dataclasses.replace(task, curves=as_rows)
 
 
 def calibration_lines(

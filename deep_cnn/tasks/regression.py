@@ -18,6 +18,7 @@ from deep_cnn.tasks.base import Mistake, Task
 from deep_cnn.tasks.ceiling import noise_ceiling
 from deep_cnn.tasks.conformal import Calibration, Rule, interval_rule
 from deep_cnn.tasks.coverage import COVERAGE_METHOD, described, method_text, reached
+from deep_cnn.tasks.curves import Curve, CurveLayer
 from deep_cnn.tasks.linear import ridge_regression, standardised
 from deep_cnn.tasks.metrics import RegressionScores, Scored, shared_metrics
 from deep_cnn.tasks.spatial import spatial_result
@@ -37,6 +38,8 @@ class Regression(Task):
     Targets are float64 (N, K), NaN where missing. one_unit: whether all scores have the same unit.
     transform: of --target_transform; scale_mean, scale_std: of the training set on that scale; knots: see tasks/transforms.py.
     units: of each score, for people; () where they are not known.
+    curves: of evaluate --recalibrate=monotone: (x, y, (slope,)) of the `Curve` of each score that decoded scores go through, () for
+        none. They are then in the units of the new raters; mean and std stay those of the training set, before the curve.
     """
 
     mean: tuple[float, ...] = ()
@@ -47,6 +50,7 @@ class Regression(Task):
     scale_std: tuple[float, ...] = ()
     knots: tuple[tuple[float, ...], ...] = ()
     units: tuple[str, ...] = ()
+    curves: tuple[tuple[tuple[float, ...], ...], ...] = ()
 
     name = "regression"
     old_name = "scores"
@@ -78,6 +82,27 @@ class Regression(Task):
     def _transforms(self) -> list[Transform]:
         return [Transform(self.transform, tuple(self.knots[k]) if self.knots else ()) for k in range(len(self.names))]
 
+    def _curves(self) -> list[Curve | None]:
+        return [Curve(tuple(one[0]), tuple(one[1]), one[2][0]) if one else None for one in self.curves]
+
+    def _through_curves(self, scores: np.ndarray, back: bool = False) -> np.ndarray:
+        """Decoded scores (N, K) in the units of the curves; back: the inverse."""
+        if not self.curves:
+            return scores
+        columns = [
+            column if curve is None else curve.inverse(column) if back else curve(column)
+            for curve, column in zip(self._curves(), scores.T, strict=True)
+        ]
+        return np.stack(columns, axis=1)
+
+    def _training_scores(self) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and spread of the training set, (K,) each, in the units of `decode`."""
+        mean, std = np.array(self.mean), np.array(self.std)
+        if not self.curves:
+            return mean, std
+        low, middle, high = self._through_curves(np.stack([mean - std, mean, mean + std]))
+        return middle, (high - low) / 2
+
     def on_scale(self, transform: str, targets: np.ndarray) -> "Regression":
         """See `Task.on_scale`."""
         check_values(transform, self.names, targets)
@@ -97,9 +122,10 @@ class Regression(Task):
         return self.units[output] if self.units else ""
 
     def encode(self, targets: np.ndarray) -> Tensor:
-        standardised = (np.asarray(targets, np.float64) - np.array(self.mean)) / np.array(self.std)
+        targets = self._through_curves(np.asarray(targets, np.float64), back=True)
+        standardised = (targets - np.array(self.mean)) / np.array(self.std)
         if self.transform != "none":
-            on_scale = [t.forward(column) for t, column in zip(self._transforms(), np.asarray(targets).T, strict=True)]
+            on_scale = [t.forward(column) for t, column in zip(self._transforms(), targets.T, strict=True)]
             standardised = (np.stack(on_scale, axis=1) - np.array(self.scale_mean)) / np.array(self.scale_std)
         return torch.from_numpy(standardised.astype(np.float32))  # (N, K), NaN where a score is missing
 
@@ -117,6 +143,10 @@ class Regression(Task):
         return (known * weights).sum().clamp(min=1e-12)  # a batch may have no known score at all
 
     def decode(self, outputs: np.ndarray) -> np.ndarray:
+        return self._through_curves(self._decoded(outputs))
+
+    def _decoded(self, outputs: np.ndarray) -> np.ndarray:
+        """In the units of training."""
         if self.transform != "none":
             on_scale = outputs.astype(np.float64) * np.array(self.scale_std) + np.array(self.scale_mean)
             return np.stack(
@@ -126,9 +156,11 @@ class Regression(Task):
         return scores
 
     def activation(self) -> nn.Module:
+        layers: list[nn.Module] = [Rescaling(self.mean, self.std)]
         if self.transform != "none":
-            return nn.Sequential(Rescaling(self.scale_mean, self.scale_std), InverseTransforms(self._transforms()))
-        return Rescaling(self.mean, self.std)
+            layers = [Rescaling(self.scale_mean, self.scale_std), InverseTransforms(self._transforms())]
+        layers += [CurveLayer(self._curves())] if self.curves else []
+        return nn.Sequential(*layers) if len(layers) > 1 else layers[0]
 
     def strata(self, targets: np.ndarray) -> Strata:
         score = targets[:, 0]
@@ -168,14 +200,15 @@ class Regression(Task):
         return [*shared, *(f"{target}/{name}" for target in self.names for name in names if name != "loss")]
 
     def scored_decoded(self, decoded: np.ndarray, targets: np.ndarray) -> RegressionScores:
-        return RegressionScores.of(decoded, targets, self.names, np.array(self.mean), np.array(self.std), self.one_unit)
+        mean, std = self._training_scores()
+        return RegressionScores.of(decoded, targets, self.names, mean, std, self.one_unit)
 
     blind_name = "mean_predictor"
     blind_words = "always predicting the mean"
 
     def blind(self, train_targets: np.ndarray, n: int) -> np.ndarray:
         """The mean of the training images."""
-        return np.tile(np.array(self.mean), (n, 1))
+        return np.tile(self._training_scores()[0], (n, 1))
 
     def place_result(self, scores: Scored, places: np.ndarray | None, groups: np.ndarray | None) -> dict[str, Any]:
         """Are errors of neighbours alike, and what is left within groups?"""
@@ -319,6 +352,8 @@ class Regression(Task):
         return f"predict {' and '.join([', '.join(names[:-1]), names[-1]] if len(names) > 1 else names)}"
 
     def meaning(self, decoded: bool) -> str:
+        if self.curves and not decoded:
+            return "standardised scores before they are decoded and recalibrated: use them for their order only"
         if self.transform != "none" and not decoded:
             return (
                 f"standardised scores on a {self.transform} scale: multiply by scale_std, add scale_mean, and invert it"

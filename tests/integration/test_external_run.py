@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from deep_cnn.models import checkpoint
+from deep_cnn.tasks.curves import Curve
 
 
 def draw(folder, n, seed, scale=lambda score: score):
@@ -62,6 +63,20 @@ def test_another_city_and_a_new_scale(train, run_cli, sets, capsys):
     before, after = (np.array([float(row["predicted_score"]) for row in table]) for table in tables)
     line = checkpoint.load(local)["recalibration"]["lines"]["score"]
     assert after == pytest.approx(line["intercept"] + line["slope"] * before)
+
+    code, _ = run_cli("evaluate", **oslo, recalibrate="monotone", ratings=40)
+    out = capsys.readouterr().out
+    assert code == 0 and "the 40 ratings of score give a curve of" in out and "Recalibrated score: MAE" in out
+    bent = json.loads((files.results / "external.json").read_text(encoding="utf-8"))
+    assert bent["count"] == 40 and bent["recalibrated"]["mae"] < 0.7 * bent["mae"]
+    assert bent["recalibrated"]["spearman"] == pytest.approx(bent["spearman"]), "the order of images stays"
+    curve = Curve(**checkpoint.load(local)["recalibration"]["curves"]["score"])
+    code, _ = run_cli("predict", images=oslo["data_dir"], checkpoint=local, output=files.results / "bent.csv")
+    with open(files.results / "bent.csv", encoding="utf-8") as stream:
+        after = np.array([float(row["predicted_score"]) for row in csv.DictReader(stream)])
+    assert code == 0 and after == pytest.approx(curve(before))
+    code, _ = run_cli("evaluate", **oslo, recalibrate="isotonic")
+    assert code == 2 and "choose one of none, linear, monotone" in capsys.readouterr().err
 
     renamed = (oslo["metadata"].parent / "renamed.csv").write_text(
         oslo["metadata"].read_text(encoding="utf-8").replace("score", "rating"), encoding="utf-8"

@@ -2,8 +2,10 @@
 
 from dataclasses import dataclass
 
-from deep_cnn.config.fields import check_flags, flag, on_off, run_name, tta_level, worker_count, wrong
+from deep_cnn.config.fields import check_flags, flag, on_off, recalibration, run_name, tta_level, worker_count, wrong
 from deep_cnn.config.schema import TTA
+
+RECALIBRATIONS = ("none", "linear", "monotone")
 
 
 @dataclass(frozen=True)
@@ -44,10 +46,14 @@ class Options:
         group="command",
         kind=str,
     )
-    recalibrate: bool = flag(
-        False,
-        "fit a line to some of the ratings of --metadata, measure it on the others, and write a checkpoint with the new scale",
+    recalibrate: str = flag(
+        "none",
+        "fit a new scale to some of the ratings of --metadata, measure it on the others, and write a checkpoint with it: linear (a line) "
+        "or monotone (a rising curve, for a hundred ratings or more)",
         group="command",
+        kind=recalibration,
+        choices=RECALIBRATIONS,
+        bare="linear",
     )
     ratings: int | None = flag(
         None,
@@ -90,11 +96,11 @@ class Options:
         check_flags(self)
         if self.metadata is None:
             for name in ("image_column", "target", "where", "group", "rater_group", "recalibrate", "ratings"):
-                if getattr(self, name):
+                if getattr(self, name) not in ((), None, "none"):
                     raise wrong(name, getattr(self, name), "works only with --metadata, the table of another rated set")
             if self.split == "all":
                 raise wrong("split", "all", "works only with --metadata", "choose one of train, validation, test")
-        elif self.ratings and not self.recalibrate:
+        elif self.ratings and self.recalibrate == "none":
             raise wrong("ratings", self.ratings, "works only with --recalibrate")
 
 
@@ -161,7 +167,7 @@ def external(options: Options) -> int:
         if found is None:
             return 0
         for note in found.notes:
-            log.warning(note)
+            log.log(logging.INFO if note.startswith("--recalibrate") else logging.WARNING, note)
         result_text.show_result(found.result)
         for line in rater_group_lines(found.result["rater_groups"]) if options.rater_group else ():
             log.info("  %s", line)
