@@ -65,7 +65,7 @@ def metrics(study: Study) -> list[str]:
 
 def _over(study: Study) -> str:
     test = study.test
-    if study.task.name == "pairwise":
+    if study.of_votes:
         votes = sum(member.test["votes"]["test_decided"] for member in study.members if member.test)
         over = f"{votes:,} decided votes between test images ({test['count']:,} images"
         return f"{over}; means of {test['folds']} folds)" if study.of_folds else f"{over})"
@@ -127,7 +127,7 @@ def _groups(study: Study) -> list[str]:
 
 
 def _vote_details(study: Study) -> list[str]:
-    if study.task.name != "pairwise":
+    if not study.of_votes:
         return []
     found = [
         "Pearson's and Spearman's correlations are with reference scores: regularised Bradley-Terry scores of the test images from their "
@@ -170,7 +170,7 @@ def baselines(study: Study) -> list[str]:
 
 def _baseline_words(name: str, study: Study) -> str:
     if name == LINEAR_BASELINE:
-        kind = "ridge regression" if study.task.name == "regression" else "a linear predictor"
+        kind = "ridge regression" if study.of_scores else "a linear predictor"
         return f"{kind} on mean colours and edges of the images, learnt from the same training images"
     known = {
         "majority_class": "always the most frequent class",
@@ -309,7 +309,7 @@ def coverage(study: Study) -> list[str]:
 
 def _papers_of(method: str, study: Study) -> str:
     if method.startswith("split conformal"):
-        return " [@vovk,sadinle]" if study.task.name == "classification" else " [@vovk,lei]"
+        return " [@vovk,lei]" if study.of_scores else " [@vovk,sadinle]"
     if method.startswith("HCP"):
         return " [@lee]"
     return ""

@@ -123,7 +123,7 @@ def splits(study: Study) -> list[str]:
         found.append(f"Training images nearer than {flags['buffer']} to a test image were left out.")
     if flags.get("subset"):
         found.append(f"Training used a subset of the training images (--subset={flags['subset']}).")
-    if study.task.name == "pairwise":
+    if study.of_votes:
         found += _divided_votes(study)
     return found
 

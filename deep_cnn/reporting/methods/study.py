@@ -47,6 +47,16 @@ class Study:
         return self.record.task
 
     @property
+    def of_votes(self) -> bool:
+        """Whether it was learnt which of two images is preferred."""
+        return bool(self.task.vote_metrics)
+
+    @property
+    def of_scores(self) -> bool:
+        """Whether it was learnt to predict numbers with a unit."""
+        return self.task.has_unit_scores
+
+    @property
     def test(self) -> dict[str, Any]:
         """test.json or folds.json; {} where nothing was tested."""
         return self.record.test or {}

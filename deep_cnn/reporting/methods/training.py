@@ -107,7 +107,7 @@ def optimisation(study: Study) -> list[str]:
     decay = "without weight decay"
     if flags["weight_decay"]:
         decay = f"with weight decay {quantity(flags['weight_decay'])} (not of biases and normalisation)"
-    unit = "votes" if study.task.name == "pairwise" else "images"
+    unit = "votes" if study.of_votes else "images"
     found.append(
         f"It was minimised by {title}{paper}{momentum} in batches of {between([m.config['config']['batch_size'] for m in study.members])} "
         f"{unit}, {decay}."
@@ -171,7 +171,7 @@ def _regularisation(study: Study) -> list[str]:
         found.append(
             f"An exponential moving average of the weights (decay {quantity(flags['ema'])}) was validated and tested."
         )
-    rare = "scores" if study.task.name == "regression" else f"{study.task.nouns}"
+    rare = "scores" if study.of_scores else f"{study.task.nouns}"
     if flags.get("oversample"):
         found.append(f"Images with rare {rare} were drawn more often.")
     if flags.get("class_weights"):
