@@ -61,8 +61,11 @@ def largest_batch(config: Config) -> int:
     return config.batch if config.batch_size != AUTO else FULL_BATCH
 
 
-def chosen_line(asked: Config, config: Config, images: int) -> str | None:
-    """What was chosen, and why: a line for the log; None where there was nothing to choose, or it is the default of large sets."""
+def chosen_line(asked: Config, config: Config, images: int, samples: str = "images") -> str | None:
+    """What was chosen, and why: a line for the log; None where there was nothing to choose, or it is the default of large sets.
+
+    samples: what is counted, images or votes.
+    """
     made = [name for name in open_choices(asked) if getattr(config, name) != OF_OLDER_VERSIONS[name]]
     if not made:
         return None
@@ -71,7 +74,7 @@ def chosen_line(asked: Config, config: Config, images: int) -> str | None:
         "batchnorm": "statistics of so few images are too noisy",
     }
     flags = " ".join(f"--{name}={getattr(config, name)}" for name in made)
-    return f"{flags} for {images} training images: {'; '.join(reasons[name] for name in made)}"
+    return f"{flags} for {images:,} training {samples}: {'; '.join(reasons[name] for name in made)}"
 
 
 def chosen(asked: Config, config: Config) -> dict[str, Any]:

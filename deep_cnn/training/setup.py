@@ -141,7 +141,8 @@ def with_defaults(run: Run, dataset: Dataset, resumes: bool) -> Run:
     """
     images, asked = len(dataset.training), run.config
     config = defaults.resolved(asked, images, _begun_with(run, dataset) if resumes else {})
-    if (line := defaults.chosen_line(asked, config, images)) is not None:
+    samples = "images" if dataset.members is None else "votes"
+    if (line := defaults.chosen_line(asked, config, images, samples)) is not None:
         log.info(line)
     ranks = distributed.world_size()
     if ranks > 1:

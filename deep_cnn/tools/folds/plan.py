@@ -13,6 +13,7 @@ from deep_cnn.config.schema import Config
 from deep_cnn.data.dataset import digest_of
 from deep_cnn.data.division import Images, find_folds, find_images
 from deep_cnn.data.folds import Folds, fold_title
+from deep_cnn.data.index import Index
 from deep_cnn.runtime import console, distributed
 from deep_cnn.runtime.atomic import read_json, write_csv, write_json
 from deep_cnn.runtime.errors import CheckpointError, NameInUse
@@ -122,17 +123,25 @@ def join_plan(config: Config) -> tuple[Plan, Config]:
 
 
 def _with_defaults(run: Run, asked: Config, images: Images, folds: int) -> Config:
-    """The flags with a number in place of `auto`: what the plan began with, or by how many images a fold trains on."""
+    """The flags with a number in place of `auto`: what the plan began with, or by how many images (or votes) a fold trains on."""
     files = RunFiles(asked.root / "outputs", asked.run_name)
     saved = _saved_plan(files) if asked.resume != "never" else None
     finished = Status(files).before() == "finished"
     data = (digest_of(images.index), "")
     before = defaults.begun_with(saved, finished, replace(run.config, fold=None), data)
-    trained_on = round(len(images.index) * (1 - 1 / folds) * (1 - asked.val_split))
+    trained_on, samples = trained_in_a_fold(images.index, folds, asked.val_split)
     config = defaults.resolved(asked, trained_on, before)
-    if (line := defaults.chosen_line(asked, config, trained_on)) is not None:
+    if (line := defaults.chosen_line(asked, config, trained_on, samples)) is not None:
         log.info(line)
     return config
+
+
+def trained_in_a_fold(index: Index, folds: int, val_split: float) -> tuple[int, str]:
+    """How many samples a fold trains on, about, and what they are: images, or votes, of which both images are in the training set."""
+    share = (1 - 1 / folds) * (1 - val_split)
+    return (
+        (round(len(index) * share), "images") if index.votes is None else (round(len(index.votes) * share**2), "votes")
+    )
 
 
 def _saved_plan(files: RunFiles) -> dict[str, Any] | None:

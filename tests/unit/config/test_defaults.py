@@ -54,6 +54,9 @@ def test_what_was_chosen_is_said_with_its_reason():
         "needs; statistics of so few images are too noisy"
     )
     assert defaults.chosen_line(asked, defaults.resolved(asked, 5000), 5000) is None
+    assert " for 1,200 training votes: " in str(
+        defaults.chosen_line(asked, defaults.resolved(asked, 1200), 1200, "votes")
+    )
     given = replace(asked, batch_size=16, batchnorm="keep")
     assert defaults.chosen_line(given, given, 207) is None
     one = replace(asked, batch_size=16)

@@ -188,3 +188,10 @@ def test_splits_that_leave_no_votes_are_refused(folder, caplog):
         divided([0, 1], [3], [2])
     divided([0, 1], [2], [3])
     assert "Only 0 votes are between two test images" in caplog.text
+
+
+def test_a_fold_trains_on_the_votes_between_its_training_images(folder):
+    from deep_cnn.tools.folds.plan import trained_in_a_fold
+
+    index = indexed(folder, [f"{'abc'[i % 3]}.png,d.png,left" for i in range(100)])
+    assert trained_in_a_fold(index, 5, 0.25) == (36, "votes")  # (4 / 5 x 3 / 4) squared
