@@ -51,7 +51,6 @@ def difference(
     *,
     fixed: bool = False,
     allowance: float = 1.0,
-    level: float = 0.95,
 ) -> Difference | None:
     """A metric's mean over our networks minus its mean over theirs.
 
@@ -86,7 +85,7 @@ def difference(
         # as if one more image favoured each side: Bonett and Price, "Adjusted Wald confidence interval for a difference of binomial
         # proportions based on paired data", 2012. Otherwise two networks that agree on all images would be equal for certain
         between_images += 2 / (n + 2) ** 2
-    found = with_seeds(value, between_images, df_images, variance_of_seeds(values[: 1 if fixed else 2]), level)
+    found = with_seeds(value, between_images, df_images, variance_of_seeds(values[: 1 if fixed else 2]))
     return within_shares(found) if metric_row(metric).share else found
 
 
@@ -98,7 +97,7 @@ def within_shares(found: Difference) -> Difference:
 
 
 def with_seeds(
-    value: float, between_images: float, df_images: float, seeds: tuple[float, int], level: float
+    value: float, between_images: float, df_images: float, seeds: tuple[float, int], level: float = 0.95
 ) -> Difference:
     """A difference with the interval of its two variances, by Satterthwaite; seeds: as of `variance_of_seeds`."""
     between_seeds, df_seeds = seeds
