@@ -22,7 +22,7 @@ from deep_cnn.runtime.distributed import main_process
 from deep_cnn.runtime.errors import CheckpointError, ConfigError
 from deep_cnn.runtime.format import bracketed, some
 from deep_cnn.runtime.rng import permutation
-from deep_cnn.tasks.base import Task
+from deep_cnn.tasks.base import Task, plain_values
 from deep_cnn.tasks.rater_groups import rater_group_result
 from deep_cnn.tasks.recalibration import bent, calibration_lines, fitted_line, monotone_curve, rescaled
 
@@ -224,9 +224,7 @@ def write_local(run: FinishedRun, task: Task, record: dict[str, Any], name: str)
         "fold_errors",
     ):  # of the old scale: predict --coverage would take them for the new one's
         state.pop(errors, None)
-    described: dict[str, Any] = {
-        key: list(value) if isinstance(value, tuple) else value for key, value in task.to_dict().items()
-    }
+    described = plain_values(task.to_dict())
     path = run.files.models / f"best.{_safe(name)}.pt"
     checkpoint.save(path, state | {"task": described, "recalibration": record})
     return path

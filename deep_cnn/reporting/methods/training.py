@@ -6,8 +6,9 @@ from deep_cnn.reporting.methods.material import between, listed
 from deep_cnn.reporting.methods.study import Study
 from deep_cnn.runtime.format import percent, plural, quantity
 
-POLICIES = {"trivialaugment": "trivialaugment", "randaugment": "randaugment", "autoaugment": "autoaugment"}
-OPTIMIZER_PAPERS = {"adamw": "adamw", "adam": "adam", "muon": "muon"}
+WITH_PAPER = frozenset(
+    ("trivialaugment", "randaugment", "autoaugment", "adamw", "adam", "muon")
+)  # cited by their names
 OPTIMIZER_NAMES = {"adamw": "AdamW", "adam": "Adam", "sgd": "stochastic gradient descent", "muon": "Muon"}
 COURSES = {
     "cosine": "it fell to 0 along a cosine [@cosine]",
@@ -18,15 +19,13 @@ COURSES = {
     "constant": "it did not change",
 }
 NO_WEIGHTS = "none"
-OUTPUT_OF_TASK = {"classification": "class", "multilabel": "label", "regression": "target", "pairwise": "question"}
 
 
 def network(study: Study) -> list[str]:
     """Architecture, where its weights are from, and what of it was trained."""
     model, flags, record = study.first.config["model"], study.flags, study.first.config
     outputs = len(study.task.names)
-    noun = OUTPUT_OF_TASK[study.task.name]
-    each = f"an output for each of {outputs} {noun}{'es' if noun == 'class' else 's'}" if outputs > 1 else "one output"
+    each = f"an output for each of {outputs} {study.task.nouns}" if outputs > 1 else "one output"
     found = [f"The network was {model['name']}{of_network(model['name'])} with {each}."]
     if flags["weights"] == NO_WEIGHTS:
         found.append("Its initial weights were random.")
@@ -84,7 +83,7 @@ def augmentation(study: Study) -> list[str]:
     if len(words) == 1 and words[0] in AUGMENTATIONS:
         words = [*AUGMENTATIONS[words[0]].before, *words]
     names = [name for word in words for name in AUGMENTATION_PRESETS.get(word, (word,))]
-    steps = [AUGMENTATIONS[name].description + (f" [@{POLICIES[name]}]" if name in POLICIES else "") for name in names]
+    steps = [AUGMENTATIONS[name].description + (f" [@{name}]" if name in WITH_PAPER else "") for name in names]
     found = [f"Training images were augmented: {'; '.join(steps)}." if steps else "Training images were not augmented."]
     for name, title in (("mixup", "Mixup [@mixup]"), ("cutmix", "CutMix [@cutmix]")):
         if alpha := study.flag(name):
@@ -100,7 +99,7 @@ def optimisation(study: Study) -> list[str]:
     found = [_loss(study)]
     name = flags["optimizer"]
     title = OPTIMIZER_NAMES.get(name, f"the optimizer {name.removeprefix('timm/')} of the library timm")
-    paper = f" [@{OPTIMIZER_PAPERS[name]}]" if name in OPTIMIZER_PAPERS else ""
+    paper = f" [@{name}]" if name in WITH_PAPER else ""
     momentum = ""
     if "momentum" in getattr(OPTIMIZERS.get(name), "flags", ()):
         momentum = f" with {'Nesterov ' if flags['nesterov'] else ''}momentum {quantity(flags['momentum'])}"
@@ -203,7 +202,7 @@ def machine(study: Study) -> list[str]:
     device = decisions["device"].split(":")[0]
     on = {"cpu": "a CPU", "cuda": "a GPU (CUDA)", "mps": "a GPU (Apple MPS)"}.get(device, device)
     processes = decisions.get("processes", 1)
-    many = f" in {plural(processes, 'process')[:-1]}es" if processes > 1 else ""
+    many = f" in {processes} processes" if processes > 1 else ""
     names = [f"{title} {versions[key]}" for key, title in LIBRARIES.items() if key in versions]
     commit = f" (commit {versions['git_commit'][:12]})" if versions.get("git_commit") else ""
     found.append(

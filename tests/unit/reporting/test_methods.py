@@ -240,7 +240,7 @@ def test_each_paper_is_cited_somewhere():
     source = "".join(
         (folder / f"{name}.py").read_text(encoding="utf-8") for name in ("material", "training", "evaluation", "page")
     )
-    keys = set(NETWORKS.values()) | set(training.POLICIES.values()) | set(training.OPTIMIZER_PAPERS.values())
+    keys = set(NETWORKS.values()) | training.WITH_PAPER
     keys |= {key for mark in MARK.findall(source) for key in mark.split(",")}
     assert keys == set(REFERENCES)
 
