@@ -18,6 +18,7 @@ from pathlib import Path
 from deep_cnn.config.schema import Config
 from deep_cnn.models import checkpoint
 from deep_cnn.runtime import signals
+from deep_cnn.runtime.manifest import Manifest
 from deep_cnn.runtime.run_files import RunFiles
 from deep_cnn.training.checkpointing import Checkpointer
 from deep_cnn.training.trainer import train
@@ -92,7 +93,7 @@ def main() -> None:
         measured = {EARLY: [], LATE: []}
         for repeat in range(repeats + 1):
             for step, state in states.items():
-                checkpoint.save(files.last, state)
+                checkpoint.save(files.last, state, Manifest(files).announce)
                 seconds = seconds_to_first_step(config)
                 if repeat:  # the first of each warms up
                     measured[step].append(seconds)

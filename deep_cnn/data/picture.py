@@ -103,12 +103,12 @@ def rows_first(image: torch.Tensor) -> torch.Tensor:
     return image.permute(1, 2, 0).contiguous().permute(2, 0, 1)
 
 
-def corner(length: np.ndarray | int, crop: int) -> np.ndarray:
-    """Where torchvision's centre crop begins in sides of so many pixels: half of what is left, rounded to even."""
-    return np.round((np.asarray(length) - crop) / 2).astype(np.int64)
+def corner(length: int, crop: int) -> int:
+    """Where torchvision's centre crop begins in a side of so many pixels: half of what is left, rounded to even."""
+    return round((length - crop) / 2)
 
 
-def square_corner(length: np.ndarray | int, pre: Preprocessing) -> np.ndarray:
+def square_corner(length: int, pre: Preprocessing) -> int:
     """Where the middle R of a side begins, such that the centre S of it is the centre S of the whole side.
 
     Two centre crops, to R and then to S, would be a pixel off in every second picture where R - S is odd (Inception's 342
@@ -119,7 +119,7 @@ def square_corner(length: np.ndarray | int, pre: Preprocessing) -> np.ndarray:
 
 def square(picture: Picture, pre: Preprocessing) -> torch.Tensor:
     """The middle (3, R, R), a view; its centre crop of S x S is that of the whole picture."""
-    top, left = (int(square_corner(length, pre)) for length in picture.pixels.shape[-2:])
+    top, left = (square_corner(length, pre) for length in picture.pixels.shape[-2:])
     return picture.pixels[:, top : top + pre.resize, left : left + pre.resize]
 
 
@@ -166,12 +166,16 @@ class PictureBatch:
         pixels = (rows[:, :, None] + columns[:, None, :]).clamp_(max=self.memory.shape[1] - 1)  # (B, h, w)
         return self.memory[self.places[:, None, None], pixels].permute(0, 3, 1, 2)
 
+    def corners(self, crop: int) -> np.ndarray:
+        """`corner` of each, its top and its left: int64 (2, B)."""
+        return np.round((self.frames[:, :2] - crop) / 2).astype(np.int64).T
+
     def centres(self, crop: int) -> torch.Tensor:
         """The centre crop of each, (B, 3, S, S)."""
-        top, left = (corner(self.frames[:, dim], crop) for dim in (0, 1))
+        top, left = self.corners(crop)
         return self.window(top, left, crop, crop)
 
     def squares(self, pre: Preprocessing) -> torch.Tensor:
         """`square` of each, (B, 3, R, R)."""
-        top, left = (square_corner(self.frames[:, dim], pre) for dim in (0, 1))
+        top, left = self.corners(pre.crop) - corner(pre.resize, pre.crop)
         return self.window(top, left, pre.resize, pre.resize)

@@ -71,7 +71,7 @@ def steps(pre: Preprocessing, preprocessing: bool) -> list[str]:
 
 def square_cut(pre: Preprocessing) -> str:
     """How to cut the square that the exported network takes, such that its own centre crop is that of the photograph."""
-    side, margin = f"cut out {pre.resize} x {pre.resize} pixels", int(corner(pre.resize, pre.crop))
+    side, margin = f"cut out {pre.resize} x {pre.resize} pixels", corner(pre.resize, pre.crop)
     if (pre.resize - pre.crop) % 4 == 0:  # two centre crops are the same as one
         return f"{side} in the middle"
     return (
