@@ -25,7 +25,7 @@ from benchmarks.defaults_sets import SETS, unpack_fashion, write_table
 MODEL = "--model=efficientnet_lite0"
 OURS = {  # side -> flags of the program
     "default": (),
-    "old default": ("--epochs=20", "--batch_size=128", "--lr=0.001"),
+    "old default": ("--epochs=20", "--batch_size=128", "--lr=0.001", "--batchnorm=update"),
     "probe": ("--recipe=probe",),
 }
 PEERS = ("sklearn", "timm", "fastai")

@@ -264,10 +264,9 @@ def _few_images(result: dict[str, Any]) -> str:
     few = [name for name, count in counts.items() if count < FEW]
     if not few:
         return ""
-    return (
-        f"Fewer than {FEW} test images of {len(few)} of {len(counts)} classes ({some(few, 5)}): their recall is hardly known, and so are "
-        "means over classes."
-    )
+    which = f"All {len(counts)} classes" if len(few) == len(counts) else f"{len(few)} of {len(counts)} classes"
+    verb = "has" if len(few) == 1 else "have"
+    return f"{which} {verb} fewer than {FEW} test images ({some(few, 5)}): their recall is hardly known, and so are means over classes."
 
 
 def _heavy_tails(result: dict[str, Any]) -> list[str]:

@@ -22,6 +22,7 @@ class RunSize:
     Attributes:
         epochs, steps: that were trained. best_epoch: whose weights were kept, from 0 on; None without validation.
         images: of each split, by its name. batch: images of a step. fold: whether it is one fold of a cross-validation, which is read as a whole.
+        all_right: whether the best epoch made no error on the validation images, so that no longer training could be seen to be better.
     """
 
     epochs: int
@@ -30,6 +31,7 @@ class RunSize:
     images: Mapping[str, int]
     batch: int
     fold: bool = False
+    all_right: bool = False
 
 
 def too_little(size: RunSize, test: dict[str, Any] | None, headline: Sequence[str]) -> list[str]:
@@ -38,7 +40,7 @@ def too_little(size: RunSize, test: dict[str, Any] | None, headline: Sequence[st
     Args:
         test: as in test.json, None without a test set. headline: metrics that stand for a result; the first that has an interval counts.
     """
-    found = [_few_steps(size), _best_is_last(size)]
+    found = [] if size.all_right else [_few_steps(size), _best_is_last(size)]
     if test is not None and not size.fold:
         found += [_small_test(test, headline), _test_below_validation(size)]
     return [sentence for sentence in found if sentence]

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from deep_cnn.config.registries import metric_row
 from deep_cnn.data.place_pulse import name_parts
 from deep_cnn.inference.linear_baseline import TABLE as BASELINE_TABLE
 from deep_cnn.reporting.advice import STILL_IMPROVING, advise
@@ -141,6 +142,8 @@ class Record:
         """How much it had."""
         counts = self.splits["split"].value_counts()
         validated = "validation" in counts.index
+        select = self.task.select
+        best = [row.get(f"val_{select}") for row in self.history if row["epoch"] == self.best_epoch]
         return RunSize(
             epochs=len(self.history),
             steps=int(self.history[-1]["step"]),
@@ -148,6 +151,7 @@ class Record:
             images={str(split): int(count) for split, count in counts.items()},
             batch=int(self.config["config"]["batch_size"]),
             fold=self.config["config"].get("fold") is not None,
+            all_right=metric_row(select).share and best == [1],
         )
 
     def chance(self, split: str) -> Chance | None:

@@ -51,6 +51,12 @@ def test_a_fold_is_not_told_to_use_folds():
     assert too_little(fold, TEST | {"count": 20}, CLASSES) == []
 
 
+def test_more_training_is_not_advised_where_all_validation_images_are_right():
+    size = dataclasses.replace(ENOUGH, steps=25, best_epoch=9)
+    assert len(too_little(size, TEST, CLASSES)) == 2
+    assert too_little(dataclasses.replace(size, all_right=True), TEST, CLASSES) == []
+
+
 def test_without_validation_no_epoch_is_the_best():
     size = RunSize(epochs=10, steps=300, best_epoch=None, images={"train": 800, "test": 150}, batch=32)
     assert too_little(size, TEST, CLASSES) == []
