@@ -39,6 +39,7 @@ def _draw(
     ax.axhline(mean, color=ORANGE, linestyle="--", linewidth=1, label="all folds")
     ax.scatter([k for k, _, _ in known], [value for *_, value in known], s=26, color=BLUE, edgecolors="none", zorder=3)
     plain(ax)
+    ax.margins(x=0.1, y=0.15)
     if share:
         percent_axis(ax)
     if len(known) <= MOST_NAMES:
@@ -46,5 +47,4 @@ def _draw(
         slant: dict[str, Any] = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"} if long else {}
         ax.set_xticks([k for k, _, _ in known], [short_label(name, 14) for _, name, _ in known], **slant)
     ax.set_xlabel("fold", fontsize=9)
-    ax.margins(x=0.1, y=0.15)
     ax.legend(fontsize=8, framealpha=0.7)

@@ -58,7 +58,9 @@ def plain(ax: Axes) -> None:
 
 
 def percent_axis(ax: Axes) -> None:
-    """Write the shares on a vertical axis in percent."""
+    """Write the shares on a vertical axis in percent; the axis ends at 0% and 100%, with room for a marker."""
+    low, high = ax.get_ylim()
+    ax.set_ylim(max(low, -0.02), min(high, 1.02))
     ax.yaxis.set_major_formatter(FuncFormatter(lambda share, pos: f"{100 * share:.4g}%"))
 
 

@@ -126,6 +126,13 @@ def test_a_metric_of_all_targets_has_one_panel_with_a_line_each():
     assert of_targets(curves_of(rows), "mae") is None, "one target is no comparison"
 
 
+@pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
+def test_an_axis_of_shares_ends_at_0_and_100_percent(share):
+    axes = axes_of(panel(curves_of([{"epoch": k, "val_top1": share} for k in range(3)])[0], np.arange(3.0)))
+    low, high = axes.get_ylim()
+    assert -0.02 <= low < share < high <= 1.02
+
+
 def test_a_panel_says_what_it_shows():
     rows = [
         {"epoch": e, "train_loss": 2.0 - e, "val_loss": None if e else 1.5, "val_top1": 0.5 + e / 4} for e in range(2)
