@@ -70,10 +70,10 @@ def pictures():
 def train(run_cli, request, monkeypatch):
     """A function: flags -> (exit code, RunFiles) of a tiny training on the committed places, drawn only with `pictures`."""
     if "pictures" not in request.fixturenames:
-        from deep_cnn.training import outputs, trainer
+        from deep_cnn.training import outputs, records
 
         monkeypatch.setattr(outputs, "write_plots", lambda *args, **kwargs: None)
-        monkeypatch.setattr(trainer, "write_report_of", lambda *args, **kwargs: None)
+        monkeypatch.setattr(records, "write_report_of", lambda *args, **kwargs: None)
 
     def run(**flags):
         return run_cli(**(TINY | {"data_dir": PLACES} | flags))

@@ -213,7 +213,7 @@ def train(request: dict) -> None:
 def tell_where(page: mmap.mmap) -> None:
     """Write phase and steps into the page at each change, from around the functions of the program."""
     from deep_cnn.models import checkpoint
-    from deep_cnn.training import checkpointing, outputs, trainer
+    from deep_cnn.training import checkpointing, outputs, records, trainer
 
     def within(module, name: str, phase: int) -> None:
         original = getattr(module, name)
@@ -237,7 +237,7 @@ def tell_where(page: mmap.mmap) -> None:
     within(outputs, "write_epochs", SAVING)
     within(outputs, "write_test", SAVING)
     if "DEEP_CNN_KILLS" not in os.environ:  # pictures and report take 2 s of each training, and are not compared
-        outputs.write_plots = trainer.write_report_of = lambda *args, **kwargs: None
+        outputs.write_plots = records.write_report_of = lambda *args, **kwargs: None
     after_step = checkpointing.Checkpointer.after_step
 
     def counted(self) -> None:

@@ -14,6 +14,7 @@ ood_reference    training features for `predict`, in best.pt
 optim/           Optimizers and the course of the learning rate
 outputs          metrics.csv, test.json, predictions, figures
 profiling        --profile: where the time went
+records          config.json, splits.csv, the report, a result shown again
 resume           continue, show again, or start a new run
 run              a run's folders, log, name and status
 score_scale      the scale of scores from votes, in best.pt

@@ -3,11 +3,9 @@
 import contextlib
 import logging
 import time
-import traceback
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +13,7 @@ import torch
 from torch import nn
 
 from deep_cnn.config.fields import parse_duration
-from deep_cnn.config.identity import command_line, run_identity, versions
+from deep_cnn.config.identity import run_identity, versions
 from deep_cnn.config.schema import Config
 from deep_cnn.data.augment.steps import parse_augment
 from deep_cnn.data.contents import file_of
@@ -23,8 +21,6 @@ from deep_cnn.data.contents import save as save_contents
 from deep_cnn.data.dataset import Dataset, check_readable, eval_feed, open_feeds
 from deep_cnn.data.division import check_formats
 from deep_cnn.data.feed import Batch, BatchSource, FeedSettings, ShardSpec, steps_per_epoch, train_rows
-from deep_cnn.data.split import save_splits
-from deep_cnn.data.split_names import SPLITS
 from deep_cnn.inference.coverage import with_coverage
 from deep_cnn.inference.evaluate import collect, with_views
 from deep_cnn.inference.linear_baseline import linear_predictions, with_linear_baseline, write_baseline
@@ -35,12 +31,8 @@ from deep_cnn.models.build import stages as stages_of
 from deep_cnn.models.freeze import frozen_modules, training_mode
 from deep_cnn.reporting import result_text, tutorial_console
 from deep_cnn.reporting.examples import Example, examples
-from deep_cnn.reporting.probe_advice import all_advice
-from deep_cnn.reporting.report.page import write_report
-from deep_cnn.reporting.report.record import read_record
 from deep_cnn.reporting.trackers.trackers import opened as opened_trackers
 from deep_cnn.runtime import distributed, faults, signals
-from deep_cnn.runtime.atomic import read_json, write_json
 from deep_cnn.runtime.console import Bar
 from deep_cnn.runtime.device import (
     autocast_for,
@@ -52,14 +44,12 @@ from deep_cnn.runtime.device import (
 )
 from deep_cnn.runtime.distributed import main_process
 from deep_cnn.runtime.errors import DataError
-from deep_cnn.runtime.manifest import Manifest
-from deep_cnn.runtime.run_files import RunFiles
 from deep_cnn.runtime.signals import Interrupted
 from deep_cnn.runtime.walltime import Deadline, Forecast, time_limit
 from deep_cnn.tasks.base import Task, encoded, plain_values
 from deep_cnn.tasks.conformal import Calibration
 from deep_cnn.tasks.make import task_from_dict
-from deep_cnn.training import compute, profiling, setup
+from deep_cnn.training import compute, profiling, records, setup
 from deep_cnn.training import outputs as run_outputs
 from deep_cnn.training.calibrate import calibrated, errors_of, save_fold_errors
 from deep_cnn.training.checkpointing import Checkpointer
@@ -144,14 +134,14 @@ def _train(config: Config, hooks: Hooks, limits: Limits, place: RunPlace | None)
         saved = find_checkpoint(run, identity, tested, asked)  # nothing, an unfinished run, or a finished one
         expect_contents(dataset, saved)
         if saved.finished:
-            return show_again(run, dataset, saved, hooks)
+            return records.show_again(run, dataset, saved, searching=hooks.after_epoch is not None)
         with build_trainer(run, dataset, task, saved, hooks) as trainer:
             trainer.fit()
             if not hooks.test:
                 return None
             result = trainer.test() if tested else trainer.end_without_test()
-            write_report_of(run.files, dataset.index.root)
-            settle(run.files)
+            records.write_report_of(run.files, dataset.index.root)
+            records.settle(run.files)
         return result
 
 
@@ -578,7 +568,7 @@ def build_trainer(
         move_aside(run, saved)
         if config.lr == "auto" and saved.state is None:
             find_learning_rate(trainer)
-        write_records(trainer)
+        records.write(trainer)
         stack.enter_context(faults.explained(config.batch, trainer.settings.pieces))
         stack.enter_context(signals.between_steps(alone=distributed.world_size() == 1))
         deadline = time_limit(parse_duration("max_time", config.max_time)) if distributed.is_main() else Deadline(None)
@@ -626,76 +616,3 @@ def find_learning_rate(trainer: Trainer) -> None:
             group["base_lr"] *= lr
     trainer.settings = replace(trainer.settings, lr=lr)
     log.info("--lr=auto: using %g", lr)
-
-
-@main_process
-def write_records(trainer: Trainer) -> None:
-    """config.json and splits.csv, before the first step: what was asked, and what is trained and tested on."""
-    dataset, results = trainer.dataset, trainer.run.files.results
-    record = trainer.describe() | {"command": command_line(trainer.config), "left_out": list(dataset.bad_files)}
-    record |= {"chosen": trainer.run.chosen, "data": data_facts(dataset)}
-    record |= {"weights_file": trainer.weights or (read_json(results / "config.json") or {}).get("weights_file")}
-    digest = trainer.run.weights_digest
-    if trainer.state.progress.global_step:  # the weights were read when the run began
-        digest = (read_json(results / "config.json") or {}).get("weights_sha256")
-    record |= {"weights_sha256": digest} if digest else {}
-    announce = Manifest(trainer.run.files).announce
-    write_json(results / "config.json", record, announce=announce)
-    save_splits(results / "splits.csv", dataset.index, dataset.splits, trainer.task.target_rows, announce)
-
-
-def data_facts(dataset: Dataset) -> dict[str, Any]:
-    """What reading the data has shown, for config.json: its notes, which splits were given, and how many groups each split has."""
-    index, splits = dataset.index, dataset.splits
-    parts = dict(zip(SPLITS, (splits.train, splits.validation, splits.test), strict=True))
-    facts: dict[str, Any] = {
-        "notes": [*index.notes, *splits.notes],
-        "given_splits": [name for k, name in enumerate(SPLITS) if (index.given_split == k).any()],
-    }
-    if index.groups is not None:
-        facts["groups"] = {name: len(np.unique(index.groups[rows])) for name, rows in parts.items()}
-    return facts
-
-
-@main_process
-def show_again(run: Run, dataset: Dataset, saved: SavedRun, hooks: Hooks) -> Result | None:
-    """The result of a run that is finished."""
-    assert saved.state is not None
-    log.info("This run is finished; its result (use --resume=never to train again):")
-    run.status.note_progress(saved.state["progress"], saved.state["progress"]["global_step"])
-    Manifest(run.files).settle()  # the process before this one may have died before it did
-    result = read_json(run.files.results / "test.json")
-    if result is not None:
-        result_text.show_result(result)
-        level = run.config.tta
-        if level not in ("none", result.get("tta", {}).get("views")):
-            again = f"python -m deep_cnn evaluate --run_name={run.files.name} --tta={level}"
-            log.info("It was tested without --tta=%s; to test with it, run: %s", level, again)
-        log.info("Everything is in %s", run.files.results)
-    if hooks.after_epoch is None and not (run.files.results / "report.html").exists():
-        write_report_of(run.files, dataset.index.root)  # the process before this one died while it wrote it
-    return result
-
-
-@main_process
-def settle(files: RunFiles) -> None:
-    """The run is finished: of each of its files one content is right."""
-    Manifest(files).settle()
-
-
-def write_report_of(files: RunFiles, data: Path) -> None:
-    """Say what the learning curves show, and write the report; a run that is done is not undone by a page."""
-    if not distributed.is_main():
-        return
-    try:
-        for sentence in all_advice(read_record(files)):
-            log.info("Note: %s", sentence)
-        log.info("Report: %s", write_report(files, data, "finished"))
-    except Exception as error:
-        log.warning(
-            "Could not write the report (%s: %s); to try again, run: python -m deep_cnn report --run_name=%s",
-            type(error).__name__,
-            error,
-            files.name,
-        )
-        log.debug("%s", traceback.format_exc())
