@@ -15,7 +15,7 @@ from deep_cnn.data.table import Lines, Table, visible
 from deep_cnn.runtime.errors import ConfigError, DataError
 from deep_cnn.runtime.format import some
 
-# Missing values as R, pandas, Excel (also the German one), SQL, MySQL's files, SAS, ARFF and people write them, in any case
+# Missing values as R, pandas, Excel (also the German one), SQL, MySQL's files, SAS, MATLAB, ARFF and people write them, in any case
 MISSING = frozenset(
     [
         "na",
@@ -32,6 +32,8 @@ MISSING = frozenset(
         "#na",
         "#nv",
         "#n/d",
+        "<undefined>",
+        "<missing>",
         "-nan",
         "1.#ind",
         "-1.#ind",
@@ -51,6 +53,7 @@ MISSING = frozenset(
     ]
 ) | {"", "#n/a n/a"}
 SHEET_ERROR = re.compile(r"#[^\s!?]+[!?]")  # what a spreadsheet shows instead of a value: #DIV/0!, #WERT!, #NAME?
+EXTENDED = re.compile(r"\.[a-zA-Z_]")  # Stata's and SAS's reasons why a number is missing: .a to .z
 EXACTLY_MISSING = frozenset(("None", "NONE"))  # Python's; "none" is a word: none, mild, severe
 DECIMAL_COMMA = re.compile(r"[+-]?(?:\d{1,3}(?:[. \u00a0\u202f'’]\d{3})+|\d*),\d+(?:[eE][+-]?\d+)?")
 THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(?:[, \u00a0\u202f'’]\d{3})+(?:\.\d+)?")
@@ -80,7 +83,9 @@ COMPARISONS = {
 
 def is_missing(cell: str) -> bool:
     """Whether a cell means that there is no value."""
-    return cell in EXACTLY_MISSING or cell.lower() in MISSING or bool(SHEET_ERROR.fullmatch(cell))
+    if cell in EXACTLY_MISSING or cell.lower() in MISSING:
+        return True
+    return bool(SHEET_ERROR.fullmatch(cell) or EXTENDED.fullmatch(cell))
 
 
 def missing(cells: np.ndarray) -> np.ndarray:
@@ -145,7 +150,23 @@ def parse(cells: np.ndarray, separator: str = ",") -> Numbers:
         with_points = np.array([bool(POINTS.fullmatch(cell)) for cell in texts], dtype=bool) & ~empty
         values[written | with_points] = [_from_commas(cell) for cell in texts[written | with_points]]
         notation, written = "", np.zeros(len(distinct), dtype=bool)
+    elif not notation and (points := _thousands_points(texts, empty)).any():
+        notation, written, values[points] = "points that separate thousands", points, np.nan
     return Numbers(empty[codes], values[codes], notation, written[codes])
+
+
+def _thousands_points(texts: np.ndarray, empty: np.ndarray) -> np.ndarray:
+    """Which numbers are written with points between thousands, bool (M,): 850, 1.200, 45.300.
+
+    Decimals would all have three digits, so zeros at the end, and yet whole numbers, some of them large, would have none.
+    """
+    points = np.array([bool(POINTS.fullmatch(cell)) for cell in texts], dtype=bool) & ~empty
+    if not any(cell.endswith("0") for cell in texts[points]):
+        return np.zeros(len(texts), dtype=bool)
+    others = texts[~points & ~empty]
+    whole = all(cell.lstrip("+-").isdecimal() and len(cell.lstrip("+-")) <= 3 for cell in others)
+    large = any(len(cell.lstrip("+-0")) == 3 for cell in others)
+    return points if whole and large else np.zeros(len(texts), dtype=bool)
 
 
 def _digits(cell: str) -> str:
@@ -171,8 +192,12 @@ def numbers(cells: np.ndarray, lines: Lines, what: str, separator: str = ",") ->
     wrong = np.flatnonzero(~read.missing & np.isnan(read.values))
     if len(wrong):
         raise DataError(
-            f"{what}: {cells[wrong[0]]!r} in line {lines[wrong[0]]} is not a number ({len(wrong):,} such cells); "
-            f"correct them, or use --task=classification for a column of classes"
+            f"{what}: {cells[wrong[0]]!r} in line {lines[wrong[0]]} is not a number ({len(wrong):,} such cells); correct them, or "
+            + (
+                "use --task=classification for a column of classes"
+                if what.startswith("--target=")
+                else "leave them empty"
+            )
         )
     endless = np.flatnonzero(np.isinf(read.values))
     if len(endless):
@@ -225,6 +250,7 @@ def _remedy(notation: str) -> str:
         "signs of a currency": "write the numbers alone",
         "decimal commas": "write decimal points, or separate the columns by semicolons; several labels are separated by ';'",
         "thousands separators": "write 1000 for 1,000",
+        "points that separate thousands": "write 1200 for 1.200",
         "decimal commas beside decimal points": "write all of them in one way",
     }.get(notation, "write 1000 or 1.000")
 

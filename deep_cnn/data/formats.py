@@ -23,6 +23,7 @@ from PIL import Image, UnidentifiedImageError
 from deep_cnn.config.registries import IMAGE_FORMATS, resolve
 from deep_cnn.data.archives import Source
 from deep_cnn.data.jpeg import jpeg_decoder
+from deep_cnn.data.table import what_else
 from deep_cnn.runtime.errors import DataError
 
 # Pillow warns from 89 megapixels on and refuses from 179 on. Between the two an image is large, not suspicious.
@@ -88,12 +89,7 @@ def _open(file: IO[bytes], path: str | Source, formats: tuple[str, ...] | None =
 def _what_else(file: IO[bytes]) -> str:
     """What lies in a file that is no image, where that tells the remedy; "" for anything else."""
     file.seek(0)
-    start = file.read(200).lstrip().lower()
-    if start.startswith(b"version https://git-lfs"):
-        return "a pointer of Git LFS instead of the image; `git lfs pull` gets it"
-    if start.startswith((b"<!doctype html", b"<html")):
-        return "a web page, perhaps of a failed download"
-    return ""
+    return what_else(file.read(200))
 
 
 def _orientation(image: Image.Image) -> int:

@@ -28,7 +28,15 @@ from deep_cnn.data.split_names import ALIASES, FREE, NO_FOLDER, SPLITS, TEST, TR
 from deep_cnn.data.table import Table, find_table
 from deep_cnn.data.table_folders import split_of_folders
 from deep_cnn.data.targets import Targets, candidates, choose
-from deep_cnn.data.votes import Votes, looks_like_votes, of_images, read_votes, side_columns, vote_columns
+from deep_cnn.data.votes import (
+    Votes,
+    check_two_images,
+    looks_like_votes,
+    of_images,
+    read_votes,
+    side_columns,
+    vote_columns,
+)
 from deep_cnn.data.webdataset import CLASS, has_classes, has_values, sidecar_table
 from deep_cnn.runtime.errors import ConfigError, DataError
 from deep_cnn.runtime.format import some
@@ -280,7 +288,7 @@ def _join(files: Files, rows: Rows, options: IndexOptions, digest: str, notes: l
 
     chosen = choose(candidates(table, rows.target), options.task, rows.target)
     targets = chosen.read(table, rows.target)
-    notes += [*_missing_targets(table, targets), *targets.notes]
+    notes += [*_missing_targets(table, rows.target, targets), *targets.notes]
     if unlabelled := int((~targets.rows).sum()):
         notes.append(f"{unlabelled:,} images have no target; they are not used")
     table, positions = table.take(targets.rows), positions[targets.rows]
@@ -334,7 +342,10 @@ def _from_votes(files: Files, table: Table, options: IndexOptions, notes: list[s
     table, _, said = rows_where(table, options.where)
     notes += said
     asked = options.target or tuple(word.strip() for word in (options.study_id or "").split(",") if word.strip())
-    votes, rows, said = read_votes(table, columns, Matcher(files.paths, files.root), asked)
+    matcher = Matcher(files.paths, files.root)
+    if not options.vote_columns:
+        check_two_images(table, columns, matcher)
+    votes, rows, said = read_votes(table, columns, matcher, asked)
     notes += said
     used = np.unique(votes.images)
     if without := len(files.paths) - len(used):
@@ -389,10 +400,10 @@ def _certainty(table: Table, rows: Rows, task: str, targets: np.ndarray) -> tupl
     return read_certainty(table, rows.certainty, targets)
 
 
-def _missing_targets(table: Table, targets: Targets) -> list[str]:
+def _missing_targets(table: Table, columns: tuple[str, ...], targets: Targets) -> list[str]:
     """A line for each target with missing values: how many, and how they are written."""
     notes = []
-    for name in targets.names:
+    for name in dict.fromkeys(columns):
         cells = table.column(name, "--target")
         gone = cells[missing(cells)]
         hint = "; if one of them is a class, rename it in the table" if targets.classes and any(gone) else ""

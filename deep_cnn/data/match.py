@@ -1,9 +1,10 @@
 """Which file a cell of a table means, and which column names the images: on evidence, and refused where in doubt."""
 
+import functools
 import re
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -47,6 +48,8 @@ ROW_NUMBERS = re.compile(
 FORMAT_OF = {ending: name for name, row in IMAGE_FORMATS.items() for ending in row.endings}  # .jpg and .jpeg are one
 IS_NUMBER = re.compile(r"[+-]?\d+(?:[.,]\d+)?")
 ABSOLUTE = re.compile(r"/|~|[A-Za-z][A-Za-z0-9+.-]*:/")  # also C:/ and https://
+WHOLE = re.compile(r"(\d+)(?:[.,]0*)?")  # 7 and 7.0: what a spreadsheet or pandas makes of 007
+ROUNDED = re.compile(r"\d(?:[.,]\d+)?[eE]\+?(?:0?9|\d\d)|\d{15,}0")  # 1.23E+15, 1234567890123450: Excel keeps 15 digits
 COUNTED = re.compile(r"\d+|(?<=[a-z_ -])[A-Z]$|(?<=[_ -])[a-z]$")  # site1, fold_2, siteA, set_b
 
 
@@ -79,6 +82,8 @@ def _spellings(cell: str) -> Iterator[str]:
         yield name
     if "%" in cell and (name := unquote(cell)) != cell:  # an address: my%20photos
         yield name
+    if "?" in cell:  # the query of an address without its host: 1.jpg?size=large
+        yield unquote(cell.partition("?")[0])
 
 
 @dataclass(frozen=True)
@@ -90,12 +95,14 @@ class Match:
         ways: int8 (M,) NUMBER, STEM, NAME or PATH; -1 without a file.
         dropped: the folder of another computer with which the cells begin, or "".
         endings: whether the files have other endings than the cells say (.png for .jpg).
+        valued: how many cells fit by the value of a number alone (7 for 007.jpg).
     """
 
     positions: np.ndarray
     ways: np.ndarray
     dropped: str = ""
     endings: bool = False
+    valued: int = 0
 
     @property
     def found(self) -> int:
@@ -110,7 +117,8 @@ class Match:
     def evidence(self) -> str:
         """In words: '58 of 60 rows found, by file name'."""
         how = f", {HOW[self.way]}{' with another ending' if self.endings else ''}" if self.found else ""
-        return f"{self.found:,} of {len(self.positions):,} rows found{how}"
+        valued = f", {self.valued:,} of them by its value (007 for 7 or 7.0)" if self.valued else ""
+        return f"{self.found:,} of {len(self.positions):,} rows found{how}{valued}"
 
 
 class Matcher:
@@ -151,6 +159,20 @@ class Matcher:
             return best, NAME
         return best, NUMBER if IS_NUMBER.fullmatch(wanted) else STEM
 
+    @functools.cached_property
+    def _values(self) -> dict[int, list[int]]:
+        """The files whose names are numbers, by their values."""
+        values: dict[int, list[int]] = {}
+        for name, found in self._stems.items():
+            if name.isascii() and name.isdecimal():
+                values.setdefault(int(name), []).extend([found] if isinstance(found, int) else found)
+        return values
+
+    def by_value(self, cell: str) -> list[int]:
+        """Positions of the files whose names are the number in a cell but for zeros: 007.jpg for 7 and 7.0."""
+        number = WHOLE.fullmatch(cell.strip())
+        return self._values.get(int(number[1]), []) if number and cell.isascii() else []
+
     def _best(self, wanted: str, dropped: str, endings: bool) -> list[int]:
         folder, _, name = wanted.rpartition("/")
         candidates = self._stems.get(stem(name).casefold(), [])
@@ -181,6 +203,16 @@ class Matcher:
         if any(folder.endswith(end) for folder in whole):
             return 2
         return int(any(folder.casefold().endswith(end.casefold()) for folder in whole))
+
+    def match_values(self, cells: Sequence[str] | np.ndarray) -> Match:
+        """The same as `match`; cells without a file may be numbers that have lost their zeros."""
+        match = self.match(cells)
+        valued = 0
+        for row in np.flatnonzero(match.positions == -1).tolist():
+            if found := self.by_value(cells[row]):
+                match.positions[row], match.ways[row] = found[0] if len(found) == 1 else SEVERAL, NUMBER
+                valued += 1
+        return replace(match, valued=valued)
 
     def match(self, cells: Sequence[str] | np.ndarray) -> Match:
         """The file of each cell.
@@ -258,7 +290,7 @@ def _contradicts(theirs: str, ours: str) -> bool:
 def check_single(match: Match, cells: Sequence[str] | np.ndarray, lines: Lines, matcher: Matcher, what: str) -> None:
     """DataError for a cell that fits several files; names them."""
     for row in np.flatnonzero(match.positions == SEVERAL)[:1].tolist():
-        found, _ = matcher.find(cells[row], match.dropped, match.endings)
+        found = matcher.find(cells[row], match.dropped, match.endings)[0] or matcher.by_value(cells[row])
         raise DataError(
             f"{what}: {cells[row]!r} in line {lines[row]} matches {len(found)} files ({matcher.paths[found[0]]}, "
             f"{matcher.paths[found[1]]}); write paths relative to the data folder in the table"
@@ -347,6 +379,34 @@ def _check_numbers(
                 f"{what}: no file of column {name} is there (e.g. {texts[0].strip()}), and column {best.name} fits only "
                 f"{HOW[NUMBER]} ({best.match.evidence()}); check --data_dir, or give --image_column"
             )
+
+
+def choose_numbers(matches: Mapping[str, Match], cells: Mapping[str, Sequence[str]], what: str) -> str | None:
+    """The column of numbers that name files but for lost zeros, where no cell of the table names a file.
+
+    Raises:
+        DataError: only the numbers say so, and not the column's name.
+    """
+    found = {name: match for name, match in matches.items() if match.found and standing(name) > 0}
+    name = choose_column(found, cells, what)
+    if name is not None and standing(name) < 2:
+        raise DataError(
+            f"{what}: no column contains names of image files. The numbers of column {name} fit them by their values only "
+            f"(007 for 7; {found[name].found:,} of {len(found[name].positions):,} rows); if they name the images, give --image_column={name}"
+        )
+    return name
+
+
+def check_not_rounded(match: Match, cells: Sequence[str] | np.ndarray, lines: Lines, what: str) -> None:
+    """DataError where cells without a file are long numbers that a spreadsheet has rounded."""
+    distinct = dict.fromkeys(cells[row].strip() for row in range(len(cells)))
+    rounded = [cell for cell in distinct if ROUNDED.fullmatch(cell)]
+    lost = [row for row in np.flatnonzero(match.positions == -1).tolist() if ROUNDED.fullmatch(cells[row].strip())]
+    if lost and (2 * len(rounded) > len(distinct) or "e" in cells[lost[0]].lower()):
+        raise DataError(
+            f"{what}: {cells[lost[0]]} in line {lines[lost[0]]} is a long number that a spreadsheet has rounded ({len(lost):,} such "
+            "cells), so which image it names is lost; export the table again with this column as text"
+        )
 
 
 def check_evidence(name: str, match: Match, files: int, what: str) -> None:

@@ -9,7 +9,16 @@ from deep_cnn.data import place_pulse
 from deep_cnn.data.cells import label_key, parse, where_mask
 from deep_cnn.data.certainty import CertaintyColumns, certainty_columns
 from deep_cnn.data.files import Files
-from deep_cnn.data.match import SAMPLE, Matcher, check_evidence, check_single, choose_column
+from deep_cnn.data.match import (
+    SAMPLE,
+    Matcher,
+    check_evidence,
+    check_not_rounded,
+    check_single,
+    choose_column,
+    choose_numbers,
+    standing,
+)
 from deep_cnn.data.table import Table, looks_like_image
 from deep_cnn.runtime.errors import ConfigError, DataError
 from deep_cnn.runtime.format import some
@@ -84,7 +93,8 @@ def _of_table(files: Files, table: Table, options: "IndexOptions") -> Rows:
     matcher = Matcher(files.paths, files.root)
     column = options.image_column or _image_column(table, matcher, target)
     cells = table.column(column, "--image_column")
-    match = matcher.match(cells)
+    match = matcher.match_values(cells)
+    check_not_rounded(match, cells, table.frame.index, f"--image_column={column}")
     if options.image_column is None:
         check_evidence(column, match, len(files.paths), f"--metadata={table.name}")
     kept, rows, notes = rows_where(table, options.where)
@@ -128,17 +138,22 @@ def _image_column(table: Table, matcher: Matcher, target: tuple[str, ...]) -> st
     """The column that names the images, judged by about 200 rows; none of those to be learnt."""
     sample = table.frame.iloc[:: max(len(table.frame) // SAMPLE, 1)]
     cells = {name: sample[name].tolist() for name in sample.columns if name not in target}
-    found = choose_column(
-        {name: matcher.match(column) for name, column in cells.items()}, cells, f"--metadata={table.name}"
-    )
-    if found is not None:
+    what = f"--metadata={table.name}"
+    matches = {name: matcher.match(column) for name, column in cells.items()}
+    if (found := choose_column(matches, cells, what)) is not None:
         return found
+    for name, column in cells.items():
+        if standing(name) >= 2:
+            check_not_rounded(matches[name], column, sample.index, f"{what}: column {name}")
     for cell in (cell for column in cells.values() for cell in column if looks_like_image(cell)):
         if (there := matcher.of_this_name(cell)) is not None:
             raise DataError(
                 f"--metadata={table.name}: no row matches an image: the table has {cell.strip()}, --data_dir has {there}; "
                 "the folders that the table writes must be those on the disk"
             )
+    numbers = {name: matcher.match_values(column) for name, column in cells.items()}
+    if (found := choose_numbers(numbers, cells, what)) is not None:
+        return found
     row, example = table.frame.iloc[0], matcher.paths[0] if len(matcher.paths) else "no files"
     raise DataError(
         f"--metadata={table.name}: no column contains names of image files (first row: "

@@ -18,7 +18,7 @@ import pandas as pd
 
 from deep_cnn.config.registries import IMAGE_ENDINGS
 from deep_cnn.runtime.errors import DataError, nearest
-from deep_cnn.runtime.format import some
+from deep_cnn.runtime.format import plural, some
 
 TABLE_ENDINGS = (".csv", ".tsv", ".txt")
 NO_TEXT = (".xls", ".xlsx", ".ods", ".json")  # tables in formats that are not read
@@ -29,6 +29,8 @@ ESCAPED = re.compile("[\udc80-\udcff]")  # a byte that is not UTF-8
 # What is in no cell: the mark of UTF-8 where files were joined, zeros behind a file that a disk cut, the end of a file in DOS
 NO_TEXT_OF_CELLS = {0: None, 0x1A: None, 0xFEFF: None}
 INVISIBLE = "\u200b\u2060\ufeff\u00ad"  # spaces of no width and soft hyphens, which browsers' clipboards bring along
+FORMULA = re.compile(r'="(.*)"', re.DOTALL)  # ="007": text that a spreadsheet must not take for a number
+QUALTRICS = '{"ImportId":'  # each cell of its third line
 COMMENT = re.compile(r"\s*#")
 CELL_ENDS = r"[,;\t|]"
 Lines = Sequence[int] | np.ndarray | pd.Index  # of each row, its line in the file
@@ -63,6 +65,7 @@ class Table:
             raise DataError(f"{flag}={name}: {self.name}: two columns are named {found[0]!r}; rename one of them")
         raise DataError(
             f"{flag}={name}: {self.name} has no such column.{nearest(name, columns)} Columns: {some(columns, 12)}"
+            + ("; separate columns by commas or tabs, not by blanks" if len(columns) == 1 and " " in columns[0] else "")
         )
 
     def names(self, words: Sequence[str], flag: str) -> tuple[str, ...]:
@@ -166,24 +169,52 @@ class TableReader:
         separator: of the columns.
         headless: whether the first line names an image instead of columns, which are then "column 1", "column 2"...
         escaped: whether a byte so far is not UTF-8.
+        repeated: how often the header has come again so far; such rows are left out.
+        described: whether the first two rows were Qualtrics' descriptions of the columns; they are left out.
     """
 
     def __init__(self, lines: Iterable[str], ending: str, what: str):
         """lines: of an open file, with their ends; ending: the file's; what: names the table in messages."""
         csv.field_size_limit(2**31 - 1)  # a cell may hold the outline of a city
-        self.what, self.escaped, self._ended = what, False, False
+        self.repeated, self.described = 0, False
+        self.what, self.escaped, self._formulas, self._ended = what, False, False, False
         lines = iter(lines)
         separator, self._skipped, head = _preamble(lines)
         head += itertools.islice(lines, ROWS_OF_HEAD)
         self.separator = separator or _separator(head, ending)
-        self._rows = csv.reader(self._watched(itertools.chain(head, lines)), delimiter=self.separator)
+        blank = self.separator == " "
+        watched = self._watched(itertools.chain(head, lines))
+        self._rows = csv.reader(watched, delimiter=self.separator, skipinitialspace=blank)
         names = next(self._rows, [])
         self.headless = any(looks_like_image(name) for name in names)
         self._first = [(self._skipped + 1, names)] if self.headless else []
         names = [""] * len(names) if self.headless else [visible(as_text(name)).strip() for name in names]
+        names = [_without_formula(name) for name in names]
+        self._header, self._names = names, frozenset(() if self.headless else names)
         self.columns = [name or f"column {k}" for k, name in enumerate(names, start=1)]
 
     def __iter__(self) -> Iterator[tuple[int, list[str]]]:
+        rows = self._all_rows()
+        first = list(itertools.islice(rows, 2))
+        if len(first) == 2 and (cells := [cell for cell in first[1][1] if cell.strip()]):
+            self.described = all(cell.startswith(QUALTRICS) for cell in cells)
+        for line, row in itertools.chain([] if self.described else first, rows):
+            if len(row) > 1 and row[0].strip() in self._names and self._is_header(line, row):
+                self.repeated += 1
+            else:
+                yield line, row
+
+    def _is_header(self, line: int, row: list[str]) -> bool:
+        """Whether a row is the header once more, as where files were joined; DataError where the columns have another order."""
+        names = [visible(as_text(name)).strip() for name in row]
+        if names != self._header and sorted(names) == sorted(self._header):
+            raise DataError(
+                f"{self.what}: line {line} is a header again, with the columns in another order; join files whose columns are in the "
+                "same order"
+            )
+        return names == self._header
+
+    def _all_rows(self) -> Iterator[tuple[int, list[str]]]:
         yield from self._first
         before = self._rows.line_num
         for row in self._rows:
@@ -192,14 +223,20 @@ class TableReader:
                     f"{self.what}: the quote opened in line {before + 1 + self._skipped} is never closed; add the closing quote"
                 )
             if len(row) > 1 or (row and row[0].strip()):
-                yield before + 1 + self._skipped, row
+                yield before + 1 + self._skipped, [_without_formula(c) for c in row] if self._formulas else row
             before = self._rows.line_num
 
     def _watched(self, lines: Iterable[str]) -> Iterator[str]:
         for line in lines:
             self.escaped = self.escaped or (not line.isascii() and bool(ESCAPED.search(line)))
+            self._formulas = self._formulas or '="' in line
             yield line.translate(NO_TEXT_OF_CELLS) if _has_no_text(line) else line
         self._ended = True
+
+
+def _without_formula(cell: str) -> str:
+    found = FORMULA.fullmatch(cell)
+    return found[1] if found else cell
 
 
 def _has_no_text(line: str) -> bool:
@@ -253,9 +290,24 @@ def _separator(head: list[str], ending: str) -> str:
     best = max(preferred, key=fit)
     if fit(best)[0] >= 0.5:
         return best
+    if _by_blanks(head):
+        return " "
     header = head[0] if head and not head[0].count('"') % 2 else ""
     header = re.sub(r'"[^"]*"', "", header or "".join(head[:1]))
     return max((usual, ",", ";", "\t"), key=header.count)
+
+
+def _by_blanks(head: list[str]) -> bool:
+    """Whether blanks separate an image from what is said of it: "train/1.jpg 0", as in ImageNet's train.txt.
+
+    A name with blanks in it ends as an image does.
+    """
+    rows = [row for row in csv.reader(head, delimiter=" ", skipinitialspace=True) if row]
+    body = [_without_empty_end(row) for row in rows[1 : ROWS_OF_HEAD - 1]]
+    return bool(body) and all(
+        len(row) == len(body[0]) > 1 and not looks_like_image(row[-1]) and any(map(looks_like_image, row))
+        for row in body
+    )
 
 
 def _without_empty_end(row: list[str]) -> list[str]:
@@ -285,12 +337,26 @@ def check_is_text(path: Path, what: str) -> None:
     ending = path.suffix.lower()
     if path.is_file() and ending not in NO_TEXT:
         with open(path, "rb") as file:
-            start = file.read(4)
+            start = file.read(200)
         ending = next((kind for magic, kind in NO_TEXT_MAGIC.items() if start.startswith(magic)), ending)
+        if other := what_else(start):
+            raise DataError(f"{what}: this is {other}" + ("; save it as CSV (UTF-8)" if other == "JSON" else ""))
     if ending == ".parquet":  # one of this name is read as such
         raise DataError(f"{what}: a Parquet file without its ending; rename it to {path.stem}.parquet")
     if ending in NO_TEXT or ending in NO_TEXT_MAGIC.values():
         raise DataError(f"{what}: {ending} files are not supported; save the table as CSV (UTF-8)")
+
+
+def what_else(start: bytes) -> str:
+    """What a file is whose ending says something else, where that tells the remedy; "" for anything else. start: 200 bytes."""
+    start = start.removeprefix(codecs.BOM_UTF8).lstrip().lower()
+    if start.startswith(b"version https://git-lfs"):
+        return "a pointer of Git LFS instead of the file; `git lfs pull` gets it"
+    if start.startswith((b"<!doctype html", b"<html")):
+        return "a web page, perhaps of a failed download"
+    if re.match(rb'\{\s*["}]|\[\s*[{\["]', start):
+        return "JSON"
+    return ""
 
 
 def read_table(path: Path) -> Table:
@@ -317,7 +383,7 @@ def read_table(path: Path) -> Table:
         while block := list(itertools.islice(rows, ROWS_AT_ONCE)):
             for line, row in block:
                 if len(row) != len(names):
-                    _fill(row, len(names), line, what)
+                    _fill(row, names, line, what)
             block_lines, cells = zip(*block, strict=True)
             lines.extend(block_lines)
             columns: Iterable[Iterable[str]] = zip(*cells, strict=True)
@@ -327,17 +393,23 @@ def read_table(path: Path) -> Table:
     if not parts:
         raise DataError(f"{what}: no rows below the header")
     frame = pd.concat(parts, ignore_index=True).set_axis(np.frombuffer(lines, dtype=np.int64))
-    notes = (f"{path.name} is not UTF-8; reading it as Windows-1252",) if reader.escaped else ()
+    notes = [f"{path.name} is not UTF-8; reading it as Windows-1252"] if reader.escaped else []
+    if reader.repeated:
+        notes.append(f"{path.name}: {plural(reader.repeated, 'line')} with the header again, left out")
+    if reader.described:
+        notes.append(f"{path.name}: the first two rows describe the columns (Qualtrics); they are left out")
     with open(path, "rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return Table(path.name, frame, digest, notes, reader.separator, twice)
+    return Table(path.name, frame, digest, tuple(notes), reader.separator, twice)
 
 
-def _fill(row: list[str], width: int, line: int, what: str) -> None:
+def _fill(row: list[str], names: list[str], line: int, what: str) -> None:
     """Give a row as many cells as the header; DataError where it has more than that."""
+    width = len(names)
     if any(row[width:]):
         raise DataError(
-            f"{what}: line {line} has {len(row)} cells, but the header has {width}; put quotes around cells that contain "
-            "the separator (a number with a decimal comma, too), and in R use write.csv, whose header names every column"
+            f"{what}: line {line} has {len(row)} cells, but the header has {width}; put quotes around cells that "
+            "contain the separator (a number with a decimal comma, too), remove lines above the header "
+            f"({some(names)} is taken for it), and in R use write.csv, whose header names every column"
         )
     row[width:] = [""] * (width - len(row))

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from deep_cnn.data.cells import labels, missing, numbers, parse
+from deep_cnn.data.cells import label_key, labels, missing, numbers, of_each, parse
 from deep_cnn.data.table import Table
 from deep_cnn.runtime.errors import ConfigError, DataError
 from deep_cnn.runtime.format import some
@@ -22,6 +22,7 @@ SEVERAL = {"list": "written as a list"} | {
 }
 DIGITS = re.compile(r"\d+(?:[.,]\d+)*")
 MEASURE = re.compile(r"[^\w#]*#")  # a number behind at most a few signs; what begins with a letter is a name
+ZERO_ONE = {"0": 0, "1": 1, "False": 0, "True": 1}
 SAME_FORM = 0.9  # share of cells
 LIST = re.compile(r"\[.*\]|\{.*\}|\(.*,.*\)", re.DOTALL)  # ['a', 'b'], {"choices": [...]}, (a, b): Python, NumPy, JSON
 
@@ -57,7 +58,16 @@ def candidates(table: Table, columns: tuple[str, ...]) -> list[Candidate]:
         DataError: no such column.
     """
     if len(columns) > 1:
-        return [replace(NUMBERS, reason=f"{len(columns)} columns ({','.join(columns)}) -> regression")]
+        several = replace(NUMBERS, reason=f"{len(columns)} columns ({','.join(columns)}) -> regression")
+        found = _ones(table, columns)
+        if found is None or len(set(columns)) < 2:
+            return [several]
+        if (found[0].sum(axis=1) == 1)[found[1]].all():
+            said, likely = "a single 1 a row -> classification", ONE_HOT
+        else:
+            said, likely = "any number of them a row -> multi-label classification", LABEL_COLUMNS
+        reason = f"{len(columns)} columns of 0 and 1 ({','.join(columns)}), {said} (to change: --task=regression)"
+        return [replace(likely, reason=reason), LABEL_COLUMNS, ONE_HOT, several]
     likely = _likely(table, columns[0])
     return [likely, *(other for other in (CLASSES, LABELS, NUMBERS) if other.task != likely.task)]
 
@@ -76,7 +86,10 @@ def choose(found: list[Candidate], task: str, columns: tuple[str, ...]) -> Candi
     for candidate in found:
         if candidate.task == task:
             return replace(candidate, reason=f"--task={task}: column {names}")
-    raise ConfigError(f"--task={task}: needs exactly one --target, not {names}; several columns need --task=regression")
+    raise ConfigError(
+        f"--task={task}: needs exactly one --target, or several columns of 0 and 1, not {names}; several columns of numbers need "
+        "--task=regression"
+    )
 
 
 def _likely(table: Table, name: str) -> Candidate:
@@ -153,6 +166,7 @@ def _classes(table: Table, columns: tuple[str, ...]) -> Targets:
     classes = names.tolist()
     read = parse(names.astype(object), table.separator)
     if read.all_read:  # 2 before 10
+        notes += far_nines(name, read.values[values])
         order = np.argsort(read.values, kind="stable")
         classes, values = names[order].tolist(), np.argsort(order)[values]
     elif 0.5 <= read.share < 1 and not read.notation:
@@ -191,11 +205,11 @@ def _numbers(table: Table, columns: tuple[str, ...]) -> Targets:
         if np.all(present == present[0]):
             raise DataError(f"--target={name}: every value is {present[0]:g}; choose a column that varies")
     rows = ~np.isnan(values).all(axis=1)
-    notes = [note for name, column in zip(columns, values.T, strict=True) for note in _far_nines(name, column)]
+    notes = [note for name, column in zip(columns, values.T, strict=True) for note in far_nines(name, column)]
     return Targets((), columns, values[rows], rows, tuple(notes))
 
 
-def _far_nines(name: str, values: np.ndarray) -> list[str]:
+def far_nines(name: str, values: np.ndarray) -> list[str]:
     """A line about -999 and the like, with which many programs mark a missing value, where it is far from all others."""
     known = values[~np.isnan(values)]
     nines = np.isin(known, NINES)
@@ -237,6 +251,57 @@ def _labels(table: Table, columns: tuple[str, ...]) -> Targets:
     return Targets(classes, (name,), values, rows, tuple(notes))
 
 
+def _ones(table: Table, columns: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray] | None:
+    """Where several columns of 0 and 1 (or of True and False) are 1, bool (M, K), and which rows are filled, bool (M,).
+
+    None where a cell is neither, or only some cells of a row are empty.
+    """
+    ones, filled = [], []
+    for name in dict.fromkeys(columns):
+        cells = table.column(name, "--target")
+        there = ~missing(cells)
+        keys = of_each(cells, lambda cell: ZERO_ONE.get(label_key(cell, table.separator)))
+        if any(key is None for key in keys[there]):
+            return None
+        ones.append(keys == 1)
+        filled.append(there)
+    rows = np.all(filled, axis=0)
+    return (np.stack(ones, axis=1), rows) if np.array_equal(rows, np.any(filled, axis=0)) and rows.any() else None
+
+
+def _columns_of_ones(table: Table, columns: tuple[str, ...]) -> tuple[tuple[str, ...], np.ndarray, np.ndarray]:
+    """The columns, each a class or label; where they are 1, bool (n, K), in the filled rows; which rows those are, bool (M,)."""
+    columns = tuple(dict.fromkeys(columns))
+    found = _ones(table, columns)
+    if found is None or len(columns) < 2:
+        raise DataError(
+            f"--target={','.join(columns)}: to learn classes or labels of several columns, each must hold 0 and 1 only"
+        )
+    ones, filled = found[0][found[1]], found[1]
+    for name, column in zip(columns, ones.T, strict=True):
+        if column.all() or not column.any():
+            raise DataError(f"--target={name}: every value is {int(column[0])}; choose columns that vary")
+    return columns, ones, filled
+
+
+def _one_hot(table: Table, columns: tuple[str, ...]) -> Targets:
+    columns, ones, rows = _columns_of_ones(table, columns)
+    if len(wrong := np.flatnonzero(ones.sum(axis=1) != 1)):
+        line = table.frame.index[np.flatnonzero(rows)[wrong[0]]]
+        raise DataError(
+            f"--target={','.join(columns)}: {int(ones[wrong[0]].sum())} of the columns are 1 in line {line} ({len(wrong):,} such rows), "
+            "but an image has one class; correct them, or use --task=multilabel"
+        )
+    return Targets(columns, ("class",), ones.argmax(axis=1).astype(np.int64), rows)
+
+
+def _label_columns(table: Table, columns: tuple[str, ...]) -> Targets:
+    columns, ones, rows = _columns_of_ones(table, columns)
+    return Targets(columns, ("labels",), ones.astype(np.float32), rows)
+
+
 CLASSES = Candidate("classification", _classes)
+ONE_HOT = Candidate("classification", _one_hot)
+LABEL_COLUMNS = Candidate("multilabel", _label_columns)
 LABELS = Candidate("multilabel", _labels)
 NUMBERS = Candidate("regression", _numbers)

@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 
 from deep_cnn.data import place_pulse
-from deep_cnn.data.cells import labels, missing, of_each
+from deep_cnn.data.cells import label_key, labels, missing, of_each
 from deep_cnn.data.match import SAMPLE, Matcher, check_single, plain
 from deep_cnn.data.table import Table, stem
 from deep_cnn.runtime.errors import ConfigError, DataError, nearest
@@ -17,10 +17,11 @@ from deep_cnn.runtime.errors import ConfigError, DataError, nearest
 # What people call the columns, without capitals; a pair of words has its number or letter exchanged
 SIDES = tuple(
     (f"{before}{left}{after}", f"{before}{right}{after}")
-    for left, right in (("left", "right"), ("1", "2"), ("a", "b"), ("first", "second"), ("winner", "loser"))
+    for left, right in (("left", "right"), ("1", "2"), ("a", "b"), ("first", "second"), ("winner", "loser"), ("0", "1"))
     for before, after in (
         ("", ""), ("", "_image"), ("image_", ""), ("", "_id"), ("image", ""), ("img_", ""), ("img", ""), ("", "_img"),
         ("", "_photo"), ("photo_", ""), ("", "_place"), ("place_", ""), ("", "_image_id"), ("", "_path"), ("", "_file"),
+        ("image_url_", ""), ("", "_image_url"), ("url_", ""), ("", "_url"), ("", "_name"), ("", "_filename"),
     )
 )  # fmt: skip
 WINNERS = ("winner", "choice", "vote", "preferred", "preference", "result", "answer", "chosen", "selected", "response")
@@ -30,6 +31,9 @@ RIGHT_WORDS = frozenset(("right", "r", "b", "image_right", "right_image", "secon
 TIE_WORDS = frozenset(
     ("tie", "ties", "tied", "equal", "equals", "both", "draw", "same", "neither", "no preference", "no_preference", "undecided")
 )  # fmt: skip
+# what people write around a side: "the left one", "left image", "Option A"
+AROUND = re.compile(r"^(?:the_)?(?:(?:image|photo|picture|option)_)?|_(?:image|photo|picture|side|one|option)$")
+OF_A_FORM = re.compile(r"^(?:input|answer)[._]|\.label$")  # around the names of columns in Mechanical Turk's results
 FEW = 100  # votes of a question: fewer say next to nothing
 LEFT, TIE, RIGHT = 1.0, 0.5, 0.0  # the left image's share of a vote
 
@@ -149,18 +153,46 @@ def vote_columns(table: Table, given: tuple[str, ...] = ()) -> VoteColumns | Non
                 "winner's, and a fourth with the question if there are several"
             )
         return VoteColumns(*(table.find(name, "--vote_columns") for name in given))
-    known = {str(name).strip().lower().replace(" ", "_").replace("-", "_"): str(name) for name in table.frame.columns}
-    sides = next(((known[one], known[other]) for one, other in SIDES if one in known and other in known), None)
-    winner = next((known[name] for name in WINNERS if name in known and known[name] not in (sides or ())), None)
-    if sides is None:
+    plainly = {str(name).strip().lower().replace(" ", "_").replace("-", "_"): str(name) for name in table.frame.columns}
+    known = {OF_A_FORM.sub("", word): name for word, name in plainly.items()} | plainly
+    pair = next(((one, other) for one, other in SIDES if one in known and other in known), None)
+    if pair is None:
         return None
+    sides = known[pair[0]], known[pair[1]]
+    winner = next((known[name] for name in WINNERS if name in known and known[name] not in sides), None)
     if winner is None:
-        if {"winner", "loser"} <= known.keys():
-            winner = known["winner"]  # the image on the left has always won
-        else:
+        if "winner" not in pair[0]:
             return None
+        winner = sides[0]  # the image on the left has always won
     question = next((known[name] for name in QUESTIONS if name in known), None)
     return VoteColumns(*sides, winner, question)
+
+
+def _in_common(one: str, other: str) -> int:
+    """How many letters two words have in common at their beginning."""
+    return next((k for k, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
+
+
+def check_two_images(table: Table, columns: VoteColumns, matcher: Matcher) -> None:
+    """DataError where a third column names an image, as image_3 beside image_1 and image_2: a vote is between two."""
+    left, right = columns.left, columns.right
+    start = _in_common(left, right)
+    end = (
+        len(left) - start - 4
+        if left[start:].lower().startswith("left")
+        else _in_common(left[:start:-1], right[:start:-1])
+    )
+    before, after = re.escape(left[:start]), re.escape(left[len(left) - end :])
+    third = re.compile(rf"{before}(\d+|[a-z]|third|middle|cent(er|re)){after}", re.IGNORECASE)
+    some = table.take(np.arange(min(SAMPLE, len(table.frame))))
+    for name in map(str, table.frame.columns):
+        if name in (left, right, columns.winner) or not third.fullmatch(name) or name in table.twice:
+            continue
+        if 2 * matcher.match(some.column(name, "--metadata")).found > len(some.frame):
+            raise DataError(
+                f"--metadata={table.name}: {left}, {right} and {name} all name images, but a vote is between two; write the choice of one of "
+                "three as two votes, the chosen image against each of the others, or name the columns as --vote_columns"
+            )
 
 
 def looks_like_votes(table: Table) -> bool:
@@ -254,7 +286,7 @@ def _questions(
 def _files_of(cells: np.ndarray, matcher: Matcher, table: Table) -> np.ndarray:
     """The file of each cell, int64 (M,), -1 without one: by its name, or by Place Pulse's location in the name."""
     distinct, first, codes = np.unique(cells.astype(str), return_index=True, return_inverse=True)
-    match = matcher.match(distinct.astype(object))
+    match = matcher.match_values(distinct.astype(object))
     positions = match.positions
     if not (positions >= 0).any():
         where = {parts[2]: i for i, path in enumerate(matcher.paths) if (parts := place_pulse.name_parts(path))}
@@ -267,9 +299,15 @@ def _files_of(cells: np.ndarray, matcher: Matcher, table: Table) -> np.ndarray:
 def _outcomes(left: np.ndarray, right: np.ndarray, winner: np.ndarray, columns: VoteColumns) -> np.ndarray:
     """The left image's share of each vote, float64 (M,); NaN where the cell is neither a side, nor a tie, nor an image of the vote."""
     words = {**dict.fromkeys(LEFT_WORDS, LEFT), **dict.fromkeys(RIGHT_WORDS, RIGHT), **dict.fromkeys(TIE_WORDS, TIE)}
-    for name, opposite, side in ((columns.left, columns.right, LEFT), (columns.right, columns.left, RIGHT)):
-        words |= {name.strip().lower(): side, _number_of(name, opposite): side}
-    by_word = of_each(winner, lambda cell: words.get(cell.lower(), np.nan)).astype(np.float64)
+    for name, opposite, share in ((columns.left, columns.right, LEFT), (columns.right, columns.left, RIGHT)):
+        words |= {name.strip().lower(): share, _number_of(name, opposite): share}
+
+    def side(cell: str) -> float:
+        word = cell.lower()
+        forms = (word, label_key(word), AROUND.sub("", re.sub(r"[\s-]+", "_", word)))  # 1.0 is 1
+        return next((words[form] for form in forms if form in words), np.nan)
+
+    by_word = of_each(winner, side).astype(np.float64)
     one, other, won = (of_each(cells, _image_name) for cells in (left, right, winner))
     by_image = np.where(won == one, LEFT, np.where(won == other, RIGHT, np.nan))
     if (np.isfinite(by_image) | (by_word == TIE) | missing(winner)).all():  # images may be called a and b, or 1 and 2

@@ -155,7 +155,7 @@ class Search:
         best = max(hits, key=hits.__getitem__)
         if hits[best] < len(some):
             for folder in self.named:
-                if self.matcher(folder).match([as_text(name) for name in some]).found > hits[best]:
+                if self.matcher(folder).match_values([as_text(name) for name in some]).found > hits[best]:
                     return self._matched(folder, names, lines, what)
         if not hits[best]:
             raise DataError(f"{what}: {names[0]} is not found below {self._looked()}; {self._advice(names[0])}")
@@ -168,7 +168,7 @@ class Search:
 
     def _matched(self, folder: Path, names: Paths, lines: Lines, what: str) -> "Found":
         matcher, cells = self.matcher(folder), [as_text(name) for name in names]
-        match = matcher.match(cells)
+        match = matcher.match_values(cells)
         check_single(match, cells, lines, matcher, what)
         paths = [matcher.paths[p] if p >= 0 else cell for p, cell in zip(match.positions.tolist(), cells, strict=True)]
         dropped = f"; {match.dropped}/ in the paths is taken as this folder" if match.dropped else ""

@@ -27,6 +27,8 @@ def test_what_pandas_calls_missing_is_missing():
     databases = ["\\N", "(null)", "<null>", "[null]", "..", "…"]
     sheets = ["#DIV/0!", "#VALUE!", "#REF!", "#NAME?", "#WERT!", "#BEZUG!", "#N/D", "#¡VALOR!"]
     assert all(map(is_missing, [*databases, *sheets]))
+    assert all(map(is_missing, [".a", ".z", ".A", "._", "<undefined>", "<missing>"]))  # Stata, SAS, MATLAB
+    assert not any(map(is_missing, [".ab", "a", ".5", "missing"]))
     assert not any(map(is_missing, ["#1", "# 5!", "#hash tag!", "!", "wow!"]))
     assert not any(map(is_missing, ["none", "no", "0", "nana", "Namibia"]))
 
@@ -42,6 +44,9 @@ def test_what_pandas_calls_missing_is_missing():
         (["0,125", "0,250"], ";", [0.125, 0.25]),
         (["\u22121.5", "2"], ",", [-1.5, 2]),
         (["１．５", "－２"], ",", [1.5, -2]),
+        (["12.340", "1.205", "850.000"], ";", [12.34, 1.205, 850]),  # three digits everywhere
+        (["1.200", "3", "7"], ",", [1.2, 3, 7]),  # as people type
+        (["1.25", "1.200", "850"], ",", [1.25, 1.2, 850]),
     ],
 )
 def test_numbers_that_are_read(cells, separator, values):
@@ -60,6 +65,12 @@ def test_numbers_that_are_read(cells, separator, values):
         (["$1,000", "2"], ",", "'\\$1,000' in line 2: signs of a currency .1 such cells.; write the numbers alone"),
         (["0,50 €", "2"], ";", "signs of a currency"),
         (["1,5", "2.5"], ";", "decimal commas beside decimal points"),
+        (
+            ["850", "1.200", "45.300"],
+            ";",
+            "'1.200' in line 3: points that separate thousands .2 such cells.; write 1200",
+        ),
+        (["850", "1.200", "NA"], ",", "'1.200' in line 3: points that separate thousands"),
         (["1", "many"], ",", "'many' in line 3 is not a number"),
         (["1", "1e999"], ",", "infinite value in line 3"),
     ],

@@ -1,11 +1,20 @@
 """Which file a cell means, and which column names the images: on evidence, refused where in doubt."""
 
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from deep_cnn.data.match import Matcher, choose_column, plain, standing
+from deep_cnn.data.match import (
+    Matcher,
+    check_not_rounded,
+    check_single,
+    choose_column,
+    choose_numbers,
+    plain,
+    standing,
+)
 from deep_cnn.runtime.atomic import escaped
 from deep_cnn.runtime.errors import DataError
 
@@ -194,3 +203,50 @@ def test_an_address_with_a_query_names_its_file_and_beats_the_number_of_the_row(
     matches = {name: matcher.match(column) for name, column in cells.items()}
     assert choose_column(matches, cells, "t.csv") == "photo url"
     assert matches["photo url"].positions.tolist() == order.tolist()
+
+
+def test_a_query_is_no_part_of_a_name():
+    files = ["1.jpg", "2?.jpg", "my photo.jpg"]
+    assert matched(files, ["1.jpg?size=large", "2?.jpg", "/media/my%20photo.jpg?w=3&h=4"])[:2] == files[:2]
+    assert matched(["my photo.jpg"], ["my%20photo.jpg?w=3&h=4"]) == ["my photo.jpg"]
+
+
+# --- numbers whose spelling a spreadsheet has changed ------------------------------------------------------------------
+
+
+def test_lost_zeros_are_found_by_value_where_nothing_else_is():
+    files = ["a/007.jpg", "a/008.jpg", "a/120.jpg", "b/9.jpg", "b/09.jpg", "c/x11.jpg"]
+    matcher = Matcher(files, ROOT)
+    cells = ["7", "8.0", "120", "9", "0120", "11", "7.5", "-8"]
+    assert matcher.match(cells).positions.tolist() == [-1, -1, 2, 3, -1, -1, -1, -1]
+    match = matcher.match_values(cells)
+    assert match.positions.tolist() == [0, 1, 2, 3, 2, -1, -1, -1]
+    assert match.evidence() == "5 of 8 rows found, by number, 3 of them by its value (007 for 7 or 7.0)"
+    twice = Matcher(["a/07.jpg", "b/007.jpg"], ROOT)
+    with pytest.raises(DataError, match=r"'7' in line 2 matches 2 files \(a/07.jpg, b/007.jpg\)"):
+        check_single(twice.match_values(["7"]), ["7"], [2], twice, "--image_column=id")
+
+
+def test_values_alone_choose_a_column_only_if_its_name_says_so():
+    files = [f"{i:03d}.jpg" for i in range(30)]
+    matcher = Matcher(files, ROOT)
+
+    def by_values(**columns) -> str | None:
+        cells = {name: [str(cell) for cell in column] for name, column in columns.items()}
+        return choose_numbers({name: matcher.match_values(column) for name, column in cells.items()}, cells, "t.csv")
+
+    assert by_values(image_id=range(30)) == "image_id" and by_values(x=["a"] * 30) is None
+    assert by_values(index=range(30)) is None  # the number of the row
+    with pytest.raises(DataError, match=r"column age .*\(007 for 7; 30 of 30 rows\).* --image_column=age"):
+        by_values(age=BACK)
+
+
+@pytest.mark.parametrize("cell", ["1.23E+15", "1,23457E+15", "1234567890123450"])
+def test_rounded_numbers_of_a_spreadsheet_name_no_image(cell):
+    matcher = Matcher(["1234567890123456.jpg", "1234567890123460.jpg"], ROOT)
+    cells = [cell, "1234567890123460", cell]
+    match = matcher.match_values(cells)
+    with pytest.raises(DataError, match=rf"{re.escape(cell)} in line 2 is a long number .*\(2 such cells\).* as text"):
+        check_not_rounded(match, cells, [2, 3, 4], "--image_column=id")
+    check_not_rounded(matcher.match_values(cells[1:2]), cells[1:2], [3], "--image_column=id")  # its file is there
+    check_not_rounded(matcher.match(["1e5", "17"]), ["1e5", "17"], [2, 3], "--image_column=id")  # names as any

@@ -521,3 +521,96 @@ def test_a_column_of_splits_that_no_flag_names_is_named(folder):
     assert hint not in index_of(folder, text, target=("score",), split_column="part").notes
     other = text.replace("test", "bus")
     assert not [note for note in index_of(folder, other, target=("score",)).notes if "--split_column" in note]
+
+
+# --- tables of many programs -----------------------------------------------------------------------------------------
+
+SIX = [1.5, 3, 4.5, 6, 7.5, 9]  # of SCORES, in the order of the files
+
+
+def lines(*rows: str, header: str = "image,score") -> str:
+    return "\n".join((header, *rows, ""))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        lines(*(f'="{i}",="{i * 1.5}"' for i in range(1, 7)), header='="image",score'),
+        lines(*(f'"=""{i}.JPG""",{i * 1.5}' for i in range(1, 7))),
+        lines(*(f"{i}.JPG {i * 1.5}" for i in range(1, 7)), header="image score"),
+        lines(*(f'"{i}.JPG"  {i * 1.5} "a b"' for i in range(1, 7)), header='"image" "score" "note"'),
+    ],
+    ids=["text of a spreadsheet", "the same in quotes", "blanks", "R with blanks"],
+)
+def test_cells_and_separators_of_other_programs(folder, text):
+    assert index_of(folder, text, target=("score",)).targets[:, 0].tolist() == SIX
+
+
+def test_a_formula_is_the_whole_cell(folder):
+    rows = (f'{i}.JPG,"<a href=""x"">",{"ab"[i % 2]}="x"' for i in range(1, 7))
+    assert index_of(folder, lines(*rows, header="image,n,y"), target=("y",)).classes == ('a="x"', 'b="x"')
+
+
+def test_the_header_again(folder):
+    rows = [f"{i}.JPG,{i * 1.5},{i}" for i in range(1, 7)]
+    header = "image,score,n"
+    index = index_of(folder, lines(*rows[:3], header, *rows[3:], header=header), target=("score",), where=("n>0",))
+    assert index.targets[:, 0].tolist() == SIX and "t.csv: 1 line with the header again" in "\n".join(index.notes)
+    other = lines(*rows[:3], "image,n,score", *rows[3:], header=header)
+    refused(folder, other, "line 5 is a header again, with the columns in another order", target=("score",))
+
+
+def test_descriptions_of_qualtrics_are_left_out(folder):
+    described = ["Your image,How safe?", '"{""ImportId"":""image""}","{""ImportId"":""QID1""}"']
+    rows = [f"{i}.JPG,{i * 1.5}" for i in range(1, 7)]
+    index = index_of(folder, lines(*described, *rows), target=("score",), where=("score>2",))
+    assert index.targets[:, 0].tolist() == SIX[1:] and "(Qualtrics)" in "\n".join(index.notes)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('{"images":[{"file_name":"1.JPG"}]}', "this is JSON; save it as CSV"),
+        ('{"image":"1.JPG","y":1}\n{"image":"2.JPG","y":2}\n', "this is JSON"),
+        ("\ufeff<!DOCTYPE html>\n<html><body>Sign in, please</body></html>", "this is a web page"),
+        ("version https://git-lfs.github.com/spec/v1\noid sha256:1\nsize 1\n", "this is a pointer of Git LFS"),
+        ("image   y\n1  2\n", "no such column.* not by blanks"),
+        ("The survey\nimage,y\n1.JPG,2\n", r"line 2 has 2 cells.* \(The survey is taken for it\)"),
+        ("train/1.JPG 0\ntrain/2.JPG 1\n", "the first line names an image"),
+    ],
+)
+def test_files_that_are_no_tables_are_named(folder, text, said):
+    refused(folder, text, said, target=("y",))
+
+
+# --- several columns of 0 and 1 ----------------------------------------------------------------------------------------
+
+
+def test_columns_with_a_single_one_are_classes(folder):
+    rows = ["1.JPG,1,0,0", "2.JPG,0,1.0,0", "3.JPG,,,", "4.JPG,0,0,1", "5.JPG,1,0,0", "6.JPG,0,1,0"]
+    text, target = lines(*rows, header="image,rust,healthy,scab"), ("rust", "healthy", "scab")
+    index = index_of(folder, text, target=target)
+    assert (index.task, index.classes, index.target_names) == ("classification", target, ("class",))
+    assert index.targets.tolist() == [0, 1, 2, 0, 1] and "3 columns of 0 and 1" in index.reason
+    assert index_of(folder, text, target=target, task="classification").targets.tolist() == [0, 1, 2, 0, 1]
+    assert index_of(folder, text, target=target, task="regression").targets.tolist()[1] == [0, 1, 0]
+    refused(folder, text, "0 of the columns are 1 in line 5 .1 such", target=target[:2], task="classification")
+
+
+def test_columns_with_several_ones_are_labels(folder):
+    rows = ["1.JPG,1,0,0", "2.JPG,0,0,0", "3.JPG,1,TRUE,0", "4.JPG,0,1,0"]
+    index = index_of(folder, lines(*rows, header="image,a,b,c"), target=("a", "b"))
+    assert (index.task, index.classes, index.target_names) == ("multilabel", ("a", "b"), ("labels",))
+    assert index.targets.tolist() == [[1, 0], [0, 0], [1, 1], [0, 1]]
+    text = lines(*rows, header="image,a,b,c")
+    refused(folder, text, "--target=c: every value is 0", target=("a", "c"))
+    text = lines("1.JPG,1,0", "2.JPG,0,", "3.JPG,1,1", header="image,a,b")
+    assert index_of(folder, text, target=("a", "b"), task="auto").task == "regression"
+    refused(folder, text, "or several columns of 0 and 1", target=("a", "b"), task="multilabel")
+
+
+def test_nines_among_classes_are_named(folder):
+    assert "(99: 2; the others are from 1 to 2)" in "\n".join(
+        index_of(folder, table(["1", "2", "99", "1", "2", "99"]), target=("y",)).notes
+    )
+    assert "99" not in "\n".join(index_of(folder, table(["97", "98", "99"] * 2), target=("y",)).notes)

@@ -195,3 +195,34 @@ def test_a_fold_trains_on_the_votes_between_its_training_images(folder):
 
     index = indexed(folder, [f"{'abc'[i % 3]}.png,d.png,left" for i in range(100)])
     assert trained_in_a_fold(index, 5, 0.25) == (36, "votes")  # (4 / 5 x 3 / 4) squared
+
+
+@pytest.mark.parametrize(
+    ("header", "words"),
+    [
+        ("image_1,image_2,winner", ("1.0", "2.0", "tie")),  # pandas, where some cells are empty
+        ("left,right,winner", ("left image", "the right one", "equal")),
+        ("A,B,winner", ("Option A", "image-b", "equal")),
+        ("image_0,image_1,choice", ("0", "1", "both")),
+        ("Input.image_url_1,Input.image_url_2,Answer.choice.label", ("image 1", "2", "same")),  # Mechanical Turk
+    ],
+)
+def test_sides_in_the_words_of_people(folder, header, words):
+    index = indexed(folder, [f"a.png,b.png,{words[0]}", f"c.png,b.png,{words[1]}", f"a.png,c.png,{words[2]}"], header)
+    assert index.votes.outcome.tolist() == [1, 0, 0.5]
+
+
+def test_columns_of_winning_and_losing_images(folder):
+    index = indexed(folder, ["b.png,a.png", "c.png,b.png"], "loser_image,winner_image")
+    assert [vote[:3] for vote in votes_of(index)] == [("a.png", "b.png", 1), ("b.png", "c.png", 1)]
+
+
+@pytest.mark.parametrize("names", ["image_1,image_2,image_3", "img_a,img_b,img_c", "left_id,right_id,middle_id"])
+def test_a_choice_of_three_is_no_vote(folder, names):
+    first, second, third = names.split(",")
+    rows = ["a.png,b.png,c.png,a.png", "b.png,c.png,d.png,b.png"]
+    with pytest.raises(DataError, match=f"{first}, {second} and {third} all name images"):
+        indexed(folder, rows, f"{names},winner")
+    index = indexed(folder, rows, f"{names},winner", task="pairwise", vote_columns=(first, second, "winner"))
+    assert len(index.votes) == 2
+    assert len(indexed(folder, [row.replace(",c.png,", ",3,") for row in rows[:1]] * 2, f"{names},winner").votes) == 2
