@@ -357,9 +357,11 @@ def _follow_links(found: Found, links: Sequence[tuple[str, str]], system: frozen
 def _list_zip(path: Path, system: frozenset[str]) -> Found:
     found, size = Found(Listing(), Listing(), {""}, Counter()), path.stat().st_size
     with zipfile.ZipFile(path) as archive:
+        windows = not any("/" in info.filename for info in archive.infolist())  # old .NET writes a\\b
         for info in archive.infolist():
             signals.raise_if_requested()
-            name = clean_path(zip_name(info), path)
+            name = zip_name(info)
+            name = clean_path(name.replace("\\", "/") if windows else name, path)
             if info.is_dir():
                 if not any(part.startswith(".") or part.lower() in system for part in name.split("/") if part):
                     found.folders.add(name)

@@ -67,6 +67,8 @@ SEPARATORS_OF_NUMBERS = re.compile("[. \u00a0\u202f'’]")
 ALIKE = str.maketrans(
     {"_": " ", **dict.fromkeys("-‐‑‒–—−", " "), **dict.fromkeys("’‘`´ʼ", "'"), **dict.fromkeys("“”„", '"')}
 )
+SHORT_WORDS = {"t": "true", "f": "false", "y": "yes", "n": "no"}
+ROUNDED = re.compile(r"\d(?:[.,]\d+)?[eE]\+(?:0?9|\d\d)")  # 1.23E+15: so a spreadsheet shows and saves long numbers
 COMMA_SEPARATORS = (";", "\t", "|")  # separators of columns that leave the comma to numbers
 COMPARISONS = {
     "==": np.equal,
@@ -290,6 +292,11 @@ def labels(cells: np.ndarray, what: str, separator: str = ",") -> tuple[np.ndarr
     notes = []
     if same := [" and ".join(map(repr, sorted(words))) for words in spellings.values() if len(words) > 1]:
         notes.append(f"{what}: {some(same, between='; ')} are each taken as one")
+    if rounded := [cell for cell in distinct if ROUNDED.fullmatch(cell)]:
+        notes.append(
+            f"{what}: {rounded[0]} looks like a long number that a spreadsheet has rounded, so several may have become one; if so, "
+            "export the column as text"
+        )
     if near := [" and ".join(map(repr, sorted(names))) for names in _near(chosen)]:
         more = f" ({len(near):,} such cases)" if len(near) > 1 else ""
         notes.append(f"{what}: {near[0]} are not the same{more}; correct the table if they should be")
@@ -298,7 +305,7 @@ def labels(cells: np.ndarray, what: str, separator: str = ",") -> tuple[np.ndarr
 
 
 def _near(chosen: dict[str, str]) -> list[list[str]]:
-    """Labels that differ in letter case, accents, leading zeros, or the kind of their dashes, quotes and blanks only."""
+    """Labels that differ in letter case, accents, leading zeros, or the kind of their dashes, quotes and blanks only; T and TRUE."""
     near: dict[str, list[str]] = {}
     for key, name in chosen.items():
         near.setdefault(_rough(key), []).append(name)
@@ -310,6 +317,7 @@ def _rough(label: str) -> str:
         return label_key(found[0])  # 3 and 3,0, which are one only where the columns are not separated by commas
     letters = unicodedata.normalize("NFKD", label.casefold())
     plain = "".join(letter for letter in letters if not unicodedata.combining(letter)).translate(ALIKE)
+    plain = SHORT_WORDS.get(plain, plain)
     return plain.lstrip("0") or "0"
 
 

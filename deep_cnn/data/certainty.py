@@ -1,5 +1,6 @@
 """How sure the scores of a table are: columns of raters, standard errors, numbers of votes."""
 
+from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -7,6 +8,7 @@ import numpy as np
 
 from deep_cnn.data.cells import numbers
 from deep_cnn.data.table import Table
+from deep_cnn.data.targets import far_nines
 from deep_cnn.runtime.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
@@ -77,6 +79,8 @@ def with_mean_rating(table: Table, options: "IndexOptions") -> tuple[Table, "Ind
         raise ConfigError(
             f"--raters={','.join(raters)}: a single rater; give the columns of at least two, separated by commas"
         )
+    if twice := [name for name, count in Counter(raters).items() if count > 1]:
+        raise ConfigError(f"--raters={','.join(raters)}: {twice[0]} is given twice; give each rater's column once")
     options = replace(options, raters=raters)
     if options.target:
         return table, options
@@ -99,6 +103,10 @@ def certainty_columns(table: Table, options: "IndexOptions", target: tuple[str, 
     if std and len(std) != len(target):
         raise ConfigError(
             f"--target_std={','.join(std)}: {len(std)} columns for {len(target)} targets; give one for each, in their order"
+        )
+    if own := [name for name in std if name in target]:
+        raise ConfigError(
+            f"--target_std={','.join(std)}: {own[0]} is the target; give the column of its standard errors"
         )
     votes: tuple[str, ...] = ()
     if options.weigh_by == "votes" and not options.raters:
@@ -127,14 +135,19 @@ def read_certainty(table: Table, columns: CertaintyColumns, targets: np.ndarray)
     std = _numbers(table, columns.std, "--target_std") if columns.std else None
     if std is not None:
         _check_std(table, columns.std, std)
+        for name, known in zip(columns.std, (~np.isnan(std) & ~np.isnan(targets)).any(axis=0), strict=True):
+            if not known:
+                raise DataError(f"--target_std={name}: no score has a standard error; leave the flag out")
         if unknown := int((np.isnan(std) & ~np.isnan(targets)).sum()):
             notes.append(f"--target_std: {unknown:,} scores have no standard error; the noise ceiling uses the others")
-    votes = _numbers(table, columns.votes, "--weigh_by") if columns.votes else None
+    votes = _numbers(table, columns.votes, "--weigh_by=votes: column") if columns.votes else None
     if votes is not None and (votes < 0).any():
         row = int(np.flatnonzero((votes < 0).any(axis=1))[0])
         raise DataError(
             f"--weigh_by=votes: {columns.votes[0]} in line {table.frame.index[row]} is below 0; correct the table"
         )
+    if votes is not None and not (votes > 0).any():
+        raise DataError(f"--weigh_by=votes: no image has a vote in column {columns.votes[0]}; leave the flag out")
     if ratings is not None:
         votes = (~np.isnan(ratings)).sum(axis=1, keepdims=True).astype(np.float64)
     return Certainty(ratings, std, votes, columns.posterior), notes
@@ -149,6 +162,7 @@ def _ratings(table: Table, raters: tuple[str, ...], targets: np.ndarray, notes: 
                 f"--raters={name}: this rater has {'a single rating' if count else 'no rating'} of an image that is used; leave "
                 "the column out"
             )
+    notes += far_nines("--raters", ratings.ravel())
     twice = int((there.sum(axis=1) > 1).sum())
     if not twice:
         raise DataError(
@@ -181,8 +195,14 @@ def _check_std(table: Table, names: tuple[str, ...], std: np.ndarray) -> None:
 
 def _numbers(table: Table, columns: tuple[str, ...], flag: str) -> np.ndarray:
     lines = table.frame.index
-    read = [numbers(table.column(name, flag), lines, f"{flag}={name}", table.separator) for name in columns]
+    joint = " " if ":" in flag else "="
+    read = [numbers(table.column(name, flag), lines, f"{flag}{joint}{name}", table.separator) for name in columns]
     return np.stack(read, axis=1)
+
+
+def _check_known(values: np.ndarray, by: str, what: str) -> None:
+    if np.isnan(values).all():
+        raise DataError(f"--weigh_by={by}: no training image has a {what}; leave the flag out")
 
 
 def loss_weights(certainty: Certainty, targets: np.ndarray, train: np.ndarray, by: str) -> np.ndarray:
@@ -202,6 +222,7 @@ def loss_weights(certainty: Certainty, targets: np.ndarray, train: np.ndarray, b
         if by == "std":
             assert certainty.std is not None, "checked with the flags"
             se2 = np.square(certainty.std[:, t])
+            _check_known(se2[train], "std", "standard error")
             noise = float(np.nanmean(se2[train]))
             spread = float(np.nanvar(score))
             true = spread if certainty.posterior else max(spread - noise, 0.1 * spread)
@@ -209,6 +230,7 @@ def loss_weights(certainty: Certainty, targets: np.ndarray, train: np.ndarray, b
         else:
             assert certainty.votes is not None, "checked with the flags"
             n = certainty.votes[:, min(t, certainty.votes.shape[1] - 1)]
+            _check_known(n[train], "votes", "number of votes")
             mean = max(float(np.nanmean(n[train])), 1e-9)
             n = np.where(np.isnan(n), 0.0, n)
             weight = np.maximum(n, 0.5) / (np.maximum(n, 0.5) + mean)

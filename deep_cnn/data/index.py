@@ -23,7 +23,7 @@ from deep_cnn.data.place_pulse import name_parts
 from deep_cnn.data.rater_groups import RaterGroups, with_mean_ratings
 from deep_cnn.data.rows import Rows, one_row_per_file, rows_of_images, rows_where, rows_with_files
 from deep_cnn.data.sources import archive_above, find_files, without_top
-from deep_cnn.data.space import check_places, grid_cells, places_of
+from deep_cnn.data.space import about_places, check_places, extent, grid_cells, places_of, round_length
 from deep_cnn.data.split_names import ALIASES, FREE, NO_FOLDER, SPLITS, TEST, TRAIN, VALIDATION, Asked
 from deep_cnn.data.table import Table, find_table
 from deep_cnn.data.table_folders import split_of_folders
@@ -296,6 +296,7 @@ def _join(files: Files, rows: Rows, options: IndexOptions, digest: str, notes: l
     notes += said
     paths = files.paths.take(positions)
     places = places_of(table, paths, needed=options.places_needed or grid_size(options.group) is not None)
+    notes += about_places(places)
     groups, group_names = _groups(table, places, options.group, notes)
     used = None
     if options.split_column:
@@ -428,11 +429,15 @@ def _cells_of_grid(
     side = grid_size(group)
     if side is None:
         return None
-    names, codes = np.unique(grid_cells(check_places(places, f"--group={group}"), side), return_inverse=True)
+    places = check_places(places, f"--group={group}")
+    names, codes = np.unique(grid_cells(places, side), return_inverse=True)
     if len(names) < 2:
+        size = extent(places)
+        if size < 1:
+            raise DataError(f"--group={group}: all images have the same coordinates, so cells cannot divide them")
+        smaller = round_length(min(size / 10, side)).replace(" ", "")
         raise DataError(
-            f"--group={group}: all images are in one cell, which cannot be split; choose smaller cells, such as "
-            f"--group=grid:{max(1, round(side / 10))}m"
+            f"--group={group}: all images are in one cell, which cannot be split; choose smaller cells, such as --group=grid:{smaller}"
         )
     notes.append(f"--group={group}: {len(names):,} cells with images, {len(codes) / len(names):.3g} images a cell")
     return codes.astype(np.int64), tuple(map(str, names))

@@ -11,6 +11,7 @@ from urllib.parse import unquote
 import numpy as np
 
 from deep_cnn.config.registries import IMAGE_FORMATS
+from deep_cnn.data.cells import ROUNDED
 from deep_cnn.data.split_names import split_word
 from deep_cnn.data.table import INVISIBLE, Lines, as_text, looks_like_image, stem
 from deep_cnn.runtime.atomic import unescaped
@@ -49,7 +50,7 @@ FORMAT_OF = {ending: name for name, row in IMAGE_FORMATS.items() for ending in r
 IS_NUMBER = re.compile(r"[+-]?\d+(?:[.,]\d+)?")
 ABSOLUTE = re.compile(r"/|~|[A-Za-z][A-Za-z0-9+.-]*:/")  # also C:/ and https://
 WHOLE = re.compile(r"(\d+)(?:[.,]0*)?")  # 7 and 7.0: what a spreadsheet or pandas makes of 007
-ROUNDED = re.compile(r"\d(?:[.,]\d+)?[eE]\+?(?:0?9|\d\d)|\d{15,}0")  # 1.23E+15, 1234567890123450: Excel keeps 15 digits
+FIFTEEN_DIGITS = re.compile(r"\d{15,}0")  # 1234567890123450: more are zeros after Excel
 COUNTED = re.compile(r"\d+|(?<=[a-z_ -])[A-Z]$|(?<=[_ -])[a-z]$")  # site1, fold_2, siteA, set_b
 
 
@@ -400,9 +401,14 @@ def choose_numbers(matches: Mapping[str, Match], cells: Mapping[str, Sequence[st
 def check_not_rounded(match: Match, cells: Sequence[str] | np.ndarray, lines: Lines, what: str) -> None:
     """DataError where cells without a file are long numbers that a spreadsheet has rounded."""
     distinct = dict.fromkeys(cells[row].strip() for row in range(len(cells)))
-    rounded = [cell for cell in distinct if ROUNDED.fullmatch(cell)]
-    lost = [row for row in np.flatnonzero(match.positions == -1).tolist() if ROUNDED.fullmatch(cells[row].strip())]
-    if lost and (2 * len(rounded) > len(distinct) or "e" in cells[lost[0]].lower()):
+    many = 2 * sum(bool(FIFTEEN_DIGITS.fullmatch(cell)) for cell in distinct) > len(distinct)
+    without = [row for row in np.flatnonzero(match.positions == -1).tolist() if cells[row].strip()[-1:].isdecimal()]
+    lost = [
+        row
+        for row in without
+        if ROUNDED.fullmatch(cells[row].strip()) or (many and FIFTEEN_DIGITS.fullmatch(cells[row].strip()))
+    ]
+    if lost:
         raise DataError(
             f"{what}: {cells[lost[0]]} in line {lines[lost[0]]} is a long number that a spreadsheet has rounded ({len(lost):,} such "
             "cells), so which image it names is lost; export the table again with this column as text"

@@ -183,7 +183,8 @@ def one_row_per_file(rows: Rows, options: "IndexOptions", files: Files) -> tuple
                 row, lines = again[k], table.frame.index
                 raise DataError(
                     f"{table.name}: {files.paths[int(positions[row])]} has two rows with different values of {name} "
-                    f"(lines {lines[first[inverse[row]]]} and {lines[row]}); keep one of them, e.g. with --where"
+                    f"(lines {lines[first[inverse[row]]]} and {lines[row]}); keep one of them, e.g. with --where, or write one row an "
+                    "image, with the mean or the most frequent answer"
                 )
     note = f"{len(again):,} rows of {table.name} repeat an image with the same values; each image is used once"
     keep = np.sort(first)

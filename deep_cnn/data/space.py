@@ -10,6 +10,7 @@ from deep_cnn.data.cells import coordinate
 from deep_cnn.data.place_pulse import name_parts
 from deep_cnn.data.table import Table
 from deep_cnn.runtime.errors import DataError
+from deep_cnn.runtime.format import plural
 from deep_cnn.runtime.rng import permutation
 
 Floats = NDArray[np.float64]
@@ -67,6 +68,21 @@ def place_cells(places: Floats) -> list[list[float | None]]:
     return [[None if np.isnan(value) else value for value in place] for place in places.tolist()]
 
 
+def about_places(places: Floats | None) -> list[str]:
+    """A line about images at latitude 0 and longitude 0, where many programs put what has no place."""
+    lost = 0 if places is None else int((places == 0).all(axis=1).sum())
+    if not lost:
+        return []
+    return [
+        f"{plural(lost, 'image')} at latitude 0, longitude 0; where this means that the place is not known, leave the cells empty"
+    ]
+
+
+def extent(places: Floats) -> float:
+    """The diagonal of the box around all places, degrees (N, 2), in metres."""
+    return float(metres(np.linalg.norm(np.ptp(on_sphere(places), axis=0))))
+
+
 def check_places(places: Floats | None, flag: str) -> Floats:
     """The places, all of them known; DataError otherwise. flag: what needs them, as given."""
     if places is None:
@@ -76,7 +92,8 @@ def check_places(places: Floats | None, flag: str) -> Floats:
         )
     if unknown := int(np.isnan(places).any(axis=1).sum()):
         raise DataError(
-            f'{flag}: {unknown:,} images have no coordinates; fill the cells, or exclude these rows with --where="latitude!="'
+            f'{flag}: {unknown:,} images have no coordinates; fill the cells, or exclude these rows with --where="COLUMN!=", with the '
+            "table's column of latitudes"
         )
     return places
 

@@ -245,6 +245,15 @@ def test_a_member_outside_of_the_archive_is_refused(tmp_path, make):
     refused(make(tmp_path / "a.tar", {"a/1.jpg": b"1", "../b/1.jpg": b"2"}), "../b/1.jpg", "outside")
 
 
+def test_a_zip_with_the_slashes_of_windows(tmp_path):
+    with zipfile.ZipFile(tmp_path / "photos.zip", "w") as archive:
+        for name in ("a/1.jpg", "b/2.jpg"):
+            archive.writestr(name.replace("/", "\\"), name)
+    index = build_index(tmp_path / "photos.zip")
+    assert list(index.paths) == ["a/1.jpg", "b/2.jpg"] and index.classes == ("a", "b")
+    assert bytes(index.source(1).read()) == b"b/2.jpg"
+
+
 def test_names_of_zips_without_the_utf8_flag(tmp_path):
     """macOS writes UTF-8 and does not say so; others write cp437; Windows writes backslashes."""
     path = zipped(tmp_path / "a.zip", {"kat/1.jpg": b"1", "hund/xx.jpg": b"2", "hund/yy.jpg": b"3"})

@@ -614,3 +614,69 @@ def test_nines_among_classes_are_named(folder):
         index_of(folder, table(["1", "2", "99", "1", "2", "99"]), target=("y",)).notes
     )
     assert "99" not in "\n".join(index_of(folder, table(["97", "98", "99"] * 2), target=("y",)).notes)
+
+
+# --- how sure scores are, and where their images are -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("header", "cells", "flags", "said"),
+    [
+        ("r1,r2", "{i}.5,{i}", {"raters": ("r1", "r1")}, "--raters=r1,r1: r1 is given twice"),
+        ("y,s", "{i}.5,", {"target": ("y",), "target_std": ("s",)}, "--target_std=s: no score has a standard error"),
+        ("y,s", "{i}.5,1", {"target": ("y",), "target_std": ("y",)}, "--target_std=y: y is the target"),
+        (
+            "y,s",
+            "{i}.5,±1",
+            {"target": ("y",), "target_std": ("s",)},
+            "'±1' in line 2 is not a number.*leave them empty",
+        ),
+        ("y,votes", "{i}.5,0", {"target": ("y",), "weigh_by": "votes"}, "no image has a vote in column votes"),
+        ("y,votes", "{i}.5,", {"target": ("y",), "weigh_by": "votes"}, "no image has a vote in column votes"),
+        (
+            "y,votes",
+            "{i}.5,x",
+            {"target": ("y",), "weigh_by": "votes"},
+            "--weigh_by=votes: column votes: 'x' in line 2",
+        ),
+    ],
+)
+def test_certainty_that_is_none(folder, header, cells, flags, said):
+    refused(
+        folder, lines(*(f"{i}.JPG,{cells.format(i=i)}" for i in range(1, 7)), header=f"image,{header}"), said, **flags
+    )
+
+
+def test_nines_of_raters_are_named(folder):
+    text = lines(*(f"{i}.JPG,{i},{99 if i == 2 else i + 0.5}" for i in range(1, 7)), header="image,r1,r2")
+    assert "--raters: values far from all others (99: 1;" in "\n".join(
+        index_of(folder, text, raters=("r1", "r2")).notes
+    )
+
+
+def test_several_answers_of_an_image_say_what_to_do(folder):
+    text = lines(*(f"{i}.JPG,{r},{r + i}" for i in range(1, 7) for r in range(3)), header="image,rater,rating")
+    refused(
+        folder,
+        text,
+        "two rows with different values of rating .*write one row an image, with the mean",
+        target=("rating",),
+    )
+
+
+def test_places_that_are_none_or_all_alike(folder):
+    def places(*degrees: str) -> str:
+        return lines(*(f"{i}.JPG,{i}.5,{at}" for i, at in enumerate(degrees, start=1)), header="image,y,lat,lon")
+
+    known = [f"47.{i},8.{i}" for i in range(6)]
+    index = index_of(folder, places("0,0.0", *known[1:]), target=("y",), group="grid:1km")
+    assert "1 image at latitude 0, longitude 0" in "\n".join(index.notes)
+    flags = {"target": ("y",), "group": "grid:99999km"}
+    refused(folder, places(",", *known[1:]), r'--where="COLUMN!="', **flags)
+    refused(folder, places(*["47.1,8.1"] * 6), "all images have the same coordinates", **flags)
+    refused(folder, places(*known), r"choose smaller cells, such as --group=grid:6\.7km", **flags)
+
+
+def test_groups_of_rounded_numbers_are_named(folder):
+    text = lines(*(f"{i}.JPG,{i}.5,{'1.23E+15' if i % 2 else '4.56E+14'}" for i in range(1, 7)), header="image,y,g")
+    assert "g: 1.23E+15 looks like a long number" in "\n".join(index_of(folder, text, target=("y",), group="g").notes)
