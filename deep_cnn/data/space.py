@@ -80,7 +80,7 @@ def about_places(places: Floats | None) -> list[str]:
 
 def extent(places: Floats) -> float:
     """The diagonal of the box around all places, degrees (N, 2), in metres."""
-    return float(metres(np.linalg.norm(np.ptp(on_sphere(places), axis=0))))
+    return float(metres(np.array([np.linalg.norm(np.ptp(on_sphere(places), axis=0))]))[0])
 
 
 def check_places(places: Floats | None, flag: str) -> Floats:
