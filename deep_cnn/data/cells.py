@@ -304,6 +304,14 @@ def labels(cells: np.ndarray, what: str, separator: str = ",") -> tuple[np.ndarr
     return words[codes] if len(distinct) else cells, notes
 
 
+def alike(names: Iterable[str]) -> list[list[str]]:
+    """Names that people take for one: they differ in blanks around them or as `labels` warns of."""
+    near: dict[str, list[str]] = {}
+    for name in names:
+        near.setdefault(_rough(label_key(name)), []).append(name)
+    return [sorted(same) for same in near.values() if len(same) > 1]
+
+
 def _near(chosen: dict[str, str]) -> list[list[str]]:
     """Labels that differ in letter case, accents, leading zeros, or the kind of their dashes, quotes and blanks only; T and TRUE."""
     near: dict[str, list[str]] = {}

@@ -13,7 +13,7 @@ from deep_cnn.config.fields import grid_size
 from deep_cnn.config.registries import IMAGE_FORMATS
 from deep_cnn.data.archived_table import read_any_table
 from deep_cnn.data.archives import Members, Source
-from deep_cnn.data.cells import labels, missing, spelled
+from deep_cnn.data.cells import alike, labels, missing, spelled
 from deep_cnn.data.certainty import Certainty, read_certainty, with_mean_rating
 from deep_cnn.data.files import Files, Paths
 from deep_cnn.data.folders import read_class_folders, tables_beside
@@ -235,10 +235,17 @@ def _from_folders(files: Files, options: IndexOptions) -> Index:
         groups=None,
         group_names=(),
         table_digest="",
-        notes=(*files.notes(), *found.notes),
+        notes=(*files.notes(), *found.notes, *_classes_alike(found.classes)),
         reason=f"{len(found.classes)} class folders -> classification",
         members=None if files.members is None else files.members.take(keep),
     )
+
+
+def _classes_alike(classes: tuple[str, ...]) -> list[str]:
+    """A line about folders whose names look like one: Cat and cat."""
+    if not (same := [" and ".join(map(repr, names)) for names in alike(classes)]):
+        return []
+    return [f"{some(same, between='; ')} are different classes; if they should be one, give their folders one name"]
 
 
 # --- tables ----------------------------------------------------------------------------------------------------------

@@ -21,7 +21,10 @@ from deep_cnn.runtime.errors import DataError, nearest
 from deep_cnn.runtime.format import plural, some
 
 TABLE_ENDINGS = (".csv", ".tsv", ".txt")
-NO_TEXT = (".xls", ".xlsx", ".ods", ".json")  # tables in formats that are not read
+# tables in formats that are not read
+NO_TEXT = frozenset((
+    ".xls", ".xlsx", ".xlsm", ".xlsb", ".ods", ".numbers", ".gsheet", ".json", ".jsonl", ".xml", ".sav", ".zsav", ".dta", ".sas7bdat", ".rds", ".rdata", ".rda", ".mat", ".feather", ".arrow", ".h5", ".hdf5", ".sqlite", ".db", ".pkl", ".pickle", ".npy", ".npz", ".pdf", ".rtf", ".doc", ".docx",
+))  # fmt: skip
 NO_TEXT_MAGIC = {b"PK\3\4": ".xlsx or .zip", b"\xd0\xcf\x11\xe0": ".xls", b"PAR1": ".parquet", b"\x1f\x8b": ".gz"}
 ROWS_OF_HEAD = 50  # by which the separator is told
 ROWS_AT_ONCE = 1 << 12  # of a frame: pandas keeps text in a third of the memory that Python's strings need
@@ -339,8 +342,14 @@ def check_is_text(path: Path, what: str) -> None:
         with open(path, "rb") as file:
             start = file.read(200)
         ending = next((kind for magic, kind in NO_TEXT_MAGIC.items() if start.startswith(magic)), ending)
-        if other := what_else(start):
-            raise DataError(f"{what}: this is {other}" + ("; save it as CSV (UTF-8)" if other == "JSON" else ""))
+        binary = (
+            b"\0" in start.rstrip(b"\0") and _encoding(start[:4]) == "utf-8-sig"
+        )  # zeros at the end are those of a cut file
+        if other := what_else(start) or ("a binary file" if binary else ""):
+            raise DataError(
+                f"{what}: this is {other}"
+                + ("" if "`" in other or "page" in other else "; save the table as CSV (UTF-8)")
+            )
     if ending == ".parquet":  # one of this name is read as such
         raise DataError(f"{what}: a Parquet file without its ending; rename it to {path.stem}.parquet")
     if ending in NO_TEXT or ending in NO_TEXT_MAGIC.values():
@@ -356,6 +365,9 @@ def what_else(start: bytes) -> str:
         return "a web page, perhaps of a failed download"
     if re.match(rb'\{\s*["}]|\[\s*[{\["]', start):
         return "JSON"
+    for magic, name in ((b"<?xml", "XML"), (b"{\\rtf", "rich text (RTF)"), (b"%pdf", "a PDF"), (b"rdx", "a file of R")):
+        if start.startswith(magic):
+            return name
     return ""
 
 

@@ -20,6 +20,7 @@ LARGEST = 1e18  # of a target: its square still fits float32
 SEVERAL = {"list": "written as a list"} | {
     separator: f"separated by {'blanks' if separator == ' ' else repr(separator)}" for separator in "|,/\n+& "
 }
+ENTITY = re.compile(r"&(?:[a-zA-Z]+|#\d+|#x[0-9a-fA-F]+);")  # of HTML: bed &amp; breakfast
 DIGITS = re.compile(r"\d+(?:[.,]\d+)*")
 MEASURE = re.compile(r"[^\w#]*#")  # a number behind at most a few signs; what begins with a letter is a name
 ZERO_ONE = {"0": 0, "1": 1, "False": 0, "True": 1}
@@ -94,7 +95,7 @@ def choose(found: list[Candidate], task: str, columns: tuple[str, ...]) -> Candi
 
 def _likely(table: Table, name: str) -> Candidate:
     cells = table.column(name, "--target")
-    if any(";" in cell for cell in cells):
+    if any(";" in ENTITY.sub("", cell) for cell in cells):
         return replace(LABELS, reason=f"column {name} contains labels separated by ';' -> multi-label classification")
     present = cells[~missing(cells)]
     read = parse(present, table.separator)

@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -234,3 +235,13 @@ def test_a_broken_kept_list_is_scanned_again(tmp_path):
 def test_build_index_from_the_kept_list_is_the_same(tmp_path):
     one, two = (build_index(HERE / "places_test_input", cache_dir=tmp_path) for _ in range(2))
     assert one.paths == two.paths and np.array_equal(one.targets, two.targets) and one.notes == two.notes
+
+
+def test_class_folders_that_look_alike_are_named(tmp_path):
+    accents = [unicodedata.normalize(form, "café") for form in ("NFC", "NFD")]
+    if os.name == "posix" and os.uname().sysname == "Linux":  # other systems take these for one folder
+        touch(tmp_path / "a", *(f"{name}/1.jpg" for name in ("Cat", "cat", "cat ", "dog", *accents)))
+        notes = notes_of(build_index(tmp_path / "a"))
+        assert "'Cat' and 'cat' and 'cat '; " in notes and "are different classes; if they should be one" in notes
+    touch(tmp_path / "b", *(f"{name}/1.jpg" for name in ("cat_a", "cat b", "1", "10")))
+    assert not build_index(tmp_path / "b").notes

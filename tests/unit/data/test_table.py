@@ -570,7 +570,7 @@ def test_descriptions_of_qualtrics_are_left_out(folder):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ('{"images":[{"file_name":"1.JPG"}]}', "this is JSON; save it as CSV"),
+        ('{"images":[{"file_name":"1.JPG"}]}', "this is JSON; save the table as CSV"),
         ('{"image":"1.JPG","y":1}\n{"image":"2.JPG","y":2}\n', "this is JSON"),
         ("\ufeff<!DOCTYPE html>\n<html><body>Sign in, please</body></html>", "this is a web page"),
         ("version https://git-lfs.github.com/spec/v1\noid sha256:1\nsize 1\n", "this is a pointer of Git LFS"),
@@ -680,3 +680,26 @@ def test_places_that_are_none_or_all_alike(folder):
 def test_groups_of_rounded_numbers_are_named(folder):
     text = lines(*(f"{i}.JPG,{i}.5,{'1.23E+15' if i % 2 else '4.56E+14'}" for i in range(1, 7)), header="image,y,g")
     assert "g: 1.23E+15 looks like a long number" in "\n".join(index_of(folder, text, target=("y",), group="g").notes)
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "said"),
+    [
+        ("t.csv", b"{\\rtf1\\ansi image,y}", "this is rich text"),
+        ("t.csv", b"<?xml version='1.0'?><annotations/>", "this is XML"),
+        ("t.csv", b"%PDF-1.7\n", "this is a PDF"),
+        ("t.csv", b"RDX3\nX\n\0\0\0\3", "this is a file of R"),
+        ("t.csv", b"SQLite format 3\0\x10\0\1", "this is a binary file; save the table as CSV"),
+        ("t.sav", b"$FL2@(#) IBM SPSS\n", r"\.sav files are not supported"),
+        ("t.dta", b"<stata_dta>", r"\.dta files are not supported"),
+    ],
+)
+def test_tables_of_statistics_programs_are_named(folder, name, data, said):
+    (folder / name).write_bytes(data)
+    with pytest.raises(DataError, match=said):
+        build_index(folder, IndexOptions(metadata=folder / name, target=("y",)))
+
+
+def test_a_semicolon_of_html_separates_no_labels(folder):
+    index = index_of(folder, table(["bed &amp; breakfast", "hotel &#39;", "hotel &#39;"] * 2), target=("y",))
+    assert index.classes == ("bed &amp; breakfast", "hotel &#39;") and index.task == "classification"
