@@ -52,16 +52,21 @@ def read_frame(path: Path, what: str) -> pd.DataFrame:
         DataError: it is damaged, or its cells are no text, numbers or dates. ConfigError: pyarrow is not installed.
     """
     file = _opened(path, what)
-    import pyarrow as pa
-
-    nested = [
-        field.name for field in file.schema_arrow if pa.types.is_nested(field.type) or pa.types.is_binary(field.type)
-    ]
+    nested = [field.name for field in file.schema_arrow if not _has_cells(field.type)]
     table = file.read([name for name in file.schema_arrow.names if name not in nested])
     if nested and not table.num_columns:
         raise DataError(f"{what}: no column of text or numbers; if its images are in it, give it as --data_dir")
     frame = {name: [_text(cell) for cell in table.column(name).to_pylist()] for name in table.column_names}
     return pd.DataFrame(frame, dtype=str)
+
+
+def _has_cells(kind: Any) -> bool:
+    """Whether a column is text, numbers or dates, or lists of these, which are several labels."""
+    import pyarrow as pa
+
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        kind = kind.value_type
+    return not (pa.types.is_nested(kind) or pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
 
 
 def is_parquet(path: Path) -> bool:
@@ -70,18 +75,23 @@ def is_parquet(path: Path) -> bool:
 
 
 def read_parquet(path: Path) -> Table:
-    """See `read_frame`; the lines are the rows, from 1 on."""
-    frame = read_frame(path, f"--metadata={path.name}")
+    """See `read_frame`; the lines are the rows, from 1 on. Columns that are left out are named in a note."""
+    what = f"--metadata={path.name}"
+    frame = read_frame(path, what)
+    left = [name for name in _opened(path, what).schema_arrow.names if name not in frame.columns]
+    notes = (f"{path.name}: columns of neither text nor numbers are not read: {some(left)}",) if left else ()
     if frame.empty:
         raise DataError(f"--metadata={path.name}: the table has no rows")
     with open(path, "rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return Table(path.name, frame.set_axis(np.arange(1, len(frame) + 1)), digest, ())
+    return Table(path.name, frame.set_axis(np.arange(1, len(frame) + 1)), digest, notes)
 
 
 def _text(cell: Any) -> str:
     if cell is None or (isinstance(cell, float) and math.isnan(cell)):
         return ""
+    if isinstance(cell, list):
+        return ";".join(map(_text, cell))
     if isinstance(cell, float) and cell.is_integer() and abs(cell) < 2**53:
         return str(int(cell))  # pandas writes whole numbers of a column with gaps as floats
     return str(cell)

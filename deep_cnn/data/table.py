@@ -4,6 +4,7 @@ import codecs
 import csv
 import hashlib
 import itertools
+import os
 import re
 import unicodedata
 from array import array
@@ -322,12 +323,16 @@ def _without_empty_end(row: list[str]) -> list[str]:
 def find_table(path: Path) -> Path:
     """The table that --metadata means: a file, or the one table (or qscores.tsv) in a folder."""
     if path.is_dir():
-        tables = sorted(p for p in path.iterdir() if p.suffix.lower() in TABLE_ENDINGS and not p.name.startswith("."))
+        tables = sorted(
+            p for p in path.iterdir() if p.suffix.lower() in TABLE_ENDINGS and not p.name.startswith((".", "~$"))
+        )
         scores = [p for p in tables if p.name == "qscores.tsv"]
         if len(scores or tables) != 1:
             names = ", ".join(p.name for p in tables[:6]) or "none"
             raise DataError(f"--metadata={path}: the folder contains {len(tables)} tables ({names}); give one of them")
         return (scores or tables)[0]
+    if path.is_symlink() and not path.exists():
+        raise DataError(f"--metadata={path}: a link to a file that is not there ({os.readlink(path)})")
     if not path.is_file():
         beside = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
         raise DataError(f"--metadata={path}: no such file; give a CSV or TSV file.{nearest(path.name, beside)}")

@@ -463,6 +463,21 @@ def test_a_table_of_parquet_is_read_as_that_of_csv(tmp_path):
     assert np.array_equal(csv.groups, parquet.groups) and csv.group_names == parquet.group_names
 
 
+def test_lists_in_parquet_are_several_labels_and_other_columns_are_named(tmp_path):
+    import pandas as pd
+
+    from deep_cnn.data.index import IndexOptions
+
+    pytest.importorskip("pyarrow")
+    place = folder(tmp_path / "photos", {f"{k}.jpg": bytes([k]) for k in range(4)})
+    frame = pd.DataFrame({"file": [f"{k}.jpg" for k in range(4)], "y": [["a"], ["a", "b"], ["b"], None]})
+    frame["box"] = [{"x": k, "y": 0} for k in range(4)]
+    frame.to_parquet(tmp_path / "t.parquet")
+    index = build_index(place, IndexOptions(metadata=tmp_path / "t.parquet", target=("y",)))
+    assert index.task == "multilabel" and index.targets.tolist() == [[1, 0], [1, 1], [0, 1]]
+    assert "t.parquet: columns of neither text nor numbers are not read: box" in index.notes
+
+
 @pytest.mark.parametrize("top", ["", "photos/"])
 def test_a_table_of_images_in_an_archive_is_that_of_the_folder(tmp_path, top):
     folder(tmp_path / "photos")

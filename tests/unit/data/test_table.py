@@ -120,6 +120,11 @@ def test_metadata_may_be_a_folder(folder):
         read_table(folder / "meta")
     with pytest.raises(DataError, match=r"Did you mean only.csv\?"):
         read_table(folder / "meta" / "onli.csv")
+    (folder / "meta" / "second.csv").rename(folder / "meta" / "~$only.csv")  # of an open spreadsheet
+    assert read_table(folder / "meta").name == "only.csv"
+    (folder / "link.csv").symlink_to(folder / "gone.csv")
+    with pytest.raises(DataError, match="a link to a file that is not there"):
+        read_table(folder / "link.csv")
 
 
 def test_the_digest_follows_bytes_and_selection(folder):
