@@ -70,6 +70,8 @@ ALIKE = str.maketrans(
 SHORT_WORDS = {"t": "true", "f": "false", "y": "yes", "n": "no"}
 ROUNDED = re.compile(r"\d(?:[.,]\d+)?[eE]\+(?:0?9|\d\d)")  # 1.23E+15: so a spreadsheet shows and saves long numbers
 COMMA_SEPARATORS = (";", "\t", "|")  # separators of columns that leave the comma to numbers
+# a second condition in the value of the first one: "1 and votes<5"
+ANOTHER = re.compile(r"(?:\b(?:and|or)\b|&|\||[,;])\s*[^=!<>]+(?:==|!=|<=|>=|<|>)", re.IGNORECASE)
 COMPARISONS = {
     "==": np.equal,
     "!=": np.not_equal,
@@ -340,8 +342,10 @@ def parse_where(text: str) -> tuple[str, str, str]:
             f'--where={text}: expected COLUMN, one of == != < <= > >=, and a value, e.g. --where="city==Boston"'
         )
     column, sign, value = found.groups()
-    if len(value) > 1 and value[0] == value[-1] and value[0] in "'\"":
-        value = value[1:-1]
+    if len(value) > 1 and value[0] == value[-1] and value[0] in "'\"" and value[0] not in value[1:-1]:
+        return column, sign, value[1:-1]
+    if ANOTHER.search(value):
+        raise ConfigError(f"--where={text}: several conditions; give --where once for each of them (all must hold)")
     return column, sign, value
 
 

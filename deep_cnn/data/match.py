@@ -111,6 +111,11 @@ class Match:
         return int((self.positions != -1).sum())
 
     @property
+    def theirs(self) -> str:
+        """The dropped folder as people write it: https://host/photos/."""
+        return re.sub(r"^(\w[\w+.-]+):/", r"\1://", self.dropped) + "/"
+
+    @property
     def way(self) -> int:
         """How most of them name it."""
         return int(np.bincount(self.ways[self.ways >= 0], minlength=len(HOW)).argmax())

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from deep_cnn.data import place_pulse
-from deep_cnn.data.cells import label_key, parse, where_mask
+from deep_cnn.data.cells import label_key, parse, parse_where, where_mask
 from deep_cnn.data.certainty import CertaintyColumns, certainty_columns
 from deep_cnn.data.files import Files
 from deep_cnn.data.match import (
@@ -20,7 +20,7 @@ from deep_cnn.data.match import (
     standing,
 )
 from deep_cnn.data.table import Table, looks_like_image
-from deep_cnn.runtime.errors import ConfigError, DataError
+from deep_cnn.runtime.errors import ConfigError, DataError, nearest
 from deep_cnn.runtime.format import some
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ def _of_table(files: Files, table: Table, options: "IndexOptions") -> Rows:
     notes = [f"Image column: {column} ({match.evidence()})", *notes]
     if match.dropped:
         notes.insert(
-            1, f"The paths of column {column} are of another computer: {match.dropped}/ is taken as {files.root}"
+            1, f"The paths of column {column} are of another computer: {match.theirs} is taken as {files.root}"
         )
     positions = match.positions[rows]
     check_single(
@@ -118,20 +118,31 @@ def _listed(positions: np.ndarray, files: int) -> np.ndarray:
 
 def rows_where(table: Table, conditions: tuple[str, ...]) -> tuple[Table, np.ndarray, list[str]]:
     """The rows that satisfy every condition; which they are, bool (M,); a line for the log."""
-    rows = np.ones(len(table.frame), dtype=bool)
+    rows, notes = np.ones(len(table.frame), dtype=bool), []
     for condition in conditions:
-        rows &= where_mask(table, condition)
+        kept = where_mask(table, condition)
+        notes += _leaves_all(table, condition) if kept.all() else []
+        rows &= kept
         if not rows.any():
             raise DataError(
                 f"--where={condition}: none of the {len(rows):,} rows of {table.name} match; check the value"
             )
     if not conditions:
         return table, rows, []
-    return (
-        table.take(rows),
-        rows,
-        [f"--where: {rows.sum():,} of {len(rows):,} rows of {table.name} match; the others are not used"],
-    )
+    notes.append(f"--where: {rows.sum():,} of {len(rows):,} rows of {table.name} match; the others are not used")
+    return table.take(rows), rows, notes
+
+
+def _leaves_all(table: Table, condition: str) -> list[str]:
+    """A line about a condition with != that leaves out no row: its value may be misspelled."""
+    column, sign, value = parse_where(condition)
+    if sign != "!=" or not value:
+        return []
+    there = sorted(set(table.column(column, "--where").tolist()))
+    same = [cell for cell in there if cell.casefold() == value.casefold()]
+    number = parse(np.array([value], dtype=object)).all_read
+    hint = f" Did you mean {same[0]}?" if same else "" if number else nearest(value, there)
+    return [f"--where={condition}: leaves out no row.{hint}"]
 
 
 def _image_column(table: Table, matcher: Matcher, target: tuple[str, ...]) -> str:
@@ -179,7 +190,7 @@ def one_row_per_file(rows: Rows, options: "IndexOptions", files: Files) -> tuple
         cells = table.column(name, flag)
         one, two = cells[again], cells[first[inverse[again]]]
         for k in np.flatnonzero(one != two).tolist():
-            if not _same_value(one[k], two[k], table.separator):
+            if not same_value(one[k], two[k], table.separator):
                 row, lines = again[k], table.frame.index
                 raise DataError(
                     f"{table.name}: {files.paths[int(positions[row])]} has two rows with different values of {name} "
@@ -191,7 +202,7 @@ def one_row_per_file(rows: Rows, options: "IndexOptions", files: Files) -> tuple
     return replace(rows, table=table.take(keep), positions=positions[keep]), [note]
 
 
-def _same_value(one: str, two: str, separator: str) -> bool:
+def same_value(one: str, two: str, separator: str) -> bool:
     """Whether two cells say the same in two spellings."""
     if label_key(one, separator) == label_key(two, separator) or _label_set(one) == _label_set(two):
         return True

@@ -229,9 +229,21 @@ class TableReader:
                 raise DataError(
                     f"{self.what}: the quote opened in line {before + 1 + self._skipped} is never closed; add the closing quote"
                 )
+            if self._rows.line_num > before + 1:
+                self._check_quotes(before + 1 + self._skipped, row)
             if len(row) > 1 or (row and row[0].strip()):
                 yield before + 1 + self._skipped, [_without_formula(c) for c in row] if self._formulas else row
             before = self._rows.line_num
+
+    def _check_quotes(self, line: int, row: list[str]) -> None:
+        """DataError where a cell of several lines has other rows in it: two quotes that were never closed."""
+        inside = [part for cell in row if "\n" in cell for part in cell.split("\n")[1:] if self.separator in part]
+        for part in inside:
+            if any(map(looks_like_image, part.split(self.separator))):
+                raise DataError(
+                    f"{self.what}: the cell in quotes that begins in line {line} has another row in it ({part.strip()[:40]!r}); correct "
+                    "the quotes"
+                )
 
     def _watched(self, lines: Iterable[str]) -> Iterator[str]:
         for line in lines:

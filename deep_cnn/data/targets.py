@@ -23,7 +23,7 @@ SEVERAL = {"list": "written as a list"} | {
 ENTITY = re.compile(r"&(?:[a-zA-Z]+|#\d+|#x[0-9a-fA-F]+);")  # of HTML: bed &amp; breakfast
 DIGITS = re.compile(r"\d+(?:[.,]\d+)*")
 MEASURE = re.compile(r"[^\w#]*#")  # a number behind at most a few signs; what begins with a letter is a name
-ZERO_ONE = {"0": 0, "1": 1, "False": 0, "True": 1}
+ZERO_ONE = ({"0": False, "1": True, "False": False, "True": True}, {"-1": False, "1": True})  # the second are CelebA's
 SAME_FORM = 0.9  # share of cells
 LIST = re.compile(r"\[.*\]|\{.*\}|\(.*,.*\)", re.DOTALL)  # ['a', 'b'], {"choices": [...]}, (a, b): Python, NumPy, JSON
 
@@ -253,7 +253,7 @@ def _labels(table: Table, columns: tuple[str, ...]) -> Targets:
 
 
 def _ones(table: Table, columns: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray] | None:
-    """Where several columns of 0 and 1 (or of True and False) are 1, bool (M, K), and which rows are filled, bool (M,).
+    """Where several columns of 0 and 1 (or of True and False, or -1 and 1) are 1, bool (M, K), and which rows are filled, bool (M,).
 
     None where a cell is neither, or only some cells of a row are empty.
     """
@@ -261,10 +261,11 @@ def _ones(table: Table, columns: tuple[str, ...]) -> tuple[np.ndarray, np.ndarra
     for name in dict.fromkeys(columns):
         cells = table.column(name, "--target")
         there = ~missing(cells)
-        keys = of_each(cells, lambda cell: ZERO_ONE.get(label_key(cell, table.separator)))
-        if any(key is None for key in keys[there]):
+        keys = of_each(cells, lambda cell: label_key(cell, table.separator))
+        words = next((words for words in ZERO_ONE if words.keys() >= set(keys[there])), None)
+        if words is None:
             return None
-        ones.append(keys == 1)
+        ones.append(np.array([words.get(key, False) for key in keys], dtype=bool))
         filled.append(there)
     rows = np.all(filled, axis=0)
     return (np.stack(ones, axis=1), rows) if np.array_equal(rows, np.any(filled, axis=0)) and rows.any() else None

@@ -1,15 +1,17 @@
 """A table of predictions by area: mean score, interval and number of images of each district or grid cell."""
 
 import json
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from deep_cnn.config.fields import grid_size
-from deep_cnn.data.cells import numbers
+from deep_cnn.data.cells import labels, missing, numbers
 from deep_cnn.data.place_pulse import name_parts
+from deep_cnn.data.rows import same_value
 from deep_cnn.data.space import grid_cells
 from deep_cnn.data.table import TABLE_ENDINGS, Table, read_table
 from deep_cnn.inference.predict.convert import place_of
@@ -39,15 +41,17 @@ def aggregate(
     rows = list(rows_of(predictions))
     files = [unescaped(row["file"]) for row in rows]
     places = np.array([place_of(row) or (np.nan, np.nan) for row in rows], dtype=np.float64).reshape(-1, 2)
-    table = _table_of(images, files)
-    area = _areas(by, files, places, table)
+    notes: list[str] = []
+    table_rows = _rows_of(images, files, (by, *task.names))
+    area = _areas(by, files, places, table_rows, notes)
     known = np.array([name != UNKNOWN for name in area])
-    notes = [] if known.all() else [f"--aggregate={by}: {int((~known).sum()):,} images have no area; they are left out"]
+    if not known.all():
+        notes.append(f"--aggregate={by}: {int((~known).sum()):,} images have no area; they are left out")
     names = sorted(set(area) - {UNKNOWN})
     lines, features = [], []
     code = np.array(area, dtype=object)
     errors = [None if run is None else _errors_of(run, name) for name in task.names]
-    ratings = {name: _ratings(table, name, files) for name in task.names}
+    ratings = {name: _ratings(table_rows, name, files) for name in task.names}
     for name in names:
         here = np.flatnonzero(code == name)
         found = [
@@ -112,22 +116,58 @@ def _feature(name: str, count: int, found: dict[str, AreaMean], centre: np.ndarr
     return {"type": "Feature", "geometry": geometry, "properties": properties}
 
 
-def _table_of(images: str | None, files: list[str]) -> pd.DataFrame | None:
-    """The rows of the table of images, indexed by what they call the file; None where --images is no table."""
+@dataclass(frozen=True)
+class _Rows:
+    """The table of images, and the row of each predicted file, int64 (n,), -1 without one."""
+
+    table: Table
+    row_of: np.ndarray
+
+    @property
+    def columns(self) -> list[str]:
+        return [str(name) for name in self.table.frame.columns]
+
+    def cells(self, column: str) -> np.ndarray:
+        """The cells of a column beside the files, object (n,); "" without a row."""
+        return np.where(self.row_of < 0, "", self.table.column(column, "--images")[self.row_of])
+
+    @property
+    def lines(self) -> np.ndarray:
+        """The line of the table that each file is in, for messages, int64 (n,)."""
+        return self.table.frame.index.to_numpy()[self.row_of]
+
+
+def _rows_of(images: str | None, files: list[str], used: Sequence[str]) -> _Rows | None:
+    """The rows of the table of images by what they call the file; None where --images is no table.
+
+    Raises:
+        DataError: two rows about one file that differ in one of the columns `used`.
+    """
     path = None if images in (None, "-") else Path(str(images)).expanduser()
     if path is None or not path.is_file() or path.suffix.lower() not in TABLE_ENDINGS:
         return None
-    table: Table = read_table(path)
-    wanted, frame = set(files), table.frame
-    hits = {str(name): int(frame[name].str.strip().isin(wanted).sum()) for name in frame.columns}
+    table = read_table(path)
+    wanted = set(files)
+    names = {str(name): table.frame[name].str.strip() for name in table.frame.columns}
+    hits = {name: int(cells.isin(wanted).sum()) for name, cells in names.items()}
     best = max(hits, key=lambda name: hits[name], default=None)
     if best is None or not hits[best]:
         return None
-    frame = frame.assign(**{best: frame[best].str.strip()}).drop_duplicates(best)
-    return frame.set_index(best)
+    first: dict[str, int] = {}
+    again = [(row, first[cell]) for row, cell in enumerate(names[best]) if first.setdefault(cell, row) != row]
+    for name in (name for name in used if name in names):
+        cells, lines = table.column(name, "--images"), table.frame.index
+        for row, before in again:
+            if names[best].iloc[row] in wanted and not same_value(cells[row], cells[before], table.separator):
+                raise DataError(
+                    f"--images={path.name}: {names[best].iloc[row]} has two rows with different values of {name} (lines "
+                    f"{lines[before]} and {lines[row]}); keep one of them"
+                )
+    return _Rows(table, np.array([first.get(file, -1) for file in files], dtype=np.int64))
 
 
-def _areas(by: str, files: list[str], places: np.ndarray, table: pd.DataFrame | None) -> list[str]:
+def _areas(by: str, files: list[str], places: np.ndarray, rows: _Rows | None, notes: list[str]) -> list[str]:
+    """The area of each file, UNKNOWN where it has none."""
     side = grid_size(by, "aggregate")
     if side is not None:
         known = np.isfinite(places).all(axis=1)
@@ -138,24 +178,28 @@ def _areas(by: str, files: list[str], places: np.ndarray, table: pd.DataFrame | 
         cells = np.full(len(files), UNKNOWN, dtype=object)
         cells[known] = grid_cells(places[known], side)
         return [str(cell) for cell in cells]
-    if table is not None and by in table.columns:
-        return [str(cell).strip() for cell in table[by].reindex(files).fillna(UNKNOWN)]
+    if rows is not None and by in rows.columns:
+        cells = rows.cells(by)
+        known = ~missing(cells)
+        named = np.full(len(cells), UNKNOWN, dtype=object)
+        named[known], said = labels(cells[known], f"--aggregate={by}", rows.table.separator)
+        notes += said
+        return named.tolist()
     parts = [name_parts(file) for file in files]
     if by == "city" and all(parts):
         return [part[3] for part in parts if part]
-    columns = [] if table is None else [str(name) for name in table.columns]
+    columns = [] if rows is None else rows.columns
     raise DataError(
         f"--aggregate={by}: neither grid:SIZE nor a column of the table of images.{nearest(by, columns)} "
         f"{'Columns: ' + some(columns, 12) if columns else 'Give the images as a table (--images=TABLE.csv)'}"
     )
 
 
-def _ratings(table: pd.DataFrame | None, target: str, files: list[str]) -> np.ndarray:
+def _ratings(rows: _Rows | None, target: str, files: list[str]) -> np.ndarray:
     """Local ratings: the column of the table of images that is named as the target, float64 (n,), NaN without one."""
-    if table is None or target not in table.columns:
+    if rows is None or target not in rows.columns:
         return np.full(len(files), np.nan)
-    cells = table[target].reindex(files).fillna("").str.strip().to_numpy(dtype=object)
-    return numbers(cells, range(len(cells)), f"--images: {target}")
+    return numbers(rows.cells(target), rows.lines, f"--images: {target}", rows.table.separator)
 
 
 def _errors_of(run: RunFiles, target: str) -> AreaErrors | None:

@@ -171,7 +171,7 @@ class Search:
         match = matcher.match_values(cells)
         check_single(match, cells, lines, matcher, what)
         paths = [matcher.paths[p] if p >= 0 else cell for p, cell in zip(match.positions.tolist(), cells, strict=True)]
-        dropped = f"; {match.dropped}/ in the paths is taken as this folder" if match.dropped else ""
+        dropped = f"; {match.theirs} in the paths is taken as this folder" if match.dropped else ""
         note = f"Images are matched with the files below {folder}: {match.evidence()}{dropped}"
         written = [path if path == unescaped(cell) else cell for path, cell in zip(paths, cells, strict=True)]
         return Found(folder, Paths.from_list(paths), Paths.from_list(written), note)

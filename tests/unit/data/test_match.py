@@ -221,6 +221,7 @@ def test_lost_zeros_are_found_by_value_where_nothing_else_is():
     assert matcher.match(cells).positions.tolist() == [-1, -1, 2, 3, -1, -1, -1, -1]
     match = matcher.match_values(cells)
     assert match.positions.tolist() == [0, 1, 2, 3, 2, -1, -1, -1]
+    assert Matcher(["1.jpg"], ROOT).match(["https://host/a/1.jpg"]).theirs == "https://host/a/"
     assert match.evidence() == "5 of 8 rows found, by number, 3 of them by its value (007 for 7 or 7.0)"
     twice = Matcher(["a/07.jpg", "b/007.jpg"], ROOT)
     with pytest.raises(DataError, match=r"'7' in line 2 matches 2 files \(a/07.jpg, b/007.jpg\)"):

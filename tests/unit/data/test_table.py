@@ -346,6 +346,28 @@ def test_where_on_text_and_what_it_refuses(folder):
 def test_parse_where():
     assert parse_where(" num votes >= 5 ") == ("num votes", ">=", "5")
     assert parse_where("a<=b") == ("a", "<=", "b") and parse_where('url=="x=y>z"') == ("url", "==", "x=y>z")
+    assert parse_where('a!="1 and b!=2"') == ("a", "!=", "1 and b!=2")
+    assert parse_where("a==bed and breakfast") == ("a", "==", "bed and breakfast")
+
+
+@pytest.mark.parametrize(
+    "text", ["a!=1 and a!=2", "a!=1 || b<2", "a>1,b<2", "a!='x' AND b!='y'", "a==x & b==y", "a!=x; b!=y"]
+)
+def test_several_conditions_in_one_are_refused(text):
+    with pytest.raises(ConfigError, match="several conditions; give --where once for each"):
+        parse_where(text)
+
+
+def test_an_exclusion_of_nothing_is_told(folder):
+    text = lines(*(f"{i}.JPG,{i}.5,{'Boston' if i % 2 else 'Oslo'}" for i in range(1, 7)), header="image,y,city")
+
+    def said(*where: str) -> str:
+        return "\n".join(index_of(folder, text, target=("y",), where=where).notes)
+
+    assert "--where=city!=Bostn: leaves out no row. Did you mean Boston?" in said("city!=Bostn", "y>2")
+    assert "leaves out no row. Did you mean Oslo?" in said("city!=oslo")
+    assert "leaves out no row." in said("y!=99") and "Did you mean" not in said("y!=99")
+    assert "leaves out" not in said("city!=Oslo", "y>=0", "city!=")
 
 
 def test_group_and_split_columns(folder):
@@ -588,6 +610,14 @@ def test_files_that_are_no_tables_are_named(folder, text, said):
     refused(folder, text, said, target=("y",))
 
 
+def test_quotes_that_were_not_closed_swallow_no_rows(folder):
+    rows = [f"{i}.JPG,{note},{i}.5" for i, note in enumerate(("ok", '"nice', "ok", "ok", '"good', "ok"), start=1)]
+    said = r"in quotes that begins in line 3 has another row in it \('3\.JPG,ok,3\.5'\); correct the quotes"
+    refused(folder, lines(*rows, header="image,note,score"), said, target=("score",))
+    rows = [f'{i}.JPG,"two\nlines, with a comma",{i}.5' for i in range(1, 7)]
+    assert len(index_of(folder, lines(*rows, header="image,note,score"), target=("score",))) == 6
+
+
 # --- several columns of 0 and 1 ----------------------------------------------------------------------------------------
 
 
@@ -607,6 +637,11 @@ def test_columns_with_several_ones_are_labels(folder):
     index = index_of(folder, lines(*rows, header="image,a,b,c"), target=("a", "b"))
     assert (index.task, index.classes, index.target_names) == ("multilabel", ("a", "b"), ("labels",))
     assert index.targets.tolist() == [[1, 0], [0, 0], [1, 1], [0, 1]]
+    rows = ["1.JPG,1,-1", "2.JPG,-1,-1", "3.JPG,1,1", "4.JPG,-1,1"]
+    assert np.array_equal(index_of(folder, lines(*rows, header="image,a,b"), target=("a", "b")).targets, index.targets)
+    rows = ["1.JPG,1,-1", "2.JPG,-1,0", "3.JPG,1,1", "4.JPG,-1,1"]
+    assert index_of(folder, lines(*rows, header="image,a,b"), target=("a", "b")).task == "regression"
+    rows = ["1.JPG,1,0,0", "2.JPG,0,0,0", "3.JPG,1,TRUE,0", "4.JPG,0,1,0"]
     text = lines(*rows, header="image,a,b,c")
     refused(folder, text, "--target=c: every value is 0", target=("a", "c"))
     text = lines("1.JPG,1,0", "2.JPG,0,", "3.JPG,1,1", header="image,a,b")
