@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from deep_cnn.data.cells import label_key, labels, missing, numbers, of_each, parse
+from deep_cnn.data.cells import is_missing, label_key, labels, missing, numbers, of_each, parse, spelled
 from deep_cnn.data.table import Table
 from deep_cnn.runtime.errors import ConfigError, DataError
-from deep_cnn.runtime.format import some
+from deep_cnn.runtime.format import plural, some
 
 FEW = 20  # whole numbers with at most this many values may be classes: ratings, floors, digits
 MANY = 0.1  # share of cells that hold several labels from which on it is no accident
@@ -24,6 +24,9 @@ ENTITY = re.compile(r"&(?:[a-zA-Z]+|#\d+|#x[0-9a-fA-F]+);")  # of HTML: bed &amp
 DIGITS = re.compile(r"\d+(?:[.,]\d+)*")
 MEASURE = re.compile(r"[^\w#]*#")  # a number behind at most a few signs; what begins with a letter is a name
 ZERO_ONE = ({"0": False, "1": True, "False": False, "True": True}, {"-1": False, "1": True})  # the second are CelebA's
+RANGE = re.compile(r"\d+\s?[-–/]\s?\d+")
+MONTH = "(?:jan|feb|m[aä]r|mrz|apr|ma[iy]|jun|jul|aug|sep|o[ck]t|nov|de[cz])[a-z]*"
+DAY_AND_MONTH = re.compile(rf"\d{{1,2}}[-. ]+{MONTH}\.?|{MONTH}[-. ]+\d{{1,2}}", re.IGNORECASE)  # as Excel writes them
 SAME_FORM = 0.9  # share of cells
 LIST = re.compile(r"\[.*\]|\{.*\}|\(.*,.*\)", re.DOTALL)  # ['a', 'b'], {"choices": [...]}, (a, b): Python, NumPy, JSON
 
@@ -95,8 +98,11 @@ def choose(found: list[Candidate], task: str, columns: tuple[str, ...]) -> Candi
 
 def _likely(table: Table, name: str) -> Candidate:
     cells = table.column(name, "--target")
-    if any(";" in ENTITY.sub("", cell) for cell in cells):
-        return replace(LABELS, reason=f"column {name} contains labels separated by ';' -> multi-label classification")
+    if several := sum(";" in ENTITY.sub("", cell) for cell in cells):
+        return replace(
+            LABELS,
+            reason=f"column {name} contains labels separated by ';' ({several:,} of {len(cells):,} cells) -> multi-label classification",
+        )
     present = cells[~missing(cells)]
     read = parse(present, table.separator)
     # half of the cells being numbers makes the others mistakes in a column of numbers, to be told, not a class each
@@ -176,6 +182,7 @@ def _classes(table: Table, columns: tuple[str, ...]) -> Targets:
             f"{name}: most classes are numbers, but {some(map(repr, text))} {'is' if len(text) == 1 else 'are'} text; "
             "correct the table if that is a mistake"
         )
+    notes += _dates_among(name, classes)
     if len(classes) < 2:
         only = f"only {classes[0]!r}" if len(classes) else "no value"
         raise DataError(f"--target={name}: rows with an image have {only}; classification needs at least two classes")
@@ -185,6 +192,16 @@ def _classes(table: Table, columns: tuple[str, ...]) -> Targets:
             f"(e.g. {classes[0]!r}, {classes[1]!r}); choose a column with repeated values, or a numeric column"
         )
     return Targets(tuple(classes), (name,), values.astype(np.int64), rows, tuple(notes))
+
+
+def _dates_among(name: str, classes: list[str]) -> list[str]:
+    """A line about classes that a spreadsheet may have made dates: 4-Mar of 3-4."""
+    dates = [text for text in classes if DAY_AND_MONTH.fullmatch(text)]
+    if not dates or not any(RANGE.fullmatch(text) for text in classes):
+        return []
+    return [
+        f"{name}: {some(map(repr, dates))} may be a range (3-4) that a spreadsheet has made a date; correct the table if so"
+    ]
 
 
 def _numbers(table: Table, columns: tuple[str, ...]) -> Targets:
@@ -236,6 +253,8 @@ def _labels(table: Table, columns: tuple[str, ...]) -> Targets:
     if not any(";" in cell for cell in cells) and (problem := _several_labels(cells[rows], name)):
         raise DataError(problem)
     lists = [[label.strip() for label in cell.split(";") if label.strip()] for cell in cells[rows]]
+    gone = [label for labels_of_cell in lists for label in labels_of_cell if is_missing(label)]
+    lists = [[label for label in labels_of_cell if not is_missing(label)] for labels_of_cell in lists]
     words = np.array([label for labels_of_cell in lists for label in labels_of_cell], dtype=object)
     said, notes = labels(words, name, table.separator)
     ends = np.cumsum([len(labels_of_cell) for labels_of_cell in lists])
@@ -245,6 +264,13 @@ def _labels(table: Table, columns: tuple[str, ...]) -> Targets:
         raise DataError(
             f"--target={name}: only {len(classes)} label; multi-label classification needs at least two, separated by ';'"
         )
+    if len(classes) > FEW and 2 * len(classes) > len(words):
+        raise DataError(
+            f"--target={name}: {len(classes):,} different labels in {len(words):,} are too many to learn (e.g. {classes[0]!r}, "
+            f"{classes[1]!r}); choose a column with labels that recur, or --task=classification if ';' is a part of its texts"
+        )
+    if gone:
+        notes.append(f"{name}: {plural(len(gone), 'label')} missing beside others ({spelled(gone)})")
     code = {label: k for k, label in enumerate(classes)}
     values = np.zeros((len(sets), len(classes)), dtype=np.float32)
     for row, present in enumerate(sets):

@@ -743,3 +743,27 @@ def test_tables_of_statistics_programs_are_named(folder, name, data, said):
 def test_a_semicolon_of_html_separates_no_labels(folder):
     index = index_of(folder, table(["bed &amp; breakfast", "hotel &#39;", "hotel &#39;"] * 2), target=("y",))
     assert index.classes == ("bed &amp; breakfast", "hotel &#39;") and index.task == "classification"
+
+
+# --- labels ------------------------------------------------------------------------------------------------------------
+
+
+def test_labels_beside_missing_ones(folder):
+    index = index_of(folder, table(["cat;NA", "cat;dog", "dog", "NA", "-;cat", "dog"]), target=("y",))
+    assert index.classes == ("cat", "dog") and index.targets.tolist() == [[1, 0], [1, 1], [0, 1], [1, 0], [0, 1]]
+    assert "y: 2 labels missing beside others (NA: 1, -: 1)" in index.notes and "(3 of 6 cells)" in index.reason
+
+
+def test_labels_that_hardly_recur_are_refused(tmp_path):
+    for i in range(30):
+        (tmp_path / f"{i}.jpg").write_bytes(b"%d" % i)
+    text = lines(*(f"{i}.jpg,it is nice; number {i}" for i in range(30)), header="image,y")
+    refused(tmp_path, text, "31 different labels in 60 are too many", target=("y",))
+
+
+def test_ranges_that_became_dates_are_named(folder):
+    said = "\n".join(
+        index_of(folder, table(["1-2", "4-Mar", "04. Mrz", "1-2", "4-Mar", "04. Mrz"]), target=("y",)).notes
+    )
+    assert "'04. Mrz', '4-Mar' may be a range (3-4) that a spreadsheet has made a date" in said
+    assert "range" not in "\n".join(index_of(folder, table(["4-Mar", "5-Mar"] * 3), target=("y",)).notes)
