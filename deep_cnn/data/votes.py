@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 
 from deep_cnn.data import place_pulse
-from deep_cnn.data.cells import label_key, labels, missing, of_each
+from deep_cnn.data.cells import label_key, labels, missing, of_each, spelled
 from deep_cnn.data.match import SAMPLE, Matcher, check_single, plain
 from deep_cnn.data.table import Table, stem
 from deep_cnn.runtime.errors import ConfigError, DataError, nearest
@@ -34,6 +34,8 @@ TIE_WORDS = frozenset(
 # what people write around a side: "the left one", "left image", "Option A"
 AROUND = re.compile(r"^(?:the_)?(?:(?:image|photo|picture|option)_)?|_(?:image|photo|picture|side|one|option)$")
 OF_A_FORM = re.compile(r"^(?:input|answer)[._]|\.label$")  # around the names of columns in Mechanical Turk's results
+COUNTS = frozenset(("count", "counts", "n", "weight", "weights", "frequency", "num_votes", "n_votes", "votes"))
+MANY = 20  # votes that one side wins by chance once in 500,000 tables
 FEW = 100  # votes of a question: fewer say next to nothing
 LEFT, TIE, RIGHT = 1.0, 0.5, 0.0  # the left image's share of a vote
 
@@ -218,8 +220,10 @@ def read_votes(
         DataError: winners that are neither a side nor a tie nor one of the two images, unknown questions, no vote with two
             images, nothing but ties.
     """
-    notes: list[str] = []
-    table, rows_of, question, questions = _questions(table, columns, wanted)
+    notes = [
+        f"Column {name} is not used: each row is one vote" for name in table.frame.columns if name.lower() in COUNTS
+    ]
+    table, rows_of, question, questions = _questions(table, columns, wanted, notes)
     sides = [table.column(name, "--vote_columns") for name in (columns.left, columns.right)]
     winner = table.column(columns.winner, "--vote_columns")
     positions = np.stack([_files_of(cells, matcher, table) for cells in sides], axis=1)
@@ -251,11 +255,17 @@ def read_votes(
         )
     votes = Votes(positions[kept], question[kept], outcome[kept], questions)
     notes += _about(votes)
+    decided = votes.outcome[votes.outcome != TIE]
+    if columns.winner not in (columns.left, columns.right) and len(decided) >= MANY and len(set(decided)) == 1:
+        notes.append(
+            f"{columns.left if decided[0] == LEFT else columns.right} is the winner of all {len(decided):,} votes that are no ties; check "
+            f"column {columns.winner}"
+        )
     return votes, rows_of[kept], notes
 
 
 def _questions(
-    table: Table, columns: VoteColumns, wanted: tuple[str, ...]
+    table: Table, columns: VoteColumns, wanted: tuple[str, ...], notes: list[str]
 ) -> tuple[Table, np.ndarray, np.ndarray, tuple[str, ...]]:
     """The rows of the wanted questions, their numbers and the question of each, int64 (M,), and the questions' names."""
     if columns.question is None:
@@ -266,7 +276,13 @@ def _questions(
             )
         everything = np.arange(len(table.frame))
         return table, everything, np.zeros(len(everything), np.int64), ("score",)
-    cells, _ = labels(table.column(columns.question, "--vote_columns"), columns.question)
+    cells = table.column(columns.question, "--vote_columns")
+    if (empty := missing(cells)).any():
+        notes.append(
+            f"{int(empty.sum()):,} of {len(cells):,} votes have no {columns.question} ({spelled(cells[empty])}); they are not used"
+        )
+    cells, said = labels(np.where(empty, "", cells).astype(object), columns.question, table.separator)
+    notes += said
     names = np.array([place_pulse.STUDIES.get(cell, cell) for cell in cells], dtype=object)
     known = sorted(set(names) - {""})
     asked = [place_pulse.STUDIES.get(word, word) for word in wanted if word != "all"]
@@ -288,7 +304,7 @@ def _files_of(cells: np.ndarray, matcher: Matcher, table: Table) -> np.ndarray:
     distinct, first, codes = np.unique(cells.astype(str), return_index=True, return_inverse=True)
     match = matcher.match_values(distinct.astype(object))
     positions = match.positions
-    if not (positions >= 0).any():
+    if not (positions != -1).any():
         where = {parts[2]: i for i, path in enumerate(matcher.paths) if (parts := place_pulse.name_parts(path))}
         positions = np.array([where.get(cell, -1) for cell in distinct.tolist()], dtype=np.int64)
     else:
@@ -310,6 +326,9 @@ def _outcomes(left: np.ndarray, right: np.ndarray, winner: np.ndarray, columns: 
     by_word = of_each(winner, side).astype(np.float64)
     one, other, won = (of_each(cells, _image_name) for cells in (left, right, winner))
     by_image = np.where(won == one, LEFT, np.where(won == other, RIGHT, np.nan))
+    for row in np.flatnonzero((one == other) & (won == one)).tolist():  # before/1.jpg and after/1.jpg
+        is_left, is_right = _same_path(winner[row], left[row]), _same_path(winner[row], right[row])
+        by_image[row] = (LEFT if is_left else RIGHT) if is_left != is_right else np.nan
     if (np.isfinite(by_image) | (by_word == TIE) | missing(winner)).all():  # images may be called a and b, or 1 and 2
         return np.where(by_word == TIE, TIE, by_image)
     return np.where(np.isnan(by_word), by_image, by_word)
@@ -320,6 +339,12 @@ def _number_of(name: str, other: str) -> str:
     numbers, others = re.findall(r"\d+", name), re.findall(r"\d+", other)
     differing = [a for a, b in zip(numbers, others, strict=False) if a != b]
     return differing[0] if len(differing) == 1 and len(numbers) == len(others) else name.strip().lower()
+
+
+def _same_path(one: str, other: str) -> bool:
+    """Whether two cells name one file, of which one may write fewer folders."""
+    a, b = (f"/{plain(str(cell)).casefold()}" for cell in (one, other))
+    return a.endswith(b) or b.endswith(a)
 
 
 def _image_name(cell: str) -> str:
@@ -392,7 +417,7 @@ def of_images(cells: Sequence[np.ndarray], images: np.ndarray, count: int, what:
     """
     number, said = images.T.ravel(), np.concatenate(cells)
     known = ~missing(said)
-    number, said = number[known], said[known]
+    number, (said, _) = number[known], labels(said[known], what)
     found = np.full(count, "", dtype=object)
     found[number] = said
     differing = np.flatnonzero(found[number] != said)

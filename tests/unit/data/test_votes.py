@@ -226,3 +226,40 @@ def test_a_choice_of_three_is_no_vote(folder, names):
     index = indexed(folder, rows, f"{names},winner", task="pairwise", vote_columns=(first, second, "winner"))
     assert len(index.votes) == 2
     assert len(indexed(folder, [row.replace(",c.png,", ",3,") for row in rows[:1]] * 2, f"{names},winner").votes) == 2
+
+
+def test_images_of_one_name_in_two_folders_are_told_by_their_paths(folder):
+    for place in ("before", "after"):
+        (folder / "images" / place).mkdir()
+        Image.new("RGB", (8, 8)).save(folder / "images" / place / "e.png")
+    rows = [
+        "before/e.png,after/e.png,after/e.png",
+        "after\\e.png,before\\e.png,C:\\x\\after\\e.png",
+        "a.png,after/e.png,a.png",
+    ]
+    assert indexed(folder, rows).votes.outcome.tolist() == [0, 1, 1]
+    with pytest.raises(DataError, match=r"winner is 'e\.png' in line 2, which is neither left"):
+        indexed(folder, ["before/e.png,after/e.png,e.png", *rows])
+    with pytest.raises(DataError, match=r"'e\.png' in line 2 matches 2 files"):
+        indexed(folder, ["e.png,e,left"])
+
+
+def test_questions_that_are_missing_or_spelled_in_two_ways_are_told(folder):
+    rows = [f"{row},{q}" for row, q in zip(ROWS * 2, ("safe", "NA", "", "Safe", "safe", "safe"), strict=True)]
+    index = indexed(folder, rows, "left,right,winner,question")
+    notes = "\n".join(index.notes)
+    assert index.target_names == ("Safe", "safe") and len(index.votes) == 4
+    assert "2 of 6 votes have no question (NA: 1, empty: 1)" in notes and "'Safe' and 'safe' are not the same" in notes
+
+
+def test_a_side_that_always_wins_and_counts_are_told(folder):
+    notes = "\n".join(
+        indexed(folder, ["a.png,b.png,left,3", "b.png,c.png,left,1"] * 15, "left,right,winner,count").notes
+    )
+    assert "left is the winner of all 30 votes" in notes and "Column count is not used: each row is one vote" in notes
+    assert "is the winner of all" not in "\n".join(indexed(folder, ["a.png,b.png"] * 30, "winner,loser").notes)
+
+
+def test_groups_of_images_are_spelled_in_any_way(folder):
+    rows = [f"{row},{x},{y}" for row, x, y in zip(ROWS, ("1", "2", "3"), ("2.0", "3.0", "1.0"), strict=True)]
+    assert indexed(folder, rows, "left,right,winner,left_g,right_g", group="g").group_names == ("1", "2", "3")
