@@ -8,12 +8,24 @@ from torch import nn
 
 from deep_cnn.runtime.device import GIB
 
+# (a network as text, side of its images) -> what `_kept_numbers` found: a search or a notebook trains one network many times
+_COUNTED: dict[tuple[str, int], int] = {}
+
 
 def saved_bytes_per_image(model: nn.Module, size: int, precision: str) -> int:
-    """Bytes that a training step keeps per image for its backward pass, counted on the meta device (no memory, no time).
+    """Bytes that a training step keeps per image for its backward pass, counted on the meta device, which takes no memory.
 
-    Two images are passed, since BatchNorm refuses one.
+    For each network and size it is counted once in a process: a second for a network of many layers.
     """
+    key = (str(model), size)
+    if key not in _COUNTED:
+        _COUNTED[key] = _kept_numbers(model, size)
+    width = {"fp64": 8, "fp32": 4}.get(precision, 2)
+    return _COUNTED[key] * width // 2
+
+
+def _kept_numbers(model: nn.Module, size: int) -> int:
+    """How many numbers a step on two images keeps; BatchNorm refuses one image."""
     shadow = copy.deepcopy(model).to("meta").train().requires_grad_(True)
     # meta tensors have no address: a storage is told by its own object, which `alive` keeps from being reused
     weights = {t.untyped_storage()._cdata for t in (*shadow.parameters(), *shadow.buffers())}
@@ -28,8 +40,7 @@ def saved_bytes_per_image(model: nn.Module, size: int, precision: str) -> int:
 
     with torch.autograd.graph.saved_tensors_hooks(count, lambda nothing: nothing):  # there is no backward pass
         shadow(torch.empty(2, 3, size, size, device="meta"))
-    width = {"fp64": 8, "fp32": 4}.get(precision, 2)
-    return sum(kept.values()) * width // 2
+    return sum(kept.values())
 
 
 def step_bytes(images: int, bytes_per_image: int, weights: int) -> float:

@@ -158,9 +158,9 @@ def test_the_recipe_trains_and_is_tested_with_and_without_views(pictures, train,
 @pytest.mark.parametrize(
     "flags",
     [
-        {"lr": "auto", "epochs": 1},
+        pytest.param({"lr": "auto", "epochs": 1}, marks=pytest.mark.slow),
         {"freeze": "1", "unfreeze_epoch": 1, "epochs": 2, "tta": "flip"},
-        {"precision": "fp64", "image_size": 48, "epochs": 1},
+        pytest.param({"precision": "fp64", "image_size": 48, "epochs": 1}, marks=pytest.mark.slow),
     ],
 )
 def test_the_network_takes_the_flags_of_any_other(train, flags):
@@ -207,6 +207,7 @@ def test_views_of_a_network_that_is_trained_on_features(train):
     assert result["tta"]["views"] == "flip" and result["tta"]["loss"] != result["loss"]
 
 
+@pytest.mark.slow
 def test_stopped_and_continued_it_is_the_unbroken_run(train, tmp_path, monkeypatch):
     """Stopped in the fifth epoch, when the bias no longer trains: what is frozen is a function of the epoch alone."""
     flags = FAST | {"epochs": 6, "save_every": 1}

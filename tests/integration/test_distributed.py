@@ -59,7 +59,7 @@ def metrics(files) -> list[dict]:
 @pytest.mark.parametrize(
     ("case", "counts", "steps"),
     [
-        *((case, (2,), 10) for case in CASES),
+        *((case, (2,), 10) for case in ("plain", "scores")),
         *(pytest.param(case, (2,), 30, marks=pytest.mark.slow) for case in CASES),
         ("mixed", (4,), 10),
         pytest.param("plain", (3, 4), 30, marks=pytest.mark.slow),
@@ -82,6 +82,7 @@ def test_several_train_what_one_trains(server, tmp_path, case, counts, steps):
         assert [len(said) for said in words[1:]] == [0] * (count - 1), words  # the first one alone speaks
 
 
+@pytest.mark.slow
 def test_the_fast_recipe_in_two_processes(server, tmp_path):
     """cifar_fast over the epoch in which fewer gradients are left to be summed."""
     flags = [

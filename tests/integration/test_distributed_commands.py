@@ -70,6 +70,7 @@ def command(*words: str, **environment: str) -> subprocess.CompletedProcess:
     )
 
 
+@pytest.mark.slow
 def test_a_search_gives_each_trial_two_processes(tmp_path):
     done = command(
         "deep_cnn",

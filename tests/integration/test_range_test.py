@@ -39,7 +39,7 @@ def weights(files):
 
 def test_the_test_leaves_no_trace_and_a_resumed_run_keeps_its_rate(train, monkeypatch):
     monkeypatch.setattr("deep_cnn.training.optim.range_test.STEPS", 24)
-    flags = {"epochs": 2, "precision": "fp32"}
+    flags = {"epochs": 2, "precision": "fp32", "model": "net"}
     code, auto = train(lr="auto", run_name="auto", **flags)
     assert code == 0 and (auto.results / "lr_range.png").stat().st_size > 5000
     found = json.loads((auto.results / "config.json").read_text())["decisions"]["lr"]

@@ -175,7 +175,7 @@ def test_several_labels(pictures, train, tmp_path):
         {"subset": 0.5, "fit": "pad", "pre": "half", "schedule": "constant", "optimizer": "adam"},
     ],
 )
-def test_every_flag_of_training_trains(pictures, train, flags):
+def test_every_flag_of_training_trains(train, flags):
     code, files = train(**flags)
     assert code == 0
     before = torch.load(files.best, weights_only=True)

@@ -114,7 +114,14 @@ def test_shortcuts_without_parameters_subsample_and_pad():
     assert torch.equal(y[:, :16], x[:, :, ::2, ::2]) and y.shape == (2, 32, 4, 4) and not y[:, 16:].any()
 
 
-@pytest.mark.parametrize("name", ["net", "cifar_densenet_small", "cifar_preact_resnet18", "cifar_wide_resnet16_4"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "net",
+        "cifar_densenet_small",
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("cifar_preact_resnet18", "cifar_wide_resnet16_4")),
+    ],
+)
 def test_small_networks_learn(name):
     """Eight images by heart: every part is connected."""
     torch.manual_seed(0)
