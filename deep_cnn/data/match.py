@@ -339,7 +339,9 @@ class _Candidate:
     def beats(self, other: "_Candidate") -> bool:
         """Whether there is no doubt between the two."""
         ours, theirs = self.match.positions, other.match.positions
-        if self.match.found >= other.match.found and np.all((ours == theirs) | (ours == -1) | (theirs == -1)):
+        both = (ours != -1) & (theirs != -1)
+        shared = self.level > NUMBER or 2 * both.sum() >= other.match.found  # numbers that fit other rows say nothing
+        if self.match.found >= other.match.found and shared and np.array_equal(ours[both], theirs[both]):
             return True  # they name the same files
         if (self.level, self.named) != (other.level, other.named):  # what the cells say and what the name says agree
             better = self.level >= other.level and self.named >= other.named

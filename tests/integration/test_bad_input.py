@@ -1,6 +1,7 @@
 """Mistakes end in exit code 2 and one line that says what was given, what was expected and what to do, before any training."""
 
 import os
+import re
 import shutil
 
 import pytest

@@ -173,6 +173,13 @@ def test_a_tie_is_refused_with_both_names(columns, both):
         chosen(**columns)
 
 
+def test_numbers_that_fit_other_rows_are_no_agreement():
+    files = [f"{i:03d}.jpg" for i in range(200)]  # 0 to 99 have lost their zeros
+    with pytest.raises(DataError, match=r"both rank \(100 of 200 rows found, by number\) and id"):
+        chosen(files, rank=range(199, -1, -1), id=range(200))
+    assert chosen(files, rank=range(199, -1, -1), image_id=range(200)) == "image id"
+
+
 def test_numbers_are_no_evidence_beside_names_of_missing_files():
     with pytest.raises(DataError, match=r"no file of column picture is there \(e.g. IMG_0.jpg\)"):
         chosen(_=range(30), picture=[f"IMG_{i}.jpg" for i in range(30)])
