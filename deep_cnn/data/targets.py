@@ -61,6 +61,8 @@ def candidates(table: Table, columns: tuple[str, ...]) -> list[Candidate]:
     Raises:
         DataError: no such column.
     """
+    for name in columns:
+        _check_no_cut_decimals(table, name)
     if len(columns) > 1:
         several = replace(NUMBERS, reason=f"{len(columns)} columns ({','.join(columns)}) -> regression")
         found = _ones(table, columns)
@@ -94,6 +96,26 @@ def choose(found: list[Candidate], task: str, columns: tuple[str, ...]) -> Candi
         f"--task={task}: needs exactly one --target, or several columns of 0 and 1, not {names}; several columns of numbers need "
         "--task=regression"
     )
+
+
+def _check_no_cut_decimals(table: Table, name: str) -> None:
+    """DataError where commas seem to have cut numbers in two: whole numbers, and behind them digits in a column without a name."""
+    cells, names = table.column(name, "--target"), list(table.frame.columns)
+    position = names.index(table.find(name, "--target"))
+    if (
+        table.separator != ","
+        or name == f"column {position + 1}"
+        or names[position + 1 :] != [f"column {position + 2}"]
+    ):
+        return
+    behind = table.frame[names[position + 1]].str.strip().to_numpy(dtype=object)
+    rows = np.flatnonzero(~missing(cells) & ~missing(behind))
+    if len(rows) and all(cells[row].lstrip("+-").isdecimal() and behind[row].isdecimal() for row in rows):
+        first = rows[0]
+        raise DataError(
+            f"--target={name}: behind it is a column of digits without a name, as if {cells[first]},{behind[first]} in line "
+            f"{table.frame.index[first]} were one number with a decimal comma; write decimal points or quotes, or give that column a name"
+        )
 
 
 def _likely(table: Table, name: str) -> Candidate:

@@ -45,7 +45,7 @@ def decide(run: Run, dataset: Dataset, model: nn.Module, ranks: int) -> ComputeS
         pieces = pieces_for(images, per_image, weights, memory)
         if pieces > 1:
             log.info(
-                "A batch of %d needs about %.1f GB, but %.1f GB are available; using --grad_accumulation=%d",
+                "A batch of %d needs about %.1f GB, more than 60%% of the %.1f GB that are available; using --grad_accumulation=%d",
                 images,
                 1.5 * per_image * images / 1e9,
                 memory / 1e9,

@@ -199,6 +199,16 @@ def table(column: list[str]) -> str:
     return "image,y\n" + "".join(f"{i},{cell}\n" for i, cell in enumerate(column, start=1))
 
 
+def test_a_column_without_a_name_behind_whole_numbers_is_no_decimal_comma_in_silence(folder):
+    """`image,score,` over `1.JPG,0,5`: the header ends with a comma, and each number was cut in two."""
+    cut = "image,score,\n" + "".join(f"{i}.JPG,{i % 3},{i}\n" for i in range(1, 7))
+    refused(folder, cut, "as if 1,1 in line 2 were one number with a decimal comma", target=("score",))
+    empty = "image,score,\n" + "".join(f"{i}.JPG,{i % 3},\n" for i in range(1, 7))
+    named = "image,score,votes\n" + cut.partition("\n")[2]
+    for text in (empty, named):
+        assert index_of(folder, text, target=("score",)).classes == ("0", "1", "2")
+
+
 @pytest.mark.parametrize(
     "cells, task, found, classes, reason",
     [
