@@ -185,9 +185,9 @@ def test_names_that_look_like_html_or_like_missing_values(classified):
 
 
 def test_a_page_that_fails_does_not_fail_the_run(pictures, train, monkeypatch, capfd):
-    from deep_cnn.training import trainer
+    from deep_cnn.training import records
 
-    monkeypatch.setattr(trainer, "write_report", lambda *_: 1 / 0)
+    monkeypatch.setattr(records, "write_report", lambda *_: 1 / 0)
     code, files = train()
     assert code == 0 and "Could not write the report (ZeroDivisionError" in capfd.readouterr().err
     assert json.loads(files.status.read_text())["state"] == "finished"
