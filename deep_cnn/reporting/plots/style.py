@@ -61,7 +61,9 @@ def percent_axis(ax: Axes) -> None:
     """Write the shares on a vertical axis in percent; the axis ends at 0% and 100%, with room for a marker."""
     low, high = ax.get_ylim()
     ax.set_ylim(max(low, -0.02), min(high, 1.02))
-    ax.yaxis.set_major_formatter(FuncFormatter(lambda share, pos: f"{100 * share:.4g}%"))
+    ax.yaxis.set_major_formatter(
+        FuncFormatter(lambda share, pos: f"{100 * share:.4g}%" if -1e-9 < share < 1 + 1e-9 else "")
+    )
 
 
 def short_label(name: str, length: int) -> str:

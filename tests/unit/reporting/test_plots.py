@@ -131,6 +131,9 @@ def test_an_axis_of_shares_ends_at_0_and_100_percent(share):
     axes = axes_of(panel(curves_of([{"epoch": k, "val_top1": share} for k in range(3)])[0], np.arange(3.0)))
     low, high = axes.get_ylim()
     assert -0.02 <= low < share < high <= 1.02
+    axes.figure.canvas.draw()
+    written = [label.get_text() for label in axes.get_yticklabels() if label.get_text()]
+    assert written and all(0 <= float(text.rstrip("%")) <= 100 for text in written)
 
 
 def test_a_panel_says_what_it_shows():
