@@ -22,9 +22,11 @@ files            image files below a folder
 folders          classes and splits that folders name
 folds            --folds: which fold tests each image
 formats          bytes of a file to pixels, for each format
+groups           --group and --split_column
 index            samples: class folders, or files and a table
 jpeg             JPEG to pixels, by the library that is installed
 match            files that cells name; the column of images
+mistaken         files that are not what their names say
 near_duplicates  images that look the same
 normalise        uint8 pixels to normalised floats
 parquet          Parquet tables, and images in Parquet

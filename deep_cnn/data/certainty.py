@@ -140,7 +140,7 @@ def read_certainty(table: Table, columns: CertaintyColumns, targets: np.ndarray)
                 raise DataError(f"--target_std={name}: no score has a standard error; leave the flag out")
         if unknown := int((np.isnan(std) & ~np.isnan(targets)).sum()):
             notes.append(f"--target_std: {unknown:,} scores have no standard error; the noise ceiling uses the others")
-    votes = _numbers(table, columns.votes, "--weigh_by=votes: column") if columns.votes else None
+    votes = _numbers(table, columns.votes, "--weigh_by", "--weigh_by=votes: column ") if columns.votes else None
     if votes is not None and (votes < 0).any():
         row = int(np.flatnonzero((votes < 0).any(axis=1))[0])
         raise DataError(
@@ -193,10 +193,12 @@ def _check_std(table: Table, names: tuple[str, ...], std: np.ndarray) -> None:
             )
 
 
-def _numbers(table: Table, columns: tuple[str, ...], flag: str) -> np.ndarray:
+def _numbers(table: Table, columns: tuple[str, ...], flag: str, what: str = "") -> np.ndarray:
+    """float64 (M, K). what: is before a column's name in messages; by default FLAG=."""
     lines = table.frame.index
-    joint = " " if ":" in flag else "="
-    read = [numbers(table.column(name, flag), lines, f"{flag}{joint}{name}", table.separator) for name in columns]
+    read = [
+        numbers(table.column(name, flag), lines, f"{what or flag + '='}{name}", table.separator) for name in columns
+    ]
     return np.stack(read, axis=1)
 
 

@@ -23,7 +23,7 @@ from PIL import Image, UnidentifiedImageError
 from deep_cnn.config.registries import IMAGE_FORMATS, resolve
 from deep_cnn.data.archives import Source
 from deep_cnn.data.jpeg import jpeg_decoder
-from deep_cnn.data.table import what_else
+from deep_cnn.data.mistaken import what_else
 from deep_cnn.runtime.errors import DataError
 
 # Pillow warns from 89 megapixels on and refuses from 179 on. Between the two an image is large, not suspicious.

@@ -7,24 +7,24 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from deep_cnn.config.fields import grid_size
 from deep_cnn.config.registries import IMAGE_FORMATS
 from deep_cnn.data.archived_table import read_any_table
 from deep_cnn.data.archives import Members, Source
-from deep_cnn.data.cells import alike, labels, missing, spelled
+from deep_cnn.data.cells import alike, missing, spelled
 from deep_cnn.data.certainty import Certainty, read_certainty, with_mean_rating
 from deep_cnn.data.files import Files, Paths
 from deep_cnn.data.folders import read_class_folders, tables_beside
+from deep_cnn.data.groups import cells_of_grid, coded_groups, given_split, read_groups, unused_splits
 from deep_cnn.data.match import Matcher
 from deep_cnn.data.parquet import is_parquet
 from deep_cnn.data.place_pulse import name_parts
 from deep_cnn.data.rater_groups import RaterGroups, with_mean_ratings
 from deep_cnn.data.rows import Rows, one_row_per_file, rows_of_images, rows_where, rows_with_files
 from deep_cnn.data.sources import archive_above, find_files, without_top
-from deep_cnn.data.space import about_places, check_places, extent, grid_cells, places_of, round_length
-from deep_cnn.data.split_names import ALIASES, FREE, NO_FOLDER, SPLITS, TEST, TRAIN, VALIDATION, Asked
+from deep_cnn.data.space import about_places, places_of
+from deep_cnn.data.split_names import FREE, NO_FOLDER, SPLITS, TEST, TRAIN, VALIDATION, Asked
 from deep_cnn.data.table import Table, find_table
 from deep_cnn.data.table_folders import split_of_folders
 from deep_cnn.data.targets import Targets, candidates, choose
@@ -304,14 +304,14 @@ def _join(files: Files, rows: Rows, options: IndexOptions, digest: str, notes: l
     paths = files.paths.take(positions)
     places = places_of(table, paths, needed=options.places_needed or grid_size(options.group) is not None)
     notes += about_places(places)
-    groups, group_names = _groups(table, places, options.group, notes)
+    groups, group_names = read_groups(table, places, options.group, notes)
     used = None
     if options.split_column:
-        given = _given_split(table, options.split_column)
+        given = given_split(table, options.split_column)
     else:
         folders = split_of_folders(paths, Asked(options.val_folder, options.test_folder))
         given, used = folders.split, folders.used
-        notes += [*folders.notes, *_unused_splits(table, rows.target)]
+        notes += [*folders.notes, *unused_splits(table, rows.target)]
     index = Index(
         root=files.root,
         paths=paths,
@@ -362,11 +362,11 @@ def _from_votes(files: Files, table: Table, options: IndexOptions, notes: list[s
     places = places_of(None, paths)
     groups: np.ndarray | None = None
     group_names: tuple[str, ...] = ()
-    if options.group and (grid := _cells_of_grid(places, options.group, notes)):
+    if options.group and (grid := cells_of_grid(places, options.group, notes)):
         groups, group_names = grid
     elif options.group:
         cells = _group_of_images(table.take(rows), votes, paths, options.group)
-        groups, group_names = _coded_groups(cells, options.group, notes, table.separator)
+        groups, group_names = coded_groups(cells, options.group, notes, table.separator)
     folders = split_of_folders(paths, Asked(options.val_folder, options.test_folder))
     index = Index(
         root=files.root,
@@ -417,80 +417,3 @@ def _missing_targets(table: Table, columns: tuple[str, ...], targets: Targets) -
         hint = "; if one of them is a class, rename it in the table" if targets.classes and any(gone) else ""
         notes += [f"{name}: {len(gone):,} values are missing ({spelled(gone)}){hint}"] if len(gone) else []
     return notes
-
-
-def _groups(
-    table: Table, places: np.ndarray | None, group: str | None, notes: list[str]
-) -> tuple[np.ndarray | None, tuple[str, ...]]:
-    if not group:
-        return None, ()
-    return _cells_of_grid(places, group, notes) or _coded_groups(
-        table.column(group, "--group"), group, notes, table.separator
-    )
-
-
-def _cells_of_grid(
-    places: np.ndarray | None, group: str, notes: list[str]
-) -> tuple[np.ndarray, tuple[str, ...]] | None:
-    """Codes and names of the cells of --group=grid:500m; None where --group is a column."""
-    side = grid_size(group)
-    if side is None:
-        return None
-    places = check_places(places, f"--group={group}")
-    names, codes = np.unique(grid_cells(places, side), return_inverse=True)
-    if len(names) < 2:
-        size = extent(places)
-        if size < 1:
-            raise DataError(f"--group={group}: all images have the same coordinates, so cells cannot divide them")
-        smaller = round_length(min(size / 10, side)).replace(" ", "")
-        raise DataError(
-            f"--group={group}: all images are in one cell, which cannot be split; choose smaller cells, such as --group=grid:{smaller}"
-        )
-    notes.append(f"--group={group}: {len(names):,} cells with images, {len(codes) / len(names):.3g} images a cell")
-    return codes.astype(np.int64), tuple(map(str, names))
-
-
-def _coded_groups(
-    cells: np.ndarray, group: str, notes: list[str], separator: str
-) -> tuple[np.ndarray, tuple[str, ...]]:
-    if (empty := missing(cells)).any():
-        raise DataError(
-            f"--group={group}: {int(empty.sum()):,} images have no group ({spelled(cells[empty])}); fill the cells, or exclude "
-            f'these rows with --where="{group}!="'
-        )
-    said, spellings = labels(cells, group, separator)
-    notes += spellings
-    names, codes = np.unique(said.astype(str), return_inverse=True)
-    if len(names) < 2:
-        raise DataError(
-            f"--group={group}: all images are in the group {str(names[0])!r}, which cannot be split; choose another column"
-        )
-    return codes.astype(np.int64), tuple(map(str, names))
-
-
-def _unused_splits(table: Table, target: tuple[str, ...]) -> list[str]:
-    """A hint where a column has the names of splits and no flag says so."""
-    for name in table.frame.columns:
-        if name in target or str(table.frame[name].iloc[0]).strip().lower() not in {*ALIASES, ""}:
-            continue  # a glance at the first cell: a million rows have their price
-        values = {cell.strip().lower() for cell in pd.unique(table.frame[name])} - {""}
-        if values <= ALIASES.keys() and TRAIN in (splits := {ALIASES[value] for value in values}) and len(splits) > 1:
-            return [
-                f"Column {name} has the values {', '.join(sorted(values))}; to split by it, give --split_column={name}"
-            ]
-    return []
-
-
-def _given_split(table: Table, column: str) -> np.ndarray:
-    cells = table.column(column, "--split_column")
-    cells = np.where(missing(cells), "", cells).astype(object)
-    known = {**ALIASES, "": FREE}
-    wrong = sorted({cell for cell in cells if cell.lower() not in known})
-    if wrong:
-        raise DataError(
-            f"--split_column={column}: unknown values {some(wrong)}; expected train, val, test or an empty cell"
-        )
-    given = np.array([known[cell.lower()] for cell in cells], dtype=np.int8)
-    if not np.isin(given, (FREE, TRAIN)).any():
-        raise DataError(f"--split_column={column}: no image is in train; mark some rows as train")
-    return given

@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 
 from deep_cnn.config.registries import IMAGE_ENDINGS
+from deep_cnn.data.mistaken import no_table, what_else
 from deep_cnn.runtime.errors import DataError, nearest
 from deep_cnn.runtime.format import plural, some
 
@@ -27,9 +28,6 @@ NO_TEXT = frozenset((
     ".xls", ".xlsx", ".xlsm", ".xlsb", ".ods", ".numbers", ".gsheet", ".json", ".jsonl", ".xml", ".sav", ".zsav", ".dta", ".sas7bdat", ".rds", ".rdata", ".rda", ".mat", ".feather", ".arrow", ".h5", ".hdf5", ".sqlite", ".db", ".pkl", ".pickle", ".npy", ".npz", ".pdf", ".rtf", ".doc", ".docx",
 ))  # fmt: skip
 NO_TEXT_MAGIC = {b"PK\3\4": ".xlsx or .zip", b"\xd0\xcf\x11\xe0": ".xls", b"PAR1": ".parquet", b"\x1f\x8b": ".gz"}
-OTHER_TEXT = {b"<?xml": "XML", b"{\\rtf": "rich text (RTF)", b"%PDF": "a PDF", b"RDX": "a file of R"}
-JSON = re.compile(rb'\{\s*["}]|\[\s*[{\["]')
-BINARY = re.compile(rb"\0\0|[\x01-\x08\x0e-\x19\x1c-\x1f]")
 ROWS_OF_HEAD = 50  # by which the separator is told
 ROWS_AT_ONCE = 1 << 12  # of a frame: pandas keeps text in a third of the memory that Python's strings need
 ESCAPED = re.compile("[\udc80-\udcff]")  # a byte that is not UTF-8
@@ -364,34 +362,12 @@ def check_is_text(path: Path, what: str) -> None:
         ending = next((kind for magic, kind in NO_TEXT_MAGIC.items() if start.startswith(magic)), ending)
         if other := what_else(start):
             raise DataError(f"{what}: this is {other}")
-        if other := _no_table(start):
+        if other := no_table(start, _encoding(start[:4])):
             raise DataError(f"{what}: this is {other}; save the table as CSV (UTF-8)")
     if ending == ".parquet":  # one of this name is read as such
         raise DataError(f"{what}: a Parquet file without its ending; rename it to {path.stem}.parquet")
     if ending in NO_TEXT or ending in NO_TEXT_MAGIC.values():
         raise DataError(f"{what}: {ending} files are not supported; save the table as CSV (UTF-8)")
-
-
-def what_else(start: bytes) -> str:
-    """What a file is that a download has left, where that tells the remedy; "" for anything else. start: 200 bytes."""
-    start = start.removeprefix(codecs.BOM_UTF8).lstrip().lower()
-    if start.startswith(b"version https://git-lfs"):
-        return "a pointer of Git LFS instead of the file; `git lfs pull` gets it"
-    if start.startswith((b"<!doctype html", b"<html")):
-        return "a web page, perhaps of a failed download"
-    return ""
-
-
-def _no_table(start: bytes) -> str:
-    """What a file of text or bytes is that is no table, "" where it may be one. start: 200 bytes."""
-    text = start.removeprefix(codecs.BOM_UTF8).lstrip()
-    if JSON.match(text):
-        return "JSON"
-    if found := [name for magic, name in OTHER_TEXT.items() if text.startswith(magic)]:
-        return found[0]
-    # zeros at the end are those of a cut file; single ones may be the ends of lines (find -print0)
-    binary = b"\0" in start and BINARY.search(start.rstrip(b"\0")) and _encoding(start[:4]) == "utf-8-sig"
-    return "a binary file" if binary else ""
 
 
 def read_table(path: Path) -> Table:
