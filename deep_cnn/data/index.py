@@ -26,7 +26,7 @@ from deep_cnn.data.sources import archive_above, find_files, without_top
 from deep_cnn.data.space import about_places, places_of
 from deep_cnn.data.split_names import FREE, NO_FOLDER, SPLITS, TEST, TRAIN, VALIDATION, Asked
 from deep_cnn.data.table import Table, find_table
-from deep_cnn.data.table_folders import split_of_folders
+from deep_cnn.data.table_folders import contradicted_folders, split_of_folders
 from deep_cnn.data.targets import Targets, candidates, choose
 from deep_cnn.data.votes import (
     Votes,
@@ -308,6 +308,7 @@ def _join(files: Files, rows: Rows, options: IndexOptions, digest: str, notes: l
     used = None
     if options.split_column:
         given = given_split(table, options.split_column)
+        notes += contradicted_folders(paths, given, options.split_column)
     else:
         folders = split_of_folders(paths, Asked(options.val_folder, options.test_folder))
         given, used = folders.split, folders.used

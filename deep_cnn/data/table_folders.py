@@ -8,6 +8,7 @@ import numpy as np
 from deep_cnn.data.files import Paths
 from deep_cnn.data.split_names import (
     FREE,
+    SPLITS,
     TEST,
     TRAIN,
     VALIDATION,
@@ -70,6 +71,23 @@ def split_of_folders(paths: Paths, asked: Asked) -> SplitFolders:
             "other folders, too; to use some rows only, give --where"
         )
     return SplitFolders(split[folder_of], used[folder_of], tuple(notes))
+
+
+def contradicted_folders(paths: Paths, given: np.ndarray, column: str) -> list[str]:
+    """A line where --split_column=`column` puts images elsewhere than the folders train/, val/ and test/ that they are in.
+
+    Args:
+        given: the split that the column gives each image, int8 (N,), FREE for an empty cell.
+    """
+    folders = split_of_folders(paths, Asked()).split
+    other = np.flatnonzero((folders != FREE) & (given != FREE) & (folders != given))
+    if not len(other):
+        return []
+    first = int(other[0])
+    return [
+        f"--split_column={column}: {len(other):,} images are in the folder of another split (the first is {paths[first]}, used as "
+        f"{SPLITS[given[first]]}); the column decides"
+    ]
 
 
 def _split_level(parts: list[list[str]], asked: Asked) -> tuple[int, dict[str, int]]:

@@ -416,6 +416,12 @@ def test_a_column_wins_over_folders_and_an_unknown_folder_is_refused(tmp_path):
     )
     index = build_index(tmp_path, IndexOptions(metadata=table, target=("score",), split_column="part"))
     assert splits(index) == {"train": {"test"}, "test": {"train"}}
+    images = len(rows) - 1
+    assert f"--split_column=part: {images} images are in the folder of another split" in notes_of(index)
+    agreed = "\n".join([rows[0] + ",part", *(f"{row},{row.partition('_')[0]}" for row in rows[1:])])
+    table.write_text(agreed)
+    index = build_index(tmp_path, IndexOptions(metadata=table, target=("score",), split_column="part"))
+    assert splits(index) == {"train": {"train"}, "test": {"test"}} and "another split" not in notes_of(index)
 
 
 @pytest.mark.parametrize("flags", [{"split_column": "part"}, {"group": "part"}])
