@@ -48,7 +48,7 @@ def many(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def torments(tmp_path_factory):
-    return kills.torments(tmp_path_factory.mktemp, int(os.environ.get("DEEP_CNN_KILLS", "4")))
+    return kills.torments(tmp_path_factory.mktemp, int(os.environ.get("DEEP_CNN_KILLS", "2")))
 
 
 @pytest.mark.parametrize("name", ["plain", "everything", "features"])
