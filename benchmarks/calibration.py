@@ -129,7 +129,7 @@ def suspects(work: Path, images: list[tuple[Path, str]]) -> Iterator[tuple[str, 
         (file, str(rng.choice([other for other in names if other != name])) if i in wrong else name)
         for i, (file, name) in enumerate(images[:IMAGES])
     ]
-    data = linked(work / "suspects", planted)
+    data = linked(work / "planted", planted)
     flags = (f"--data_dir={data}", "--folds=5", f"--cache={work / 'cache'}")
     results = program.finished(work, *MODEL, *flags, name="suspects")
     with open(results / "suspects.csv", encoding="utf-8", newline="") as table:

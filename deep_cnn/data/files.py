@@ -19,6 +19,7 @@ from deep_cnn.config.registries import IMAGE_ENDINGS
 from deep_cnn.data.archives import Members
 from deep_cnn.runtime.atomic import atomic_path
 from deep_cnn.runtime.errors import DataError
+from deep_cnn.runtime.run_files import are_outputs
 
 # what archives, servers, disks and programs leave behind, in lower case
 SYSTEM_FOLDERS = frozenset(
@@ -37,7 +38,7 @@ SYSTEM_FOLDERS = frozenset(
         "@tmp",
     ]
 )
-KEPT_FORMAT = 3  # of the kept index; another number is scanned again. 3: more folders are passed over, .jfif is read
+KEPT_FORMAT = 4  # of the kept index; another number is scanned again. 4: outputs/ is passed over
 ROWS_AT_ONCE = 1 << 16  # bounds the temporaries of Paths.take and of a scan to a few MB
 
 
@@ -217,6 +218,9 @@ def _walk(root: Path) -> tuple[Files, list[bytes]]:
         mtimes.append(seen.mtimes)
         prints.append(seen.fingerprint)
         ignored += seen.ignored
+        if "outputs" in seen.subfolders and are_outputs(Path(path, "outputs")):
+            seen.subfolders.remove("outputs")
+            ignored["outputs of deep_cnn"] += 1
         if here[1] and here in above:  # inode 0: a file system that has none
             raise DataError(f"{path}: this link points back to a parent folder; remove the link")
         waiting += [(prefix + name, (*above, here)) for name in reversed(seen.subfolders)]

@@ -13,6 +13,11 @@ def fold_name(run_name: str, fold: int) -> str:
     return f"{run_name}-fold{fold}"
 
 
+def are_outputs(folder: Path) -> bool:
+    """Whether runs left their files in this folder, as in an outputs/ that lies among the images of --data_dir=."""
+    return any(folder.glob("logger/*.log")) or any(folder.glob("results/*/status.json"))
+
+
 @dataclass(frozen=True)
 class RunFiles:
     """The places of one run's files, below ROOT_DIR/outputs."""

@@ -25,7 +25,7 @@ def drawn(rng, n):
 
 
 @pytest.mark.parametrize("n", [36, 100, 300])
-@pytest.mark.parametrize(("factor", "most"), [(0.6, 0.75), (1.0, 1.08), (1.5, 1.0), (2.5, 0.95)])
+@pytest.mark.parametrize(("factor", "most"), [(0.6, 0.75), (1.0, 1.04), (1.5, 1.0), (2.5, 0.9)])
 def test_the_temperature_at_an_accuracy_of_99_percent(n, factor, most):
     """Mean log loss over 60 validation sets, compared with none; a network whose probabilities are right can only lose, and loses little."""
     outputs, targets = drawn(np.random.default_rng(0), 20_000)
@@ -34,4 +34,4 @@ def test_the_temperature_at_an_accuracy_of_99_percent(n, factor, most):
     for seed in range(60):
         few, truth = drawn(np.random.default_rng([seed, n]), n)
         after.append(TASK.calibrated(few * factor, truth).validation_loss(outputs * factor, targets))
-    assert np.mean(after) <= most * before and max(after) < 1.4 * before
+    assert np.mean(after) <= most * before and max(after) < 1.2 * before

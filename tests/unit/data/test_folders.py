@@ -222,6 +222,13 @@ HONOURED = {
         {"free": "{a,b}"},
         "11 hidden",
     ),
+    "outputs/ of earlier runs in this folder": (
+        ["{a,b}/1.jpg", "outputs/results/default/curves.png", "outputs/logger/default.log"],
+        {},
+        {"free": "{a,b}"},
+        "1 outputs of deep_cnn",
+    ),
+    "a class of this name": (["{a,outputs}/1.jpg"], {}, {"free": "a outputs"}, ""),
 }
 
 
