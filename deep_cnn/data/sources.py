@@ -28,10 +28,10 @@ from deep_cnn.data.archives import (
     list_members,
 )
 from deep_cnn.data.files import SYSTEM_FOLDERS, Files, Paths, Sidecars, scan
-from deep_cnn.data.parquet import PARQUET, packed
+from deep_cnn.data.parquet import PARQUET, image_column, packed
 from deep_cnn.data.split_names import ALIASES, SHORT
 from deep_cnn.runtime.atomic import atomic_path
-from deep_cnn.runtime.errors import DataError
+from deep_cnn.runtime.errors import DataError, DeepCNNError
 
 KEPT_FORMAT = 1  # of the kept list of members; another number is listed again
 COLUMNS = (
@@ -375,7 +375,17 @@ def _has_archives(folder: Path) -> bool:
     splits = [name for name, is_folder in visible if is_folder]
     if any(name.lower() not in SPLIT_NAMES for name in splits):
         return False
-    endings = (*ARCHIVE_ENDINGS, PARQUET)
-    if any(name.lower().endswith(endings) for name, is_folder in visible if not is_folder):
+    files = [folder / name for name, is_folder in visible if not is_folder]
+    return any(map(_holds_images, files)) or any(
+        _holds_images(file) for name in splits for file in (folder / name).iterdir()
+    )
+
+
+def _holds_images(file: Path) -> bool:
+    """Whether it is an archive, or Parquet with images; a table of Parquet is none."""
+    if file.name.lower().endswith(ARCHIVE_ENDINGS):
         return True
-    return any(file.name.lower().endswith(endings) for name in splits for file in (folder / name).iterdir())
+    try:
+        return file.name.lower().endswith(PARQUET) and image_column(file) is not None
+    except DeepCNNError:  # damaged, or pyarrow is not installed: told where the file itself is asked for
+        return False

@@ -36,7 +36,7 @@ NO_TEXT_OF_CELLS = {0: None, 0x1A: None, 0xFEFF: None}
 INVISIBLE = "\u200b\u2060\ufeff\u00ad"  # spaces of no width and soft hyphens, which browsers' clipboards bring along
 FORMULA = re.compile(r'="(.*)"', re.DOTALL)  # ="007": text that a spreadsheet must not take for a number
 QUALTRICS = '{"ImportId":'  # each cell of its third line
-COMMENT = re.compile(r"\s*#")
+COMMENT = re.compile(r"\s*#")  # before the header, or before the first name of a list
 CELL_ENDS = r"[,;\t|]"
 Lines = Sequence[int] | np.ndarray | pd.Index  # of each row, its line in the file
 
@@ -63,7 +63,7 @@ class Table:
     def find(self, name: str, flag: str) -> str:
         """The column of this name, blanks, line breaks and the form of accents aside."""
         columns = [str(column) for column in self.frame.columns]
-        found = [name] if name in columns else [column for column in columns if _spaced(column) == _spaced(name)]
+        found = [columns[k] for k in same_name(columns, name)]
         if len(found) == 1 and found[0] not in self.twice:
             return found[0]
         if found:
@@ -100,6 +100,12 @@ class Table:
     def take(self, rows: np.ndarray) -> "Table":
         """The rows of a mask or of positions."""
         return replace(self, frame=self.frame.iloc[np.flatnonzero(rows) if rows.dtype == bool else rows])
+
+
+def same_name(columns: Sequence[str], name: str) -> list[int]:
+    """The positions of the columns of this name; without one, of those that differ in blanks, line breaks and the form of accents."""
+    exact = [k for k, column in enumerate(columns) if column == name]
+    return exact or [k for k, column in enumerate(columns) if _spaced(column) == _spaced(name)]
 
 
 def _spaced(name: str) -> str:
@@ -394,7 +400,7 @@ def read_table(path: Path) -> Table:
         while block := list(itertools.islice(rows, ROWS_AT_ONCE)):
             for line, row in block:
                 if len(row) != len(names):
-                    _fill(row, names, line, what)
+                    fill(row, names, line, what)
             block_lines, cells = zip(*block, strict=True)
             lines.extend(block_lines)
             columns: Iterable[Iterable[str]] = zip(*cells, strict=True)
@@ -414,7 +420,7 @@ def read_table(path: Path) -> Table:
     return Table(path.name, frame, digest, tuple(notes), reader.separator, twice)
 
 
-def _fill(row: list[str], names: list[str], line: int, what: str) -> None:
+def fill(row: list[str], names: Sequence[str], line: int, what: str) -> None:
     """Give a row as many cells as the header; DataError where it has more than that."""
     width = len(names)
     if any(row[width:]):

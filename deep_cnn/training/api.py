@@ -159,7 +159,8 @@ def _beside(
     texts = table.astype(object).where(table.notna(), "")
     some = texts.iloc[:: max(len(table) // SAMPLE, 1)].astype(str).to_numpy().tolist()
     columns = [str(name) for name in table.columns]
-    column, note = find_image_column(columns, some, image_column, "the DataFrame", Search([Path()], folders))
+    wanted = None if image_column is None else str(image_column)  # names of columns may be numbers
+    column, note = find_image_column(columns, some, wanted, "the DataFrame", Search([Path()], folders))
     if note:
         log.info(note)
     files = texts.iloc[:, column].astype(str).str.strip()

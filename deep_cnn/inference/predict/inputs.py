@@ -27,14 +27,17 @@ from deep_cnn.data.parquet import image_column as image_column_of_parquet
 from deep_cnn.data.parquet import is_parquet, read_frame
 from deep_cnn.data.sources import Place, archive_above, find_files, is_source
 from deep_cnn.data.table import (
+    COMMENT,
     ROWS_OF_HEAD,
     Lines,
     TableReader,
     as_lines,
     as_text,
     check_is_text,
+    fill,
     looks_like_image,
     open_text,
+    same_name,
 )
 from deep_cnn.runtime.atomic import unescaped
 from deep_cnn.runtime.errors import DataError, nearest
@@ -249,7 +252,8 @@ def check_there(given: str) -> None:
     if given != "-" and not path.exists():
         beside = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
         raise DataError(f"--images={given}: no such folder or file.{nearest(path.name, beside)}")
-    check_is_text(path, f"--images={given}")
+    if not looks_like_image(path.name):
+        check_is_text(path, f"--images={given}")
 
 
 def images_from_list(files: Iterable[str], folders: Sequence[Path] = (), data_dirs: Sequence[Path] = ()) -> Images:
@@ -261,8 +265,11 @@ def images_from_list(files: Iterable[str], folders: Sequence[Path] = (), data_di
 def _rows(
     lines: Iterable[str], path: Path, image_column: str | None, search: Search, notes: list[str]
 ) -> Iterator[Row]:
-    lines, head = iter(lines), []
+    lines, head, comments = iter(lines), [], []
     for line in lines:
+        if _is_comment(line) and not any(map(str.strip, head)):
+            comments.append(line)
+            continue
         head.append(line)
         if line.strip() and ("".join(head).count('"') % 2 == 0 or len(head) > ROWS_OF_HEAD):  # a name of several lines
             break
@@ -270,15 +277,24 @@ def _rows(
     # other endings: a list of paths, unless its first line is the names of columns
     separated = any(sign in line for line in head for sign in SEPARATORS)  # "sep=" may end in a tab
     names_columns = first.startswith("#TYPE ") or (separated and not looks_like_image(first))
-    lines = itertools.chain(head, lines)
+    lines = itertools.chain(comments, head, lines)
     if (ending := path.suffix.lower()) in (".csv", ".tsv") or image_column is not None or names_columns:
         return _table_rows(TableReader(lines, ending, f"--images={path}"), image_column, search, notes)
     return _list_rows(lines)
 
 
+def _is_comment(line: str) -> bool:
+    """Whether a line is a comment and not the name #1.jpg, or what PowerShell writes above a table."""
+    return bool(COMMENT.match(line)) and not line.startswith("#TYPE ") and not looks_like_image(line)
+
+
 def _list_rows(lines: Iterable[str]) -> Iterator[Row]:
-    """A path a line, blank lines left out; a heading with or without a line below it (PowerShell), quotes, NUL as line end."""
-    parts = ((number, part.strip()) for number, line in enumerate(lines, start=1) for part in line.split("\0"))
+    """A path a line, blank lines left out; a heading with or without a line below it (PowerShell), quotes, NUL as line end.
+
+    Comments (#) before the first name are passed over.
+    """
+    named = itertools.dropwhile(lambda row: not row[1].strip() or _is_comment(row[1]), enumerate(lines, start=1))
+    parts = ((number, part.strip()) for number, line in named for part in line.split("\0"))
     names = ((number, name[1:-1] if name[0] == name[-1] == '"' else name) for number, name in parts if name)
     first = list(itertools.islice(names, 2))
     if len(first) == 2 and UNDERLINE.fullmatch(first[1][1]):
@@ -302,7 +318,7 @@ class FrameRows:
 
 
 def _table_rows(table: TableReader | FrameRows, wanted: str | None, search: Search, notes: list[str]) -> Iterator[Row]:
-    rows = iter(table)
+    rows = _filled(table)
     first = list(itertools.islice(rows, SAMPLE))
     if not first:
         return
@@ -333,6 +349,14 @@ def _table_rows(table: TableReader | FrameRows, wanted: str | None, search: Sear
         )
 
 
+def _filled(table: TableReader | FrameRows) -> Iterator[tuple[int, list[str]]]:
+    """The rows, each with as many cells as the header; DataError where one has more, so that its cells mean other columns."""
+    for line, row in table:
+        if len(row) != len(table.columns):
+            fill(row, table.columns, line, table.what)
+        yield line, row
+
+
 def image_column(
     columns: Sequence[str], rows: Sequence[Sequence[str]], wanted: str | None, what: str, search: Search
 ) -> tuple[int, str]:
@@ -344,20 +368,26 @@ def image_column(
     Raises:
         DataError: no such column, or none that can be told.
     """
+    twice = {name for name in columns if list(columns).count(name) > 1}
+    columns = [f"{name} (column {k})" if name in columns[: k - 1] else name for k, name in enumerate(columns, start=1)]
     if wanted is not None:
-        if wanted not in columns:
+        found = same_name(columns, wanted)
+        if len(found) > 1 or any(columns[k] in twice for k in found):
+            raise DataError(
+                f"--image_column={wanted}: {what}: two columns are named {columns[found[0]]!r}; rename one of them"
+            )
+        if not found:
             raise DataError(
                 f"--image_column={wanted}: the table has no such column.{nearest(wanted, columns)} "
                 f"Its columns: {some(columns, 12)}"
             )
-        return list(columns).index(wanted), ""
-    columns = [f"{name} (column {k})" if name in columns[: k - 1] else name for k, name in enumerate(columns, start=1)]
+        return found[0], ""
     texts = zip(columns, itertools.zip_longest(*rows, fillvalue=""), strict=False)
     cells = {name: list(column) for name, column in texts}
     matches = {name: search.evidence(column) for name, column in cells.items()}
-    found = choose_column(matches, cells, what)
-    if found is not None:
-        return columns.index(found), f"Image column: {found} (first rows: {matches[found].evidence()})"
+    chosen = choose_column(matches, cells, what)
+    if chosen is not None:
+        return columns.index(chosen), f"Image column: {chosen} (first rows: {matches[chosen].evidence()})"
     # without a file the names alone must tell, so that the files are what is missing
     likely = [name for name, column in cells.items() if 2 * sum(map(looks_like_image, column)) > len(rows)]
     likely = likely or [name for name in columns if standing(name) == 3]

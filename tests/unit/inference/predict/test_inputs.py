@@ -7,6 +7,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from deep_cnn.data.index import IndexOptions, build_index
 from deep_cnn.data.table import read_table
@@ -77,6 +78,8 @@ LISTS = {
     "a heading of PowerShell": "\n\nName\n----\n" + "\n".join(f"{name}   " for name in FILES),
     "find -print0": "\0".join(FILES) + "\0",
     "UTF-16 without a mark": "\n".join(FILES).encode("utf-16-le"),
+    "comments": "# my photographs\n\n#2\n" + "\n".join(FILES),
+    "a table below a comment": "# exported\n" + table(FILES),
 }
 
 
@@ -124,6 +127,31 @@ def test_accents_of_macos_and_letters_of_windows(photos):
 def test_a_table_on_the_standard_input(photos, monkeypatch):
     monkeypatch.setattr("sys.stdin", io.StringIO(table(FILES)))
     assert list(read_images("-", None, [photos]).paths) == FILES
+
+
+def test_a_name_that_begins_like_a_comment(photos):
+    (photos / "#1.jpg").write_bytes(b"x")
+    assert list(found(photos, "list.txt", "\n".join(["#1.jpg", *FILES])).paths) == ["#1.jpg", *FILES]
+
+
+def test_the_column_that_is_asked_for_is_found_as_in_training(photos):
+    text = table(FILES).replace("photo", "my\u00a0photo")
+    assert list(found(photos, "t.csv", text, image_column="my photo").paths) == FILES
+    twice = "photo,photo\n" + "".join(f"{name},{other}\n" for name, other in zip(FILES, FILES[::-1], strict=True))
+    with pytest.raises(DataError, match="two columns are named 'photo'"):
+        found(photos, "t.csv", twice, image_column="photo")
+
+
+def test_a_row_with_more_cells_than_the_header_is_refused(photos):
+    (photos / "5.jpg").write_bytes(b"x")
+    with pytest.raises(DataError, match="line 4 has 3 cells, but the header has 2"):  # not the image 5.jpg
+        found(photos, "t.csv", f"score,photo\n1,{FILES[0]}\n2,{FILES[1]}\n3,5,{FILES[2]}\n")
+
+
+def test_one_image(photos):
+    Image.new("RGB", (300, 200), "red").save(photos / "one.JPG", "JPEG")
+    images = read_images(str(photos / "one.JPG"), None, [])
+    assert images.root == photos and list(images.paths) == ["one.JPG"]
 
 
 def test_places_and_repeated_rows(photos):
@@ -222,6 +250,11 @@ def test_a_table_of_parquet_names_images_as_a_csv_file_does(photos):
     assert images.places is not None and images.places[0].tolist() == [47, 8]
     with pytest.raises(DataError, match="--image_column=x: the table has no such column"):
         read_images(str(path), "x", [], [photos])
+    (alone := photos.parent / "alone").mkdir()  # without the folder of images, it is no folder of shards either
+    (alone / "broken.parquet").write_bytes(b"PAR1" + bytes(40))
+    assert list(read_images(str(path.rename(alone / "t.parquet")), None, [], [photos]).paths) == FILES
+    (alone / "t.csv").write_text(table(FILES))
+    assert list(read_images(str(alone / "t.csv"), None, [], [photos]).paths) == FILES
     (photos.parent / "broken.parquet").write_bytes(b"PAR1" + bytes(40))
     with pytest.raises(DataError, match=r"--images=.*broken.parquet: cannot be read as Parquet"):
         read_images(str(photos.parent / "broken.parquet"), None, [], [photos])
