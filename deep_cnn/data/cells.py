@@ -1,12 +1,14 @@
 """What the cells of a table mean: missing or not, numbers in the notations of several countries, labels in several spellings."""
 
 import functools
+import html
 import math
 import re
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from decimal import Decimal
 
 import numpy as np
 import pandas as pd
@@ -65,8 +67,15 @@ FULL_WIDTH = re.compile("[\uff0b-\uff0e\uff10-\uff19]")
 ONE_NUMBER = re.compile(r"\+?(-?)(0|[1-9]\d*)(?:\.(\d*?)0*)?")  # 3, 3.0, 3.50; not 007
 SEPARATORS_OF_NUMBERS = re.compile("[. \u00a0\u202f'’]")
 ALIKE = str.maketrans(
-    {"_": " ", **dict.fromkeys("-‐‑‒–—−", " "), **dict.fromkeys("’‘`´ʼ", "'"), **dict.fromkeys("“”„", '"')}
-)
+    dict.fromkeys("_-‐‑‒–—−’‘`´ʼ“”„'\".,/\\()[]{}", " ")
+)  # with blanks; what is left of + # < > may be all that a label is told by
+AROUND = "/\\.,'\"()[]{} "  # but not the dash of the mark A-
+ANY_NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,3})?")  # also 007, .5 and 1e3
+ADDRESS = re.compile(r"^https?://(?:www\.)?")
+MIDNIGHT = re.compile(r"(?<=\d)[ t]00:00(?::00(?:\.0+)?)?z?$")  # pandas writes a date so where others have a time
+ZEROS = re.compile(r"(?<![\d.,])0+(?=\d)")  # site 01
+DAY_MONTH_YEAR = re.compile(r"(\d{1,2})\.(\d{1,2})\.(\d{4})")
+MONTH_DAY_YEAR = re.compile(r"(\d{1,2})/(\d{1,2})/(\d{4})")
 SHORT_WORDS = {"t": "true", "f": "false", "y": "yes", "n": "no"}
 ROUNDED = re.compile(r"\d(?:[.,]\d+)?[eE]\+(?:0?9|\d\d)")  # 1.23E+15: so a spreadsheet shows and saves long numbers
 COMMA_SEPARATORS = (";", "\t", "|")  # separators of columns that leave the comma to numbers
@@ -315,7 +324,7 @@ def alike(names: Iterable[str]) -> list[list[str]]:
 
 
 def _near(chosen: dict[str, str]) -> list[list[str]]:
-    """Labels that differ in letter case, accents, leading zeros, or the kind of their dashes, quotes and blanks only; T and TRUE."""
+    """Labels that differ only in letter case, accents, signs between words, or how a number or a date is written; T and TRUE."""
     near: dict[str, list[str]] = {}
     for key, name in chosen.items():
         near.setdefault(_rough(key), []).append(name)
@@ -323,12 +332,26 @@ def _near(chosen: dict[str, str]) -> list[list[str]]:
 
 
 def _rough(label: str) -> str:
-    if found := ONE_NUMBER.fullmatch(label.replace(",", ".", 1)):
-        return label_key(found[0])  # 3 and 3,0, which are one only where the columns are not separated by commas
-    letters = unicodedata.normalize("NFKD", label.casefold())
-    plain = "".join(letter for letter in letters if not unicodedata.combining(letter)).translate(ALIKE)
-    plain = SHORT_WORDS.get(plain, plain)
-    return plain.lstrip("0") or "0"
+    number = label.strip("'")  # '3 is text in Excel
+    number = number.replace(",", "") if THOUSANDS.fullmatch(number) else number.replace(",", ".", 1)
+    if len(number) <= 28 and ANY_NUMBER.fullmatch(
+        number
+    ):  # digits that Decimal keeps. 3 and 3,0 are one only where the columns are not separated by commas
+        return str(Decimal(number).normalize() + 0)
+    letters = unicodedata.normalize("NFKD", html.unescape(_decoded(label)).casefold())
+    plain = "".join(letter for letter in letters if not unicodedata.combining(letter))
+    plain = MIDNIGHT.sub("", ADDRESS.sub("", plain))
+    plain = MONTH_DAY_YEAR.sub(r"\3 \1 \2", DAY_MONTH_YEAR.sub(r"\3 \2 \1", plain))
+    plain = re.sub(" +", " ", ZEROS.sub("", plain).strip(AROUND).translate(ALIKE))
+    return SHORT_WORDS.get(plain, plain) or label
+
+
+def _decoded(label: str) -> str:
+    """The letters of UTF-8 that was read as Windows-1252: Zürich of ZÃ¼rich."""
+    try:
+        return label if label.isascii() else label.encode("cp1252").decode("utf-8")
+    except UnicodeError:
+        return label
 
 
 # --- conditions ------------------------------------------------------------------------------------------------------

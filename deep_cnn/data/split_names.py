@@ -1,6 +1,7 @@
 """Which folders beside each other are train, validation and test, by their names and by --val_folder and --test_folder."""
 
 import re
+from collections import Counter
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
@@ -22,6 +23,8 @@ SHORT = {TRAIN: "train", VALIDATION: "val", TEST: "test"}
 NO_FOLDER = "none"  # --val_folder=none: no folder is the validation set; one is held out of train
 # a split's name as a word of a longer one: seg_train, training_set, TestSet, val2017; but not trainer or latest
 SPLIT_WORD = re.compile(rf"(?<![a-z])({'|'.join(sorted(ALIASES, key=len, reverse=True))})(?:set)?(?![a-z])")
+GLUED = re.compile(r"^(?:train|test|valid)|(?:train|test|val)$")
+NUMBERED = re.compile(r"[\W\d_]+")  # what else may differ: 01_train and 02_test, train (80%) and test (20%)
 NAMED = 3  # folders named in one line
 
 
@@ -71,17 +74,41 @@ def split_word(name: str) -> tuple[int | None, str]:
     return ALIASES[found[1]], lower[: found.start()] + lower[found.end() :]
 
 
+def speaks_of(name: str) -> tuple[int, str] | None:
+    """The split that a folder's name seems to mean, and the letters of the rest; None where it means none.
+
+    Also without a sign or capital between the words: testimages, imgtrain.
+    """
+    split, rest = split_word(name)
+    if split is None and (found := GLUED.search(name.lower())):
+        split, rest = ALIASES[found[0]], rest[: found.start()] + rest[found.end() :]
+    return None if split is None else (split, NUMBERED.sub("", rest))
+
+
 def roles_of(names: Iterable[str], asked: Asked) -> dict[str, int]:
     """Which of some folders beside each other are train, validation and test: {"seg_train": TRAIN, "seg_test": TEST}.
 
-    Those that a flag names; then train, val and test in their usual spellings; else those that differ in this word alone.
-    Names that leave a choice (trainA, trainB, testA) are none.
+    Those that a flag names; then train, val and test in their usual spellings; else those that differ in this word alone, or
+    in numbers besides: 1_train and 2_test, train_800 and test_200. Names that leave a choice (trainA, trainB, testA) are none.
     """
     names = sorted(names)
+    words = {name: split_word(name) for name in names}
+    roles = _roles(words, asked)
+    if TRAIN in roles.values():
+        return roles
+    bare = {name: (split, NUMBERED.sub("", rest)) for name, (split, rest) in words.items()}
+    distinct = Counter(row for row in bare.values() if row[0] is not None)
+    numbered = _roles(bare, asked) if max(distinct.values(), default=0) == 1 else {}
+    return numbered if TRAIN in numbered.values() else roles
+
+
+def _roles(words: dict[str, tuple[int | None, str]], asked: Asked) -> dict[str, int]:
+    """See `roles_of`. words: of each folder what `split_word` gives."""
+    names = list(words)
     roles = {name: split for name, (_, split) in asked.named().items() if name in names}
     families: dict[str, dict[int, str]] = {}  # the rest of the name -> its folder of each split
     for name in names:
-        split, rest = split_word(name)
+        split, rest = words[name]
         if split in asked.usual() and name not in roles:
             family = families.setdefault(rest, {})
             family[split] = name if name == SHORT[split] else family.get(split, name)

@@ -8,6 +8,8 @@ import numpy as np
 from deep_cnn.data.files import Paths
 from deep_cnn.data.split_names import (
     FREE,
+    NO_FOLDER,
+    SHORT,
     SPLITS,
     TEST,
     TRAIN,
@@ -16,9 +18,11 @@ from deep_cnn.data.split_names import (
     listed,
     roles_by_family,
     roles_of,
+    speaks_of,
     split_word,
     uses,
 )
+from deep_cnn.runtime.errors import DataError
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,9 @@ def split_of_folders(paths: Paths, asked: Asked) -> SplitFolders:
 
     Images of other folders are held out of and trained on as if nothing was given, except those of a folder whose name
     speaks of validation or test: they are left out.
+
+    Raises:
+        DataError: names speak of training and of a test, but leave a choice: train2017, train2018 and test2019.
     """
     codes: dict[str, int] = {}
     folder_of = np.array([codes.setdefault(path.rpartition("/")[0], len(codes)) for path in paths], dtype=np.int64)
@@ -42,6 +49,8 @@ def split_of_folders(paths: Paths, asked: Asked) -> SplitFolders:
     parts = [folder.split("/") if folder else [] for folder in codes]
     asked = asked.resolved({name for at in parts for name in at})
     level, roles = _split_level(parts, asked)
+    if not roles:
+        _check_unused_splits(parts, asked)
     names = [at[level] if len(at) > level else None for at in parts]
     dropped = {name for name in names if name is not None and name not in roles and _is_left_out(name, roles, asked)}
     split = np.array([roles.get(name, FREE) for name in names], dtype=np.int8)  # type: ignore[arg-type]
@@ -64,13 +73,39 @@ def split_of_folders(paths: Paths, asked: Asked) -> SplitFolders:
             )
         elif found and TRAIN in roles.values():
             notes.append(f"{line} are training images, too: {made_by}")
-    trains = sorted({name for name in names if name is not None and split_word(name) == (TRAIN, "")} - set(roles))
+    trains = sorted({name for name in names if name is not None and split_word(name)[0] == TRAIN} - set(roles))
     if trains and not roles and len(set(names)) > len(trains):
         notes.append(
             f"{prefix}{trains[0]}/ has no validation or test folder beside it: all images are split together, those of the "
             "other folders, too; to use some rows only, give --where"
         )
     return SplitFolders(split[folder_of], used[folder_of], tuple(notes))
+
+
+def _check_unused_splits(parts: list[list[str]], asked: Asked) -> None:
+    """See `split_of_folders`: the images of such folders must not be mixed in silence.
+
+    All folders speak of splits, or a training and a test folder differ in that word and numbers alone. One of train_station,
+    test_kitchen and park speaks of none.
+    """
+    for level in range(max(map(len, parts), default=0)):
+        names = sorted({at[level] for at in parts if len(at) > level})
+        said = {name: spoken for name in names if (spoken := speaks_of(name))}
+        trained = {rest for split, rest in said.values() if split == TRAIN}
+        held_out = {
+            split: [name for name, (spoken, _) in said.items() if spoken == split]
+            for split in (VALIDATION, TEST)
+            if split in asked.usual()
+        }
+        alike = any(said[name][1] in trained for found in held_out.values() for name in found)
+        if not (alike or (trained and any(held_out.values()) and len(said) == len(names))):
+            continue
+        folders = listed(f"{name}/" for name in said)
+        flags = " ".join(f"--{SHORT[split]}_folder={found[0]}" for split, found in held_out.items() if found)
+        raise DataError(
+            f"--test_folder: {folders} look like parts of a data set, but which of them are the splits is not clear; give e.g. "
+            f"{flags}, or split all images together with --val_folder={NO_FOLDER} --test_folder={NO_FOLDER}"
+        )
 
 
 def contradicted_folders(paths: Paths, given: np.ndarray, column: str) -> list[str]:

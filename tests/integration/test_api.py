@@ -77,6 +77,8 @@ def test_a_data_frame_comes_back_whole(places_run):
     assert answers["predicted_predicted"].iloc[0] == answers["predicted_predicted"].iloc[4]
     same = predict(table, places_run.checkpoint, data_dir=PLACES, image_column="photo")
     pd.testing.assert_frame_equal(same, answers)
+    numbered = predict(table.rename(columns={"photo": 0}), places_run.checkpoint, data_dir=PLACES, image_column=0)
+    pd.testing.assert_frame_equal(numbered.rename(columns={0: "photo"}), answers)
 
 
 def test_messages_name_arguments(places_run, tmp_path):

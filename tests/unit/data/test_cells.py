@@ -135,6 +135,20 @@ def test_a_decimal_comma_is_no_other_label_where_columns_are_not_separated_by_co
         ("cafe", "caf\u00e9"),
         ("A", "\uff21"),
         ("01", "1"),
+        ("1e3", "1000"),
+        ("1,000", "1000"),
+        (".5", "0.5"),
+        ("'3", "3"),
+        ("site 01", "Site 1"),
+        ("2020-01-05", "2020-01-05 00:00:00"),
+        ("2020-01-05", "5.1.2020"),
+        ("01/05/2020", "2020-01-05"),
+        ("St. Gallen", "St Gallen"),
+        ("bern/1/", "bern\\1"),
+        ("https://a.org/1", "http://www.a.org/1"),
+        ("{ab-1}", "AB-1"),
+        ("bed &amp; breakfast", "bed & breakfast"),
+        ("Zürich", "ZÃ¼rich"),
     ],
 )
 def test_spellings_that_look_alike_are_two_labels_with_a_warning(one, other):
@@ -148,4 +162,27 @@ def test_letters_that_nobody_sees_make_no_label():
 
 
 def test_different_labels_are_no_warning():
-    assert labels(column("A+", "A-", "C", "C++", "-1", "1", "10", "100", "a b", "ab"), "y")[1] == []
+    marks = column(
+        "A",
+        "A+",
+        "A-",
+        "C",
+        "C++",
+        "C#",
+        "-1",
+        "1",
+        "10",
+        "100",
+        "1.5",
+        "15",
+        "a b",
+        "ab",
+        "v1.5",
+        "v15",
+        "1-2",
+        "+",
+        "-1-",
+    )
+    assert labels(marks, "y")[1] == []
+    dates = column("2020-01-05", "2020-05-01", "2020-01-05 00:30", "6.1.2020", f"{10**30}", f"{10**30 + 1}")
+    assert labels(dates, "y")[1] == []

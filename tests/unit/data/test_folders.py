@@ -67,6 +67,11 @@ def test_which_folders_are_splits():
 
     assert roles("train val test") == {TRAIN: "train", VALIDATION: "val", TEST: "test"}
     assert roles("seg_train seg_test seg_pred") == {TRAIN: "seg_train", TEST: "seg_test"}
+    assert roles("01_train 02_val 03_test") == {TRAIN: "01_train", VALIDATION: "02_val", TEST: "03_test"}
+    assert (
+        roles("train_800 test_200 extra") == {TRAIN: "train_800", TEST: "test_200"}
+        and roles("train17 train18 test19") == {}
+    )
     assert roles("TRAIN TEST TEST_SIMPLE") == {TRAIN: "TRAIN", TEST: "TEST"}
     assert roles("Train train Test") == {TRAIN: "train", TEST: "Test"}
     assert roles("trainA trainB testA testB") == {}  # which is which is not for us to say
@@ -381,6 +386,30 @@ OF_TABLES = {
         {"free": "{train_station,test_kitchen,park}"},
         "",
     ),
+    "numbered splits": (
+        "{01_train,02_val,03_test}/{}{1,2}.jpg",
+        {},
+        {"train": "01_train", "val": "02_val", "test": "03_test"},
+        "02_val/ is used as the validation set",
+    ),
+    "splits with their sizes": (
+        "{train_80,test_20,extra}/{}{1,2}.jpg",
+        {},
+        {"train": "train_80", "test": "test_20", "free": "extra"},
+        "2 images in extra/ are training images, too",
+    ),
+    "years of which one is the test": (
+        "{train17,train18,test19}/{}{1,2}.jpg",
+        {"test_folder": "test19"},
+        {"free": "{train17,train18}", "test": "test19"},
+        "test19/ is used as the test set",
+    ),
+    "years that are no splits": (
+        "{train17,train18,test19}/{}{1,2}.jpg",
+        {"val_folder": "none", "test_folder": "none"},
+        {"free": "{train17,train18,test19}"},
+        "all images are split together",
+    ),
     "kinds of vehicles": ("{car,train,bus}/{}{1,2}.jpg", {}, {"free": "{car,train,bus}"}, ""),
     "cities, and no test set": (
         "{bern,rome,test}/{}{1,2}.jpg",
@@ -411,6 +440,21 @@ def test_folders_split_the_images_of_a_table(name, tmp_path):
     index = build_index(tmp_path, IndexOptions(metadata=table, target=("score",), task="regression", **flags))
     assert splits(index) == {split: expanded(text) for split, text in expected.items()}
     assert note in notes_of(index) and (note or "used as" not in notes_of(index))
+
+
+@pytest.mark.parametrize(
+    ("folders", "flags"),
+    [
+        ("train17,train18,test19,extra", "--test_folder=test19"),
+        ("trainimages,testimages", "--test_folder=testimages"),
+        ("Trainingsdaten,Testdaten", "--test_folder=Testdaten"),
+        ("north_train,south_val,south_test", "--val_folder=south_val --test_folder=south_test"),
+    ],
+)
+def test_splits_that_cannot_be_told_are_not_mixed(folders, flags, tmp_path):
+    table = table_of(tmp_path, f"{{{folders}}}/{{}}")
+    with pytest.raises(DataError, match=f"look like parts of a data set, .* give e.g. {flags}, or split all images"):
+        build_index(tmp_path, IndexOptions(metadata=table, target=("score",), task="regression"))
 
 
 def test_a_column_wins_over_folders_and_an_unknown_folder_is_refused(tmp_path):
