@@ -40,13 +40,19 @@ class Images:
 
 
 def find_images(
-    config: Config, pre: Preprocessing, workers: int, trained: bool = False, rater_group: str | None = None
+    config: Config,
+    pre: Preprocessing,
+    workers: int,
+    trained: bool = False,
+    rater_group: str | None = None,
+    folder_splits: bool = True,
 ) -> Images:
     """Index the images, and leave out what cannot be read where that was asked for; each finding goes to the log.
 
     Args:
         trained: `pre` is that of a trained network, and not to be fitted to the images' own bits.
         rater_group: the column that says who rated, where the table has a row for each rating.
+        folder_splits: whether folders like train/ and test/ split the images of a table.
     """
     folder = data_dir(config)
     check_cache(config.cache)
@@ -68,6 +74,7 @@ def find_images(
         rater_group=rater_group,
         val_folder=config.val_folder,
         test_folder=config.test_folder,
+        folder_splits=folder_splits,
     )
     index = build_index(folder, options, kept)
     if not trained and (bits := used_bits(index, workers, kept)) != pre.bits:

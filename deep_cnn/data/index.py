@@ -104,6 +104,7 @@ class IndexOptions:
         rated, of a table with a row for each rating; places_needed: whether
     wrong coordinates are a mistake. where: conditions like "votes>=5", all of which must hold.
     val_folder, test_folder: names beside train/; val, valid, validation, dev, test, testing are known too.
+    folder_splits: whether folders of these names split the images of a table.
     """
 
     task: str = "auto"
@@ -122,6 +123,7 @@ class IndexOptions:
     rater_group: str | None = None
     val_folder: str = "val"
     test_folder: str = "test"
+    folder_splits: bool = True
 
 
 def build_index(
@@ -309,6 +311,8 @@ def _join(files: Files, rows: Rows, options: IndexOptions, digest: str, notes: l
     if options.split_column:
         given = given_split(table, options.split_column)
         notes += contradicted_folders(paths, given, options.split_column)
+    elif not options.folder_splits:
+        given = np.full(len(paths), FREE, dtype=np.int8)
     else:
         folders = split_of_folders(paths, Asked(options.val_folder, options.test_folder))
         given, used = folders.split, folders.used

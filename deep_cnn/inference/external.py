@@ -76,7 +76,9 @@ def evaluate_external(run: FinishedRun, asked: Asked, **flags: Any) -> External 
     config, notes = external_config(run, asked, flags)
     workers = workers_of(config.workers)
     with distributed.main_process_first():
-        images = find_images(config, run.network.pre, workers, trained=True, rater_group=asked.rater_group)
+        images = find_images(
+            config, run.network.pre, workers, trained=True, rater_group=asked.rater_group, folder_splits=False
+        )
     everything = np.arange(len(images.index))
     nothing = everything[:0]
     dataset = Dataset(
@@ -129,14 +131,15 @@ def external_config(run: FinishedRun, asked: Asked, flags: dict[str, Any]) -> tu
     path = find("metadata", asked.metadata, root, Path(root.root / root.data_dir), Path(root.data_dir), there=has_table)
     table = read_any_table(path)
     columns = [str(column) for column in table.frame.columns]
-    if asked.target and len(asked.target) != len(task.names):
+    named = table.names(asked.target, "--target")  # a name may have commas
+    if named and len(named) != len(task.names):
         raise ConfigError(
-            f"--target={','.join(asked.target)}: {len(asked.target)} columns for the network's {len(task.names)} targets "
+            f"--target={','.join(asked.target)}: {len(named)} columns for the network's {len(task.names)} targets "
             f"({', '.join(task.names)}); give one for each, in this order"
         )
-    target = asked.target or tuple(name for name in task.names if name in columns)
+    target = named or tuple(name for name in task.names if name in columns)
     notes = []
-    if missing := [name for name in task.names if not asked.target and name not in columns]:
+    if missing := [name for name in task.names if not named and name not in columns]:
         notes.append(f"{path.name} has no column {', '.join(missing)}; these targets of the network are not evaluated")
     if not target:
         raise CheckpointError(

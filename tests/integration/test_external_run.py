@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -82,9 +83,19 @@ def test_another_city_and_a_new_scale(train, run_cli, sets, capsys):
         oslo["metadata"].read_text(encoding="utf-8").replace("score", "rating"), encoding="utf-8"
     )
     assert renamed
+    text = oslo["metadata"].read_text(encoding="utf-8").replace("score", '"rating, mean"')
+    (oslo["metadata"].parent / "comma.csv").write_text(text, encoding="utf-8")
+    parts = oslo["metadata"].parent / "parts"  # all images of a table are meant, wherever they are
+    for i, image in enumerate(sorted(oslo["data_dir"].iterdir())):
+        target = parts / ("train" if i % 2 else "test_hard") / image.name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(image, target)
+    code, _ = run_cli("evaluate", **(oslo | {"data_dir": parts}))
+    assert code == 0 and "External result on 80 images" in capsys.readouterr().out
     for flags, exit_code, said in (
         ({"metadata": oslo["metadata"].parent / "renamed.csv"}, 2, "none of the network's targets (score) is a column"),
         ({"metadata": oslo["metadata"].parent / "renamed.csv", "target": "rating"}, 0, ""),
+        ({"metadata": oslo["metadata"].parent / "comma.csv", "target": "rating, mean"}, 0, ""),
         ({"recalibrate": True, "ratings": 70}, 2, "each needs at least 20"),
         ({"recalibrate": True, "target": "other", "ratings": 40}, 2, "do not rise with the predictions"),
         ({"ratings": 40}, 2, "works only with --recalibrate"),

@@ -457,6 +457,14 @@ def test_splits_that_cannot_be_told_are_not_mixed(folders, flags, tmp_path):
         build_index(tmp_path, IndexOptions(metadata=table, target=("score",), task="regression"))
 
 
+@pytest.mark.parametrize("folders", ["train,test_hard", "train17,train18,test19", "train,test"])
+def test_folders_split_nothing_where_that_is_said(folders, tmp_path):
+    table = table_of(tmp_path, f"{{{folders}}}/{{}}")
+    options = IndexOptions(metadata=table, target=("score",), task="regression", folder_splits=False)
+    index = build_index(tmp_path, options)
+    assert set(splits(index)) == {"free"} and len(index) == 2 * len(folders.split(","))
+
+
 def test_a_column_wins_over_folders_and_an_unknown_folder_is_refused(tmp_path):
     table = table_of(tmp_path, "{train,test}/{}")
     with pytest.raises(DataError, match=r"--test_folder=tset: .*Did you mean test\?"):
