@@ -256,10 +256,14 @@ class Matcher:
         counts = {
             prefix: sum(bool(self.find(cell, prefix, endings)[0]) for cell in some)
             for prefix in ("/".join(first[:k]) for k in range(1, shared + 1))
-            if prefix and not any(_contradicts(prefix, root) for root in self.roots)
+            if prefix and not any(contradicts(prefix, root) for root in self.roots)
         }
         best = max(counts, key=counts.__getitem__, default="")
         return best if best and counts[best] else ""
+
+    def folder(self, position: int) -> str:
+        """The folder of a file, from the root of the disk on."""
+        return f"{self.roots[0]}/{plain(self.paths[position]).rpartition('/')[0]}".strip("/")
 
     def of_this_name(self, cell: str) -> str | None:
         """A file of the same name in whatever folder, for messages."""
@@ -284,7 +288,7 @@ def _likeness(written: str, own: str) -> int:
     return int(stem(own) == stem(written))
 
 
-def _contradicts(theirs: str, ours: str) -> bool:
+def contradicts(theirs: str, ours: str) -> bool:
     """Whether two folders are plainly two: train and test, site1 and site2. Others may be one that was renamed."""
     for a, b in zip(reversed(theirs.split("/")), reversed(ours.split("/")), strict=False):
         if a.casefold() != b.casefold():

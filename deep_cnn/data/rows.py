@@ -1,22 +1,27 @@
 """The rows of a table that are samples: chosen by --where and --study_id, each with its image file."""
 
+import re
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from deep_cnn.data import place_pulse
-from deep_cnn.data.cells import label_key, parse, parse_where, where_mask
+from deep_cnn.data.cells import label_key, missing, parse, parse_where, where_mask
 from deep_cnn.data.certainty import CertaintyColumns, certainty_columns
 from deep_cnn.data.files import Files
 from deep_cnn.data.match import (
+    PATH,
     SAMPLE,
+    Match,
     Matcher,
     check_evidence,
     check_not_rounded,
     check_single,
     choose_column,
     choose_numbers,
+    contradicts,
+    plain,
     standing,
 )
 from deep_cnn.data.table import Table, looks_like_image
@@ -25,6 +30,12 @@ from deep_cnn.runtime.format import some
 
 if TYPE_CHECKING:
     from deep_cnn.data.index import IndexOptions
+
+
+# What people call a column of folders beside one of bare names
+FOLDER_COLUMNS = frozenset(
+    ("folder", "foldername", "dir", "dirname", "directory", "subfolder", "subdir", "subdirectory", "ordner", "dossier")
+)
 
 
 @dataclass(frozen=True)
@@ -104,11 +115,36 @@ def _of_table(files: Files, table: Table, options: "IndexOptions") -> Rows:
             1, f"The paths of column {column} are of another computer: {match.theirs} is taken as {files.root}"
         )
     positions = match.positions[rows]
+    _check_folder_columns(kept, replace(match, positions=positions, ways=match.ways[rows]), matcher)
     check_single(
         replace(match, positions=positions), cells[rows], kept.frame.index, matcher, f"--image_column={column}"
     )
     about = certainty_columns(kept, options, target)
     return Rows(kept, positions, _listed(match.positions, len(files.paths)), target, notes, about)
+
+
+def _check_folder_columns(table: Table, match: Match, matcher: Matcher) -> None:
+    """DataError where a column folder or directory says that images are elsewhere than the files of their bare names.
+
+    A column that agrees with no file may be of a tree that was made flat or renamed: only train for test, or site1 for site2,
+    contradicts then.
+    """
+    rows = np.flatnonzero((match.positions >= 0) & (match.ways != PATH))
+    for name in table.frame.columns:
+        if "".join(re.split(r"[\W_]+", name)).lower() not in FOLDER_COLUMNS:
+            continue
+        cells = table.column(name, "--metadata")
+        said = ((row, plain(cells[row]).strip("/")) for row in rows[~missing(cells[rows])].tolist())
+        written = [(row, folder) for row, folder in said if folder not in ("", ".")]
+        own = {row: matcher.folder(int(match.positions[row])) for row, _ in written}
+        apart = [(row, folder) for row, folder in written if f"/{folder}/".casefold() not in f"/{own[row]}/".casefold()]
+        if len(apart) == len(written):
+            apart = [(row, folder) for row, folder in apart if contradicts(folder, own[row])]
+        for row, folder in apart[:1]:
+            raise DataError(
+                f"--metadata={table.name}: column {name} has {cells[row]} in line {table.frame.index[row]}, but the image found is "
+                f"{matcher.paths[int(match.positions[row])]}; write folder and name in one column ({folder}/...), or remove column {name}"
+            )
 
 
 def _listed(positions: np.ndarray, files: int) -> np.ndarray:

@@ -149,12 +149,13 @@ def vote_columns(table: Table, given: tuple[str, ...] = ()) -> VoteColumns | Non
         DataError: a column that is not there. ConfigError: another number of columns than three or four.
     """
     if given:
-        if len(given) not in (3, 4):
+        named = table.names(given, "--vote_columns") if len(given) > 2 else given  # a name may have commas
+        if len(named) not in (3, 4):
             raise ConfigError(
-                f"--vote_columns={','.join(given)}: {len(given)} columns; give the left image's, the right image's and the "
+                f"--vote_columns={','.join(given)}: {len(named)} columns; give the left image's, the right image's and the "
                 "winner's, and a fourth with the question if there are several"
             )
-        return VoteColumns(*(table.find(name, "--vote_columns") for name in given))
+        return VoteColumns(*named)
     plainly = {str(name).strip().lower().replace(" ", "_").replace("-", "_"): str(name) for name in table.frame.columns}
     known = {OF_A_FORM.sub("", word): name for word, name in plainly.items()} | plainly
     pair = next(((one, other) for one, other in SIDES if one in known and other in known), None)

@@ -559,3 +559,30 @@ def test_folders_beside_the_images_of_a_class_are_named(tmp_path):
     assert "cat/masks/: inside a class folder that has images itself; the images in there are used, too" in notes_of(
         index
     )
+
+
+# --- a column of folders ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("folders", "column", "written", "problem"),
+    [
+        ("test", "folder", ["train"] * 2, "column folder has train in line 2, but the image found is test/0.jpg"),
+        ("b", "Directory", ["b", "a"], "column Directory has a in line 3, but the image found is b/1.jpg"),
+        ("site2", "sub_dir", ["C:\\site1"] * 2, "column sub_dir has C:.*site1 in line 2"),
+        ("test", "folder", ["photos/test", "TEST/"], ""),
+        ("b", "folder", ["first", "second"], ""),  # of a tree that has been renamed, or made flat
+        ("b", "folder", ["b", "NA"], ""),
+        ("test", "remark", ["train"] * 2, ""),
+    ],
+)
+def test_a_column_of_folders_agrees_with_the_files(folders, column, written, problem, tmp_path):
+    touch(tmp_path / "photos", *(f"{folders}/{i}.jpg" for i in range(2)))
+    rows = [f"{folder},{i}.jpg,{i + 0.5}" for i, folder in enumerate(written)]
+    (tmp_path / "t.csv").write_text("\n".join([f"{column},file,score", *rows]))
+    options = IndexOptions(metadata=tmp_path / "t.csv", target=("score",), task="regression", folder_splits=False)
+    if problem:
+        with pytest.raises(DataError, match=problem):
+            build_index(tmp_path / "photos", options)
+    else:
+        assert len(build_index(tmp_path / "photos", options)) == 2

@@ -89,6 +89,14 @@ def test_named_columns_and_questions(folder):
         indexed(folder, rows, header, task="pairwise", vote_columns=("one", "other", "said", "q"), target=("z",))
 
 
+def test_named_columns_may_have_commas(folder):
+    header = '"Picture, one","Picture, two","Which, then?"'
+    words = ("Picture", " one", "Picture", " two", "Which", " then?")  # as the command line divides them
+    assert votes_of(indexed(folder, header=header, task="pairwise", vote_columns=words)) == EXPECTED
+    with pytest.raises(ConfigError, match="2 columns; give the left image's"):
+        indexed(folder, header=header, task="pairwise", vote_columns=words[:4])
+
+
 def test_place_pulse_votes_name_locations_and_studies(tmp_path):
     (tmp_path / "images").mkdir()
     for k, city in enumerate(("Boston", "Rio De Janeiro", "Boston")):
