@@ -265,7 +265,9 @@ def images_from_list(files: Iterable[str], folders: Sequence[Path] = (), data_di
 def _rows(
     lines: Iterable[str], path: Path, image_column: str | None, search: Search, notes: list[str]
 ) -> Iterator[Row]:
-    lines, head, comments = iter(lines), [], []
+    lines = iter(lines)
+    head: list[str] = []
+    comments: list[str] = []
     for line in lines:
         if _is_comment(line) and not any(map(str.strip, head)):
             comments.append(line)
