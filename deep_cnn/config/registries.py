@@ -175,9 +175,9 @@ _PILLOW = f"{_FORMATS}:read_by_pillow"
 IMAGE_FORMATS = _by_name(
     ImageFormat(
         "JPEG",
-        "also as Windows and browsers call it: .jfif",
+        "also as Windows and browsers call it: .jfif, .pjpeg, .pjp",
         f"{_FORMATS}:read_jpeg",
-        (".jpg", ".jpeg", ".jpe", ".jfif", ".jfi"),
+        (".jpg", ".jpeg", ".jpe", ".jif", ".jfif", ".jfi", ".pjpeg", ".pjp"),
         ("JPEG", "MPO"),
         (b"\xff\xd8\xff",),
     ),

@@ -67,6 +67,13 @@ def test_committed_places():
         assert index.sizes[i] == (index.root / path).stat().st_size
 
 
+def test_every_name_that_browsers_give_a_jpeg_is_read(tmp_path):
+    endings = ("jpg", "jpeg", "jpe", "jif", "jfif", "jfi", "pjpeg", "PJP")
+    touch(tmp_path, *(f"{name}/{ending}.{ending}" for name in "ab" for ending in endings))
+    index = build_index(tmp_path)
+    assert len(index) == 2 * len(endings) and not any("Ignored" in note for note in index.notes)
+
+
 def test_plain_class_folders_nested_files_and_mixed_endings(tmp_path):
     touch(tmp_path, "cat/1.JPG", "cat/deep/er/2.Jpeg", "dog/3.png", "dog/4.WEBP", "dog/5.bmp", "dog/6.gif")
     touch(
