@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 
 from deep_cnn.config.fields import grid_size
+from deep_cnn.data.archived_table import read_any_table
 from deep_cnn.data.cells import labels, missing, numbers
+from deep_cnn.data.parquet import image_column, is_parquet
 from deep_cnn.data.place_pulse import name_parts
 from deep_cnn.data.rows import same_value
 from deep_cnn.data.space import grid_cells
-from deep_cnn.data.table import TABLE_ENDINGS, Table, read_table
+from deep_cnn.data.table import TABLE_ENDINGS, Table, TableReader, open_text, same_name
 from deep_cnn.inference.predict.convert import place_of
 from deep_cnn.inference.predict.output_table import rows_of
 from deep_cnn.runtime.atomic import read_csv, unescaped, write_csv, write_text
@@ -83,12 +85,12 @@ def check_aggregate(by: str, images: str | None, task: Task) -> None:
     if grid_size(by, "aggregate") is not None or by == "city":  # a city may be in the file names
         return
     path = Path(images).expanduser() if images else None
-    if path is None or not path.is_file() or path.suffix.lower() not in TABLE_ENDINGS:
+    if path is None or not path.is_file() or not _is_table(path):
         raise ConfigError(
             f"--aggregate={by}: a column needs a table of images; give --images=TABLE.csv, or --aggregate=grid:1km"
         )
-    columns = [str(name) for name in read_table(path).frame.columns]
-    if by not in columns:
+    columns = [str(name) for name in read_any_table(path).frame.columns]
+    if not same_name(columns, by):
         raise ConfigError(
             f"--aggregate={by}: {path.name} has no such column.{nearest(by, columns)} Columns: {some(columns, 12)}"
         )
@@ -144,9 +146,9 @@ def _rows_of(images: str | None, files: list[str], used: Sequence[str]) -> _Rows
         DataError: two rows about one file that differ in one of the columns `used`.
     """
     path = None if images in (None, "-") else Path(str(images)).expanduser()
-    if path is None or not path.is_file() or path.suffix.lower() not in TABLE_ENDINGS:
+    if path is None or not path.is_file() or not _is_table(path):
         return None
-    table = read_table(path)
+    table = read_any_table(path)
     wanted = set(files)
     names = {str(name): table.frame[name].str.strip() for name in table.frame.columns}
     hits = {name: int(cells.isin(wanted).sum()) for name, cells in names.items()}
@@ -155,7 +157,7 @@ def _rows_of(images: str | None, files: list[str], used: Sequence[str]) -> _Rows
         return None
     first: dict[str, int] = {}
     again = [(row, first[cell]) for row, cell in enumerate(names[best]) if first.setdefault(cell, row) != row]
-    for name in (name for name in used if name in names):
+    for name in (name for name in used if same_name(list(names), name)):
         cells, lines = table.column(name, "--images"), table.frame.index
         for row, before in again:
             if names[best].iloc[row] in wanted and not same_value(cells[row], cells[before], table.separator):
@@ -164,6 +166,16 @@ def _rows_of(images: str | None, files: list[str], used: Sequence[str]) -> _Rows
                     f"{lines[before]} and {lines[row]}); keep one of them"
                 )
     return _Rows(table, np.array([first.get(file, -1) for file in files], dtype=np.int64))
+
+
+def _is_table(path: Path) -> bool:
+    """Whether a file has columns with names: neither a list of images nor Parquet that holds the images themselves."""
+    if is_parquet(path):
+        return image_column(path, "--images") is None
+    if path.suffix.lower() not in TABLE_ENDINGS:
+        return False
+    with open_text(path) as file:
+        return not TableReader(file, path.suffix.lower(), f"--images={path.name}").headless
 
 
 def _areas(by: str, files: list[str], places: np.ndarray, rows: _Rows | None, notes: list[str]) -> list[str]:
@@ -178,7 +190,7 @@ def _areas(by: str, files: list[str], places: np.ndarray, rows: _Rows | None, no
         cells = np.full(len(files), UNKNOWN, dtype=object)
         cells[known] = grid_cells(places[known], side)
         return [str(cell) for cell in cells]
-    if rows is not None and by in rows.columns:
+    if rows is not None and same_name(rows.columns, by):
         cells = rows.cells(by)
         known = ~missing(cells)
         named = np.full(len(cells), UNKNOWN, dtype=object)
@@ -197,7 +209,7 @@ def _areas(by: str, files: list[str], places: np.ndarray, rows: _Rows | None, no
 
 def _ratings(rows: _Rows | None, target: str, files: list[str]) -> np.ndarray:
     """Local ratings: the column of the table of images that is named as the target, float64 (n,), NaN without one."""
-    if rows is None or target not in rows.columns:
+    if rows is None or not same_name(rows.columns, target):
         return np.full(len(files), np.nan)
     return numbers(rows.cells(target), rows.lines, f"--images: {target}", rows.table.separator)
 

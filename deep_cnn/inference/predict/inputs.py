@@ -209,14 +209,16 @@ def read_images(
         DataError: nothing there, no column of files, or none of the folders holds the files.
     """
     path = Path(given).expanduser()
-    if given != "-" and path.suffix.lower() not in IMAGE_ENDINGS and is_images(path):
+    one = path.suffix.lower() in IMAGE_ENDINGS and not path.is_dir()  # on the disk or in an archive
+    if given != "-" and not one and is_images(path):
         files = find_files(path)
         if not len(files.paths):
             raise DataError(f"--images={given}: no images in it ({' '.join(sorted(IMAGE_ENDINGS))})")
         return Images(path, files.paths, None, tuple(files.notes()), members=files.members)
     check_there(given)
-    if path.suffix.lower() in IMAGE_ENDINGS:
-        return Images(path.parent, Paths.from_list([path.name]))
+    if one:
+        members = Place(path.parent).locate([path.name])
+        return Images(path.parent, Paths.from_list([path.name]), members=members)
     own = [] if given == "-" else [path.parent]
     search = Search([*own, Path(), *folders], data_dirs)
     if is_parquet(path):

@@ -152,6 +152,13 @@ def test_one_image(photos):
     Image.new("RGB", (300, 200), "red").save(photos / "one.JPG", "JPEG")
     images = read_images(str(photos / "one.JPG"), None, [])
     assert images.root == photos and list(images.paths) == ["one.JPG"]
+    with zipfile.ZipFile(photos.parent / "p.zip", "w") as archive:
+        archive.write(photos / "one.JPG", "holidays/one.JPG")
+    images = read_images(str(photos.parent / "p.zip" / "holidays" / "one.JPG"), None, [])
+    assert list(images.paths) == ["one.JPG"] and images.source(0).read() == (photos / "one.JPG").read_bytes()
+    (photos.parent / "folder.jpg").mkdir()
+    (photos / "one.JPG").rename(photos.parent / "folder.jpg" / "one.JPG")
+    assert list(read_images(str(photos.parent / "folder.jpg"), None, []).paths) == ["one.JPG"]
 
 
 def test_places_and_repeated_rows(photos):

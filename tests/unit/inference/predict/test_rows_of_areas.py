@@ -6,10 +6,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from deep_cnn.inference.predict.areas import aggregate
-from deep_cnn.runtime.errors import DataError
+from deep_cnn.inference.predict.areas import aggregate, check_aggregate
+from deep_cnn.runtime.errors import ConfigError, DataError
 
-TASK = SimpleNamespace(names=("y",))
+TASK = SimpleNamespace(names=("y",), has_unit_scores=True)
 
 
 def areas_of(folder: Path, table: str, files: int = 6, by: str = "place") -> tuple[dict[str, dict[str, str]], str]:
@@ -45,3 +45,24 @@ def test_a_repeated_file_with_another_area_or_rating_is_refused(tmp_path):
     for row, column in (("0.jpg,b,1,w", "place"), ("0.jpg,a,3,w", "y")):
         with pytest.raises(DataError, match=rf"0.jpg has two rows with different values of {column} \(lines 2 and 4\)"):
             areas_of(tmp_path, table + row + "\n")
+
+
+def test_areas_of_a_table_of_parquet_and_names_with_other_blanks(tmp_path):
+    pa = pytest.importorskip("pyarrow")
+    import pyarrow.parquet as pq
+
+    pq.write_table(pa.table({"image": ["0.jpg", "1.jpg"], "city\u00a0name": [1.0, 2.0]}), tmp_path / "t.parquet")
+    (tmp_path / "p.csv").write_text("file,predicted_y\n0.jpg,5\n1.jpg,6\n")
+    check_aggregate("city name", str(tmp_path / "t.parquet"), TASK)
+    written, _ = aggregate(tmp_path / "p.csv", "city name", str(tmp_path / "t.parquet"), TASK, None)
+    assert [line.split(",")[:3] for line in written[0].read_text().split("\n")[1:3]] == [
+        ["1", "1", "5.0"],
+        ["2", "1", "6.0"],
+    ]
+
+
+def test_a_list_of_images_has_no_columns(tmp_path):
+    with pytest.raises(DataError, match=r"neither grid:SIZE nor a column.*Give the images as a table"):
+        areas_of(tmp_path, "0.jpg\n1.jpg\n")
+    with pytest.raises(ConfigError, match="a column needs a table of images"):
+        check_aggregate("place", str(tmp_path / "images.csv"), TASK)
