@@ -213,7 +213,13 @@ RESULT_KEYS = {
     "space, within_groups": "of place: [Space](../concepts/space.md)",
     "best_epoch": "the epoch whose weights were tested, from 0",
 }
-TASK_WORDS = {"classification": "classes", "multilabel": "several labels", "regression": "scores", "pairwise": "votes"}
+TASK_WORDS = {
+    "classification": "classes",
+    "multilabel": "several labels",
+    "regression": "scores",
+    "ordinal": "ordered levels",
+    "pairwise": "votes",
+}
 
 
 def files() -> str:

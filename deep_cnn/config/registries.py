@@ -122,9 +122,11 @@ SCHEDULES = _by_name(
 class Loss(Row):
     """code: (outputs, targets, reduction="none") -> losses, as torch.nn.functional has them; of a classification also with
     `label_smoothing`. tasks: whose loss it can be, as --task names them; the first row that names a task is its default.
+    task: code of a task that is learnt with this loss alone, instead of the one that --task names.
     """
 
     tasks: tuple[str, ...] = ()
+    task: str = ""
 
 
 LOSSES = _by_name(
@@ -137,6 +139,13 @@ LOSSES = _by_name(
     ),
     Loss("mse", "mean squared error", "torch.nn.functional:mse_loss", ("regression",)),
     Loss("huber", "Huber's, less sensitive to outliers", "torch.nn.functional:huber_loss", ("regression",)),
+    Loss(
+        "ordinal",
+        "CORN, for ratings in whole numbers of few levels",
+        "deep_cnn.tasks.ordinal:corn",
+        ("regression",),
+        "deep_cnn.tasks.ordinal:Ordinal",
+    ),
     Loss(
         "bradley_terry",
         "Bradley-Terry of votes; a tie is half a vote for each image",
@@ -287,7 +296,7 @@ FIGURES = _by_name(
         "Points on the line are predicted without error.",
         f"{_PLOTS}.predicted_vs_true:panels",
         title="Predicted and true values",
-        tasks=("regression",),
+        tasks=("regression", "ordinal"),
         by_run=True,
     ),
     Figure(
@@ -296,7 +305,7 @@ FIGURES = _by_name(
         "predictions are too far from the mean; if they fall, too close to it.",
         f"{_PLOTS}.residuals:panels",
         title="Residuals",
-        tasks=("regression",),
+        tasks=("regression", "ordinal"),
     ),
     Figure(
         "score_map",
@@ -305,7 +314,7 @@ FIGURES = _by_name(
         "predictions, and at the 98% quantile of the residuals without their sign.",
         f"{_PLOTS}.score_map:panels",
         title="Map of predictions and residuals",
-        tasks=("regression",),
+        tasks=("regression", "ordinal"),
         by_place=True,
         note=f"{_PLOTS}.score_map:note",
         columns=4,
@@ -399,8 +408,8 @@ class Metric:
 
 
 _CODE, _LEFT_OUT = "deep_cnn.tasks.metrics:", "deep_cnn.tasks.left_out:"
-_CLASSES, _LABELS, _NUMBERS, _VOTES = ("classification",), ("multilabel",), ("regression",), ("pairwise",)
-_BOTH = _CLASSES + _LABELS
+_CLASSES, _LABELS, _NUMBERS, _VOTES = ("classification",), ("multilabel",), ("regression", "ordinal"), ("pairwise",)
+_BOTH, _LEVELS = _CLASSES + _LABELS, ("ordinal",)
 
 
 def _metric(name: str, label: str, tasks: tuple[str, ...], function: str = "", **about: Any) -> Metric:
@@ -433,6 +442,8 @@ METRICS: dict[str, Metric] = {
         _metric("r2", "R2", _NUMBERS, interval="log(1 - x)"),
         _metric("pearson", "Pearson", _NUMBERS + _VOTES, interval="atanh"),
         Metric("spearman", "Spearman", _NUMBERS + _VOTES, f"{_CODE}spearman", interval="bonett_wright"),
+        _metric("level_mae", "MAE of levels", _LEVELS, in_units=True, higher_is_better=False, interval="log"),
+        _metric("level_kappa", "quadratic weighted kappa", _LEVELS, interval="log(1 - x)"),
         Metric(
             "loss",
             "loss",

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from deep_cnn.config.fields import grid_size, parse_length, parse_subset
-from deep_cnn.config.registries import IMAGE_FORMATS
+from deep_cnn.config.registries import IMAGE_FORMATS, LOSSES
 from deep_cnn.config.schema import Config
 from deep_cnn.data import space
 from deep_cnn.data.archived_table import has_table
@@ -58,7 +58,7 @@ def find_images(
     check_cache(config.cache)
     kept = cache_folder(config.cache, config.root)  # beside the decoded images: what is known of their files
     options = IndexOptions(
-        task=config.task,
+        task=asked_task(config),
         metadata=find("metadata", config.metadata, config, folder, there=has_table) if config.metadata else None,
         image_column=config.image_column,
         target=config.target,
@@ -87,6 +87,16 @@ def find_images(
     pixels = Pixels(index, pre, open_cache(kept, index, pre), contents=Contents(index.mtimes))
     images = without_bad_images(index, pixels, workers) if config.on_bad_image == "skip" else Images(index, pixels)
     return images if config.folds is None else without_test_images(images)
+
+
+def asked_task(config: Config) -> str:
+    """--task, and where it is auto what --loss is for: whole numbers may be classes or scores, and a loss of scores says which."""
+    loss = LOSSES.get(config.loss)
+    return (
+        "regression"
+        if config.task == "auto" and config.metadata and loss and loss.tasks == ("regression",)
+        else config.task
+    )
 
 
 def without_test_images(images: Images) -> Images:

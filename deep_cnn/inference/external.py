@@ -214,7 +214,7 @@ def _result(task: Task, dataset: Dataset, outputs: np.ndarray) -> dict[str, Any]
     return result | {
         "split": "external",
         "external": True,
-        "calibration_line": calibration_lines(task.names, decoded, index.targets[rows], groups),
+        "calibration_line": calibration_lines(task.names, decoded[:, : len(task.names)], index.targets[rows], groups),
     }
 
 

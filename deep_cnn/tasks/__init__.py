@@ -19,6 +19,7 @@ make              which task the data and flags are
 metrics           all metrics
 multilabel        several labels per image
 named             shared by classification and multilabel
+ordinal           ratings in whole numbers as ordered levels
 pair_differences  pair accuracies of two sides on the same votes
 pair_losses       Bradley-Terry and Davidson
 pair_result       what test.json says of votes

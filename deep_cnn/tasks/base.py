@@ -68,11 +68,22 @@ class Task(ABC):
     difference_unit: ClassVar[str]  # of `largest_difference`
     blends: ClassVar[bool] = True  # whether two samples have a mean (mixup)
     has_rarity: ClassVar[bool] = True  # whether samples can be rare
+    has_scales: ClassVar[bool] = False  # whether targets can be learnt on another scale
     has_unit_scores: ClassVar[bool] = False  # whether outputs and targets are numbers of one and the same unit
     scale_from_outputs: ClassVar[bool] = False  # whether the outputs of training images are needed to `decode`
     vote_metrics: ClassVar[tuple[str, ...]] = ()  # metrics that test.json alone has: of votes, not of images
 
     # --- learning ----------------------------------------------------------------------------------------------------
+
+    @property
+    def answers(self) -> str:
+        """What it predicts, as --task names it: runs of the same data and answers can be compared."""
+        return self.name
+
+    @property
+    def flag(self) -> str:
+        """The flag that asks for this task."""
+        return f"--task={self.name}"
 
     @property
     def outputs(self) -> int:
@@ -118,13 +129,17 @@ class Task(ABC):
         """With the knowledge that all of its targets have the same unit."""
         return self
 
+    def with_targets(self, targets: np.ndarray) -> "Task":
+        """With what the task must know of the targets of all images before they are split. ConfigError where they do not suit the loss."""
+        return self
+
     def on_scale(self, transform: str, targets: np.ndarray) -> "Task":
         """With targets that are learnt on another scale (--target_transform); ConfigError where they are no scores.
 
         Args:
             targets: all of the index.
         """
-        raise wrong("target_transform", transform, f"is for scores, not for --task={self.name}", "omit it")
+        raise wrong("target_transform", transform, f"is for scores, not for {self.flag}", "omit it")
 
     def with_units(self, units: Sequence[str]) -> "Task":
         """With the units of its targets, for people to read.
@@ -440,6 +455,19 @@ class Task(ABC):
     @abstractmethod
     def output_text(self, output: int, value: float) -> str:
         """One decoded output of an image: 'ant 87%' or 'price: 231000'."""
+
+    @property
+    def decoded_names(self) -> list[str]:
+        """What each decoded output is about, for those who read an exported network."""
+        return list(self.names)
+
+    def raw_names(self) -> list[str]:
+        """What each output of the network is about."""
+        return list(self.names)
+
+    def explained_output(self, k: int) -> int:
+        """The output of the network that stands best for `names[k]`."""
+        return k
 
     def truth_text(self, target: Any) -> str:
         """The target of one sample, short enough for a caption."""

@@ -268,6 +268,25 @@ def mae(samples: RegressionScores, units: Units, t: int) -> Floats:
     return _divided(total, n)
 
 
+def level_mae(samples: RegressionScores, units: Units, t: int) -> Floats:
+    """See metrics.level_mae."""
+    assert samples.levels is not None, "of targets that are levels"
+    known = samples.known[t]
+    error = np.where(known, samples.levels[t] - np.where(known, samples.targets[t], 0.0), 0.0)
+    return _divided(_less(np.abs(error), units), _less(known, units))
+
+
+def level_kappa(samples: RegressionScores, units: Units, t: int) -> Floats:
+    """See metrics.level_kappa."""
+    assert samples.levels is not None, "of targets that are levels"
+    known = samples.known[t]
+    centre = samples.targets[t, known].mean()
+    true, said = (np.where(known, x - centre, 0.0) for x in (samples.targets[t], samples.levels[t]))
+    columns = known, (true - said) ** 2, true**2 + said**2, true, said
+    n, missed, squares, sum_true, sum_said = (_less(x, units) for x in columns)
+    return 1 - _divided(n * missed, n * squares - 2 * sum_true * sum_said)
+
+
 def mae_sd(samples: RegressionScores, units: Units, t: int) -> Floats:
     """See metrics.mae_sd."""
     return mae(samples, units, t) / float(samples.train_std[t])

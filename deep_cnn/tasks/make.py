@@ -20,6 +20,7 @@ TASKS = (
     "deep_cnn.tasks.multilabel:MultiLabel",
     "deep_cnn.tasks.regression:Regression",
     "deep_cnn.tasks.pairwise:Pairwise",
+    "deep_cnn.tasks.ordinal:Ordinal",
 )
 
 
@@ -37,7 +38,8 @@ def new_task(name: str, names: Sequence[str], loss: str = "auto", label_smoothin
         raise wrong(
             "label_smoothing", label_smoothing, f"not available for --task={cls.name}", "use --label_smoothing=0"
         )
-    return cls(tuple(names), fitting[0] if loss == "auto" else loss, label_smoothing)
+    chosen = LOSSES[fitting[0] if loss == "auto" else loss]
+    return (resolve(chosen.task) if chosen.task else cls)(tuple(names), chosen.name, label_smoothing)
 
 
 def make_task(config: Config, index: Index) -> Task:
@@ -49,6 +51,7 @@ def make_task(config: Config, index: Index) -> Task:
             "Some votes are ties: --loss=davidson learns how likely they are (--loss=bradley_terry: half a vote for each)"
         )
     task = new_task(index.task, index.classes or index.target_names, loss, config.label_smoothing)
+    task = task.with_targets(index.targets)
     if config.target_transform != "none":
         task = task.on_scale(config.target_transform, index.targets)
     else:
@@ -58,8 +61,8 @@ def make_task(config: Config, index: Index) -> Task:
 
 
 def note_skewed(task: Task, index: Index) -> None:
-    """Say which scores have a few values far from all others; shares of won votes have none."""
-    for name, values in task.measured(index.targets) if index.votes is None else ():
+    """Say which scores have a few values far from all others."""
+    for name, values in task.measured(index.targets) if task.has_scales else ():
         if abs(skewed := skewness(values)) > SKEWED:
             scale = "log" if skewed > 0 and np.nanmin(values) > 0 else "rank"
             log.info(

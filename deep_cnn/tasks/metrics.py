@@ -50,9 +50,9 @@ def functions_of(task: str, names: Sequence[str]) -> Functions:
     return {row.name: resolve(row.code) for row in METRICS.values() if row.code and row.belongs_to(task, names)}
 
 
-def shared_metrics(names: Sequence[str], one_unit: bool) -> list[str]:
-    """The metrics of a regression that stand for all of its targets: of several with different units not MAE and RMSE."""
-    rows = [row for row in METRICS.values() if row.code and row.belongs_to("regression", names)]
+def shared_metrics(task: str, names: Sequence[str], one_unit: bool) -> list[str]:
+    """The metrics of scores that stand for all targets: of several with different units not MAE and RMSE."""
+    rows = [row for row in METRICS.values() if row.code and row.belongs_to(task, names)]
     return [row.name for row in rows if len(names) == 1 or one_unit or not row.in_units]
 
 
@@ -345,6 +345,7 @@ class RegressionScores:
     functions: Functions
     train_std: Floats  # (T,)
     one_unit: bool = False
+    levels: Floats | None = None  # (T, N) the predicted levels, where targets are levels
 
     @classmethod
     def of(
@@ -407,7 +408,13 @@ class RegressionScores:
             predictions=self.predictions[:, indices],
             target_order=self.target_order[:, indices],
             prediction_order=self.prediction_order[:, indices],
+            levels=None if self.levels is None else self.levels[:, indices],
         )
+
+    def with_levels(self, levels: np.ndarray) -> "RegressionScores":
+        """With metrics of predicted levels (N, T), too: level_mae and level_kappa."""
+        _check(levels, (len(self), len(self.names)))
+        return replace(self, levels=levels.T.copy(), functions=functions_of("ordinal", self.names))
 
     def scores(self, indices: np.ndarray | None = None) -> Scores:
         """Means over targets as "mae", "r2"...; each target's as "NAME/mae"..."""
@@ -421,7 +428,8 @@ class RegressionScores:
 
     def _overall(self) -> list[str]:
         """The metrics whose mean over the targets means something."""
-        return [name for name in shared_metrics(self.names, self.one_unit) if name in self.functions]
+        task = "regression" if self.levels is None else "ordinal"
+        return [name for name in shared_metrics(task, self.names, self.one_unit) if name in self.functions]
 
     def metrics(self) -> dict[str, Any]:
         """See `SampleScores.metrics`."""
@@ -480,6 +488,13 @@ class TargetSelection:
         """Prediction less target, (n,)."""
         return self.predictions - self.targets
 
+    @cached_property
+    def levels(self) -> Floats:
+        """The predicted levels, (n,)."""
+        assert self.samples.levels is not None, "of targets that are levels"
+        values: Floats = self.samples.levels[self.target, self.indices]
+        return values
+
 
 def mae(s: TargetSelection) -> float:
     """Mean absolute error, in the target's units."""
@@ -512,6 +527,22 @@ def spearman(s: TargetSelection) -> float:
     """Correlation of their ranks."""
     orders = s.samples.target_order, s.samples.prediction_order
     return _correlation(*(_ranks(order[s.target, s.indices]) for order in orders))
+
+
+def level_mae(s: TargetSelection) -> float:
+    """Mean absolute error of the predicted levels."""
+    return _mean(np.abs(s.levels - s.targets))
+
+
+def level_kappa(s: TargetSelection) -> float:
+    """Quadratic weighted kappa of the predicted levels, see `quadratic_weighted_kappa`."""
+    true, said = (
+        s.targets - s.targets.mean(),
+        s.levels - s.targets.mean(),
+    )  # kappa does not depend on where the scale begins
+    n, observed = len(true), ((true - said) ** 2).sum()
+    by_chance = (true**2).sum() + (said**2).sum() - 2 * true.sum() * said.sum() / n
+    return 1 - float(observed / by_chance) if by_chance > 0 else np.nan
 
 
 def _mean_over_targets(per_target: list[tuple[Scores, int]], metric: str) -> float | None:

@@ -35,9 +35,18 @@ def fitted_line(predicted: np.ndarray, true: np.ndarray) -> dict[str, float]:
     return {"slope": slope, "intercept": float(y.mean() - slope * x.mean())}
 
 
+def _check_scales(task: Task) -> None:
+    if not task.has_scales:
+        raise ConfigError(
+            f"--recalibrate: levels have no other scale (the network learnt {task.describe()}); fine-tune on the new ratings instead "
+            "(--weights=best.pt)"
+        )
+
+
 def rescaled(task: Task, lines: dict[str, dict[str, float]]) -> Task:
     """The task with its scores on the new scale: decoded scores go through each target's line."""
     assert isinstance(task, Regression), "of scores"
+    _check_scales(task)
     if task.transform != "none":
         raise ConfigError(
             f"--recalibrate: the network learnt on a {task.transform} scale (--target_transform), where a line is no line; use --recalibrate=monotone"
@@ -64,6 +73,7 @@ def monotone_curve(predicted: np.ndarray, true: np.ndarray) -> Curve:
 def bent(task: Task, curves: dict[str, Curve]) -> Task:
     """The task with its scores on the new scale: decoded scores go through each target's curve."""
     assert isinstance(task, Regression), "of scores"
+    _check_scales(task)
     found = [curves.get(name) for name in task.names]
     as_rows = tuple(() if curve is None else (curve.x, curve.y, (curve.slope,)) for curve in found)
     return dataclasses.replace(task, curves=as_rows)

@@ -59,6 +59,7 @@ class Regression(Task):
     select = "loss"
     headline: ClassVar[tuple[str, ...]] = ("r2", "mae", "mae_sd", "loss")
     signed = True
+    has_scales = True
     smooths_labels = False
     has_unit_scores = True
     difference_unit = "of the standard deviation of the scores"
@@ -112,10 +113,10 @@ class Regression(Task):
         return dataclasses.replace(self, one_unit=True)
 
     def with_units(self, units: Sequence[str]) -> "Regression":
-        given = tuple(units) * (self.outputs if len(units) == 1 else 1)
-        if given and len(given) != self.outputs:
+        given = tuple(units) * (len(self.names) if len(units) == 1 else 1)
+        if given and len(given) != len(self.names):
             hint = f"give one for each of {', '.join(self.names)}, or one for all"
-            raise wrong("unit", ",".join(units), f"{len(units)} units for {plural(self.outputs, 'target')}", hint)
+            raise wrong("unit", ",".join(units), f"{len(units)} units for {plural(len(self.names), 'target')}", hint)
         return dataclasses.replace(self, units=given)
 
     def unit(self, output: int) -> str:
@@ -194,9 +195,9 @@ class Regression(Task):
 
     def metric_names(self) -> list[str]:
         names = super().metric_names()
-        if self.outputs == 1:
+        if len(self.names) == 1:
             return names
-        shared = [*shared_metrics(self.names, self.one_unit), "loss"]
+        shared = [*shared_metrics(self.name, self.names, self.one_unit), "loss"]
         return [*shared, *(f"{target}/{name}" for target in self.names for name in names if name != "loss")]
 
     def scored_decoded(self, decoded: np.ndarray, targets: np.ndarray) -> RegressionScores:
@@ -224,8 +225,8 @@ class Regression(Task):
     def linear(self, train: np.ndarray, train_targets: np.ndarray, test: np.ndarray) -> np.ndarray:
         """Each target by itself, of the images that have it; the training mean where none has."""
         known, new = standardised(train, test)
-        predicted = self.blind(train_targets, len(test)).copy()
-        for t in range(self.outputs):
+        predicted = np.tile(self._training_scores()[0], (len(test), 1))
+        for t in range(len(self.names)):
             there = ~np.isnan(train_targets[:, t])
             if there.any():
                 predicted[:, t] = ridge_regression(known[there], train_targets[there, t], new)
@@ -267,7 +268,7 @@ class Regression(Task):
         return np.asarray(targets - decoded, dtype=np.float64)
 
     def region_rules(self, calibrations: Sequence[Calibration], level: float) -> list[Rule | str]:
-        return [interval_rule([one.of_target(t) for one in calibrations], level) for t in range(self.outputs)]
+        return [interval_rule([one.of_target(t) for one in calibrations], level) for t in range(len(self.names))]
 
     @property
     def region_columns(self) -> list[str]:
@@ -341,13 +342,13 @@ class Regression(Task):
         return " ".join(f"{value:.4g}" for value in target)
 
     def describe(self) -> str:
-        return f"scores of {', '.join(self.names[:4])}{'...' if self.outputs > 4 else ''}"
+        return f"scores of {', '.join(self.names[:4])}{'...' if len(self.names) > 4 else ''}"
 
     def aim(self) -> str:
         names = (
             self.names
-            if self.outputs <= FEW_NAMES
-            else (*self.names[: FEW_NAMES - 1], f"{self.outputs - FEW_NAMES + 1} more")
+            if len(self.names) <= FEW_NAMES
+            else (*self.names[: FEW_NAMES - 1], f"{len(self.names) - FEW_NAMES + 1} more")
         )
         return f"predict {' and '.join([', '.join(names[:-1]), names[-1]] if len(names) > 1 else names)}"
 

@@ -205,10 +205,10 @@ def check_task(config: Config, task: Task) -> None:
     """ConfigError for flags that the task has no use for."""
     for flag in ("mixup", "cutmix") if not task.blends else ():
         if getattr(config, flag):
-            raise wrong(flag, f"{getattr(config, flag):g}", f"not available for --task={task.name}", f"use --{flag}=0")
+            raise wrong(flag, f"{getattr(config, flag):g}", f"not available for {task.flag}", f"use --{flag}=0")
     for flag in ("oversample", "class_weights") if not task.has_rarity else ():
         if getattr(config, flag):
-            raise wrong(flag, True, f"not available for --task={task.name}", f"use --no_{flag}")
+            raise wrong(flag, True, f"not available for {task.flag}", f"use --no_{flag}")
 
 
 def sample_weights(config: Config, dataset: Dataset, task: Task) -> SampleWeights:

@@ -83,9 +83,10 @@ def explain(
         sets = {"predicted": chosen.decoded.argmax(1).tolist()}
     pictures: list[dict[str, str]] = []
     for name, outputs in sets.items():
-        maps = in_micro_batches(network, layer, images, outputs)
+        explained = [task.explained_output(k) for k in outputs]
+        maps = in_micro_batches(network, layer, images, explained)
         if not pictures:
-            first_outputs, first_maps = outputs, maps
+            first_outputs, first_maps = explained, maps
         found = [
             Explained(
                 file,

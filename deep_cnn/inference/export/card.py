@@ -17,6 +17,7 @@ def about(run: FinishedRun, file: str, kind: str, preprocessing: bool, checked: 
     trained, pre, meta = run.network, run.network.pre, run.network.meta
     test = read_json(Manifest(run.files).require("test.json"))
     side = pre.resize if preprocessing else pre.crop
+    order = trained.task.decoded_names if preprocessing else trained.task.raw_names()
     values = {
         "file": file,
         "format": kind,
@@ -31,8 +32,8 @@ def about(run: FinishedRun, file: str, kind: str, preprocessing: bool, checked: 
         },
         "output": {
             "name": "outputs",
-            "shape": ["batch", len(trained.task.names) if preprocessing else trained.task.outputs],
-            "order": list(trained.task.names),
+            "shape": ["batch", len(order)],
+            "order": order,
             "meaning": trained.task.meaning(decoded=preprocessing),
         },
         "preprocessing": meta["preprocessing"],

@@ -55,7 +55,7 @@ class Run:
     def data(self) -> tuple[str, str, tuple[str, ...]]:
         """Equal where two runs saw the same images, with the same truths; their splits may differ all the same."""
         task = self.record.task
-        return self.record.config["identity"]["data"], task.name, task.names
+        return self.record.config["identity"]["data"], task.answers, task.names
 
     @property
     def seconds(self) -> float:

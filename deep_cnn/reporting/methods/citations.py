@@ -36,6 +36,11 @@ REFERENCES: dict[str, tuple[str, str]] = {
         'W. Brown, "Some experimental results in the correlation of mental abilities", British Journal of Psychology, 1910.',
     ),
     "cifar": ("Krizhevsky 2009", 'A. Krizhevsky, "Learning multiple layers of features from tiny images", 2009.'),
+    "corn": (
+        "Shi et al. 2021",
+        'X. Shi, W. Cao, S. Raschka, "Deep neural networks for rank-consistent ordinal regression based on conditional probabilities", '
+        "arXiv:2111.08851, 2021.",
+    ),
     "cosine": (
         "Loshchilov and Hutter 2017",
         'I. Loshchilov, F. Hutter, "SGDR: stochastic gradient descent with warm restarts", ICLR 2017.',

@@ -47,6 +47,7 @@ def targets(study: Study) -> list[str]:
         "classification": _classes,
         "multilabel": _labels,
         "regression": _scores,
+        "ordinal": _scores,
         "pairwise": _votes,
     }[study.task.name](study)
 

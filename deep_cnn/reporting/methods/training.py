@@ -24,8 +24,13 @@ NO_WEIGHTS = "none"
 def network(study: Study) -> list[str]:
     """Architecture, where its weights are from, and what of it was trained."""
     model, flags, record = study.first.config["model"], study.flags, study.first.config
-    outputs = len(study.task.names)
-    each = f"an output for each of {outputs} {study.task.nouns}" if outputs > 1 else "one output"
+    outputs = study.task.outputs
+    learnt = (
+        f"an output for each of {outputs} {study.task.nouns}"
+        if outputs == len(study.task.names)
+        else f"{outputs} outputs"
+    )
+    each = learnt if outputs > 1 else "one output"
     found = [f"The network was {model['name']}{of_network(model['name'])} with {each}."]
     if flags["weights"] == NO_WEIGHTS:
         found.append("Its initial weights were random.")
@@ -132,6 +137,10 @@ def _loss(study: Study) -> str:
         )
     if name == "davidson":
         return f"The loss was that of the Bradley-Terry model with Davidson's extension for ties{papers[name]}, whose parameter was learnt."
+    if name == "ordinal":
+        return (
+            "Ratings were learnt as ordered levels, by conditional probabilities of passing each level (CORN) [@corn]."
+        )
     description = LOSSES[name].description if name in LOSSES else name
     return f"The loss was {'the ' if name == 'mse' else ''}{description}{' loss' if name == 'huber' else ''}."
 

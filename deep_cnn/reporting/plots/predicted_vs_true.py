@@ -19,7 +19,8 @@ def panels(task: Task, decoded: np.ndarray, targets: np.ndarray) -> list[Panel]:
     Args:
         decoded, targets: (N, T); targets NaN where missing.
     """
-    predictions, targets = np.asarray(decoded, dtype=np.float64), np.asarray(targets, dtype=np.float64)
+    predictions = np.asarray(decoded, dtype=np.float64)[:, : len(task.names)]  # levels are behind them
+    targets = np.asarray(targets, dtype=np.float64)
     scores = RegressionScores.of(predictions, targets, task.names, np.zeros(len(task.names))).scores()
     return [_panel(task, t, predictions[:, t], targets[:, t], scores) for t in range(len(task.names))]
 

@@ -33,8 +33,16 @@ def scores() -> RegressionScores:
     return RegressionScores.of(predictions, targets, ["a", "b/c"], np.zeros(2), np.array([1, 3.0]), one_unit=True)
 
 
+def ratings() -> RegressionScores:
+    targets = RNG.integers(1, 6, (N, 2)).astype(float)
+    targets[::4, 1] = np.nan
+    levels = np.clip(np.nan_to_num(targets, nan=2) + RNG.integers(-1, 2, (N, 2)), 1, 5)
+    said = levels + RNG.normal(size=(N, 2))
+    return RegressionScores.of(said, targets, ["a", "b/c"], np.zeros(2), one_unit=True).with_levels(levels)
+
+
 @pytest.mark.parametrize("units", [None, GROUPS], ids=["images", "groups"])
-@pytest.mark.parametrize("make", [classes, labels, scores])
+@pytest.mark.parametrize("make", [classes, labels, scores, ratings])
 def test_left_out_is_scoring_the_others_anew(make, units):
     samples = make()
     codes = np.arange(N) if units is None else units
