@@ -14,7 +14,7 @@ import numpy as np
 
 from deep_cnn.data.certainty import Certainty
 from deep_cnn.tasks.ceiling import noise_ceiling
-from deep_cnn.tasks.metrics import RegressionScores
+from deep_cnn.tasks.score_metrics import RegressionScores
 
 Draw = Callable[[np.random.Generator, np.ndarray, float], tuple[np.ndarray, Certainty]]
 

@@ -18,7 +18,8 @@ from scipy.special import gammaln
 
 from deep_cnn.tasks.confidence import wilson
 from deep_cnn.tasks.intervals import Scored, interval_of
-from deep_cnn.tasks.metrics import ClassificationScores, RegressionScores
+from deep_cnn.tasks.metrics import ClassificationScores
+from deep_cnn.tasks.score_metrics import RegressionScores
 
 Drawn = tuple[Scored, np.ndarray | None]  # a test set, and the group of each image
 

@@ -20,8 +20,9 @@ from scipy.special import ndtr
 
 from deep_cnn.tasks.across_folds import difference_of_folds, fold_intervals, widened
 from deep_cnn.tasks.intervals import interval_of
-from deep_cnn.tasks.metrics import ClassificationScores, RegressionScores
+from deep_cnn.tasks.metrics import ClassificationScores
 from deep_cnn.tasks.regression import Regression
+from deep_cnn.tasks.score_metrics import RegressionScores
 
 N, FOLDS = 200, 5
 BETWEEN = 0.1  # intraclass correlation of groups

@@ -379,7 +379,7 @@ def whole_numbers(names: Sequence[str]) -> bool:
 
 @dataclass(frozen=True)
 class Metric:
-    """A metric: one row here and one function in tasks/metrics.py are all it needs.
+    """A metric: one row here and one function in tasks/metrics.py, or tasks/score_metrics.py, are all it needs.
 
     name: in test.json, metrics.csv and flags; label: for people.
     tasks: those that have it, as --task names them; fits: whether a task with these class names has it.
@@ -407,7 +407,7 @@ class Metric:
         return task in self.tasks and self.fits(names)
 
 
-_CODE, _LEFT_OUT = "deep_cnn.tasks.metrics:", "deep_cnn.tasks.left_out:"
+_CODE, _OF_SCORES, _LEFT_OUT = "deep_cnn.tasks.metrics:", "deep_cnn.tasks.score_metrics:", "deep_cnn.tasks.left_out:"
 _CLASSES, _LABELS, _NUMBERS, _VOTES = ("classification",), ("multilabel",), ("regression", "ordinal"), ("pairwise",)
 _BOTH, _LEVELS = _CLASSES + _LABELS, ("ordinal",)
 
@@ -415,7 +415,8 @@ _BOTH, _LEVELS = _CLASSES + _LABELS, ("ordinal",)
 def _metric(name: str, label: str, tasks: tuple[str, ...], function: str = "", **about: Any) -> Metric:
     """A row whose functions have the metric's name, or another one."""
     function = function or name
-    return Metric(name, label, tasks, f"{_CODE}{function}", left_out=f"{_LEFT_OUT}{function}", **about)
+    code = _CODE if set(tasks) <= set(_BOTH) else _OF_SCORES
+    return Metric(name, label, tasks, f"{code}{function}", left_out=f"{_LEFT_OUT}{function}", **about)
 
 
 # In the order in which they are shown; files have the loss first
@@ -441,7 +442,7 @@ METRICS: dict[str, Metric] = {
         Metric("pair_accuracy", "pair accuracy", _VOTES, "", share=True, interval="dyadic"),
         _metric("r2", "R2", _NUMBERS, interval="log(1 - x)"),
         _metric("pearson", "Pearson", _NUMBERS + _VOTES, interval="atanh"),
-        Metric("spearman", "Spearman", _NUMBERS + _VOTES, f"{_CODE}spearman", interval="bonett_wright"),
+        Metric("spearman", "Spearman", _NUMBERS + _VOTES, f"{_OF_SCORES}spearman", interval="bonett_wright"),
         _metric("level_mae", "MAE of levels", _LEVELS, in_units=True, higher_is_better=False, interval="log"),
         _metric("level_kappa", "quadratic weighted kappa", _LEVELS, interval="log(1 - x)"),
         Metric(

@@ -70,6 +70,7 @@ ALIKE = str.maketrans(
     dict.fromkeys("_-‐‑‒–—−’‘`´ʼ“”„'\".,/\\()[]{}", " ")
 )  # with blanks; what is left of + # < > may be all that a label is told by
 AROUND = "/\\.,'\"()[]{} "  # but not the dash of the mark A-
+DECIMAL_DIGITS = 28  # that Decimal keeps
 ANY_NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,3})?")  # also 007, .5 and 1e3
 ADDRESS = re.compile(r"^https?://(?:www\.)?")
 MIDNIGHT = re.compile(r"(?<=\d)[ t]00:00(?::00(?:\.0+)?)?z?$")  # pandas writes a date so where others have a time
@@ -334,9 +335,8 @@ def _near(chosen: dict[str, str]) -> list[list[str]]:
 def _rough(label: str) -> str:
     number = label.strip("'")  # '3 is text in Excel
     number = number.replace(",", "") if THOUSANDS.fullmatch(number) else number.replace(",", ".", 1)
-    if len(number) <= 28 and ANY_NUMBER.fullmatch(
-        number
-    ):  # digits that Decimal keeps. 3 and 3,0 are one only where the columns are not separated by commas
+    # 3 and 3,0 are one only where the columns are not separated by commas
+    if len(number) <= DECIMAL_DIGITS and ANY_NUMBER.fullmatch(number):
         return str(Decimal(number).normalize() + 0)
     letters = unicodedata.normalize("NFKD", html.unescape(_decoded(label)).casefold())
     plain = "".join(letter for letter in letters if not unicodedata.combining(letter))

@@ -243,7 +243,8 @@ def _numbers(table: Table, columns: tuple[str, ...]) -> Targets:
         if (largest := float(np.abs(present).max())) > LARGEST:
             raise DataError(f"--target={name}: {largest:g} is too large to compute with; correct it or change the unit")
         if np.all(present == present[0]):
-            raise DataError(f"--target={name}: every value is {present[0]:g}; choose a column that varies")
+            zeros = ", or write 0 where a cell is empty and means no" if len(present) < len(column) else ""
+            raise DataError(f"--target={name}: every value is {present[0]:g}; choose a column that varies{zeros}")
     rows = ~np.isnan(values).all(axis=1)
     notes = [note for name, column in zip(columns, values.T, strict=True) for note in far_nines(name, column)]
     return Targets((), columns, values[rows], rows, tuple(notes))

@@ -16,7 +16,7 @@ intervals         which metric has which interval; metrics per group
 left_out          metrics without each image or group, for the jackknife
 linear            linear predictors on a few numbers of each image
 make              which task the data and flags are
-metrics           all metrics
+metrics           metrics of classes and labels
 multilabel        several labels per image
 named             shared by classification and multilabel
 ordinal           ratings in whole numbers as ordered levels
@@ -28,6 +28,8 @@ pairwise          which of two images is preferred
 rater_groups      how well scores fit each subgroup of raters
 recalibration     the line between two scales
 regression        one or several scores per image
+samples           selections of samples, and what all metrics share
+score_metrics     metrics of scores
 spatial           errors of neighbours; metrics within groups
 suspects          labels that may be wrong, from out-of-fold predictions
 transforms        scales on which scores are learnt

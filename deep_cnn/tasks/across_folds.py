@@ -14,7 +14,8 @@ from deep_cnn.config.registries import metric_row
 from deep_cnn.tasks.confidence import SCALES, Floats, Interval, hull, t_quantile, wilson
 from deep_cnn.tasks.differences import Difference
 from deep_cnn.tasks.intervals import Estimate, intervals, scale_of
-from deep_cnn.tasks.metrics import Scored, Scores
+from deep_cnn.tasks.metrics import Scored
+from deep_cnn.tasks.samples import Scores
 
 FEW_ERRORS = 5
 

@@ -12,7 +12,7 @@ import numpy as np
 from scipy.optimize import brentq
 
 from deep_cnn.tasks.confidence import Floats, Interval
-from deep_cnn.tasks.metrics import _check, _plain, _ratio
+from deep_cnn.tasks.samples import check_shape, plain, ratio
 
 BINS = 15  # Guo et al. 2017
 WIDER, SHARPER = 0.5, 0.25  # standard deviation of log T above and below 0
@@ -89,25 +89,25 @@ def calibration(probabilities: np.ndarray, targets: np.ndarray, bins: int = BINS
     confidence, right = confidences(probabilities, targets)
     which = _bin_of(confidence, bins)
     count = np.bincount(which, minlength=bins)
-    mean_confidence = _ratio(np.bincount(which, weights=confidence, minlength=bins), count)
-    accuracy = _ratio(np.bincount(which, weights=right, minlength=bins), count)
+    mean_confidence = ratio(np.bincount(which, weights=confidence, minlength=bins), count)
+    accuracy = ratio(np.bincount(which, weights=right, minlength=bins), count)
     table = [
         {
             "low": b / bins,
             "high": (b + 1) / bins,
             "count": int(count[b]),
-            "confidence": _plain(mean_confidence[b]),
-            "accuracy": _plain(accuracy[b]),
+            "confidence": plain(mean_confidence[b]),
+            "accuracy": plain(accuracy[b]),
         }
         for b in range(bins)
     ]
-    return {"ece": _plain(np.nansum(count * np.abs(accuracy - mean_confidence)) / len(right)), "bins": table}
+    return {"ece": plain(np.nansum(count * np.abs(accuracy - mean_confidence)) / len(right)), "bins": table}
 
 
 def confidences(probabilities: np.ndarray, targets: np.ndarray) -> tuple[Floats, np.ndarray]:
     """Of each image the largest probability, float64 (N,), and whether that class is the true one, bool (N,)."""
     probabilities, targets = np.asarray(probabilities), np.asarray(targets)
-    _check(probabilities, (len(targets), probabilities.shape[-1]))
+    check_shape(probabilities, (len(targets), probabilities.shape[-1]))
     return probabilities.max(axis=1).astype(np.float64), probabilities.argmax(axis=1) == targets
 
 

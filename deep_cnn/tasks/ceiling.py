@@ -26,7 +26,7 @@ from deep_cnn.data.certainty import Certainty
 from deep_cnn.tasks.confidence import Floats, Interval, jackknife_interval
 from deep_cnn.tasks.intervals import freedom
 from deep_cnn.tasks.left_out import Units, few_units, left_out, whole_and_without
-from deep_cnn.tasks.metrics import RegressionScores
+from deep_cnn.tasks.score_metrics import RegressionScores
 
 FEWEST = 3  # images with known noise: of fewer there is no variance to speak of
 OF_THESE_RATERS = "of these raters: a bias that they share counts as signal"

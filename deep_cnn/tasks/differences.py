@@ -16,7 +16,8 @@ from deep_cnn.config.registries import metric_row
 from deep_cnn.tasks.confidence import Interval, jackknife_variance, t_quantile
 from deep_cnn.tasks.intervals import freedom
 from deep_cnn.tasks.left_out import few_units, left_out
-from deep_cnn.tasks.metrics import RegressionScores, Scored
+from deep_cnn.tasks.metrics import Scored
+from deep_cnn.tasks.score_metrics import RegressionScores
 
 POWER = 0.8
 LINEAR_BASELINE = "linear_baseline"  # in test.json and of compare --baseline: see inference/linear_baseline.py

@@ -25,14 +25,8 @@ from deep_cnn.config.registries import metric_row
 from deep_cnn.tasks import confidence
 from deep_cnn.tasks.confidence import Interval
 from deep_cnn.tasks.left_out import few_units, left_out, recalls_of_groups
-from deep_cnn.tasks.metrics import (
-    ClassificationScores,
-    ClassSelection,
-    LabelSelection,
-    MultilabelScores,
-    RegressionScores,
-    Scored,
-)
+from deep_cnn.tasks.metrics import ClassificationScores, ClassSelection, LabelSelection, MultilabelScores, Scored
+from deep_cnn.tasks.score_metrics import RegressionScores
 
 FEWEST_GROUPS = 5  # of fewer, no method covers
 MOST_GROUPS = 300  # with intervals of their own: some milliseconds each, and nobody reads more

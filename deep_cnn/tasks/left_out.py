@@ -13,15 +13,9 @@ from typing import Any
 import numpy as np
 
 from deep_cnn.config.registries import METRICS, resolve
-from deep_cnn.tasks.metrics import (
-    ClassificationScores,
-    Floats,
-    Ints,
-    MultilabelScores,
-    RegressionScores,
-    Scored,
-    _ratio,
-)
+from deep_cnn.tasks.metrics import ClassificationScores, MultilabelScores, Scored
+from deep_cnn.tasks.samples import Floats, Ints, ratio
+from deep_cnn.tasks.score_metrics import RegressionScores
 
 Units = Ints | None
 BLOCKS = 400  # left out one at a time where there are no sums: a standard error of 3.5% of the standard error
@@ -150,12 +144,12 @@ def _mean_over_classes(samples: ClassificationScores, units: Units, parts: Parts
         np.bincount(labels, minlength=size)
         for labels in (samples.targets[samples.targets == samples.predicted], samples.targets, samples.predicted)
     )
-    shares = _ratio(*parts(hits, true, predicted))
+    shares = ratio(*parts(hits, true, predicted))
     cells, cell_of = np.unique(samples.targets * size + samples.predicted, return_inverse=True)
     t, p = cells // size, cells % size
     right = t == p
-    own = _ratio(*parts(hits[t] - right, true[t] - 1, predicted[t] - right))
-    other = np.where(right, 0.0, _ratio(*parts(hits[p], true[p], predicted[p] - 1)))
+    own = ratio(*parts(hits[t] - right, true[t] - 1, predicted[t] - right))
+    other = np.where(right, 0.0, ratio(*parts(hits[p], true[p], predicted[p] - 1)))
     was = shares[t], np.where(right, 0.0, shares[p])
     total = np.nansum(shares) - sum(np.nan_to_num(x) for x in was) + np.nan_to_num(own) + np.nan_to_num(other)
     defined = (~np.isnan(shares)).sum() - sum(~np.isnan(x) for x in was) + ~np.isnan(own) + ~np.isnan(other)
@@ -174,7 +168,7 @@ def _counts_of_groups(samples: ClassificationScores, units: Ints) -> list[np.nda
 
 
 def _mean_over_groups(counts: list[np.ndarray], parts: Parts) -> Floats:
-    shares = _ratio(*parts(*counts))  # (U, K)
+    shares = ratio(*parts(*counts))  # (U, K)
     return _divided(np.nansum(shares, axis=1), (~np.isnan(shares)).sum(axis=1))
 
 
@@ -263,13 +257,13 @@ def _known_sums(samples: RegressionScores, units: Units, t: int, of: Callable[..
 
 
 def mae(samples: RegressionScores, units: Units, t: int) -> Floats:
-    """See metrics.mae."""
+    """See score_metrics.mae."""
     n, total = _known_sums(samples, units, t, lambda error, true, said: [np.abs(error)])
     return _divided(total, n)
 
 
 def level_mae(samples: RegressionScores, units: Units, t: int) -> Floats:
-    """See metrics.level_mae."""
+    """See score_metrics.level_mae."""
     assert samples.levels is not None, "of targets that are levels"
     known = samples.known[t]
     error = np.where(known, samples.levels[t] - np.where(known, samples.targets[t], 0.0), 0.0)
@@ -277,7 +271,7 @@ def level_mae(samples: RegressionScores, units: Units, t: int) -> Floats:
 
 
 def level_kappa(samples: RegressionScores, units: Units, t: int) -> Floats:
-    """See metrics.level_kappa."""
+    """See score_metrics.level_kappa."""
     assert samples.levels is not None, "of targets that are levels"
     known = samples.known[t]
     centre = samples.targets[t, known].mean()
@@ -288,24 +282,24 @@ def level_kappa(samples: RegressionScores, units: Units, t: int) -> Floats:
 
 
 def mae_sd(samples: RegressionScores, units: Units, t: int) -> Floats:
-    """See metrics.mae_sd."""
+    """See score_metrics.mae_sd."""
     return mae(samples, units, t) / float(samples.train_std[t])
 
 
 def rmse(samples: RegressionScores, units: Units, t: int) -> Floats:
-    """See metrics.rmse."""
+    """See score_metrics.rmse."""
     n, total = _known_sums(samples, units, t, lambda error, true, said: [error**2])
     return np.sqrt(np.maximum(_divided(total, n), 0))
 
 
 def r2(samples: RegressionScores, units: Units, t: int) -> Floats:
-    """See metrics.r2."""
+    """See score_metrics.r2."""
     n, missed, total, squares = _known_sums(samples, units, t, lambda error, true, said: [error**2, true, true**2])
     return 1 - _divided(missed, _spread(squares, total, n))
 
 
 def pearson(samples: RegressionScores, units: Units, t: int) -> Floats:
-    """See metrics.pearson."""
+    """See score_metrics.pearson."""
     n, x, y, xx, yy, xy = _known_sums(
         samples, units, t, lambda error, true, said: [true, said, true**2, said**2, true * said]
     )

@@ -19,8 +19,8 @@ from torch import Tensor, nn
 from deep_cnn.config.fields import wrong
 from deep_cnn.runtime.format import plural, some
 from deep_cnn.tasks.base import Mistake, Task
-from deep_cnn.tasks.metrics import RegressionScores
 from deep_cnn.tasks.regression import Regression
+from deep_cnn.tasks.score_metrics import RegressionScores
 from deep_cnn.tasks.suspects import Suspect
 
 log = logging.getLogger(__name__)

@@ -21,10 +21,11 @@ from deep_cnn.data.votes import LEFT, TIE, Votes
 from deep_cnn.runtime.errors import ConfigError
 from deep_cnn.runtime.format import quantity
 from deep_cnn.tasks.base import Mistake, Task
-from deep_cnn.tasks.metrics import RegressionScores, functions_of
 from deep_cnn.tasks.pair_result import pair_result
 from deep_cnn.tasks.pair_scores import PairScores
 from deep_cnn.tasks.regression import Regression, Rescaling, mean_of_known
+from deep_cnn.tasks.samples import functions_of
+from deep_cnn.tasks.score_metrics import RegressionScores
 from deep_cnn.tasks.suspects import Suspect
 
 VOTES_TABLE = "votes_test.csv"

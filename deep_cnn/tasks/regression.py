@@ -20,7 +20,9 @@ from deep_cnn.tasks.conformal import Calibration, Rule, interval_rule
 from deep_cnn.tasks.coverage import COVERAGE_METHOD, described, method_text, reached
 from deep_cnn.tasks.curves import Curve, CurveLayer
 from deep_cnn.tasks.linear import ridge_regression, standardised
-from deep_cnn.tasks.metrics import RegressionScores, Scored, shared_metrics
+from deep_cnn.tasks.metrics import Scored
+from deep_cnn.tasks.samples import shared_metrics
+from deep_cnn.tasks.score_metrics import RegressionScores
 from deep_cnn.tasks.spatial import spatial_result
 from deep_cnn.tasks.suspects import OUTLYING, Suspect, robust_z
 from deep_cnn.tasks.transforms import InverseTransforms, Transform, check_values, fit_transform, mean_and_spread

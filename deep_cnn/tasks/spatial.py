@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from deep_cnn.data.space import on_sphere
 from deep_cnn.tasks.confidence import Floats, effective_groups, jackknife_interval
 from deep_cnn.tasks.intervals import FEWEST_GROUPS
-from deep_cnn.tasks.metrics import RegressionScores
+from deep_cnn.tasks.score_metrics import RegressionScores
 
 Ints = NDArray[np.int64]
 

@@ -178,7 +178,8 @@ def test_folds_and_search(train, run_cli, votes, capsys):
     [
         ({"mixup": 0.2}, "--mixup=0.2: not available for --task=pairwise"),
         ({"task": "regression", "target": "choice"}, "a table of votes"),
-        ({"loss": "mse"}, "--loss=mse: not available for --task=pairwise"),
+        ({"loss": "mse"}, "a table of votes (which of two images was preferred), not of scores; add --task=pairwise"),
+        ({"loss": "mse", "task": "pairwise"}, "--loss=mse: not available for --task=pairwise"),
         ({"group": "place"}, "needs the columns left_place and right_place"),
     ],
 )

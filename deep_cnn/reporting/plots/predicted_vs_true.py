@@ -10,7 +10,7 @@ from deep_cnn.reporting.plots.panel import Panel
 from deep_cnn.reporting.plots.style import BLUE, DENSITY, GREY, MAX_POINTS, ORANGE, plain, short_label
 from deep_cnn.runtime.format import number
 from deep_cnn.tasks.base import Task
-from deep_cnn.tasks.metrics import RegressionScores
+from deep_cnn.tasks.score_metrics import RegressionScores
 
 
 def panels(task: Task, decoded: np.ndarray, targets: np.ndarray) -> list[Panel]:

@@ -6,7 +6,7 @@ import pytest
 from benchmarks.ceilings import ROWS, simulate
 from deep_cnn.data.certainty import Certainty
 from deep_cnn.tasks import ceiling
-from deep_cnn.tasks.metrics import RegressionScores
+from deep_cnn.tasks.score_metrics import RegressionScores
 
 # Shrout and Fleiss 1979, table 2: four judges of six targets
 JUDGES = np.array([[9, 2, 5, 8], [6, 1, 3, 2], [8, 4, 6, 8], [7, 1, 2, 6], [10, 5, 6, 9], [6, 2, 4, 7]], dtype=float)

@@ -5,7 +5,8 @@ import pytest
 from scipy import stats
 
 from deep_cnn.tasks.differences import difference, differences, holm
-from deep_cnn.tasks.metrics import ClassificationScores, RegressionScores
+from deep_cnn.tasks.metrics import ClassificationScores
+from deep_cnn.tasks.score_metrics import RegressionScores
 
 ANIMALS = ("bee", "cat", "dog")
 

@@ -9,7 +9,8 @@ import pytest
 from benchmarks.coverage import Cell, class_cells, coverage, group_cells, score_cells
 from deep_cnn.tasks import confidence
 from deep_cnn.tasks.intervals import held_out_result, intervals, per_group
-from deep_cnn.tasks.metrics import ClassificationScores, MultilabelScores, RegressionScores
+from deep_cnn.tasks.metrics import ClassificationScores, MultilabelScores
+from deep_cnn.tasks.score_metrics import RegressionScores
 
 
 def class_scores(right, targets, classes=2):

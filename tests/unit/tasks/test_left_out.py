@@ -5,7 +5,8 @@ import pytest
 
 from deep_cnn.tasks import left_out as module
 from deep_cnn.tasks.left_out import few_units, left_out, recalls_of_groups
-from deep_cnn.tasks.metrics import ClassificationScores, MultilabelScores, RegressionScores
+from deep_cnn.tasks.metrics import ClassificationScores, MultilabelScores
+from deep_cnn.tasks.score_metrics import RegressionScores
 
 N = 50
 RNG = np.random.default_rng(0)

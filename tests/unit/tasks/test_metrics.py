@@ -10,7 +10,8 @@ from sklearn import metrics as sk
 
 from deep_cnn.runtime.errors import DataError, NonFiniteLoss
 from deep_cnn.tasks.calibration import calibration
-from deep_cnn.tasks.metrics import ClassificationScores, MultilabelScores, RegressionScores
+from deep_cnn.tasks.metrics import ClassificationScores, MultilabelScores
+from deep_cnn.tasks.score_metrics import RegressionScores
 
 
 def classification_metrics(*predictions) -> dict:

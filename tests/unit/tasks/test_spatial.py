@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from deep_cnn.data.space import on_sphere
-from deep_cnn.tasks.metrics import RegressionScores
+from deep_cnn.tasks.score_metrics import RegressionScores
 from deep_cnn.tasks.spatial import moran, nearest, spatial_result, within_groups
 
 RNG = np.random.default_rng(0)
