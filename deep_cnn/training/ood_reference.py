@@ -42,7 +42,7 @@ def add_reference(trainer: "Trainer", between: Callable[[], None]) -> None:
     ):  # the backbone is frozen: what was trained on is what is asked for
         features = [trainer.features.of(split, rows, between) for split, rows in samples.items()]
     else:
-        features = [_features(trainer, rows, between) for rows in samples.values()]
+        features = _features(trainer, list(samples.values()), between)
     reference = ood.measure(*features)
     if not np.isfinite(reference.threshold):
         log.warning("The features of the best network are not finite, so predict will not flag unusual images")
@@ -54,20 +54,23 @@ def add_reference(trainer: "Trainer", between: Callable[[], None]) -> None:
         log.warning("Could not write %s (%s), so predict will not flag unusual images", files.best, error.strerror)
 
 
-def _features(trainer: "Trainer", samples: np.ndarray, between: Callable[[], None]) -> Tensor:
-    """What the head of the best network is given of these samples, float32 (n, D).
+def _features(trainer: "Trainer", parts: list[np.ndarray], between: Callable[[], None]) -> list[Tensor]:
+    """What the head of the best network is given of some samples and of others, float32 (n, D) each.
 
     A network of its own: never compiled, and the run's state stays as it is.
     """
     network = load.open_network(trainer.run.files.best, trainer.device)
     targets = encoded(trainer.task, trainer.dataset.index, trainer.dtype).images
     settings = FeedSettings(trainer.device, trainer.dtype, trainer.run.workers)
-    feed = Feed(trainer.dataset.pixels, samples, targets, settings)
-    try:
-        batches = _with_checks(feed, trainer.settings.eval_batch, between)
-        return torch.cat(list(ood.features_of(network.model, network.head, batches, network.autocast)))
-    finally:
-        feed.close()
+    found = []
+    for samples in parts:
+        feed = Feed(trainer.dataset.pixels, samples, targets, settings)
+        try:
+            batches = _with_checks(feed, trainer.settings.eval_batch, between)
+            found.append(torch.cat(list(ood.features_of(network.model, network.head, batches, network.autocast))))
+        finally:
+            feed.close()
+    return found
 
 
 def _with_checks(feed: Feed, rows: int, between: Callable[[], None]) -> Iterator[Batch]:
