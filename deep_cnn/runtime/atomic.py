@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 # What UTF-8 cannot hold of a file name (bytes of another encoding, halves of UTF-16 pairs), and what looks like its escape
+QUOTED = re.compile('[,"\r\n]')  # cells with one of these stand in quotes
 UNWRITABLE = re.compile(r"[\ud800-\udfff]|\\(?=x[89a-f][0-9a-f]|x5c|ud[89a-f][0-9a-f]{2})")
 ESCAPES = re.compile(r"\\x([89a-f][0-9a-f]|5c)|\\u(d[89a-f][0-9a-f]{2})")
 FULL = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}  # disk, file size limit, quota
@@ -132,7 +133,7 @@ def _cell(value: Any) -> str:
     if isinstance(value, float):
         return repr(float(value))
     text = escaped(str(value))
-    return '"' + text.replace('"', '""') + '"' if set(text) & set(',"\r\n') else text
+    return '"' + text.replace('"', '""') + '"' if QUOTED.search(text) else text
 
 
 def read_json(path: Path) -> Any:
