@@ -274,8 +274,8 @@ def level_kappa(samples: RegressionScores, units: Units, t: int) -> Floats:
     """See score_metrics.level_kappa."""
     assert samples.levels is not None, "of targets that are levels"
     known = samples.known[t]
-    centre = samples.targets[t, known].mean()
-    true, said = (np.where(known, x - centre, 0.0) for x in (samples.targets[t], samples.levels[t]))
+    first = samples.targets[t, known][:1].sum()
+    true, said = (np.where(known, x - first, 0.0) for x in (samples.targets[t], samples.levels[t]))
     columns = known, (true - said) ** 2, true**2 + said**2, true, said
     n, missed, squares, sum_true, sum_said = (_less(x, units) for x in columns)
     return 1 - _divided(n * missed, n * squares - 2 * sum_true * sum_said)

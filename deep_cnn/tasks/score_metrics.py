@@ -228,12 +228,12 @@ def level_mae(s: TargetSelection) -> float:
 
 def level_kappa(s: TargetSelection) -> float:
     """Quadratic weighted kappa of the predicted levels, see `quadratic_weighted_kappa`."""
-    true, said = (
-        s.targets - s.targets.mean(),
-        s.levels - s.targets.mean(),
-    )  # kappa does not depend on where the scale begins
-    n, observed = len(true), ((true - said) ** 2).sum()
-    by_chance = (true**2).sum() + (said**2).sum() - 2 * true.sum() * said.sum() / n
+    first = s.targets[
+        :1
+    ].sum()  # kappa does not depend on where the scale begins, and sums of small whole numbers are exact
+    true, said, n = s.targets - first, s.levels - first, len(s.targets)
+    observed = n * ((true - said) ** 2).sum()
+    by_chance = n * ((true**2).sum() + (said**2).sum()) - 2 * true.sum() * said.sum()
     return 1 - float(observed / by_chance) if by_chance > 0 else np.nan
 
 

@@ -145,8 +145,9 @@ def metric_text(name: str, value: float | None, unit: str = "") -> str:
     if value is None:
         return "undefined"
     row = metric_row(name)
-    if not row.share and not row.in_units and 0.001 <= abs(value) < 10:
-        return f"{value:.3f}"  # of R2 and correlations the size counts, and not how many digits are behind the zeros
+    if not row.share and not row.in_units and (0.0 if name != "loss" else 0.001) <= abs(value) < 10:
+        # of R2 and correlations the size counts, and not how many digits are behind the zeros
+        return f"{value:.3f}".replace("-0.000", "0.000")
     return f"{number(value, row.share)} {unit}".strip()
 
 

@@ -83,6 +83,9 @@ def test_metrics_are_scikit_learns():
         cohen_kappa_score(true, level, weights="quadratic", labels=[1, 2, 3, 4, 5])
     )
     assert scored["mae"] == pytest.approx(mean_absolute_error(true, decoded[known, 0]))
+    constant = task.scored_decoded(np.full((60, 2), 3.0), ratings).scores()
+    assert constant["level_kappa"] == 0, "no more than by chance, without rounding"
+    assert task.scored_decoded(decoded, np.full((60, 1), np.nan)).scores()["level_kappa"] is None
     assert set(task.metric_names()) == {"mae", "rmse", "r2", "pearson", "spearman", "loss", "level_mae", "level_kappa"}
 
 
