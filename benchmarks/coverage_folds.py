@@ -18,8 +18,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import ndtr
 
-from deep_cnn.tasks.across_folds import difference_of_folds, fold_intervals, widened
-from deep_cnn.tasks.intervals import interval_of
+from deep_cnn.tasks.across_folds import difference_of_folds, fold_intervals, group_intervals
+from deep_cnn.tasks.intervals import interval_of, intervals
 from deep_cnn.tasks.metrics import ClassificationScores
 from deep_cnn.tasks.regression import Regression
 from deep_cnn.tasks.score_metrics import RegressionScores
@@ -99,8 +99,8 @@ def of_images(rng: np.random.Generator, sets: int, classes: bool, **how: float) 
         set_ = cross_validated(rng, int(how["d"]), how["penalty"], how["noise"], None, classes)
         parts = [np.flatnonzero(set_.fold == k) for k in range(FOLDS)]
         per_fold = [{n: scored(set_, rows, classes).scores()[n] for n in names} for rows in parts]
-        ours = fold_intervals(per_fold, [len(rows) for rows in parts])
         everything = scored(set_, np.arange(N), classes)
+        ours = fold_intervals(per_fold, [len(rows) for rows in parts], independent=intervals(everything, None))
         whole = everything.scores()
         for name in names:
             found[name].append(contains(ours[name].interval, set_.truth[name].mean()))
@@ -121,11 +121,10 @@ def of_groups(
         set_ = cross_validated(rng, d, penalty, 1.0, np.repeat(np.arange(number), sizes), classes)
         groups = np.repeat(np.arange(number), sizes)
         everything = scored(set_, np.arange(len(groups)), classes)
-        whole = everything.scores()
         share = np.array([(set_.fold == k).mean() for k in range(FOLDS)])  # images count alike
+        ours = group_intervals(everything, groups, FOLDS)
         for name in names:
-            ours = widened(name, whole[name], interval_of(everything, name, whole[name], groups), FOLDS)
-            found[name].append(contains(ours.interval, float(set_.truth[name] @ share)))
+            found[name].append(contains(ours[name].interval, float(set_.truth[name] @ share)))
     return {name: float(np.mean(hits)) for name, hits in found.items()}
 
 

@@ -20,7 +20,7 @@ from deep_cnn.tasks.across_folds import ESTIMANDS, difference_of_folds, fold_int
 from deep_cnn.tasks.base import Task
 from deep_cnn.tasks.confidence import effective_groups
 from deep_cnn.tasks.differences import LINEAR_BASELINE, differences
-from deep_cnn.tasks.intervals import Estimate, mean_of_groups, nested, per_group
+from deep_cnn.tasks.intervals import Estimate, intervals, mean_of_groups, nested, per_group
 from deep_cnn.tasks.metrics import Scored
 from deep_cnn.tools.folds.plan import Plan
 
@@ -145,7 +145,11 @@ def common_result(plan: Plan, found: OutOfFold) -> dict[str, Any]:
         "task": found.task.old_name,
         "task_name": found.task.name,
         "count": len(found.files),
-        **(of_groups(plan, found, pooled) if found.group is not None else of_images(plan, per_fold, counts, means)),
+        **(
+            of_groups(plan, found, pooled)
+            if found.group is not None
+            else of_images(plan, per_fold, counts, means, pooled)
+        ),
         "mean_of_folds": nested(means),
         "pooled": nested(pooled.scores()),
         "per_fold": [
@@ -167,9 +171,12 @@ def common_result(plan: Plan, found: OutOfFold) -> dict[str, Any]:
     return result | {"differences": baseline_differences(plan, found)}
 
 
-def of_images(plan: Plan, per_fold: Sequence[Flat], counts: Sequence[int], means: Flat) -> dict[str, Any]:
+def of_images(
+    plan: Plan, per_fold: Sequence[Flat], counts: Sequence[int], means: Flat, pooled: Scored
+) -> dict[str, Any]:
     """Means over the folds, with their intervals."""
-    return nested(means) | described("images", plan.count, fold_intervals(per_fold, counts))
+    found = fold_intervals(per_fold, counts, independent=intervals(pooled, None))
+    return nested(means) | described("images", plan.count, found)
 
 
 def of_groups(plan: Plan, found: OutOfFold, pooled: Scored) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from deep_cnn.tasks.across_folds import difference_of_folds, fold_intervals, gro
 from deep_cnn.tasks.confidence import wilson
 from deep_cnn.tasks.intervals import intervals
 from deep_cnn.tasks.metrics import ClassificationScores
+from deep_cnn.tasks.score_metrics import RegressionScores
 
 
 def test_nadeau_bengio_by_hand():
@@ -35,6 +36,19 @@ def test_each_metric_has_its_scale():
         "price/r2": "Nadeau-Bengio over folds, log(1 - x) scale",
         "pearson": "Nadeau-Bengio over folds, atanh scale",
     }
+
+
+def test_no_interval_is_narrower_than_that_of_independent_errors():
+    rng = np.random.default_rng(0)
+    pooled = ClassificationScores.of(np.eye(2)[(rng.random(100) < 0.8).astype(int)], np.ones(100, int), ("a", "b"))
+    alone = intervals(pooled)
+    alike, apart = [{"top1": v} for v in (0.79, 0.8, 0.81)], [{"top1": v} for v in (0.6, 0.8, 0.95)]
+    logit = lambda p: np.log(np.array(p) / (1 - np.array(p)))  # noqa: E731
+    found = fold_intervals(alike, [33] * 3, independent=alone)["top1"].interval
+    assert np.ptp(logit(found)) == pytest.approx(np.ptp(logit(alone["top1"].interval)))
+    assert logit(found).mean() == pytest.approx(logit(0.8)), "around the mean over the folds"
+    assert np.ptp(fold_intervals(alike, [33] * 3)["top1"].interval) < 0.6 * np.ptp(found)
+    assert fold_intervals(apart, [33] * 3, independent=alone) == fold_intervals(apart, [33] * 3)
 
 
 def test_folds_without_an_error_are_not_certain():
@@ -69,6 +83,19 @@ def test_intervals_of_groups_allow_for_the_networks_that_share_training_images()
     perfect = ClassificationScores.of(np.eye(2)[targets] * 0.8 + 0.1, targets, ("a", "b"))
     low, high = group_intervals(perfect, groups, 5)["top1"].interval
     assert low < intervals(perfect, groups)["top1"].interval[0] and high == 1
+
+
+def test_groups_that_agree_by_chance_are_no_better_known_than_independent_images():
+    rng = np.random.default_rng(1)
+    groups, error = np.repeat(np.arange(12), 10), np.tile(rng.normal(size=10), 12)  # the same errors in each group
+    true = rng.normal(size=120)
+    pooled = RegressionScores.of((true + error)[:, None], true[:, None], ["x"], np.zeros(1))
+    ours, of_groups, of_images = (
+        found["mae"].interval
+        for found in (group_intervals(pooled, groups, 5), intervals(pooled, groups), intervals(pooled))
+    )
+    assert np.ptp(of_groups) < 0.1 * np.ptp(of_images)
+    assert ours[0] < of_images[0] < of_images[1] < ours[1]
 
 
 def test_differences_are_paired_by_fold():
