@@ -135,8 +135,7 @@ class Ordinal(Regression):
         known = ~torch.isnan(targets)  # (B, T)
         numbers = torch.where(known, targets, -1)  # below the first level no question is asked
         losses = [
-            self.loss_function(part, numbers[:, t], reduction="none")
-            for t, part in enumerate(torch.split(outputs, self._widths, dim=1))
+            self.loss_function(part, numbers[:, t]) for t, part in enumerate(torch.split(outputs, self._widths, dim=1))
         ]
         return torch.stack(losses).sum(0), known.sum(1).float()
 
@@ -200,9 +199,6 @@ class Ordinal(Regression):
         levels = np.round(decoded[:, len(self.names) :]).astype(np.int64)
         return [[*score, *level] for score, level in zip(self._scores(decoded).tolist(), levels.tolist(), strict=True)]
 
-    def columns(self, top: int | None = None) -> list[str]:
-        return self.decoded_columns
-
     tested_columns = Task.tested_columns
     tested_cells = Task.tested_cells
 
@@ -239,7 +235,7 @@ class Levels(nn.Module):
         return torch.stack([*scores, *middles], dim=1)
 
 
-def corn(outputs: Tensor, numbers: Tensor, reduction: str = "none") -> Tensor:
+def corn(outputs: Tensor, numbers: Tensor) -> Tensor:
     """Minus the log likelihood of each image's level, in nats: the chain rule makes it the sum of the conditional losses.
 
     Args:
@@ -250,5 +246,4 @@ def corn(outputs: Tensor, numbers: Tensor, reduction: str = "none") -> Tensor:
     answers = (numbers[:, None] > k).to(outputs.dtype)
     # what is not asked is replaced before the loss: infinity * 0 is NaN, also in the gradient
     logits = torch.where(asked, outputs, outputs.detach().clamp(-1, 1))
-    losses = (F.binary_cross_entropy_with_logits(logits, answers, reduction="none") * asked).sum(1)
-    return losses if reduction == "none" else losses.mean() if reduction == "mean" else losses.sum()
+    return (F.binary_cross_entropy_with_logits(logits, answers, reduction="none") * asked).sum(1)
