@@ -31,7 +31,7 @@ def drawn(n, k=3, spread=2.0, factor=1.0, seed=0):
     return (factor * right).astype(np.float32), targets
 
 
-@pytest.mark.parametrize(("factor", "sd", "low", "high"), [(3.0, 0.5, 2.0, 4.0), (0.4, 0.25, 0.4, 0.8)])
+@pytest.mark.parametrize(("factor", "sd", "low", "high"), [(3.0, 0.35, 2.0, 4.0), (0.4, 0.25, 0.4, 0.8)])
 def test_the_temperature_is_the_minimum_of_the_loss_with_its_prior(factor, sd, low, high):
     outputs, targets = drawn(200, factor=factor)
 
@@ -55,7 +55,7 @@ def test_the_temperature_of_labels_is_the_minimum_too():
 
     def objective(log_t):
         z = outputs / np.exp(log_t)
-        return float(np.logaddexp(0, np.where(targets > 0, -z, z)).sum()) + log_t**2 / (2 * 0.5**2)
+        return float(np.logaddexp(0, np.where(targets > 0, -z, z)).sum()) + log_t**2 / (2 * 0.35**2)
 
     expected = np.exp(minimize_scalar(objective, bounds=(-3, 3), method="bounded", options={"xatol": 1e-9}).x)
     assert LABELS.calibrated(outputs, targets).temperature == pytest.approx(expected, rel=1e-5)
