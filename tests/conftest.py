@@ -67,13 +67,19 @@ def pictures():
 
 
 @pytest.fixture
-def train(run_cli, request, monkeypatch):
+def undrawn(monkeypatch):
+    """Runs of this process write neither figures nor a report."""
+    from deep_cnn.training import outputs, records
+
+    monkeypatch.setattr(outputs, "write_plots", lambda *args, **kwargs: None)
+    monkeypatch.setattr(records, "write_report_of", lambda *args, **kwargs: None)
+
+
+@pytest.fixture
+def train(run_cli, request):
     """A function: flags -> (exit code, RunFiles) of a tiny training on the committed places, drawn only with `pictures`."""
     if "pictures" not in request.fixturenames:
-        from deep_cnn.training import outputs, records
-
-        monkeypatch.setattr(outputs, "write_plots", lambda *args, **kwargs: None)
-        monkeypatch.setattr(records, "write_report_of", lambda *args, **kwargs: None)
+        request.getfixturevalue("undrawn")
 
     def run(**flags):
         return run_cli(**(TINY | {"data_dir": PLACES} | flags))

@@ -11,6 +11,8 @@ from conftest import PERCEPTION, PLACES, TINY
 from deep_cnn import load_model, predict, train
 from deep_cnn.tasks.make import task_from_dict
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 FOLDS = TINY | {"data_dir": PLACES / "train", "folds": 2, "batch_size": 8, "run_name": "cv"}
 
 

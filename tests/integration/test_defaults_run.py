@@ -9,6 +9,8 @@ from deep_cnn.config.recipes import with_recipe
 from deep_cnn.runtime.signals import Stopped
 from deep_cnn.training import trainer
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 FLAGS = {"data_dir": PLACES, "model": "cifar_resnet20", "weights": "pretrained", "epochs": 2, "cache": "off"}
 
 

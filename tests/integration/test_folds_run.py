@@ -17,6 +17,8 @@ from deep_cnn.runtime.lock import held
 from deep_cnn.runtime.run_files import RunFiles, fold_name
 from deep_cnn.tools.folds import runner
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 FLAGS = TINY | {"data_dir": PLACES / "train", "folds": 2, "batch_size": 8}
 BITS = ("metrics.csv", "test.json", "predictions_test.csv", "splits.csv")
 

@@ -6,6 +6,8 @@ import cities
 import pytest
 from conftest import TINY
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 
 @pytest.fixture(scope="module")
 def city(tmp_path_factory):

@@ -3,6 +3,9 @@
 import json
 
 import numpy as np
+import pytest
+
+pytestmark = pytest.mark.usefixtures("undrawn")
 
 
 def test_a_run_on_it_and_its_evaluation(pickles, run_cli, capsys):

@@ -24,6 +24,8 @@ from deep_cnn.tools.search.study import journal
 from deep_cnn.tools.search.trials import check_values, given_flags
 from deep_cnn.training import trainer
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 SPACE = parse_space(["lr=1e-5..1e-1:log", "epochs=5..8", "model=resnet18,resnet50", "class_weights=True,False"])
 
 
