@@ -241,17 +241,16 @@ def test_a_damaged_file_is_named_left_out_and_repaired(train, run_cli, tmp_path,
         lambda data: re.sub(rb"\d", lambda digit: b"%d" % ((int(digit[0]) + 1) % 10), data, count=1),
         lambda data: bytes([data[0] ^ 1]) + data[1:],
     ]
-    for place, name in enumerate(RESULTS):  # two kinds of damage each; all of them: tests/slow/test_fuzz.py
-        for number in (place % 4, (place + 2) % 4):
-            path = files.results / name
-            sound = path.read_bytes()
-            path.write_bytes(damages[number](sound))
-            assert main(["compare", f"--root_dir={tmp_path}"]) == 0
-            out, err = capsys.readouterr()
-            assert "Traceback" not in err and "other " in out, (name, number)
-            assert f"left out: default: --run_name=default: {name}: damaged or edited" in out, (name, number, out)
-            assert run_cli("report")[0] == 2 and name in capsys.readouterr().err
-            path.write_bytes(sound)
+    for place, name in enumerate(RESULTS):  # one kind of damage each; all of them: tests/slow/test_fuzz.py
+        path = files.results / name
+        sound = path.read_bytes()
+        path.write_bytes(damages[place % 4](sound))
+        assert main(["compare", f"--root_dir={tmp_path}"]) == 0
+        out, err = capsys.readouterr()
+        assert "Traceback" not in err and "other " in out, name
+        assert f"left out: default: --run_name=default: {name}: damaged or edited" in out, (name, out)
+        assert run_cli("report")[0] == 2 and name in capsys.readouterr().err
+        path.write_bytes(sound)
     path = files.results / "test.json"
     path.write_bytes(damages[2](path.read_bytes()))
     (files.results / "metrics.csv").unlink()

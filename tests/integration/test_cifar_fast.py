@@ -127,7 +127,7 @@ def test_views_are_averaged():
 
 
 def test_the_recipe_trains_and_is_tested_with_and_without_views(pictures, train, run_cli, capsys):
-    code, files = train(**FAST, epochs=5)
+    code, files = train(**FAST, epochs=2)
     assert code == 0
     shown = capsys.readouterr().out
     plain = json.loads((files.results / "test.json").read_text(encoding="utf-8"))
@@ -146,7 +146,7 @@ def test_the_recipe_trains_and_is_tested_with_and_without_views(pictures, train,
     assert main(["compare", f"--root_dir={root}", "--runs=default", "--metric=tta/top1"]) == 0
     said = capsys.readouterr().out
     assert f"{100 * views['top1']:.2f}%" in said and "same views" not in said
-    assert train(**FAST, epochs=5, seed=1, tta="flip", run_name="second")[0] == 0
+    assert train(**FAST, epochs=2, seed=1, tta="flip", run_name="second")[0] == 0
     capsys.readouterr()
     assert main(["compare", f"--root_dir={root}", "--metric=tta/top1"]) == 0
     assert (

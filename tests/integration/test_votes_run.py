@@ -20,7 +20,7 @@ IMAGES = 72
 def city(tmp_path_factory):
     folder = tmp_path_factory.mktemp("city")
     drawn = cities.write_city(folder, IMAGES, seed=3)
-    cities.write_votes(folder, drawn, 14, questions=("safety", "lively"), tie=0.5)
+    cities.write_votes(folder, drawn, 7, questions=("safety", "lively"), tie=0.5)
     return folder
 
 
