@@ -1,6 +1,7 @@
 """The command line: commands, flags, help. Imports neither torch nor the commands' own work, so that -h answers at once."""
 
 import importlib
+import os
 import sys
 
 from deep_cnn.cli.command_table import COMMANDS
@@ -34,7 +35,9 @@ def _dispatch(argv: list[str]) -> int:
     command = argv.pop(0) if argv and not argv[0].startswith("-") else "train"
     if command not in COMMANDS:
         known = ", ".join(COMMANDS)
-        raise ConfigError(f"{command}: no such command; choose one of {known}.{nearest(command, COMMANDS)}")
+        is_data = f" Did you mean --data_dir={command}?" if os.path.exists(command) else ""
+        hint = nearest(command, COMMANDS) or is_data
+        raise ConfigError(f"{command}: no such command; choose one of {known}.{hint}")
     module = importlib.import_module(f"deep_cnn.cli.commands.{command}")
     options_class = module.Options
     if any(word in ("-h", "--help", "--help_all", "--help-all") for word in argv):

@@ -4,6 +4,7 @@ import argparse
 import codecs
 import dataclasses
 import functools
+import os
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -42,13 +43,20 @@ def parse_flags(argv: list[str], options_class: type) -> dict[str, Any]:
         name = unknown[0].split("=")[0]
         if name in COMMANDS:
             raise ConfigError(f"{name}: a command comes first; python -m deep_cnn {name} ...")
-        hint = nearest(name, known) if name.startswith("-") else " Write flags as --name=value, several values as a,b."
-        raise ConfigError(f"{name}: no such flag; -h lists the flags.{hint}")
+        raise ConfigError(f"{name}: no such flag; -h lists the flags.{_hint(name, known)}")
     words = vars(namespace)
     given = {f.name: _from_words(f, words[f.name]) for f in fields if f.name in words}
     if given.get("config"):
         given = read_config_file(Path(given["config"]), options_class) | given
     return given
+
+
+def _hint(word: str, known: list[str]) -> str:
+    """What was meant by a word that is no flag: images without the name of their flag, or a flag that was misspelt."""
+    takes_files = next((flag for flag in ("--images", "--data_dir") if flag in known), None)
+    if takes_files and (os.path.exists(word) or (word == "-" and takes_files == "--images")):
+        return f" Did you mean {takes_files}={word}?"
+    return nearest(word, known) if word.startswith("-") else " Write flags as --name=value, several values as a,b."
 
 
 def _from_words(f: dataclasses.Field[Any], words: Any) -> Any:

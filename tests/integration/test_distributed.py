@@ -59,9 +59,9 @@ def metrics(files) -> list[dict]:
 @pytest.mark.parametrize(
     ("case", "counts", "steps"),
     [
-        *((case, (2,), 10) for case in ("plain", "scores")),
+        *((case, (2,), 6) for case in ("plain", "scores")),
         *(pytest.param(case, (2,), 30, marks=pytest.mark.slow) for case in CASES),
-        ("mixed", (4,), 10),
+        ("mixed", (4,), 6),
         pytest.param("plain", (3, 4), 30, marks=pytest.mark.slow),
     ],
 )
@@ -177,7 +177,7 @@ def test_partners_are_those_of_the_whole_batch():
 
 
 def test_a_signal_to_one_stops_all_and_another_number_goes_on(server, tmp_path):
-    flags = [*EXACT, "--epochs=6", "--max_time=10:00:00"]
+    flags = [*EXACT, "--epochs=4", "--max_time=10:00:00"]
     whole, _ = several.finish(server, flags, tmp_path / "whole", 1)
     run = several.Several(server, flags, tmp_path / "stopped", 2)
     second = run.children[1]
@@ -200,9 +200,9 @@ def test_a_signal_to_one_stops_all_and_another_number_goes_on(server, tmp_path):
     assert "started on 1 process and continues on 3" in words[0]
 
 
-def kill_one_of_two(server, folder: Path, kills: int, seed: int) -> None:
+def kill_one_of_two(server, folder: Path, kills: int, seed: int, epochs: int) -> None:
     """Kill one of two by SIGKILL, again and again: the other ends within seconds, and the end is that of an unbroken run."""
-    flags = [*BATCHNORM, "--epochs=4", f"--cache={folder / 'cache'}", "--peer_timeout=20m"]
+    flags = [*BATCHNORM, f"--epochs={epochs}", f"--cache={folder / 'cache'}", "--peer_timeout=20m"]
     rng = random.Random(seed)
     whole, _ = several.finish(server, flags, folder / "whole", 2)
     killed = several.RunFiles(folder / "killed" / "outputs", "default")
@@ -230,12 +230,12 @@ def kill_one_of_two(server, folder: Path, kills: int, seed: int) -> None:
 
 
 def test_one_of_two_is_killed(server, tmp_path):
-    kill_one_of_two(server, tmp_path, kills=1, seed=0)
+    kill_one_of_two(server, tmp_path, kills=1, seed=0, epochs=2)
 
 
 @pytest.mark.slow
 def test_one_of_two_is_killed_ten_times(server, tmp_path):
-    kill_one_of_two(server, tmp_path, kills=10, seed=random.randrange(10**6))
+    kill_one_of_two(server, tmp_path, kills=10, seed=random.randrange(10**6), epochs=4)
 
 
 def test_processes_keep_digests_of_what_they_have_read_and_a_changed_image_is_noticed(server, tmp_path):

@@ -95,6 +95,10 @@ def test_lists():
         (["--run_name=a/b"], "it names files"),
         (["tests"], "tests: no such command; choose one of train, evaluate"),
         (["evalute"], "Did you mean evaluate?"),
+        ([os.curdir], "Did you mean --data_dir=.?"),
+        (["predict", os.curdir], ".: no such flag; -h lists the flags. Did you mean --images=.?"),
+        (["predict", "-"], "Did you mean --images=-?"),
+        (["check", os.curdir], "Did you mean --data_dir=.?"),
     ],
 )
 def test_a_mistake_is_one_helpful_line_and_exit_code_2(words, expected, capsys):
