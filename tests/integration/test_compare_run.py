@@ -7,6 +7,8 @@ from conftest import PERCEPTION, TINY
 
 from deep_cnn.cli.main import main
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 
 def test_scores_are_compared_by_r2_or_any_metric_of_a_target(run_cli, tmp_path, capsys):
     def compared(**flags):
