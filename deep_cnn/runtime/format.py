@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 from typing import Any
 
+from deep_cnn.runtime.errors import one_line
+
 
 def readable(size: float) -> str:
     """12345678 -> '12.3 MB'."""
@@ -64,8 +66,8 @@ def plural(number: int, noun: str) -> str:
 
 
 def some(names: Iterable[object], most: int = 3, between: str = ", ") -> str:
-    """The first of some names: ["a", "b", "c", "d"] -> 'a, b, c, ...'."""
-    first = list(islice(map(str, names), most + 1))
+    """The first of some names: ["a", "b", "c", "d"] -> 'a, b, c, ...'; a line end in a name is escaped."""
+    first = [one_line(str(name)) for name in islice(names, most + 1)]
     return between.join([*first[:most], "..."] if len(first) > most else first)
 
 

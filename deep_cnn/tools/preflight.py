@@ -13,6 +13,7 @@ from deep_cnn.data.contradictions import different_targets
 from deep_cnn.data.contradictions import named as named_pair
 from deep_cnn.data.dataset import Dataset
 from deep_cnn.data.duplicates import duplicate_groups
+from deep_cnn.data.formats import ADVICE
 from deep_cnn.data.index import SPLITS, Index
 from deep_cnn.data.near_duplicates import alike
 from deep_cnn.data.thumbnails import Look, look
@@ -109,7 +110,10 @@ def about_scores(name: str, values: np.ndarray, index: Index) -> Iterator[Findin
 
 def about_files(seen: Look, index: Index, on_bad_image: str, crop: int) -> Iterator[Finding]:
     """Unreadable images, and sizes in pixels; crop: the side that the network sees."""
-    for _, text in sorted(seen.errors.items()):
+    reasons = [text.removesuffix(ADVICE).rstrip(" .") for _, text in sorted(seen.errors.items())]
+    if reasons:
+        reasons[-1] += ". Replace or remove such files, or skip them with --on_bad_image=skip"
+    for text in reasons:
         yield Finding("stop" if on_bad_image == "error" else "look", "unreadable image", text)
     good = np.flatnonzero(seen.sizes.min(1) > 0)
     if not len(good):

@@ -148,7 +148,8 @@ def _other_data(run: Run, state: dict[str, Any], asked: AskedData, identity: dic
             contents.save(contents.file_of(run.files.models, 0), now, identity["data"])
         return ""
     names = some((index.paths[int(i)] for i in rows_changed), NAMED)
-    what = f"{len(rows_changed):,} of its images have changed since this run {since} ({names})"
+    verb = "has" if len(rows_changed) == 1 else "have"
+    what = f"{len(rows_changed):,} of its images {verb} changed since this run {since} ({names})"
     if not finished:
         raise DataError(
             f"--data_dir={run.config.data_dir}: {what}; restore them to continue the run, or start over with --resume=never"
@@ -162,10 +163,10 @@ def _changed(now: Contents, before: Contents, dataset: Dataset, finished: bool) 
     doubtful = doubtful[now.digests[doubtful] == UNKNOWN]
     if len(doubtful):
         if finished or index.sizes[doubtful].sum() <= COMPARED_AT_ONCE:
-            log.info("%d images have another time of change; comparing their contents", len(doubtful))
+            log.info("Files with another time of change: %d; comparing their contents", len(doubtful))
             now.read(doubtful, lambda i: read_file(index.source(i)))
         else:
-            log.info("%d images have another time of change; each is compared when it is read", len(doubtful))
+            log.info("Files with another time of change: %d; each is compared when it is read", len(doubtful))
     return now.differing(before, np.flatnonzero(before.digests != UNKNOWN))
 
 

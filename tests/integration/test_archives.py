@@ -109,7 +109,7 @@ def test_a_run_on_an_archive_is_known_again_goes_on_and_notices_other_pictures(t
     data[data.index(photos["train/dog/0.bmp"]) + 60] ^= 255
     (tmp_path / "copy.tar").write_bytes(data)
     train(**FLAGS, data_dir=tmp_path / "copy.tar", cache="off")
-    assert "1 of its images have changed since this run finished" in capsys.readouterr().out
+    assert "1 of its images has changed since this run finished" in capsys.readouterr().out
 
 
 def test_predict_explain_and_check_read_archives(train, run_cli, photos, tmp_path, capsys):

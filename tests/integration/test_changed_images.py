@@ -64,7 +64,7 @@ def test_a_finished_run_is_trained_again_on_changed_pixels_and_known_again_in_a_
     code, _ = trained(cache=cache)
     said = capsys.readouterr().out
     assert (
-        code == 0 and "1 of its images have changed since this run finished (cat/4.bmp), so it is trained again" in said
+        code == 0 and "1 of its images has changed since this run finished (cat/4.bmp), so it is trained again" in said
     )
     assert files.models.with_name("default.1").joinpath("best.pt").read_bytes() == before
 
@@ -134,7 +134,7 @@ def test_rows_of_changed_pictures_are_predicted_again(run_cli, trained, data, tm
     touch(images)
     assert predict("out.csv")[0] == 3 and "already complete" in capsys.readouterr().out
     draw(images, 6, {"4.bmp"})
-    assert predict("out.csv")[0] == 3 and "1 images have changed" in capsys.readouterr().out
+    assert predict("out.csv")[0] == 3 and "have changed since they were predicted: 1" in capsys.readouterr().out
     _, fresh = predict("fresh.csv")
     new = fresh.read_text().splitlines()
     assert (tmp_path / "out.csv").read_text().splitlines() == new

@@ -259,7 +259,7 @@ def test_processes_keep_digests_of_what_they_have_read_and_a_changed_image_is_no
         before = several.last(files)["weights"]
         _, words = several.finish(server, flags, tmp_path, count)
         named = changed.relative_to(data).as_posix()
-        assert f"1 of its images have changed since this run finished ({named})" in words[0]
+        assert f"1 of its images has changed since this run finished ({named})" in words[0]
         assert several.apart(before, several.last(files)["weights"]) > 0
 
 

@@ -17,6 +17,7 @@ from deep_cnn.config.fields import (
 from deep_cnn.config.schema import TTA
 from deep_cnn.runtime import signals
 from deep_cnn.runtime.errors import ConfigError
+from deep_cnn.runtime.format import plural
 from deep_cnn.runtime.launch import tell, this_rank
 
 if TYPE_CHECKING:
@@ -152,11 +153,11 @@ def predicted(options: Options) -> int:
         convert.convert(table, output)
         if task is not None:
             write_areas(options, table, task)
-    log.info("%d images predicted: %s", about["rows"], output if whole else files.rows)
+    log.info("%s predicted: %s", plural(about["rows"], "image"), output if whole else files.rows)
     if about["failed"]:
         log.warning(
-            "%d images could not be read; %s lists them with the reasons (exit code %d)",
-            about["failed"],
+            "%s could not be read; %s lists them with the reasons (exit code %d)",
+            plural(about["failed"], "image"),
             files.failed,
             SOME_FAILED,
         )

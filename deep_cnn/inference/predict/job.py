@@ -81,7 +81,7 @@ def run(asked: Any, output: Path) -> dict[str, Any]:
         if not stale:
             log.info("The table is already complete")
             return known
-        log.info("%d images have changed since they were predicted; predicting all images again", stale)
+        log.info("Images that have changed since they were predicted: %d; predicting all images again", stale)
     predict_shard(asked, images, maker, table, (first, last))
     return put_together(output, distributed.world_size())
 

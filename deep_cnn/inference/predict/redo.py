@@ -89,7 +89,7 @@ class OldRows:
             has = (self.rows[:, 1] > 0) | np.isin(np.arange(last - first), list(self.failed))
             stale = changed(self.files, images, first, last)
             self.usable = has & ~stale
-            log.info("%d images have changed since they were predicted; predicting them again", int(stale.sum()))
+            log.info("Images that have changed since they were predicted: %d; predicting them again", int(stale.sum()))
 
     def parts(self, start: int, last: int, block: int) -> Iterator[tuple[int, int, bool]]:
         """start ... last in pieces of whole blocks: (first, last + 1, whether it can be copied)."""
