@@ -75,6 +75,8 @@ def test_ten_planted_faults_are_found_by_name_and_nothing_else(clean):
     rows[36]["sky"] = 9999.0  # 9: an outlying score
     Image.open(io.BytesIO(bytes_of(42))).resize((9, 7)).save(images / "042.jpg")  # 10: a speck
     found = findings(folder, rows)
+    assert not any("`python -m deep_cnn check`" in f.detail for f in found), "it is what was just run"
+    assert sum("--on_bad_image=skip" in f.detail for f in found) == 1, "once, behind the last of them"
 
     def one(what, *names):
         matching = [f for f in found if f.what == what and all(name in f.detail for name in names)]

@@ -36,3 +36,8 @@ from deep_cnn.runtime import format
 )
 def test_numbers_as_text(text, expected):
     assert text == expected
+
+
+def test_some_names_stay_in_one_line():
+    assert format.some(["a", "b", "c", "d"]) == "a, b, c, ..."
+    assert format.some(["cat\n", "dog"]) == "cat\\n, dog"
