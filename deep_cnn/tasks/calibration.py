@@ -28,9 +28,9 @@ def fit_temperature(gradient: Callable[[float], float]) -> float:
 
     Guo, Pleiss, Sun and Weinberger, "On calibration of modern neural networks", 2017, with a prior: it minimises
     n x log loss + (log T)^2 / (2 s^2), s = 0.35 for T > 1 and 0.25 for T < 1. Without the prior, few validation images that are all right
-    ask for T = 0, and the first mistake on new images has a loss without bound. With s = 0.5 on both sides, a network that is right in
-    99% of cases and needs no temperature still loses 1 to 2% of its log loss on new images; with these two it loses nothing on average
-    (`benchmarks.calibration`).
+    ask for T = 0, and the first mistake on new images has a loss without bound. With s = 0.5 on both sides, networks that are right in
+    99% of cases lose on average: 1 to 2% of the log loss of a real one, 4 to 6% if its probabilities are right (`benchmarks.calibration`,
+    benchmarks/README.md). With these two a real one loses nothing, and one whose probabilities are right 2%.
 
     Args:
         gradient: 1 / T -> the derivative of n x log loss (nats) with respect to 1 / T.
