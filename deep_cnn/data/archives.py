@@ -15,7 +15,7 @@ import zipfile
 import zlib
 from array import array
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -287,7 +287,7 @@ def clean_path(name: str, path: Path) -> str:
 
 def _list_tar(path: Path, system: frozenset[str]) -> Found:
     found, size = Found(Listing(), Listing(), {""}, Counter()), path.stat().st_size
-    links: list[tuple[str, str]] = []
+    links: dict[str, tuple[str, int | None]] = {}  # name -> see `_follow_links`
     # r: and not r|: seeks from header to header
     with tarfile.open(path, "r:", encoding="utf-8", errors="surrogateescape") as tar:
         while (member := tar.next()) is not None:
@@ -300,9 +300,10 @@ def _list_tar(path: Path, system: frozenset[str]) -> Found:
                 continue
             name = clean_path(member.name, path)
             if member.islnk() or member.issym():
-                hard, folder = member.islnk(), posixpath.dirname(name)
-                target = clean_path(member.linkname, path) if hard else posixpath.join(folder, member.linkname)
-                links.append((name, posixpath.normpath(target)))
+                if member.islnk():
+                    links[name] = clean_path(member.linkname, path), member.offset
+                else:
+                    links[name] = posixpath.normpath(posixpath.join(posixpath.dirname(name), member.linkname)), None
             elif not member.isreg() or member.issparse():
                 found.ignored["sparse or special files"] += 1
             elif member.offset_data + member.size > size:
@@ -311,6 +312,7 @@ def _list_tar(path: Path, system: frozenset[str]) -> Found:
                     "of the archive; copy or download it again"
                 )
             else:
+                links.pop(name, None)  # the last of several members of one name counts
                 found.accept(name, system, member.offset_data, member.size, member.size, TAR, 0)
         _check_end(path, tar.offset, size)
     _follow_links(found, links, system)
@@ -334,22 +336,30 @@ def _check_end(path: Path, offset: int, size: int) -> None:
                 )
 
 
-def _follow_links(found: Found, links: Sequence[tuple[str, str]], system: frozenset[str]) -> None:
-    """A link is the file that it names, as in a folder; one that names no file in the archive is passed over."""
+def _follow_links(found: Found, links: dict[str, tuple[str, int | None]], system: frozenset[str]) -> None:
+    """A link is the file that it names, as in a folder; one that names no file in the archive is passed over.
+
+    links: name -> the name of its file, and where a hard link stands in the archive (bytes): of several members of that name the
+    last one before it is meant, as unpacking has it.
+    """
     if not links:
         return
-    wanted = dict(links)
-    ends: dict[str, str] = {}
-    for name, target in links:
+    ends: dict[str, tuple[str, int | None]] = {}
+    for name, (target, before) in links.items():
         hops = 0
-        while target in wanted and hops < 40:  # a link to a link; a circle of them ends nowhere
-            target, hops = wanted[target], hops + 1
-        ends[name] = target
-    needed = set(ends.values())
-    place = {name: k for k, name in enumerate(found.images) if name in needed}
-    for name, target in ends.items():
-        if target in place:
-            found.accept(name, system, *(column[place[target]] for column in found.images.numbers))
+        while target in links and hops < 40:  # a link to a link; a circle of them ends nowhere
+            (target, before), hops = links[target], hops + 1
+        ends[name] = target, before
+    needed = {target for target, _ in ends.values()}
+    places: dict[str, list[tuple[int, ...]]] = {}  # the numbers of all members of a name, the first is where it stands
+    for listing in (found.images, found.sidecars):
+        for k, name in enumerate(listing):
+            if name in needed:
+                places.setdefault(name, []).append(tuple(column[k] for column in listing.numbers))
+    for name, (target, before) in ends.items():
+        known = [numbers for numbers in places.get(target, ()) if before is None or numbers[0] < before]
+        if known:
+            found.accept(name, system, *known[-1])
         else:
             found.ignored["broken links"] += 1
 
@@ -357,6 +367,10 @@ def _follow_links(found: Found, links: Sequence[tuple[str, str]], system: frozen
 def _list_zip(path: Path, system: frozenset[str]) -> Found:
     found, size = Found(Listing(), Listing(), {""}, Counter()), path.stat().st_size
     with zipfile.ZipFile(path) as archive:
+        if min((info.header_offset for info in archive.infolist()), default=0) > 0:  # its first file is not listed
+            raise DataError(
+                f"{path}: lists only its last files, as if several archives had been joined; give them as a folder of .zip files"
+            )
         windows = not any("/" in info.filename for info in archive.infolist())  # old .NET writes a\\b
         for info in archive.infolist():
             signals.raise_if_requested()

@@ -144,7 +144,7 @@ def build_index(
             f"--val_folder={options.val_folder}: the same folder as --test_folder; to use it for the test and hold "
             f"validation images out of train, give --val_folder={NO_FOLDER}"
         )
-    files = find_files(Path(data_dir), cache_dir)
+    files = find_files(Path(data_dir), cache_dir, splits=options.folder_splits)
     if not len(files.paths):
         where = "folder" if files.members is None else "archive, or this folder of it,"
         found = files.notes() or [f"The {where} is empty"]
@@ -183,7 +183,7 @@ def _from_sidecars(files: Files, options: IndexOptions) -> Index:
         options = replace(options, task=task, target=(CLASS,))
     passed = {kind: count for kind, count in files.ignored.items() if kind not in (".cls", ".json")}
     notes = replace(files, ignored=passed).notes()
-    notes += [f"Targets: the .cls and .json files beside {len(positions):,} images"]
+    notes += [f"Targets: the .cls and .json files beside {len(positions):,} images", *table.notes]
     rows = rows_of_images(files, table, positions, options)
     return _join(files, rows, options, _selection_digest(table, options), [*notes, *rows.notes])
 

@@ -18,8 +18,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from deep_cnn.config.registries import IMAGE_ENDINGS
+from deep_cnn.data.files import SYSTEM_FOLDERS
 from deep_cnn.data.table import Table
-from deep_cnn.data.webdataset import CLASS_ENDING
+from deep_cnn.data.webdataset import CLASS_ENDING, keys_of
 from deep_cnn.runtime import signals
 from deep_cnn.runtime.atomic import atomic_path
 from deep_cnn.runtime.errors import DataError
@@ -27,7 +29,9 @@ from deep_cnn.runtime.extras import require_extra
 from deep_cnn.runtime.format import some
 
 PARQUET = ".parquet"
+PACKED_FORMAT = 2  # of the tar; another number is written again
 ROWS_AT_ONCE = 256  # of images: a few hundred MB at most
+IMAGES = ("image", "img", "picture", "photo")  # which of several columns of images is meant
 LABELS = ("label", "labels", "class", "target", "fine_label")  # columns that hold the class, if features say so
 ENDING_OF = ((b"\xff\xd8\xff", ".jpg"), (b"\x89PNG", ".png"), (b"GIF8", ".gif"), (b"RIFF", ".webp"), (b"BM", ".bmp"))
 
@@ -52,12 +56,23 @@ def read_frame(path: Path, what: str) -> pd.DataFrame:
         DataError: it is damaged, or its cells are no text, numbers or dates. ConfigError: pyarrow is not installed.
     """
     file = _opened(path, what)
+    _check_names(file.schema_arrow, what)
     nested = [field.name for field in file.schema_arrow if not _has_cells(field.type)]
     table = file.read([name for name in file.schema_arrow.names if name not in nested])
     if nested and not table.num_columns:
         raise DataError(f"{what}: no column of text or numbers; if its images are in it, give it as --data_dir")
-    frame = {name: [_text(cell) for cell in table.column(name).to_pylist()] for name in table.column_names}
-    return pd.DataFrame(frame, dtype=str)
+    frame = {name: table.column(name).to_pylist() for name in table.column_names}
+    for name, classes in _class_names(file.schema_arrow).items():
+        if name in frame:
+            frame[name] = [
+                _class_of(code, classes, f"{what}: row {k}, {name}") for k, code in enumerate(frame[name], 1)
+            ]
+    return pd.DataFrame({name: [_text(cell) for cell in cells] for name, cells in frame.items()}, dtype=str)
+
+
+def _check_names(schema: Any, what: str) -> None:
+    if twice := sorted({name for name in schema.names if schema.names.count(name) > 1}):
+        raise DataError(f"{what}: two columns are named {twice[0]!r}; rename one of them")
 
 
 def _has_cells(kind: Any) -> bool:
@@ -66,7 +81,14 @@ def _has_cells(kind: Any) -> bool:
 
     if pa.types.is_list(kind) or pa.types.is_large_list(kind):
         kind = kind.value_type
-    return not (pa.types.is_nested(kind) or pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
+    return not (pa.types.is_nested(kind) or _is_bytes(kind))
+
+
+def _is_bytes(kind: Any) -> bool:
+    import pyarrow as pa
+
+    types = pa.types
+    return bool(types.is_binary(kind) or types.is_large_binary(kind) or types.is_fixed_size_binary(kind))
 
 
 def is_parquet(path: Path) -> bool:
@@ -97,22 +119,34 @@ def _text(cell: Any) -> str:
     return str(cell)
 
 
-def image_column(path: Path, flag: str = "--data_dir") -> str | None:
-    """The column of encoded images: a struct with the field bytes, or bytes themselves; None without one.
+def has_images(path: Path, flag: str = "--data_dir") -> bool:
+    """Whether it has a column of encoded images. flag: that names the file, for messages."""
+    return bool(_image_columns(_opened(path, f"{flag}={path}").schema_arrow))
 
-    flag: that names the file, for messages.
-    """
-    file = _opened(path, f"{flag}={path}")
+
+def _image_columns(schema: Any) -> list[str]:
+    """The columns of encoded images: structs with the field bytes, or bytes themselves."""
     import pyarrow as pa
 
-    for field in file.schema_arrow:
-        if pa.types.is_struct(field.type) and "bytes" in [
-            field.type.field(k).name for k in range(field.type.num_fields)
-        ]:
-            return str(field.name)
-        if pa.types.is_binary(field.type) or pa.types.is_large_binary(field.type):
-            return str(field.name)
-    return None
+    return [
+        str(field.name)
+        for field in schema
+        if _is_bytes(field.type)
+        or (pa.types.is_struct(field.type) and any(part.name == "bytes" for part in field.type.fields))
+    ]
+
+
+def _image_column(schema: Any, what: str) -> str:
+    """The column of the images: the only one, or the one of several that is called so."""
+    found = _image_columns(schema)
+    called = [name for name in found if name.lower() in IMAGES]
+    if len(found) == 1 or len(called) == 1:
+        return (called or found)[0]
+    if not found:
+        raise DataError(f"{what}: no column of encoded images; columns: {some(schema.names, 12)}")
+    raise DataError(
+        f"{what}: {len(found)} columns hold encoded images ({some(found)}); leave one of them, or rename it to image"
+    )
 
 
 def packed(files: Sequence[tuple[str, Path]], folder: Path) -> Path:
@@ -128,23 +162,24 @@ def packed(files: Sequence[tuple[str, Path]], folder: Path) -> Path:
     for prefix, path in files:
         status = path.stat()
         digest.update(
-            f"1 {prefix} {path.resolve()} {status.st_size} {status.st_mtime_ns}\n".encode("utf-8", "surrogateescape")
+            f"{PACKED_FORMAT} {prefix} {path.resolve()} {status.st_size} {status.st_mtime_ns}\n".encode(
+                "utf-8", "surrogateescape"
+            )
         )
     target = folder / f"parquet-{digest.hexdigest()[:16]}.tar"
     if target.exists():
         return target
     try:
         with atomic_path(target) as temporary, tarfile.open(temporary, "w", format=tarfile.GNU_FORMAT) as tar:
-            names: set[str] = set()
+            taken = _Keys()
             for number, (prefix, path) in enumerate(files):
                 for row, (name, data, values) in enumerate(_images(path)):
                     signals.raise_if_requested()
                     name = posixpath.join(prefix, name or f"{number:04}-{row:07}{_ending(data)}")
-                    if name in names:
-                        name = posixpath.join(
-                            posixpath.dirname(name), f"{number:04}-{row:07}-{posixpath.basename(name)}"
-                        )
-                    names.add(name)
+                    while taken.has(name):
+                        parent, base = posixpath.split(name)
+                        name = posixpath.join(parent, f"{number:04}-{row:07}-{base}")
+                    taken.add(name)
                     _add(tar, name, data)
                     for ending, text in values.items():
                         _add(tar, name[: name.rindex(".")] + ending, text.encode())
@@ -154,6 +189,23 @@ def packed(files: Sequence[tuple[str, Path]], folder: Path) -> Path:
             "another folder with --cache"
         ) from error
     return target
+
+
+class _Keys:
+    """Names of images, such that no file beside one of them can be taken for that of another: cat.jpg, cat.png, cat.crop.jpg."""
+
+    def __init__(self) -> None:
+        self.own: set[str] = set()
+        self.short: set[str] = set()
+
+    def has(self, name: str) -> bool:
+        own, short = keys_of(name)
+        return own in self.own or own in self.short or short in self.own
+
+    def add(self, name: str) -> None:
+        own, short = keys_of(name)
+        self.own.add(own)
+        self.short.add(short)
 
 
 def _add(tar: tarfile.TarFile, name: str, data: bytes) -> None:
@@ -168,11 +220,10 @@ def _ending(data: bytes) -> str:
 
 def _images(path: Path) -> Iterator[tuple[str, bytes, dict[str, str]]]:
     """Of each row: the image's path ("" without one), its bytes, and its files beside it by their endings."""
-    file, column = _opened(path, f"--data_dir={path}"), image_column(path)
-    if column is None:
-        names = some(file.schema_arrow.names, 12)
-        raise DataError(f"--data_dir={path}: no column of encoded images; columns: {names}")
-    classes = _class_names(file.schema_arrow)
+    what = f"--data_dir={path}"
+    file = _opened(path, what)
+    _check_names(file.schema_arrow, what)
+    column, classes = _image_column(file.schema_arrow, what), _class_names(file.schema_arrow)
     row = 0
     for batch in file.iter_batches(batch_size=ROWS_AT_ONCE):
         for values in batch.to_pylist():
@@ -181,17 +232,16 @@ def _images(path: Path) -> Iterator[tuple[str, bytes, dict[str, str]]]:
             data, name = (image.get("bytes"), image.get("path") or "") if isinstance(image, dict) else (image, "")
             if not data:
                 raise DataError(
-                    f"--data_dir={path}: row {row} has no bytes of an image in the column {column}; if it has paths alone, give "
+                    f"{what}: row {row} has no bytes of an image in the column {column}; if it has paths alone, give "
                     "the table as --metadata and the folder of images as --data_dir"
                 )
             beside = {}
             for label, known in classes.items():
-                code = values.get(label)
-                values[label] = "" if code is None or code < 0 else known[code]
-            labels = [label for label in (*LABELS, *classes) if label in classes]
+                values[label] = _class_of(values.get(label), known, f"{what}: row {row}, {label}")
+            labels = [label for label in (*LABELS, *classes) if isinstance(values.get(label), str) and label in classes]
             if labels:
                 beside[CLASS_ENDING] = values[labels[0]]
-            simple = {k: v for k, v in values.items() if v is None or isinstance(v, str | int | float | list)}
+            simple = {k: v for k, v in values.items() if not isinstance(v, dict | bytes)}
             if simple:
                 text = json.dumps(
                     {k: None if isinstance(v, float) and math.isnan(v) else v for k, v in simple.items()}, default=str
@@ -201,12 +251,13 @@ def _images(path: Path) -> Iterator[tuple[str, bytes, dict[str, str]]]:
 
 
 def _relative(name: str, data: bytes) -> str:
-    """An image's path as a member's: relative, with an ending, of one point so that it is WebDataset's key."""
+    """An image's path as a member's: relative, in no folder that is hidden or passed over, with the ending of an image."""
     parts = [part for part in re.split(r"[\\/]", name) if part not in ("", ".", "..") and not part.endswith(":")]
     if not parts:
         return ""
-    base, _, ending = parts[-1].rpartition(".")
-    parts[-1] = f"{base}.{ending}" if base else f"{parts[-1]}{_ending(data)}"
+    parts = [f"_{part}" if part.startswith(".") or part.lower() in SYSTEM_FOLDERS else part for part in parts]
+    if posixpath.splitext(parts[-1])[1].lower() not in IMAGE_ENDINGS:
+        parts[-1] += _ending(data)
     return "/".join(parts)
 
 
@@ -214,6 +265,29 @@ def _class_names(schema: Any) -> dict[str, list[str]]:
     """The names of classes that Hugging Face's description of the columns gives: {"label": ["ant", "bee"]}."""
     try:
         features = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
-        return {name: feature["names"] for name, feature in features.items() if feature.get("_type") == "ClassLabel"}
-    except (KeyError, ValueError, TypeError, AttributeError):
+        found = {name: _names_of(feature) for name, feature in features.items()}
+    except (KeyError, ValueError, TypeError, AttributeError):  # no description, or one of another form
         return {}
+    return {name: names for name, names in found.items() if names}
+
+
+def _names_of(feature: Any) -> list[str]:
+    """The names of a ClassLabel, or of a list of them in each of its three forms; [] of anything else."""
+    if isinstance(feature, list):
+        return _names_of(feature[0]) if len(feature) == 1 else []
+    if not isinstance(feature, dict):
+        return []
+    if feature.get("_type") == "ClassLabel":
+        return [str(name) for name in feature.get("names") or ()]
+    return _names_of(feature.get("feature"))
+
+
+def _class_of(code: Any, names: Sequence[str], where: str) -> Any:
+    """The name of a class by its number, "" where it is unknown (-1 or missing); of a list the list of names."""
+    if isinstance(code, list):
+        return [_class_of(one, names, where) for one in code]
+    if code is None or (isinstance(code, int) and code < 0):
+        return ""
+    if not isinstance(code, int) or code >= len(names):
+        raise DataError(f"{where}: {code!r} is not the number of one of its {len(names)} classes ({some(names)})")
+    return names[code]

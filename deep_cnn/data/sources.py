@@ -4,7 +4,6 @@ import contextlib
 import functools
 import json
 import os
-import re
 import tempfile
 import zipfile
 from array import array
@@ -28,10 +27,11 @@ from deep_cnn.data.archives import (
     list_members,
 )
 from deep_cnn.data.files import SYSTEM_FOLDERS, Files, Paths, Sidecars, scan
-from deep_cnn.data.parquet import PARQUET, image_column, packed
-from deep_cnn.data.split_names import ALIASES, SHORT
+from deep_cnn.data.parquet import PARQUET, has_images, packed
+from deep_cnn.data.split_names import ALIASES, SHORT, TRAIN, split_words
 from deep_cnn.runtime.atomic import atomic_path
 from deep_cnn.runtime.errors import DataError, DeepCNNError
+from deep_cnn.runtime.format import some
 
 KEPT_FORMAT = 1  # of the kept list of members; another number is listed again
 COLUMNS = (
@@ -62,12 +62,13 @@ def archive_above(path: Path) -> tuple[Path, str] | None:
     return None
 
 
-def find_files(root: Path, cache_dir: Path | None = None) -> Files:
+def find_files(root: Path, cache_dir: Path | None = None, splits: bool = False) -> Files:
     """The images at `root`: below a folder, in a .tar, .zip or .parquet, or in those of a folder that has no images itself.
 
     Args:
         root: photos.tar/train is the folder train within photos.tar.
         cache_dir: where the list is kept for the next start.
+        splits: refuse archives of which some names tell a split and others do not.
 
     Raises:
         DataError: nothing there, or an archive that cannot be read in place; names it and what to do.
@@ -81,9 +82,9 @@ def find_files(root: Path, cache_dir: Path | None = None) -> Files:
     if len(files.paths):
         return files
     if any(ending in files.ignored for ending in (*ARCHIVE_ENDINGS, *COMPRESSED_ENDINGS)):
-        return _in_archives(root, _shards(files, (*ARCHIVE_ENDINGS, *COMPRESSED_ENDINGS)), "", cache_dir)
+        return _in_archives(root, _shards(files, (*ARCHIVE_ENDINGS, *COMPRESSED_ENDINGS), splits), "", cache_dir)
     if PARQUET in files.ignored:
-        return _in_archives(root, [("", _pack(_shards(files, (PARQUET,)), cache_dir))], "", cache_dir)
+        return _in_archives(root, [("", _pack(_shards(files, (PARQUET,), splits), cache_dir))], "", cache_dir)
     return files
 
 
@@ -92,7 +93,7 @@ def _pack(files: Sequence[tuple[str, Path]], cache_dir: Path | None) -> Path:
     return packed(files, cache_dir or Path(tempfile.gettempdir()) / "deep_cnn_parquet")
 
 
-def _shards(files: Files, endings: tuple[str, ...]) -> list[tuple[str, Path]]:
+def _shards(files: Files, endings: tuple[str, ...], splits: bool) -> list[tuple[str, Path]]:
     """The archives below a folder, each with the folder that its images are put in: its own, or that of its split."""
     found = [
         (folder, files.root / folder / name)
@@ -100,16 +101,24 @@ def _shards(files: Files, endings: tuple[str, ...]) -> list[tuple[str, Path]]:
         for name in sorted(os.listdir(files.root / folder))
         if name.lower().endswith(endings) and not name.startswith(".")
     ]
-    splits = [
-        {SPLIT_NAMES[word] for word in re.split("[^a-z]+", path.name.lower()) if word in SPLIT_NAMES}
-        for _, path in found
+    # a folder's split is that of its shards, whatever they are called
+    loose = {path: split_words(path.stem) for folder, path in found if not split_words(folder)}
+    named = set().union(*loose.values())
+    if named <= {TRAIN} or (len(named) == 1 and all(loose.values())):
+        return found  # one split, or none, in all names
+    unclear = [path.name for path, words in loose.items() if len(words) != 1]
+    if unclear or TRAIN not in named:
+        if not splits:
+            return found
+        known = next(path.name for path, words in loose.items() if words)
+        raise DataError(
+            f"--data_dir={files.root}: {known} is named as a split, "
+            + (f"but {some(unclear)} is not, or as several" if unclear else "but no archive as train")
+            + "; begin each name with train, val or test, or put the others elsewhere"
+        )
+    return [
+        (f"{folder}/{SHORT[min(loose[path])]}".lstrip("/") if path in loose else folder, path) for folder, path in found
     ]
-    named = {split for words in splits for split in words}
-    if all(len(words) == 1 for words in splits) and "train" in named and len(named) > 1:
-        return [
-            (f"{folder}/{min(words)}".lstrip("/"), path) for (folder, path), words in zip(found, splits, strict=True)
-        ]
-    return found
 
 
 class _Columns:
@@ -386,6 +395,6 @@ def _holds_images(file: Path) -> bool:
     if file.name.lower().endswith(ARCHIVE_ENDINGS):
         return True
     try:
-        return file.name.lower().endswith(PARQUET) and image_column(file) is not None
+        return file.name.lower().endswith(PARQUET) and has_images(file)
     except DeepCNNError:  # damaged, or pyarrow is not installed: told where the file itself is asked for
         return False

@@ -67,11 +67,20 @@ class Asked:
 
 def split_word(name: str) -> tuple[int | None, str]:
     """The split that a folder's name speaks of, and the rest of it: "seg_train" -> (TRAIN, "seg_"); (None, name) without one."""
-    lower = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()
+    lower = _spaced(name)
     found = SPLIT_WORD.search(lower)
     if found is None:
         return None, lower
     return ALIASES[found[1]], lower[: found.start()] + lower[found.end() :]
+
+
+def split_words(name: str) -> set[int]:
+    """All splits that words of a name speak of: "train_test" -> {TRAIN, TEST}; "trainer" -> none."""
+    return {ALIASES[found[1]] for found in SPLIT_WORD.finditer(_spaced(name))}
+
+
+def _spaced(name: str) -> str:
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()
 
 
 def speaks_of(name: str) -> tuple[int, str] | None:

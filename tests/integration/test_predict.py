@@ -271,7 +271,7 @@ def test_geojson_and_parquet(run_cli, scores_run, tmp_path):
         assert feature["properties"]["uncertainty_safety"] >= 0
 
 
-def test_a_table_with_places(predict, tmp_path):
+def test_a_table_with_places(predict, tmp_path, capsys):
     files = sorted(str(p.relative_to(PLACES)) for p in (PLACES / "test").rglob("*.jpg"))[:4]
     frame = pd.DataFrame({"id": range(4), "Photo": files, "Lat": [1.5, "", 3, 4], "lng": [5, 6, 7, 8]})
     pd.concat([frame, frame[:1]]).to_csv(tmp_path / "places.csv", index=False, sep=";")
@@ -283,6 +283,11 @@ def test_a_table_with_places(predict, tmp_path):
     assert [row["file"] for row in rows] == files and rows[0]["latitude"] == "1.5" and rows[0]["longitude"] == "5.0"
     geometries = [f["geometry"] for f in json.loads(output.read_text(encoding="utf-8"))["features"]]
     assert geometries[0]["coordinates"] == [5.0, 1.5] and geometries[1] is None
+    # the rows of a finished table have the old places
+    frame.assign(lng=[5, 6, 7, 9]).to_csv(tmp_path / "places.csv", index=False, sep=";")
+    capsys.readouterr()
+    code, _ = predict(output, images=tmp_path / "places.csv", data_dir=PLACES, image_column="Photo")
+    assert code == 2 and "was made with other places" in capsys.readouterr().err
 
 
 def test_the_most_probable_classes(predict, tmp_path):

@@ -11,7 +11,7 @@ import numpy as np
 from deep_cnn.config.fields import grid_size
 from deep_cnn.data.archived_table import read_any_table
 from deep_cnn.data.cells import labels, missing, numbers
-from deep_cnn.data.parquet import image_column, is_parquet
+from deep_cnn.data.parquet import has_images, is_parquet
 from deep_cnn.data.place_pulse import name_parts
 from deep_cnn.data.rows import same_value
 from deep_cnn.data.space import grid_cells
@@ -171,7 +171,7 @@ def _rows_of(images: str | None, files: list[str], used: Sequence[str]) -> _Rows
 def _is_table(path: Path) -> bool:
     """Whether a file has columns with names: neither a list of images nor Parquet that holds the images themselves."""
     if is_parquet(path):
-        return image_column(path, "--images") is None
+        return not has_images(path, "--images")
     if path.suffix.lower() not in TABLE_ENDINGS:
         return False
     with open_text(path) as file:

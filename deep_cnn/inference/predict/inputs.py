@@ -23,8 +23,7 @@ from deep_cnn.data.archives import ARCHIVE_ENDINGS, COMPRESSED_ENDINGS, Members,
 from deep_cnn.data.cells import coordinate
 from deep_cnn.data.files import Paths
 from deep_cnn.data.match import NAME, PATH, SAMPLE, Match, Matcher, check_single, choose_column, standing
-from deep_cnn.data.parquet import image_column as image_column_of_parquet
-from deep_cnn.data.parquet import is_parquet, read_frame
+from deep_cnn.data.parquet import has_images, is_parquet, read_frame
 from deep_cnn.data.sources import Place, archive_above, find_files, is_source
 from deep_cnn.data.table import (
     COMMENT,
@@ -86,6 +85,11 @@ class Images:
             digest.update(paths.blob)
             digest.update(np.ascontiguousarray(paths.offsets, dtype=np.int64).tobytes())
         return digest.hexdigest()[:16]
+
+    def digest_of_places(self) -> str:
+        """Names the latitudes and longitudes, which are columns of the table."""
+        assert self.places is not None
+        return hashlib.sha256(np.ascontiguousarray(self.places, dtype=np.float64).tobytes()).hexdigest()[:16]
 
 
 @dataclass(frozen=True)
@@ -240,7 +244,7 @@ def _standard_input() -> Iterable[str]:
 def is_images(path: Path) -> bool:
     """Whether --images is a folder, an archive, or a folder within an archive; a table or a list is neither."""
     if is_parquet(path):
-        return image_column_of_parquet(path, "--images") is not None
+        return has_images(path, "--images")
     if path.is_file():
         return path.name.lower().endswith((*ARCHIVE_ENDINGS, *COMPRESSED_ENDINGS))
     return path.is_dir() or archive_above(path) is not None

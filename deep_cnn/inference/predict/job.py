@@ -97,6 +97,7 @@ def what_makes(asked: Any, networks: list[TrainedNetwork], images: Images, shard
         "shard": f"{shard[0]}/{shard[1]}",
     }
     about |= {"csv_safe": True} if asked.csv_safe else {}
+    about |= {"places": images.digest_of_places()} if images.places is not None else {}
     return about | ({"coverage": asked.coverage} if asked.coverage is not None else {})
 
 

@@ -62,7 +62,8 @@ def known_of(files: TableFiles, about: dict[str, Any]) -> dict[str, Any] | None:
         raise ConfigError(
             f"--output={files.rows}: the file exists and is not a table of predict; choose another name or remove the file"
         )
-    if different := [k for k, v in about.items() if known.get(k) != v]:
+    # tables of 0.1.0 do not name the places that they were made with
+    if different := [k for k, v in about.items() if known.get(k, v if k == "places" else None) != v]:
         raise ConfigError(
             f"--output={files.rows}: the file exists and was made with other {', '.join(different)}; choose another "
             "name or remove the file"

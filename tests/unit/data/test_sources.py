@@ -491,3 +491,194 @@ def test_a_table_of_images_in_an_archive_is_that_of_the_folder(tmp_path, top):
     assert list(one.paths) == list(other.paths) and len(one) == len(IMAGES)
     assert one.targets.tolist() == other.targets.tolist()
     assert read_file(other.source(2)) == FILES[other.paths[2]]
+
+
+# --- which file beside which image, which shard of which split, which member of a name -------------------------------
+
+
+def of_class(index) -> dict[str, str]:
+    return {path: index.classes[int(k)] for path, k in zip(index.paths, index.targets.ravel(), strict=True)}
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_file_beside_an_image_of_its_own_whole_name_is_nearer_than_that_of_the_key(tmp_path, turned):
+    """p0.b.png has p0.b.cls, whatever p0.cls says; p0.c.png has none and takes the key's, as WebDataset does."""
+    files = {"p0.png": b"1", "p0.b.png": b"2", "p0.c.png": b"3", "p0.b.cls": b"bee", "p0.cls": b"ant", "q.png": b"4",
+             "q.cls": b"bee"}  # fmt: skip
+    path = tar(tmp_path / "a.tar", dict(reversed(files.items())) if turned else files)
+    assert of_class(build_index(path)) == {"p0.b.png": "bee", "p0.c.png": "ant", "p0.png": "ant", "q.png": "bee"}
+
+
+def test_a_json_key_called_class_does_not_replace_the_class(tmp_path):
+    from deep_cnn.data.index import IndexOptions
+
+    files = {}
+    for k, name in enumerate("abcd"):
+        files |= {f"{name}.png": name.encode(), f"{name}.cls": b"ant" if k % 2 else b"bee",
+                  f"{name}.json": b'{"class": "%s"}' % (b"first", b"second")[k // 2]}  # fmt: skip
+    path = tar(tmp_path / "a.tar", files)
+    index = build_index(path)
+    assert of_class(index) == {"a.png": "bee", "b.png": "ant", "c.png": "bee", "d.png": "ant"}
+    assert any("is the column 'class (json)'" in note for note in index.notes)
+    other = build_index(path, IndexOptions(target=("class (json)",)))
+    assert list(of_class(other).values()) == ["first", "first", "second", "second"]
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (("train-0", "test-0", "extra-0"), r"test-0\.tar is named as a split, but extra-0\.tar is not"),
+        (("trainval-0", "test-0"), r"but trainval-0\.tar is not"),
+        (("train-test-0", "train-0", "val-0"), r"but train-test-0\.tar is not, or as several"),
+        (("val-0", "test-0"), "no archive as train"),
+    ],
+)
+def test_a_shard_of_no_split_beside_those_of_splits_is_refused(tmp_path, names, said):
+    for name in names:
+        tar(tmp_path / f"{name}.tar", {f"cat/{name}.jpg": b"1", f"dog/{name}.jpg": b"2"})
+    with pytest.raises(DataError, match=said):
+        build_index(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("names", "splits"),
+    [
+        (("trainset", "testset"), {"train", "test"}),
+        (("train2017", "val2017"), {"train", "val"}),
+        (("train-0", "extra-0"), {"cat", "dog"}),
+        (("test-0", "test-1"), {"cat", "dog"}),
+        (("train/0", "test/test-0"), {"train", "test"}),
+    ],
+)
+def test_shards_of_splits_in_other_spellings(tmp_path, names, splits):
+    for name in names:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        base = name.replace("/", "")
+        tar(tmp_path / f"{name}.tar", {f"cat/{base}.jpg": b"1", f"dog/{base}.jpg": b"2"})
+    assert {path.split("/")[0] for path in find_files(tmp_path).paths} == splits
+
+
+def link(archive: tarfile.TarFile, name: str, target: str, kind: bytes) -> None:
+    info = tarfile.TarInfo(name)
+    info.type, info.linkname = kind, target
+    archive.addfile(info)
+
+
+def add(archive: tarfile.TarFile, name: str, data: bytes) -> None:
+    info = tarfile.TarInfo(name)
+    info.size = len(data)
+    archive.addfile(info, io.BytesIO(data))
+
+
+def test_links_and_files_of_one_name_are_those_that_unpacking_leaves(tmp_path):
+    """The last member of a name counts; a hard link is the file as it was where the link stands, a symbolic one as it ends."""
+    with tarfile.open(tmp_path / "a.tar", "w") as archive:
+        add(archive, "ant/1.png", b"ant")
+        link(archive, "bee/1.png", "../ant/1.png", tarfile.SYMTYPE)
+        link(archive, "bee/hard.png", "ant/1.png", tarfile.LNKTYPE)
+        link(archive, "bee/soft.png", "../ant/1.png", tarfile.SYMTYPE)
+        add(archive, "bee/1.png", b"bee")
+        add(archive, "bee/2.png", b"old")
+        link(archive, "bee/2.png", "ant/1.png", tarfile.LNKTYPE)
+        add(archive, "ant/1.png", b"newer ant")
+        add(archive, "ant/1.cls", b"ant")
+        link(archive, "bee/2.cls", "ant/1.cls", tarfile.LNKTYPE)
+    files = find_files(tmp_path / "a.tar")
+    found = {path: bytes(files.members.at(i, path).read()) for i, path in enumerate(files.paths)}
+    assert found == {
+        "ant/1.png": b"newer ant",
+        "bee/1.png": b"bee",
+        "bee/2.png": b"ant",
+        "bee/hard.png": b"ant",
+        "bee/soft.png": b"newer ant",
+    }
+    assert sorted(files.sidecars.paths) == ["ant/1.cls", "bee/2.cls"] and "broken links" not in files.ignored
+
+
+def test_joined_zips_are_refused(tmp_path):
+    one, two = (zipped(tmp_path / f"{k}.zip", {f"cat/{k}.jpg": b"1"}).read_bytes() for k in range(2))
+    (tmp_path / "both.zip").write_bytes(one + two)
+    refused(tmp_path / "both.zip", "several archives had been joined")
+
+
+def hugging_face(path: Path, features=None, **columns) -> Path:
+    """columns: lists of cells; features: Hugging Face's description."""
+    pa = pytest.importorskip("pyarrow")
+    import json
+
+    import pyarrow.parquet as pq
+
+    table = pa.table(columns)
+    if features:
+        table = table.replace_schema_metadata({"huggingface": json.dumps({"info": {"features": features}})})
+    pq.write_table(table, path)
+    return path
+
+
+CLASS_LABEL = {"_type": "ClassLabel", "names": ["ant", "bee"]}
+
+
+def images(*names: str) -> list[dict]:
+    return [{"bytes": f"image {k}".encode(), "path": name} for k, name in enumerate(names)]
+
+
+def test_rows_of_parquet_keep_their_values_whatever_their_paths_are(tmp_path):
+    from deep_cnn.data.index import IndexOptions
+
+    names = ["2.jpg", "2.png", "11.jpg", "11.crop.jpg", "x.crop.jpg", "x.jpg", "", ".hidden/7.jpg", "v1.5_7", "2.jpg"]
+    labels = [0, 1, 0, 1, 0, 1, 0, 1, 0, 1]
+    path = hugging_face(
+        tmp_path / "a.parquet", {"label": CLASS_LABEL}, image=images(*names), label=labels, score=[k / 2 for k in range(10)]
+    )  # fmt: skip
+    for target in ((), ("score",)):
+        index = build_index(path, IndexOptions(target=target), cache_dir=tmp_path)
+        assert len(index) == 10
+        for i, given in enumerate(index.targets.ravel().tolist()):
+            row = int(bytes(read_file(index.source(i))).split()[1])
+            assert given == (row / 2 if target else labels[row]), (index.paths[i], names[row])
+
+
+def test_names_of_classes_survive_a_list_beside_them_and_are_read_in_tables(tmp_path):
+    from deep_cnn.data.index import IndexOptions
+
+    names = [f"b{k // 2}/{k}.png" for k in range(4)]
+    features = {"label": CLASS_LABEL, "boxes": [{"dtype": "float32", "_type": "Value"}], "tags": [CLASS_LABEL]}
+    cells = {"label": [0, 1, 0, -1], "boxes": [[0.5]] * 4, "tags": [[0], [0, 1], [], [1]]}
+    path = hugging_face(tmp_path / "a.parquet", features, image=images(*names), **cells)
+    index = build_index(path, cache_dir=tmp_path)
+    assert list(of_class(index).values()) == ["ant", "bee", "ant"] and list(index.paths) == names[:3]
+    tags = build_index(path, IndexOptions(target=("tags",), task="multilabel"), cache_dir=tmp_path)
+    assert tags.classes == ("ant", "bee") and tags.targets[:2].tolist() == [[1, 0], [1, 1]]
+    place = folder(tmp_path / "photos", {name: name.encode() for name in names})
+    table = hugging_face(tmp_path / "t.parquet", features, file=names, **cells)
+    index = build_index(place, IndexOptions(metadata=table, target=("label",)))
+    assert list(of_class(index).values()) == ["ant", "bee", "ant"]
+
+
+def test_odd_parquet_is_refused_or_read(tmp_path):
+    import datetime
+    import decimal
+
+    pa = pytest.importorskip("pyarrow")
+    import pyarrow.parquet as pq
+
+    from deep_cnn.data.index import IndexOptions
+
+    two = images("a.png", "b.png")
+    beyond = hugging_face(tmp_path / "1.parquet", {"label": CLASS_LABEL}, image=two, label=[0, 2])
+    with pytest.raises(DataError, match=r"row 2, label: 2 is not the number of one of its 2 classes \(ant, bee\)"):
+        build_index(beyond, cache_dir=tmp_path)
+    several = hugging_face(tmp_path / "2.parquet", thumb=two, scan=two, label=["x", "y"])
+    with pytest.raises(DataError, match=r"2 columns hold encoded images \(thumb, scan\)"):
+        build_index(several, cache_dir=tmp_path)
+    meant = hugging_face(tmp_path / "3.parquet", thumb=images("t.png", "u.png"), image=two, price=[
+        decimal.Decimal("1.50"), decimal.Decimal("2.25")], day=[datetime.date(2026, 1, 2)] * 2)  # fmt: skip
+    index = build_index(meant, IndexOptions(target=("price",), task="regression"), cache_dir=tmp_path)
+    assert list(index.paths) == ["a.png", "b.png"] and index.targets.ravel().tolist() == [1.5, 2.25]
+    pq.write_table(
+        pa.Table.from_arrays([pa.array(["a.jpg"]), pa.array([1.0]), pa.array([2.0])], names=["file", "s", "s"]),
+        tmp_path / "4.parquet",
+    )
+    place = folder(tmp_path / "photos", {"a.jpg": b"1"})
+    with pytest.raises(DataError, match="two columns are named 's'; rename one of them"):
+        build_index(place, IndexOptions(metadata=tmp_path / "4.parquet", target=("s",)))
