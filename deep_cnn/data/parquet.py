@@ -125,15 +125,16 @@ def has_images(path: Path, flag: str = "--data_dir") -> bool:
 
 
 def _image_columns(schema: Any) -> list[str]:
-    """The columns of encoded images: structs with the field bytes, or bytes themselves."""
+    """The columns of encoded images: structs with the field bytes; without one, bytes themselves."""
     import pyarrow as pa
 
-    return [
+    types = pa.types
+    structs = [
         str(field.name)
         for field in schema
-        if _is_bytes(field.type)
-        or (pa.types.is_struct(field.type) and any(part.name == "bytes" for part in field.type.fields))
+        if types.is_struct(field.type) and any(part.name == "bytes" for part in field.type.fields)
     ]
+    return structs or [str(f.name) for f in schema if types.is_binary(f.type) or types.is_large_binary(f.type)]
 
 
 def _image_column(schema: Any, what: str) -> str:

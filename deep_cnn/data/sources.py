@@ -33,7 +33,7 @@ from deep_cnn.runtime.atomic import atomic_path
 from deep_cnn.runtime.errors import DataError, DeepCNNError
 from deep_cnn.runtime.format import some
 
-KEPT_FORMAT = 1  # of the kept list of members; another number is listed again
+KEPT_FORMAT = 2  # of the kept list of members; another number is listed again
 COLUMNS = (
     "archive_of",
     "offsets",

@@ -671,7 +671,8 @@ def test_odd_parquet_is_refused_or_read(tmp_path):
     several = hugging_face(tmp_path / "2.parquet", thumb=two, scan=two, label=["x", "y"])
     with pytest.raises(DataError, match=r"2 columns hold encoded images \(thumb, scan\)"):
         build_index(several, cache_dir=tmp_path)
-    meant = hugging_face(tmp_path / "3.parquet", thumb=images("t.png", "u.png"), image=two, price=[
+    digests = pa.array([b"12", b"34"], pa.binary(2))
+    meant = hugging_face(tmp_path / "3.parquet", thumb=images("t.png", "u.png"), image=two, md5=digests, price=[
         decimal.Decimal("1.50"), decimal.Decimal("2.25")], day=[datetime.date(2026, 1, 2)] * 2)  # fmt: skip
     index = build_index(meant, IndexOptions(target=("price",), task="regression"), cache_dir=tmp_path)
     assert list(index.paths) == ["a.png", "b.png"] and index.targets.ravel().tolist() == [1.5, 2.25]
