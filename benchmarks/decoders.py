@@ -56,8 +56,11 @@ def compare(title: str, data: list[bytearray], rounds: int) -> bool:
         differing = sum(not torch.equal(decoder(one), decoders["pillow"](one)) for one in data)
         print(f"{name}: {differing} of {len(data)} images differ from Pillow's pixels")
         same &= differing == 0
-    sides = {f"{name}, {threads} thread{'s' * (threads > 1)}": per_second(decoder, data, threads)
-             for name, decoder in decoders.items() for threads in (1, 2)}  # fmt: skip
+    sides = {
+        f"{name}, {threads} thread{'s' * (threads > 1)}": per_second(decoder, data, threads)
+        for name, decoder in decoders.items()
+        for threads in (1, 2)
+    }
     for measure in sides.values():
         measure()  # warm
     timing.table(timing.alternate(sides, rounds), "images/s")

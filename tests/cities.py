@@ -15,10 +15,19 @@ import numpy as np
 from PIL import Image
 
 CITIES = (
-    ("Boston", 42.36, -71.06), ("Berlin", 52.52, 13.40), ("Tokyo", 35.68, 139.69), ("Sydney", -33.87, 151.21),
-    ("Rio De Janeiro", -22.91, -43.17), ("Cape Town", -33.92, 18.42), ("Prague", 50.08, 14.44), ("Toronto", 43.65, -79.38),
-    ("Kyiv", 50.45, 30.52), ("Seattle", 47.61, -122.33), ("Lisbon", 38.72, -9.14), ("Bangkok", 13.76, 100.50),
-)  # fmt: skip
+    ("Boston", 42.36, -71.06),
+    ("Berlin", 52.52, 13.40),
+    ("Tokyo", 35.68, 139.69),
+    ("Sydney", -33.87, 151.21),
+    ("Rio De Janeiro", -22.91, -43.17),
+    ("Cape Town", -33.92, 18.42),
+    ("Prague", 50.08, 14.44),
+    ("Toronto", 43.65, -79.38),
+    ("Kyiv", 50.45, 30.52),
+    ("Seattle", 47.61, -122.33),
+    ("Lisbon", 38.72, -9.14),
+    ("Bangkok", 13.76, 100.50),
+)
 WEIGHTS = np.array([1.0, 1.0, -0.8, 0.6, -0.6, 0.5])  # of PARAMETERS
 PARAMETERS = ("trees", "sky", "dirt", "windows", "shade", "lawn")
 SPREAD = 2.0  # of the true scores

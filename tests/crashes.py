@@ -20,6 +20,14 @@ from pathlib import Path
 
 STARTING, BETWEEN, TRAINING, VALIDATION, SAVING, ENDING = range(6)
 PHASES = ("starting", "between", "training", "validation", "saving", "ending")
+AIMED_AT = (
+    TRAINING,
+    SAVING,
+    VALIDATION,
+    TRAINING,
+    SAVING,
+    ENDING,
+)  # by the clock alone, saving is short and would be hit rarely
 PAGE = 4096
 
 
@@ -118,7 +126,9 @@ class Server:
         return child.words()
 
 
-def torment(server: Server, flags: list[str], folder: Path, kills: int, seed: int) -> tuple[Counter, list[Path]]:
+def torment(
+    server: Server, flags: list[str], folder: Path, kills: int, seed: int, phases: tuple[int, ...] = AIMED_AT
+) -> tuple[Counter, list[Path]]:
     """Kill a training of these flags until it has been killed so often and is finished; a new one where it finishes before.
 
     Every third time by SIGTERM, else by SIGKILL; each process has another number of --workers, and a cache or none.
@@ -134,8 +144,7 @@ def torment(server: Server, flags: list[str], folder: Path, kills: int, seed: in
         feeding = [f"--workers={rng.randint(1, 3)}", f"--cache={rng.choice(('off', str(folder / 'cache')))}"]
         child = Child(server, [*flags, *feeding, f"--root_dir={root}"], root)
         number = signal.SIGTERM if killed % 3 == 2 else signal.SIGKILL
-        # a moment of one phase: by the clock alone, saving is short and would be hit rarely
-        phase = (TRAINING, SAVING, VALIDATION, TRAINING, SAVING, ENDING)[killed % 6]
+        phase = phases[killed % len(phases)]
         latest = {TRAINING: 0.2, VALIDATION: 0.05}.get(phase, 0.03)
         # half of them at once: a delay may end in another phase, on a busy core all 20 missed training
         steps, delay = rng.randint(1, 4), max(0.0, rng.uniform(-latest, latest))
@@ -170,7 +179,12 @@ def serve() -> None:
     import timm.data  # noqa: F401
     import torch._dynamo  # noqa: F401 - the meta device's kernels import it
 
-    import deep_cnn.cli.commands.train  # noqa: F401
+    import deep_cnn.cli.commands.train
+    import deep_cnn.reporting.report.page
+    import deep_cnn.training.trainer  # noqa: F401
+
+    with contextlib.suppress(ImportError):
+        import optuna  # noqa: F401
 
     for line in sys.stdin:
         request = json.loads(line)
@@ -193,7 +207,7 @@ def train(request: dict) -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (request["file_size"],) * 2)
     with open(request["page"], "r+b") as file:
         page = mmap.mmap(file.fileno(), PAGE)
-    tell_where(page)
+    tell_where(page, request["flags"][0])
     from deep_cnn.cli import main
 
     code = 1
@@ -210,7 +224,7 @@ def train(request: dict) -> None:
         os._exit(code)
 
 
-def tell_where(page: mmap.mmap) -> None:
+def tell_where(page: mmap.mmap, command: str) -> None:
     """Write phase and steps into the page at each change, from around the functions of the program."""
     from deep_cnn.models import checkpoint
     from deep_cnn.training import checkpointing, outputs, records, trainer
@@ -236,6 +250,10 @@ def tell_where(page: mmap.mmap) -> None:
     within(checkpoint, "save_last", SAVING)
     within(outputs, "write_epochs", SAVING)
     within(outputs, "write_test", SAVING)
+    if command == "search":
+        from deep_cnn.tools.search import trials
+
+        within(trials, "_tell", ENDING)
     if "DEEP_CNN_KILLS" not in os.environ:  # pictures and report take 2 s of each training, and are not compared
         outputs.write_plots = records.write_report_of = lambda *args, **kwargs: None
     after_step = checkpointing.Checkpointer.after_step

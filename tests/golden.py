@@ -49,8 +49,18 @@ STOPPED = 75  # exit code of a run that was stopped by a signal and has saved it
 COMPARED = ("metrics.csv", "splits.csv", "predictions*.csv", "trials.csv", "test.json", "best.pt", "last.pt")
 # differs between two equal runs: seconds, versions, places, and how often and from where the state was saved
 IGNORED = {"time", "timing", "train_seconds", "versions", "sources", "root_dir", "cache", "save_every", "resume"}
-LIBRARIES = ("torch", "torch._dynamo", "torchvision.transforms.v2", "pandas", "sklearn.linear_model", "sklearn.covariance",
-             "matplotlib.pyplot", "optuna", "jinja2", "yaml")  # fmt: skip
+LIBRARIES = (
+    "torch",
+    "torch._dynamo",
+    "torchvision.transforms.v2",
+    "pandas",
+    "sklearn.linear_model",
+    "sklearn.covariance",
+    "matplotlib.pyplot",
+    "optuna",
+    "jinja2",
+    "yaml",
+)
 
 
 @dataclass(frozen=True)
@@ -82,7 +92,8 @@ CASES = {  # a run stands behind those that it needs
     "classes": Case(CLASSES),
     "stopped": Case(CLASSES + "--save_every=1", stop_after=20),
     "mixing": Case(
-        TRAIN + "--model=net --epochs=2 --augment=strong --mixup=0.4 --cutmix=0.5 --class_weights --label_smoothing=0.1 "
+        TRAIN
+        + "--model=net --epochs=2 --augment=strong --mixup=0.4 --cutmix=0.5 --class_weights --label_smoothing=0.1 "
         "--optimizer=sgd --nesterov --schedule=onecycle --lr=0.05 --grad_accumulation=2"
     ),
     "scores": Case(
@@ -105,9 +116,11 @@ CASES = {  # a run stands behind those that it needs
     "predict_scores": Case(PREDICT_SCORES + "--checkpoint={own}/scores/" + BEST, needs=("scores",)),
     "resumed": Case(CLASSES + "--resume=must", ("stopped",), equals="classes", copy_of="{own}/stopped"),
     "continued": Case(CLASSES + "--resume=must", ("stopped",), equals="classes", copy_of="{base}/stopped"),
-    "old_classes": Case(PREDICT_CLASSES + "--checkpoint={base}/classes/" + BEST, ("classes",), equals="predict_classes"),
+    "old_classes": Case(
+        PREDICT_CLASSES + "--checkpoint={base}/classes/" + BEST, ("classes",), equals="predict_classes"
+    ),
     "old_scores": Case(PREDICT_SCORES + "--checkpoint={base}/scores/" + BEST, ("scores",), equals="predict_scores"),
-}  # fmt: skip
+}
 
 
 # Runs whose numbers are meant to differ from those of 0.1.0 (b6e44ab), and why. They have to run, but not to be the same.
@@ -159,8 +172,13 @@ class Runner:
         case, root = CASES[name], self.folder / side / name
         places = {"root": root, "data": self.data, "own": self.folder / side, "base": self.folder / "base"}
         words = [word.format(**places) for word in case.words.split()]
-        made_by = {"package": self.package, "words": words, "needs": [CASES[need].words for need in case.needs],
-                   "torch": torch.__version__, "processor": torch.backends.cpu.get_cpu_capability()}  # fmt: skip
+        made_by = {
+            "package": self.package,
+            "words": words,
+            "needs": [CASES[need].words for need in case.needs],
+            "torch": torch.__version__,
+            "processor": torch.backends.cpu.get_cpu_capability(),
+        }
         stamp = root / "made_by.json"
         if side == "base" and stamp.exists() and json.loads(stamp.read_text()) == made_by:
             return 0.0
@@ -196,8 +214,13 @@ class Runner:
     def _several(self, case: Case, code: Path, words: list[str], said: Path) -> int:
         command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={case.processes}"]
         with said.open("wb") as file:
-            return subprocess.run([*command, "-m", "deep_cnn", *words], stdout=file, stderr=file, cwd=said.parent,
-                                  env=os.environ | {"PYTHONPATH": str(code)}).returncode  # fmt: skip
+            return subprocess.run(
+                [*command, "-m", "deep_cnn", *words],
+                stdout=file,
+                stderr=file,
+                cwd=said.parent,
+                env=os.environ | {"PYTHONPATH": str(code)},
+            ).returncode
 
     def compared(self, name: str, new: set[str]) -> tuple[float, list[str], list[str]]:
         """Wait for a run, then compare its files; returns (seconds, what was compared, what differs). Adds to `new`."""

@@ -28,7 +28,7 @@ from deep_cnn.data.archives import (
 )
 from deep_cnn.data.files import SYSTEM_FOLDERS, Files, Paths, Sidecars, scan
 from deep_cnn.data.parquet import PARQUET, has_images, packed
-from deep_cnn.data.split_names import ALIASES, SHORT, TRAIN, split_words
+from deep_cnn.data.split_names import ALIASES, SHORT, TRAIN, splits_named
 from deep_cnn.runtime.atomic import atomic_path
 from deep_cnn.runtime.errors import DataError, DeepCNNError
 from deep_cnn.runtime.format import some
@@ -42,8 +42,6 @@ COLUMNS = (
     "methods",
     "checksums",
 )  # of Members, in the order of its fields
-# words of a shard's name that say its split -> the folder that its images are put in
-SPLIT_NAMES = {word: SHORT[split] for word, split in ALIASES.items()}
 
 
 def is_source(path: Path) -> bool:
@@ -102,7 +100,7 @@ def _shards(files: Files, endings: tuple[str, ...], splits: bool) -> list[tuple[
         if name.lower().endswith(endings) and not name.startswith(".")
     ]
     # a folder's split is that of its shards, whatever they are called
-    loose = {path: split_words(path.stem) for folder, path in found if not split_words(folder)}
+    loose = {path: splits_named(path.stem) for folder, path in found if not splits_named(folder)}
     named = set().union(*loose.values())
     if named <= {TRAIN} or (len(named) == 1 and all(loose.values())):
         return found  # one split, or none, in all names
@@ -116,9 +114,8 @@ def _shards(files: Files, endings: tuple[str, ...], splits: bool) -> list[tuple[
             + (f"but {some(unclear)} is not, or as several" if unclear else "but no archive as train")
             + "; begin each name with train, val or test, or put the others elsewhere"
         )
-    return [
-        (f"{folder}/{SHORT[min(loose[path])]}".lstrip("/") if path in loose else folder, path) for folder, path in found
-    ]
+    split_of = {path: SHORT[split] for path, words in loose.items() for split in words}  # one each
+    return [(f"{folder}/{split_of[path]}".lstrip("/") if path in split_of else folder, path) for folder, path in found]
 
 
 class _Columns:
@@ -311,7 +308,7 @@ def without_top(files: Files) -> Files:
         return files
     (top,) = tops
     direct = [files.folders.index(folder) for folder in ("", top)]
-    if np.isin(files.folder_of, direct).any() or top.lower() in SPLIT_NAMES:
+    if np.isin(files.folder_of, direct).any() or top.lower() in ALIASES:
         return files
     letters, cut = np.frombuffer(files.paths.blob, np.uint8), len(f"{top}/".encode("utf-8", "surrogateescape"))
     keep = np.ones(len(letters), dtype=bool)
@@ -382,7 +379,7 @@ def _has_archives(folder: Path) -> bool:
     with os.scandir(folder) as entries:
         visible = [(entry.name, entry.is_dir()) for entry in entries if not entry.name.startswith(".")]
     splits = [name for name, is_folder in visible if is_folder]
-    if any(name.lower() not in SPLIT_NAMES for name in splits):
+    if any(name.lower() not in ALIASES for name in splits):
         return False
     files = [folder / name for name, is_folder in visible if not is_folder]
     return any(map(_holds_images, files)) or any(

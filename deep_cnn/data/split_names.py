@@ -74,7 +74,7 @@ def split_word(name: str) -> tuple[int | None, str]:
     return ALIASES[found[1]], lower[: found.start()] + lower[found.end() :]
 
 
-def split_words(name: str) -> set[int]:
+def splits_named(name: str) -> set[int]:
     """All splits that words of a name speak of: "train_test" -> {TRAIN, TEST}; "trainer" -> none."""
     return {ALIASES[found[1]] for found in SPLIT_WORD.finditer(_spaced(name))}
 

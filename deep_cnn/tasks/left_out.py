@@ -205,8 +205,9 @@ def _mean_over_labels(samples: MultilabelScores, units: Units, parts: Parts) -> 
 
 def micro_f1(samples: MultilabelScores, units: Units) -> Floats:
     """See metrics.micro_f1."""
-    hits, true, predicted = (_less(x.sum(axis=1), units) for x in
-                             (samples.targets & samples.predicted, samples.targets, samples.predicted))  # fmt: skip
+    hits, true, predicted = (
+        _less(x.sum(axis=1), units) for x in (samples.targets & samples.predicted, samples.targets, samples.predicted)
+    )
     return _divided(2 * hits, true + predicted)
 
 

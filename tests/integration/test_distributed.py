@@ -246,8 +246,14 @@ def test_processes_keep_digests_of_what_they_have_read_and_a_changed_image_is_no
         path.parent.mkdir(parents=True, exist_ok=True)
         pixels = np.random.default_rng(number).integers(0, 256, (24, 24, 3), dtype=np.uint8)
         Image.fromarray(pixels).save(path)
-    flags = [f"--data_dir={data}", "--model=cifar_resnet20", "--weights=none", "--epochs=1", "--batch_size=8",
-             "--cache=off"]  # fmt: skip
+    flags = [
+        f"--data_dir={data}",
+        "--model=cifar_resnet20",
+        "--weights=none",
+        "--epochs=1",
+        "--batch_size=8",
+        "--cache=off",
+    ]
     files, _ = several.finish(server, flags, tmp_path, 2)
     first, second = (np.load(files.models / name)["digests"] != 0 for name in ("contents.npz", "contents.rank1.npz"))
     names = sorted(path.relative_to(data).as_posix() for path in data.rglob("*.bmp"))

@@ -18,8 +18,17 @@ from deep_cnn import train
 NUMBERS = Path(__file__).parent / "golden_numbers.json"
 
 # Images have the size that the network takes and are no JPEG files: decoding and resizing round differently elsewhere.
-COMMON = {"epochs": 2, "batch_size": 8, "image_size": 16, "model": "net", "weights": "none", "lr": 0.01, "precision": "fp64",
-          "device": "cpu", "cache": "off"}  # fmt: skip
+COMMON = {
+    "epochs": 2,
+    "batch_size": 8,
+    "image_size": 16,
+    "model": "net",
+    "weights": "none",
+    "lr": 0.01,
+    "precision": "fp64",
+    "device": "cpu",
+    "cache": "off",
+}
 TABLE = {"metadata": "table.csv", "image_column": "image"}
 RUNS = {
     # pretrained weights of a network with BatchNorm; a new head

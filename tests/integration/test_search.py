@@ -224,8 +224,10 @@ def test_no_validation_set_and_a_wrong_metric(run_cli):
     assert run_cli("search", **{k: v for k, v in FLAGS.items() if k != "space"})[0] == 2
 
 
-@pytest.mark.parametrize(("space", "said"), [("freeze=none,0", "--space freeze=0: --freeze=0: expected none, backbone"),
-                                              ("freeze=99,98", "--freeze=9")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("space", "said"),
+    [("freeze=none,0", "--space freeze=0: --freeze=0: expected none, backbone"), ("freeze=99,98", "--freeze=9")],
+)
 def test_a_mistake_in_the_space_leaves_no_study_behind(run_cli, capsys, space, said):
     code, files = run_cli("search", **FLAGS | {"space": space}, trials=2)
     assert code == 2 and said in capsys.readouterr().err

@@ -73,10 +73,16 @@ def test_what_a_run_leaves_behind(train, run_cli, votes, capsys, pictures):
     table = rows(files.results / "predictions_test.csv")
     said = {row["file"].split("_")[2]: row for row in table}
     right = [
-        float((float(said[v["left"]][f"predicted_{v['category']}"]) > float(said[v["right"]][f"predicted_{v['category']}"])) == (v["choice"] == "left"))
+        float(
+            (
+                float(said[v["left"]][f"predicted_{v['category']}"])
+                > float(said[v["right"]][f"predicted_{v['category']}"])
+            )
+            == (v["choice"] == "left")
+        )
         for v in rows(votes["metadata"])
         if v["choice"] != "equal" and v["left"] in said and v["right"] in said
-    ]  # fmt: skip
+    ]
     assert np.mean(right) == pytest.approx(result["pair_accuracy"]) and len(right) == result["votes"]["test_decided"]
     # the scores are standardised over the training images, and predict gives the same bits
     capsys.readouterr()
@@ -137,7 +143,15 @@ def test_cache_on_and_off_and_probe(train, votes):
 
 
 def test_two_processes_train_what_one_trains(server, city, tmp_path):
-    flags = flags_of(city, "--model=timm/test_convnext", "--batch_size=22", "--cache=off", "--precision=fp64", "--epochs=2", "--augment=strong")  # fmt: skip
+    flags = flags_of(
+        city,
+        "--model=timm/test_convnext",
+        "--batch_size=22",
+        "--cache=off",
+        "--precision=fp64",
+        "--epochs=2",
+        "--augment=strong",
+    )
     one, _ = several.finish(server, flags, tmp_path / "1", 1)
     two, _ = several.finish(server, flags, tmp_path / "2", 2)
     assert several.apart(several.last(one)["weights"], several.last(two)["weights"]) < 1e-9
@@ -146,7 +160,15 @@ def test_two_processes_train_what_one_trains(server, city, tmp_path):
 
 
 def test_killed_and_resumed_to_the_last_bit(server, city, tmp_path):
-    flags = flags_of(city, "--model=shufflenet_v2_x0_5", "--batch_size=24", "--precision=fp32", "--save_every=2", "--epochs=2", "--ema=0.9")  # fmt: skip
+    flags = flags_of(
+        city,
+        "--model=shufflenet_v2_x0_5",
+        "--batch_size=24",
+        "--precision=fp32",
+        "--save_every=2",
+        "--epochs=2",
+        "--ema=0.9",
+    )
     server.finish([*flags, f"--root_dir={tmp_path / 'whole'}"], tmp_path / "whole")
     hits, finished = torment(server, flags, tmp_path / "killed", 2, 5)
     assert sum(hits.values()) >= 2 and finished

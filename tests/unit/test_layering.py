@@ -13,8 +13,20 @@ import deep_cnn
 PACKAGE = Path(deep_cnn.__file__).parent
 
 # Each imports only what stands before it
-ORDER = ("runtime", "errors", "config", "data", "dataset_generator", "models", "tasks", "inference", "reporting", "training", "tools",
-         "cli")  # fmt: skip
+ORDER = (
+    "runtime",
+    "errors",
+    "config",
+    "data",
+    "dataset_generator",
+    "models",
+    "tasks",
+    "inference",
+    "reporting",
+    "training",
+    "tools",
+    "cli",
+)
 
 
 def modules() -> dict[str, Path]:

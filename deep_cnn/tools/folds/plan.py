@@ -184,8 +184,11 @@ def _goes_on(plan: Plan, saved: dict[str, Any] | None, config: Config) -> bool:
     if must:
         raise CheckpointError(f"--resume=must: the folds of --run_name={files.name} differ: {'; '.join(changed)}")
     name = _move_aside(files, there)
-    log.info("The existing folds differ (%s); renamed them to %s" if changed else "%s: renamed the existing folds to %s",
-             "; ".join(changed) or "--resume=never", name)  # fmt: skip
+    log.info(
+        "The existing folds differ (%s); renamed them to %s" if changed else "%s: renamed the existing folds to %s",
+        "; ".join(changed) or "--resume=never",
+        name,
+    )
     return False
 
 

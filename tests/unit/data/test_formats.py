@@ -298,8 +298,13 @@ def test_tiff_of_16_bits_in_every_arrangement(kind, order, bits, tmp_path):
     planes = [np.random.default_rng(k).integers(0, highest + 1, (R, R)) for k in range(4)]
     planes[0][0, 0] = highest
     several = {"colours": planes[:3], "planes": planes[:3], "colours and infrared": planes}.get(kind, planes[:1])
-    data = tiff16(several, {"grey": 1, "white is zero": 0}.get(kind, 2), order=order, extra=int(len(several) == 4),
-                  planar=kind == "planes")  # fmt: skip
+    data = tiff16(
+        several,
+        {"grey": 1, "white is zero": 0}.get(kind, 2),
+        order=order,
+        extra=int(len(several) == 4),
+        planar=kind == "planes",
+    )
     path = written(tmp_path, "a.tif", data)
     if (kind, order) == ("white is zero", ">"):  # no library here reads it
         with pytest.raises(DataError, match=r"a\.tif"):

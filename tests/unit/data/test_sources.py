@@ -503,8 +503,15 @@ def of_class(index) -> dict[str, str]:
 @pytest.mark.parametrize("turned", [False, True])
 def test_a_file_beside_an_image_of_its_own_whole_name_is_nearer_than_that_of_the_key(tmp_path, turned):
     """p0.b.png has p0.b.cls, whatever p0.cls says; p0.c.png has none and takes the key's, as WebDataset does."""
-    files = {"p0.png": b"1", "p0.b.png": b"2", "p0.c.png": b"3", "p0.b.cls": b"bee", "p0.cls": b"ant", "q.png": b"4",
-             "q.cls": b"bee"}  # fmt: skip
+    files = {
+        "p0.png": b"1",
+        "p0.b.png": b"2",
+        "p0.c.png": b"3",
+        "p0.b.cls": b"bee",
+        "p0.cls": b"ant",
+        "q.png": b"4",
+        "q.cls": b"bee",
+    }
     path = tar(tmp_path / "a.tar", dict(reversed(files.items())) if turned else files)
     assert of_class(build_index(path)) == {"p0.b.png": "bee", "p0.c.png": "ant", "p0.png": "ant", "q.png": "bee"}
 
@@ -514,8 +521,11 @@ def test_a_json_key_called_class_does_not_replace_the_class(tmp_path):
 
     files = {}
     for k, name in enumerate("abcd"):
-        files |= {f"{name}.png": name.encode(), f"{name}.cls": b"ant" if k % 2 else b"bee",
-                  f"{name}.json": b'{"class": "%s"}' % (b"first", b"second")[k // 2]}  # fmt: skip
+        files |= {
+            f"{name}.png": name.encode(),
+            f"{name}.cls": b"ant" if k % 2 else b"bee",
+            f"{name}.json": b'{"class": "%s"}' % (b"first", b"second")[k // 2],
+        }
     path = tar(tmp_path / "a.tar", files)
     index = build_index(path)
     assert of_class(index) == {"a.png": "bee", "b.png": "ant", "c.png": "bee", "d.png": "ant"}
@@ -628,8 +638,12 @@ def test_rows_of_parquet_keep_their_values_whatever_their_paths_are(tmp_path):
     names = ["2.jpg", "2.png", "11.jpg", "11.crop.jpg", "x.crop.jpg", "x.jpg", "", ".hidden/7.jpg", "v1.5_7", "2.jpg"]
     labels = [0, 1, 0, 1, 0, 1, 0, 1, 0, 1]
     path = hugging_face(
-        tmp_path / "a.parquet", {"label": CLASS_LABEL}, image=images(*names), label=labels, score=[k / 2 for k in range(10)]
-    )  # fmt: skip
+        tmp_path / "a.parquet",
+        {"label": CLASS_LABEL},
+        image=images(*names),
+        label=labels,
+        score=[k / 2 for k in range(10)],
+    )
     for target in ((), ("score",)):
         index = build_index(path, IndexOptions(target=target), cache_dir=tmp_path)
         assert len(index) == 10
@@ -672,8 +686,14 @@ def test_odd_parquet_is_refused_or_read(tmp_path):
     with pytest.raises(DataError, match=r"2 columns hold encoded images \(thumb, scan\)"):
         build_index(several, cache_dir=tmp_path)
     digests = pa.array([b"12", b"34"], pa.binary(2))
-    meant = hugging_face(tmp_path / "3.parquet", thumb=images("t.png", "u.png"), image=two, md5=digests, price=[
-        decimal.Decimal("1.50"), decimal.Decimal("2.25")], day=[datetime.date(2026, 1, 2)] * 2)  # fmt: skip
+    meant = hugging_face(
+        tmp_path / "3.parquet",
+        thumb=images("t.png", "u.png"),
+        image=two,
+        md5=digests,
+        price=[decimal.Decimal("1.50"), decimal.Decimal("2.25")],
+        day=[datetime.date(2026, 1, 2)] * 2,
+    )
     index = build_index(meant, IndexOptions(target=("price",), task="regression"), cache_dir=tmp_path)
     assert list(index.paths) == ["a.png", "b.png"] and index.targets.ravel().tolist() == [1.5, 2.25]
     pq.write_table(

@@ -472,8 +472,11 @@ LABELS = [
     (["a & b", "b", "a"], "separated by '&'"),
     (["a\nb", "b", "a"], "separated by"),
     (["16 0", "7 1 0", "0", "1", "7", "16"], "separated by blanks"),
-    (["haze primary", "clear primary", "clear primary road water", "haze primary water road", "haze", "primary"], "separated by blanks"),
-]  # fmt: skip
+    (
+        ["haze primary", "clear primary", "clear primary road water", "haze primary water road", "haze", "primary"],
+        "separated by blanks",
+    ),
+]
 
 
 @pytest.mark.parametrize(("cells", "how"), LABELS)
@@ -534,8 +537,11 @@ def test_names_with_numbers_are_classes(tmp_path, forms, different):
 def test_nines_far_from_all_others_are_named(folder):
     index = index_of(folder, SCORES.replace("4.5", "-999"), target=("score",))
     assert "score: values far from all others (-999: 1; the others are from 1.5 to 9)" in "\n".join(index.notes)
-    assert not [n for n in index_of(folder, SCORES.replace("4.5", "99"), target=("score",)).notes if "9: 1;" not in n
-                and "far from" in n]  # fmt: skip
+    assert not [
+        n
+        for n in index_of(folder, SCORES.replace("4.5", "99"), target=("score",)).notes
+        if "9: 1;" not in n and "far from" in n
+    ]
     index = index_of(
         folder,
         "image,score\n" + "".join(f"{i}.JPG,{97 + i}\n" for i in range(1, 7)),

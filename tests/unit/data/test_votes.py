@@ -101,8 +101,12 @@ def test_place_pulse_votes_name_locations_and_studies(tmp_path):
     (tmp_path / "images").mkdir()
     for k, city in enumerate(("Boston", "Rio De Janeiro", "Boston")):
         Image.new("RGB", (8, 8), (40 * k, 0, 0)).save(tmp_path / "images" / f"42.1_-71.{k}_513d7e{k}_{city}.png")
-    rows = ["50a68a51fdc9f05596000002,513d7e0,513d7e1,left", "50f62c41a84ea7c5fdd2e454,513d7e2,513d7e1,left",
-            "50a68a51fdc9f05596000002,513d7e2,513d7e1,right", "50a68a51fdc9f05596000002,513d7e9,513d7e1,right"]  # fmt: skip
+    rows = [
+        "50a68a51fdc9f05596000002,513d7e0,513d7e1,left",
+        "50f62c41a84ea7c5fdd2e454,513d7e2,513d7e1,left",
+        "50a68a51fdc9f05596000002,513d7e2,513d7e1,right",
+        "50a68a51fdc9f05596000002,513d7e9,513d7e1,right",
+    ]
     index = indexed(tmp_path, rows, "study_id,left,right,choice", group="city")
     assert index.target_names == ("lively", "safety") and index.group_names == ("Boston", "Rio De Janeiro")
     assert index.groups.tolist() == [0, 1, 0] and len(index.votes) == 3

@@ -22,8 +22,20 @@ from deep_cnn.tasks.intervals import held_out_result
 from deep_cnn.tasks.make import new_task
 
 N = 60
-NAMES = {"classification": ("ants", "bees", "cats"), "multilabel": ("tree", "car"), "regression": ("safety",), "pairwise": ("safety",)}  # fmt: skip
-VERSIONS = {"python": "3.11.7", "torch": "2.14.1", "torchvision": "0.29.1", "numpy": "2.4.6", "deep_cnn": "0.1.0", "git_commit": "a" * 40}  # fmt: skip
+NAMES = {
+    "classification": ("ants", "bees", "cats"),
+    "multilabel": ("tree", "car"),
+    "regression": ("safety",),
+    "pairwise": ("safety",),
+}
+VERSIONS = {
+    "python": "3.11.7",
+    "torch": "2.14.1",
+    "torchvision": "0.29.1",
+    "numpy": "2.4.6",
+    "deep_cnn": "0.1.0",
+    "git_commit": "a" * 40,
+}
 
 
 def targets_of(kind: str, rng: np.random.Generator) -> np.ndarray:
@@ -45,16 +57,33 @@ def made(folder: Path, kind: str = "regression", test: dict | None = None, data:
     record = {
         "model": {"name": config.model, "outputs": task.outputs, "dropout": config.dropout, "image_size": 64},
         "task": plain_values(task.to_dict()),
-        "preprocessing": {"resize": 73, "crop": 64, "mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225], "interpolation": "bicubic", "fit": "crop", "bits": 16},
+        "preprocessing": {
+            "resize": 73,
+            "crop": 64,
+            "mean": [0.485, 0.456, 0.406],
+            "std": [0.229, 0.224, 0.225],
+            "interpolation": "bicubic",
+            "fit": "crop",
+            "bits": 16,
+        },
         "config": plain_values(config.to_dict()),
-        "decisions": {"device": "cpu", "precision": "fp32", "compile": False, "threads": 1, "pieces": 1, "eval_batch": 32, "lr": None, "processes": 1},
+        "decisions": {
+            "device": "cpu",
+            "precision": "fp32",
+            "compile": False,
+            "threads": 1,
+            "pieces": 1,
+            "eval_batch": 32,
+            "lr": None,
+            "processes": 1,
+        },
         "identity": {"flags": plain_values(config.identity())},
         "versions": VERSIONS,
         "command": "python -m deep_cnn --run_name=run",
         "left_out": [],
         "weights_file": None if config.weights == "none" else "resnet.pth (included with deep_cnn)",
         "data": {"notes": ["Split: train 40, validation 8, test 12"], "given_splits": []} | (data or {}),
-    }  # fmt: skip
+    }
     (files.results / "config.json").write_text(json.dumps(record), encoding="utf-8")
     names = {"classification": ["class"], "multilabel": ["labels"]}.get(kind, list(NAMES[kind]))
     with open(files.results / "splits.csv", "w", encoding="utf-8", newline="") as file:
@@ -115,9 +144,22 @@ def unknown_numbers(study: Study) -> list[str]:
         text = text.replace(word, " ")
     # the paragraph's own constants, each with its words, so that they excuse no number elsewhere
     for words in (
-        "32-bit", "from 0 to 1", "counted from 0", "fell to 0", "log(1 - x)", "L1 penalty", "central", "K / (K - 1)", "1 less",
-        "35% to 100%", "8% to 100%", "up to 20%", "30% of the steps", "8 nearest neighbours", "999 permutations",
-    ):  # fmt: skip
+        "32-bit",
+        "from 0 to 1",
+        "counted from 0",
+        "fell to 0",
+        "log(1 - x)",
+        "L1 penalty",
+        "central",
+        "K / (K - 1)",
+        "1 less",
+        "35% to 100%",
+        "8% to 100%",
+        "up to 20%",
+        "30% of the steps",
+        "8 nearest neighbours",
+        "999 permutations",
+    ):
         text = text.replace(words, " ")
     known: set[str] = set()
     targets = study.targets.astype(float)
@@ -142,28 +184,50 @@ def unknown_numbers(study: Study) -> list[str]:
 
 
 CEILING = {
-    "reliability": 0.6123, "largest_r2": 0.6123, "largest_pearson": 0.7825, "share_r2": 0.8011, "share_pearson": 0.9021,
-    "intervals": {"reliability": [0.5012, 0.7034], "share_r2": [0.6017, 0.9876], "share_pearson": None}, "method": "standard errors",
-    "upper_bound": False, "count": 12, "note": "",
-}  # fmt: skip
+    "reliability": 0.6123,
+    "largest_r2": 0.6123,
+    "largest_pearson": 0.7825,
+    "share_r2": 0.8011,
+    "share_pearson": 0.9021,
+    "intervals": {"reliability": [0.5012, 0.7034], "share_r2": [0.6017, 0.9876], "share_pearson": None},
+    "method": "standard errors",
+    "upper_bound": False,
+    "count": 12,
+    "note": "",
+}
 VOTES = {
-    "pair_accuracy": 0.7321, "intervals": {"pair_accuracy": [0.6123, 0.8312], "pearson": None},
-    "interval_methods": {"pair_accuracy": "dyadic cluster-robust, Wilson", "pearson": "none: undefined"}, "interval_level": 0.95,
+    "pair_accuracy": 0.7321,
+    "intervals": {"pair_accuracy": [0.6123, 0.8312], "pearson": None},
+    "interval_methods": {"pair_accuracy": "dyadic cluster-robust, Wilson", "pearson": "none: undefined"},
+    "interval_level": 0.95,
     "estimand": "this network, on new votes between new images of the same kind",
-    "votes": {"train": 1076, "validation": 485, "test": 47, "test_decided": 43, "test_with_training_images": 491, "not_used": 101},
-    "pair_ceiling": {"safety": {"pair_accuracy": 0.8844, "interval": None, "votes": 1967}}, "per_target": {"safety": {}},
+    "votes": {
+        "train": 1076,
+        "validation": 485,
+        "test": 47,
+        "test_decided": 43,
+        "test_with_training_images": 491,
+        "not_used": 101,
+    },
+    "pair_ceiling": {"safety": {"pair_accuracy": 0.8844, "interval": None, "votes": 1967}},
+    "per_target": {"safety": {}},
     "noise_ceiling": {"safety": CEILING | {"method": "halves of the votes", "share_r2": None}},
-}  # fmt: skip
+}
 SPACE = {"safety": {"morans_i": 0.0191, "expected": -0.0154, "p": 0.251, "count": 12}}
 KINDS = {
     "classes": {"kind": "classification", "label_smoothing": 0.1, "mixup": 0.2, "ema": 0.99},
     "labels": {"kind": "multilabel", "optimizer": "sgd", "nesterov": True, "clip": 2.5},
-    "scores": {"metadata": "scores.csv", "target_std": ("se",), "weigh_by": "std", "test": {"noise_ceiling": {"safety": CEILING}, "space": SPACE}},
+    "scores": {
+        "metadata": "scores.csv",
+        "target_std": ("se",),
+        "weigh_by": "std",
+        "test": {"noise_ceiling": {"safety": CEILING}, "space": SPACE},
+    },
     "votes": {"kind": "pairwise", "task": "pairwise", "metadata": "votes.csv", "test": VOTES},
     "probe": {"recipe": "probe", "freeze": "backbone", "augment": "none", "weight_decay": 0.0},
     "scratch": {"weights": "none", "schedule": "onecycle", "augment": "strong", "patience": 6},
     "groups": {"group": "city", "data": {"groups": {"train": 5, "validation": 2, "test": 3}}},
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", KINDS)
@@ -206,11 +270,26 @@ FEATURES = {
     "ceiling": ({"test": {"noise_ceiling": {"safety": CEILING}}}, "reliability"),
     "place": ({"test": {"space": SPACE}}, "Moran"),
     "views": ({"test": {"tta": {"views": "flip"}}}, "averaged over an image and its mirror image"),
-    "baseline": ({"test": {"differences": {"linear_baseline": {"mae": {"value": -0.21, "interval": None}}}}}, "ridge regression"),
+    "baseline": (
+        {"test": {"differences": {"linear_baseline": {"mae": {"value": -0.21, "interval": None}}}}},
+        "ridge regression",
+    ),
     "calibration": ({"test": {"calibration": {"validation_images": 8, "temperature": 1.3}}}, "temperature scaling"),
-    "coverage": ({"test": {"coverage": {"level": 0.9, "per_target": {"safety": {"method": "HCP", "reached": 0.9, "interval": None, "calibration_images": 8}}}}}, "Prediction intervals"),
+    "coverage": (
+        {
+            "test": {
+                "coverage": {
+                    "level": 0.9,
+                    "per_target": {
+                        "safety": {"method": "HCP", "reached": 0.9, "interval": None, "calibration_images": 8}
+                    },
+                }
+            }
+        },
+        "Prediction intervals",
+    ),
     "votes": ({"kind": "pairwise", "task": "pairwise", "test": VOTES}, "Bradley-Terry"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", FEATURES)
@@ -285,7 +364,12 @@ def test_a_comparison_is_told_only_of_this_result(tmp_path):
     folder.mkdir()
 
     def write(value: float) -> str:
-        rows = ["run,test_r2,difference_r2_p_holm,difference_r2_to", f"run,{value!r},0.0213,other", "third,0.1,0.4,other", "other,0.2,,other"]  # fmt: skip
+        rows = [
+            "run,test_r2,difference_r2_p_holm,difference_r2_to",
+            f"run,{value!r},0.0213,other",
+            "third,0.1,0.4,other",
+            "other,0.2,,other",
+        ]
         (folder / "table.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
         return methods_text(read_study(study.record.files))
 

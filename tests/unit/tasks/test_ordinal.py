@@ -57,7 +57,11 @@ def test_scores_are_expected_levels_and_levels_are_medians(task):
     outputs = 2 * np.random.default_rng(0).normal(size=(200, 6))
     decoded = task.decode(outputs)
     assert decoded.shape == (200, 4) and task.decoded_columns == [
-        "predicted_safety", "predicted_calm", "level_safety", "level_calm"]  # fmt: skip
+        "predicted_safety",
+        "predicted_calm",
+        "level_safety",
+        "level_calm",
+    ]
     for row, said in zip(outputs, decoded, strict=True):
         for t, (part, low) in enumerate(zip(np.split(row, [4]), (1, 3), strict=True)):
             p, levels = probabilities(part), low + np.arange(len(part) + 1)
