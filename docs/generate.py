@@ -335,6 +335,9 @@ def _template(node: ast.expr, constants: dict[str, str]) -> str:
         return _template(node.left, constants) + _template(node.right, constants)
     if isinstance(node, ast.Name):
         return constants.get(node.id, GAP)
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "plural":
+        noun, *verb = (_template(word, constants) for word in node.args[1:])
+        return " ".join([GAP, f"{noun}s", *verb])
     return GAP
 
 

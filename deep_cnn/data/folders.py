@@ -23,6 +23,7 @@ from deep_cnn.data.split_names import (
 )
 from deep_cnn.data.table import TABLE_ENDINGS
 from deep_cnn.runtime.errors import DataError, nearest
+from deep_cnn.runtime.format import plural
 
 
 @dataclass(frozen=True)
@@ -270,7 +271,7 @@ def _only_level(tree: _Tree) -> list[str]:
 def _about_stray(tree: _Tree, top: str, count: int, classes: tuple[str, ...], layout: _Layout) -> str:
     """A line about images that belong to no class."""
     if not top or top in layout.bases or layout.flat:
-        return f"{count:,} images in {top or 'the top folder'} are not in a class folder; they are not used"
+        return f"{plural(count, 'image')} in {top or 'the top folder'}, not in a class folder: not used"
     line = f"{count:,} images in {top}/ are not used: the data set is {listed(f'{name}/' for name in layout.bases)}"
     inside = set(tree.inside(_class_level(tree, top, set(classes))))
     free = [split for split in (TEST, VALIDATION) if split not in {split for _, split in layout.bases.values()}]

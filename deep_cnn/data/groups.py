@@ -9,7 +9,7 @@ from deep_cnn.data.space import check_places, extent, grid_cells, round_length
 from deep_cnn.data.split_names import ALIASES, FREE, TRAIN
 from deep_cnn.data.table import Table
 from deep_cnn.runtime.errors import DataError
-from deep_cnn.runtime.format import some
+from deep_cnn.runtime.format import plural, some
 
 
 def read_groups(
@@ -50,7 +50,7 @@ def coded_groups(cells: np.ndarray, group: str, notes: list[str], separator: str
     """
     if (empty := missing(cells)).any():
         raise DataError(
-            f"--group={group}: {int(empty.sum()):,} images have no group ({spelled(cells[empty])}); fill the cells, or exclude "
+            f"--group={group}: {plural(int(empty.sum()), 'image', 'have')} no group ({spelled(cells[empty])}); fill the cells, or exclude "
             f'these rows with --where="{group}!="'
         )
     said, spellings = labels(cells, group, separator)
@@ -76,8 +76,8 @@ def unused_splits(table: Table, target: tuple[str, ...]) -> list[str]:
     return []
 
 
-def given_split(table: Table, column: str) -> np.ndarray:
-    """The split that --split_column gives each row, int8 (M,), FREE for an empty cell.
+def given_split(table: Table, column: str, notes: list[str]) -> np.ndarray:
+    """The split that --split_column gives each row, int8 (M,), FREE for an empty cell; adds a line to `notes` where there are some.
 
     Raises:
         DataError: a cell is no split, or no row is in train.
@@ -93,4 +93,6 @@ def given_split(table: Table, column: str) -> np.ndarray:
     given = np.array([known[cell.lower()] for cell in cells], dtype=np.int8)
     if not np.isin(given, (FREE, TRAIN)).any():
         raise DataError(f"--split_column={column}: no image is in train; mark some rows as train")
+    if empty := int((given == FREE).sum()):
+        notes.append(f"Column {column}: {plural(empty, 'empty cell')}; these images are used like those of train")
     return given

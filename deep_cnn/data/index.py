@@ -39,7 +39,7 @@ from deep_cnn.data.votes import (
 )
 from deep_cnn.data.webdataset import CLASS, has_classes, has_values, sidecar_table
 from deep_cnn.runtime.errors import ConfigError, DataError
-from deep_cnn.runtime.format import some
+from deep_cnn.runtime.format import plural, some
 
 __all__ = ["FREE", "SPLITS", "TEST", "TRAIN", "VALIDATION", "Index", "Paths", "build_index"]
 
@@ -280,7 +280,9 @@ def _join(files: Files, rows: Rows, options: IndexOptions, digest: str, notes: l
         )
     if gone := int((~found).sum()):
         rows_of = (", ".join(map(str, row[:2])) for row in table.frame[~found].itertuples(index=False))
-        notes.append(f"{gone:,} rows of {table.name} have no image file: {some(rows_of, between='; ')}")
+        notes.append(
+            f"{plural(gone, 'row')} of {table.name} {'has' if gone == 1 else 'have'} no image file: {some(rows_of, between='; ')}"
+        )
     found_rows = replace(rows, table=table.take(found), positions=rows.positions[found])
     by_raters: RaterGroups | None = None
     if options.rater_group:
@@ -293,13 +295,15 @@ def _join(files: Files, rows: Rows, options: IndexOptions, digest: str, notes: l
     table, positions = rows.table.take(order), rows.positions[order]
     rowless = np.flatnonzero(~rows.listed)
     if len(rowless):
-        notes.append(f"{len(rowless):,} images have no row in the table: {some(files.paths[int(i)] for i in rowless)}")
+        notes.append(
+            f"{plural(len(rowless), 'image', 'have')} no row in the table: {some(files.paths[int(i)] for i in rowless)}"
+        )
 
     chosen = choose(candidates(table, rows.target), options.task, rows.target)
     targets = chosen.read(table, rows.target)
     notes += [*_missing_targets(table, rows.target, targets), *targets.notes]
     if unlabelled := int((~targets.rows).sum()):
-        notes.append(f"{unlabelled:,} images have no target; they are not used")
+        notes.append(f"{plural(unlabelled, 'image', 'have')} no target; not used")
     table, positions = table.take(targets.rows), positions[targets.rows]
     certainty, said = _certainty(table, rows, chosen.task, targets.values)
     notes += said
@@ -309,7 +313,7 @@ def _join(files: Files, rows: Rows, options: IndexOptions, digest: str, notes: l
     groups, group_names = read_groups(table, places, options.group, notes)
     used = None
     if options.split_column:
-        given = given_split(table, options.split_column)
+        given = given_split(table, options.split_column, notes)
         notes += contradicted_folders(paths, given, options.split_column)
     elif not options.folder_splits:
         given = np.full(len(paths), FREE, dtype=np.int8)
@@ -362,7 +366,7 @@ def _from_votes(files: Files, table: Table, options: IndexOptions, notes: list[s
     notes += said
     used = np.unique(votes.images)
     if without := len(files.paths) - len(used):
-        notes.append(f"{without:,} images have no vote; they are not used")
+        notes.append(f"{plural(without, 'image', 'have')} no vote; not used")
     votes, paths = votes.among(used, len(files.paths)), files.paths.take(used)
     places = places_of(None, paths)
     groups: np.ndarray | None = None
@@ -420,5 +424,5 @@ def _missing_targets(table: Table, columns: tuple[str, ...], targets: Targets) -
         cells = table.column(name, "--target")
         gone = cells[missing(cells)]
         hint = "; if one of them is a class, rename it in the table" if targets.classes and any(gone) else ""
-        notes += [f"{name}: {len(gone):,} values are missing ({spelled(gone)}){hint}"] if len(gone) else []
+        notes += [f"{name}: {plural(len(gone), 'value', 'are')} missing ({spelled(gone)}){hint}"] if len(gone) else []
     return notes

@@ -92,7 +92,7 @@ def check_places(places: Floats | None, flag: str) -> Floats:
         )
     if unknown := int(np.isnan(places).any(axis=1).sum()):
         raise DataError(
-            f'{flag}: {unknown:,} images have no coordinates; fill the cells, or exclude these rows with --where="COLUMN!=", with the '
+            f'{flag}: {plural(unknown, "image", "have")} no coordinates; fill the cells, or exclude these rows with --where="COLUMN!=", with the '
             "table's column of latitudes"
         )
     return places

@@ -12,6 +12,7 @@ from deep_cnn.data.duplicates import _alike, duplicate_groups
 from deep_cnn.data.index import FREE, SPLITS, TEST, TRAIN, VALIDATION, Index
 from deep_cnn.runtime.atomic import Announce, read_csv, write_csv
 from deep_cnn.runtime.errors import ConfigError, DataError, nearest
+from deep_cnn.runtime.format import plural
 from deep_cnn.runtime.rng import permutation
 
 
@@ -99,7 +100,9 @@ def _warnings(index: Index, split: np.ndarray, parts: list, shares: dict, duplic
     if len(duplicates) > 5:
         notes.append(f"{len(duplicates):,} images in total are in two splits; scores on them are too optimistic")
     if index.groups is not None and (torn := _torn(index.groups, split)):
-        notes.append(f"{torn:,} groups are in more than one of the given splits; scores may be too optimistic")
+        notes.append(
+            f"{plural(torn, 'group', 'are')} in more than one of the given splits; scores may be too optimistic"
+        )
     return notes
 
 
@@ -228,8 +231,12 @@ def save_splits(
     path: Path, index: Index, splits: Splits, target_rows: TargetRows, announce: Announce | None = None
 ) -> None:
     """Write splits.csv: file, target columns, split; in the index's order, atomically."""
-    columns = ["file", *index.target_names, "split"]
-    write_csv(path, columns, _rows_of_splits(index, splits, target_rows), announce=announce)
+    write_csv(path, _columns(index), _rows_of_splits(index, splits, target_rows), announce=announce)
+
+
+def _columns(index: Index) -> list[str]:
+    """Of splits.csv. A target may be called like another column."""
+    return ["file", *(f"target_{name}" if name in ("file", "split") else name for name in index.target_names), "split"]
 
 
 def _rows_of_splits(index: Index, splits: Splits, target_rows: TargetRows) -> Iterator[list[str]]:
@@ -254,7 +261,7 @@ def rows_read_differently(path: Path, index: Index, splits: Splits, target_rows:
     theirs = read_csv(path)
     header = next(theirs, None)
     ours = _rows_of_splits(index, splits, target_rows)
-    if header != ["file", *index.target_names, "split"]:
+    if header != _columns(index):
         return sum(1 for _ in ours)
     only_theirs: set[tuple[str, ...]] = set()
     only_ours: set[tuple[str, ...]] = set()
@@ -276,9 +283,9 @@ def load_splits(path: Path, index: Index, target_rows: TargetRows) -> Splits:
     gone, changed = [], []
     try:
         rows = read_csv(path)
-        if next(rows, None) != ["file", *index.target_names, "split"]:
+        if next(rows, None) != _columns(index):
             raise DataError(
-                f"{path}: these splits do not belong to this data; expected columns file, {', '.join(index.target_names)}, split"
+                f"{path}: these splits do not belong to this data; expected the columns {', '.join(_columns(index))}"
             )
         targets = target_rows(index.targets)
         for name, *cells, split in rows:
@@ -296,9 +303,7 @@ def load_splits(path: Path, index: Index, target_rows: TargetRows) -> Splits:
             raise DataError(
                 f"{path}: {len(names):,} of its images {what} (e.g. {names[0]}); restore the data, or train a new run"
             )
-    notes = (
-        (f"{len(position):,} images of the data folder are not in {path.name}; they are not used",) if position else ()
-    )
+    notes = (f"{plural(len(position), 'image')} of the data folder not in {path.name}: not used",) if position else ()
     train, validation, test = (np.array(sorted(parts[name]), dtype=np.int64) for name in SPLITS)
     return Splits(train, validation, test, notes)
 
@@ -341,11 +346,11 @@ def splits_of_run(results: Path, index: Index) -> Splits:
     if gone:
         notes.append(f"{gone:,} of its images are not in this data, or have no target")
     if left := int((split == FREE).sum()):
-        notes.append(f"{left:,} images are not in its splits; they are not used")
+        notes.append(f"{plural(left, 'image', 'are')} not in its splits; not used")
     for name, part in zip(SPLITS[1:], parts[1:], strict=True):
         if not len(part):
             notes.append(f"The {name} set is empty; {name} is skipped")
     used = split != FREE
     if index.groups is not None and (torn := _torn(index.groups[used], split[used])):
-        notes.append(f"{torn:,} groups are in more than one of these splits; scores may be too optimistic")
+        notes.append(f"{plural(torn, 'group', 'are')} in more than one of these splits; scores may be too optimistic")
     return Splits(parts[0], parts[1], parts[2], tuple(notes))

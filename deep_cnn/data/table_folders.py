@@ -23,6 +23,7 @@ from deep_cnn.data.split_names import (
     uses,
 )
 from deep_cnn.runtime.errors import DataError
+from deep_cnn.runtime.format import plural
 
 
 @dataclass(frozen=True)
@@ -120,7 +121,7 @@ def contradicted_folders(paths: Paths, given: np.ndarray, column: str) -> list[s
         return []
     first = int(other[0])
     return [
-        f"--split_column={column}: {len(other):,} images are in the folder of another split (the first is {paths[first]}, used as "
+        f"--split_column={column}: {plural(len(other), 'image', 'are')} in the folder of another split (the first is {paths[first]}, used as "
         f"{SPLITS[given[first]]}); the column decides"
     ]
 

@@ -7,6 +7,8 @@ from typing import Any
 
 from deep_cnn.runtime.errors import one_line
 
+SINGULAR = {"have": "has", "are": "is"}
+
 
 def readable(size: float) -> str:
     """12345678 -> '12.3 MB'."""
@@ -60,9 +62,10 @@ def short_count(number: float) -> str:
     return f"{number:.3g}"
 
 
-def plural(number: int, noun: str) -> str:
-    """(1, 'epoch') -> '1 epoch', (1200, 'epoch') -> '1,200 epochs'."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+def plural(number: int, noun: str, verb: str = "") -> str:
+    """(1, 'epoch') -> '1 epoch', (1200, 'epoch') -> '1,200 epochs'; with verb='have' '1 epoch has', '1,200 epochs have'."""
+    said = f" {SINGULAR[verb] if number == 1 else verb}" if verb else ""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}{said}"
 
 
 def some(names: Iterable[object], most: int = 3, between: str = ", ") -> str:

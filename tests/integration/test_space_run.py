@@ -83,7 +83,7 @@ def test_grid_cells_are_groups(train, flags, capsys):
             {"group": "grid:500m", "where": "latitude!=x", "metadata": "bad.csv"},
             "latitude is '148.2' in line 3, no coordinate",
         ),
-        ({"buffer": "500m", "metadata": "gaps.csv"}, "1 images have no coordinates"),
+        ({"buffer": "500m", "metadata": "gaps.csv"}, "1 image has no coordinates"),
         ({"buffer": "500m", "metadata": "none.csv"}, "needs coordinates"),
     ],
 )

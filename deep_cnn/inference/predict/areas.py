@@ -20,7 +20,7 @@ from deep_cnn.inference.predict.convert import place_of
 from deep_cnn.inference.predict.output_table import rows_of
 from deep_cnn.runtime.atomic import read_csv, unescaped, write_csv, write_text
 from deep_cnn.runtime.errors import ConfigError, DataError, nearest
-from deep_cnn.runtime.format import some
+from deep_cnn.runtime.format import plural, some
 from deep_cnn.runtime.run_files import RunFiles
 from deep_cnn.tasks.area_means import AreaErrors, AreaMean, area_errors, area_mean
 from deep_cnn.tasks.base import Task
@@ -48,7 +48,7 @@ def aggregate(
     area = _areas(by, files, places, table_rows, notes)
     known = np.array([name != UNKNOWN for name in area])
     if not known.all():
-        notes.append(f"--aggregate={by}: {int((~known).sum()):,} images have no area; they are left out")
+        notes.append(f"--aggregate={by}: {plural(int((~known).sum()), 'image', 'have')} no area; left out")
     names = sorted(set(area) - {UNKNOWN})
     lines, features = [], []
     code = np.array(area, dtype=object)

@@ -40,7 +40,7 @@ from deep_cnn.data.table import (
 )
 from deep_cnn.runtime.atomic import unescaped
 from deep_cnn.runtime.errors import DataError, nearest
-from deep_cnn.runtime.format import some
+from deep_cnn.runtime.format import plural, some
 
 LATITUDES, LONGITUDES = ("latitude", "lat"), ("longitude", "lon", "lng", "long")
 SEPARATORS = ",;\t|"
@@ -415,7 +415,7 @@ def _found(what: str, rows: Iterable[Row], notes: list[str], search: Search) -> 
     found = search.find(names, lines, what)
     notes = [*notes, *([found.note] if found.note else [])]
     if repeated := len(images) - len(names):
-        notes.append(f"{repeated:,} images are listed more than once; each is predicted once")
+        notes.append(f"{plural(repeated, 'image', 'are')} listed more than once; each is predicted once")
     written = None if found.written == found.paths else found.written
     known = places if np.isfinite(places).all(1).any() else None
     members = search.place(found.root).locate(list(found.paths))

@@ -1,6 +1,7 @@
 """report.html: one page about a run with everything in it: no network, no script, no other file."""
 
 import functools
+import logging
 import re
 from pathlib import Path
 from typing import Any
@@ -22,12 +23,14 @@ from deep_cnn.runtime.format import plural
 from deep_cnn.runtime.manifest import understood
 from deep_cnn.runtime.run_files import RunFiles
 
-ENDED = ("finished", "unknown")  # states in which a run's result is all there will be
+log = logging.getLogger(__name__)
+
 STATES = {
     "running": "The run has not finished: this is what it has reached so far.",
     "stopped": "The run was stopped and has not finished; the same command resumes it.",
     "failed": "The run failed, and this is what it had reached.",
     "mistake": "The run ended with an error, and this is what it had reached.",
+    "unknown": "status.json is missing or damaged, so it is unknown whether the run is finished.",
 }
 
 
@@ -53,6 +56,8 @@ def _write(record: Record, data: Path | None, state: str | None) -> Path:
     files = record.files
     draw_figures(record, again=state is None)
     shown = state or record.status.get("state", "unknown")
+    if shown == "unknown":
+        log.warning("%s: %s", files.name, STATES[shown])
     page = render(
         "run.html",
         name=files.name,
@@ -98,7 +103,7 @@ def front(record: Record, state: str, reason: str = "") -> Front:
         return front_of(record.task, record.test, "test images")
     row = next((r for r in record.history if r["epoch"] == record.best_epoch), record.history[-1])
     found = validated_front(record.task, row)
-    if state in ENDED:
+    if state == "finished":
         return found
     text = f"{STATES.get(state, '')} {reason}{'' if not reason or reason.endswith('.') else '.'}".strip()
     return Front(

@@ -136,7 +136,7 @@ HONOURED = {
         ["abc_train/abc_train/{A,B}/1.jpg", "abc_test/abc_test/A_test.jpg"],
         {},
         {"train": "abc_train/abc_train/{A,B}"},
-        "1 images in abc_test are not in a class folder",
+        "1 image in abc_test, not in a class folder",
     ),
     "test1": (
         ["train/{a,b}/1.jpg", "test1/{a,b}/2.jpg"],

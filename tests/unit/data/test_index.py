@@ -92,7 +92,7 @@ def test_plain_class_folders_nested_files_and_mixed_endings(tmp_path):
     assert index.targets.tolist() == [0, 0, 1, 1, 1, 1] and set(index.given_split.tolist()) == {FREE}
     assert "6 entries" in notes_of(index) and "3 hidden" in notes_of(index) and "1 .txt" in notes_of(index)
     assert "1 class folders have no images: empty" in notes_of(index)
-    assert "1 images in the top folder are not in a class folder" in notes_of(index)
+    assert "1 image in the top folder, not in a class folder: not used" in notes_of(index)
     assert "2 class folders -> classification" in index.reason
 
 
@@ -131,7 +131,7 @@ def test_a_class_may_be_called_train(tmp_path):
 def test_unlabelled_test_images_are_left_out(tmp_path):
     touch(tmp_path, "train/a/1.jpg", "train/b/2.jpg", "test/3.jpg", "test/4.jpg")
     index = build_index(tmp_path)
-    assert len(index) == 2 and "2 images in test are not in a class folder" in notes_of(index)
+    assert len(index) == 2 and "2 images in test, not in a class folder: not used" in notes_of(index)
 
 
 def test_class_missing_in_train_is_named(tmp_path):

@@ -1,5 +1,6 @@
 """Splits: proportions against sklearn, groups and duplicates kept whole, saved and read again, and the planted bugs."""
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -203,7 +204,7 @@ def test_groups_over_given_splits_are_told():
         test_split=0.1,
         seed=0,
     )
-    assert "1 groups are in more than one of the given splits" in " ".join(splits.notes)
+    assert "1 group is in more than one of the given splits" in " ".join(splits.notes)
 
 
 # --- duplicates ------------------------------------------------------------------------------------------------------
@@ -290,8 +291,17 @@ def test_splits_are_saved_and_read_again(tmp_path, targets, header, cell):
     assert [line.split(",")[0] for line in lines[1:]] == ["f000000.jpg", "f000001.jpg", "f000003.jpg", "f000004.jpg"]
     again = load_splits(tmp_path / "splits.csv", index, task_of(index).target_rows)
     assert all(np.array_equal(a, b) for a, b in zip(parts_of(splits), parts_of(again), strict=True))
-    assert "1 images of the data folder are not in splits.csv" in again.notes[0]
+    assert "1 image of the data folder not in splits.csv: not used" in again.notes[0]
     assert [path.name for path in tmp_path.iterdir()] == ["splits.csv"]
+
+
+def test_a_target_may_be_called_like_another_column(tmp_path):
+    index = dataclasses.replace(index_of(np.ones((3, 2)).cumsum(0)), target_names=("split", "score"))
+    splits = Splits(np.array([0]), np.array([1]), np.array([2]))
+    save_splits(tmp_path / "splits.csv", index, splits, task_of(index).target_rows)
+    assert (tmp_path / "splits.csv").read_text().startswith("file,target_split,score,split\n")
+    again = load_splits(tmp_path / "splits.csv", index, task_of(index).target_rows)
+    assert all(np.array_equal(a, b) for a, b in zip(parts_of(splits), parts_of(again), strict=True))
 
 
 def test_splits_of_other_data_are_refused(tmp_path):
@@ -328,7 +338,7 @@ def test_splits_of_another_run_with_other_targets(tmp_path):
         [8, 9, 10],
     ]
     said = " ".join(found.notes)
-    assert "1 of its images are not in this data" in said and "1 images are not in its splits" in said
+    assert "1 of its images are not in this data" in said and "1 image is not in its splits" in said
     with pytest.raises(DataError, match=r"--split_from=frist: no such run .* Did you mean first\?"):
         splits_of_run(tmp_path / "results" / "frist", ours)
     (results / "splits.csv").write_text("file,price,split\nother.jpg,1,train\n")

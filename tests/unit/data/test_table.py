@@ -148,7 +148,7 @@ def test_the_image_column_may_hold_a_path_a_name_or_a_stem(folder, cell):
     assert index.targets[:, 0].tolist() == [1.25, 2.25, 3.25]
     notes = "\n".join(index.notes)
     assert (
-        "1 rows of t.csv have no image file" in notes
+        "1 row of t.csv has no image file" in notes
         and "3 images have no row in the table: images/4.JPG, images/5.JPG" in notes
     )
     assert "Image column: n" in notes
@@ -384,6 +384,7 @@ def test_group_and_split_columns(folder):
     text = "image,y,city,part\n1,1.5,b,train\n2,2.5,a,VAL\n3,3.5,b,test\n4,4.5,c,\n5,5.5,a,Training\n"
     index = index_of(folder, text, target=("y",), group="city", split_column="part")
     assert index.given_split.tolist() == [TRAIN, VALIDATION, TEST, FREE, TRAIN]
+    assert "Column part: 1 empty cell; these images are used like those of train" in index.notes
     assert [index.group_names[g] for g in index.groups] == ["b", "a", "b", "c", "a"]
     refused(
         folder,
@@ -392,7 +393,7 @@ def test_group_and_split_columns(folder):
         target=("y",),
         split_column="part",
     )
-    refused(folder, text.replace(",c,", ",,"), "1 images have no group", target=("y",), group="city")
+    refused(folder, text.replace(",c,", ",,"), "1 image has no group", target=("y",), group="city")
     refused(folder, text, r"Did you mean city\?", target=("y",), group="citi")
 
 
@@ -424,7 +425,7 @@ def test_place_pulse_agrees_with_pandas():
             np.testing.assert_equal(both.targets[i, t], known)
     assert np.isnan(both.targets[:, 1]).sum() == 10 and not np.isnan(one.targets).any()
     assert np.array_equal(pulse(study_id="all").targets, both.targets, equal_nan=True)
-    assert "1 rows of qscores.tsv have no image file" in "\n".join(one.notes)
+    assert "1 row of qscores.tsv has no image file" in "\n".join(one.notes)
 
 
 def test_place_pulse_groups_and_conditions():

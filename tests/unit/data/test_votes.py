@@ -51,7 +51,7 @@ def test_columns_and_winners_in_many_spellings(folder, header, rows):
     assert votes_of(index) == EXPECTED and index.task == "pairwise"
     assert list(index.paths) == ["a.png", "b.png", "c.png"]  # d has no vote
     assert index.targets[:, 0].tolist() == [0.75, 0.0, 0.75]
-    assert any("1 images have no vote" in note for note in index.notes)
+    assert any("1 image has no vote" in note for note in index.notes)
 
 
 @pytest.mark.parametrize(

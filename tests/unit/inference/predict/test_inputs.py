@@ -94,7 +94,7 @@ def test_names_are_found_below_a_folder_that_was_named_and_no_other(photos):
     assert list(images.names) == ["a03", "gone", "/me/a03.jpg"], "predictions name them as the table does"
     assert images.notes[0] == "Image column: photo (first rows: 3 of 4 rows found, by name without ending)"
     assert str(photos) in images.notes[1] and "/me/ in the paths is taken" in images.notes[1]
-    assert "1 images are listed more than once" in images.notes[2]
+    assert "1 image is listed more than once" in images.notes[2]
     with pytest.raises(DataError, match=r"a03 is not found below .*; give the folder of images as --data_dir"):
         read_images(str(photos.parent / "t.csv"), "photo", [photos])
     with pytest.raises(DataError, match="a03 is not found below"):

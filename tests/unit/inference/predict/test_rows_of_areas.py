@@ -26,7 +26,7 @@ def test_missing_areas_are_left_out_and_spellings_are_one(tmp_path):
     cells = ["1", "1.0", "NA", "", "2", "None"]
     found, notes = areas_of(tmp_path, "image,place\n" + "".join(f"{i}.jpg,{c}\n" for i, c in enumerate(cells)))
     assert {name: row["images"] for name, row in found.items()} == {"1": "2", "2": "1"}
-    assert "--aggregate=place: 3 images have no area; they are left out" in notes
+    assert "--aggregate=place: 3 images have no area; left out" in notes
     assert "'1' and '1.0' are each taken as one" in notes
 
 
