@@ -338,8 +338,8 @@ def test_damaged_runs(material, tmp_path):
         found = {}
         for name in names:
             for command, words in commands(material, root, name).items():
+                (tmp_path / f"said{number}" / "said.txt").unlink(missing_ok=True)
                 child = crashes.Child(server, words, tmp_path / f"said{number}", environment=OFFLINE)
-                child.said.unlink(missing_ok=True)
                 code = ended(child)
                 said = child.words()
                 counts[command, code] += 1
