@@ -6,6 +6,7 @@ signals' handlers are its own, and a SIGKILL ends it like any process.
 """
 
 import contextlib
+import itertools
 import json
 import mmap
 import os
@@ -42,8 +43,9 @@ class Child:
         *,
         environment: dict[str, str] | None = None,
         file_size: int = 0,
+        clock: bool = False,
     ):
-        """file_size: the largest that it can write, in bytes; beyond, its disk is full."""
+        """file_size: the largest that it can write, in bytes; beyond, its disk is full. clock: its wall clock jumps."""
         folder.mkdir(parents=True, exist_ok=True)
         self.server, self.said = server, folder / "said.txt"
         self.page_file = folder / "page"
@@ -56,6 +58,7 @@ class Child:
             page=str(self.page_file),
             environment=environment or {},
             file_size=file_size,
+            clock=clock,
         )
 
     @property
@@ -205,6 +208,9 @@ def train(request: dict) -> None:
     os.environ.update(request["environment"])
     if request["file_size"]:
         resource.setrlimit(resource.RLIMIT_FSIZE, (request["file_size"],) * 2)
+    if request["clock"]:
+        jumps, clock = itertools.cycle((3e7, -3e7)), time.time
+        time.time = lambda: clock() + next(jumps)
     with open(request["page"], "r+b") as file:
         page = mmap.mmap(file.fileno(), PAGE)
     tell_where(page, request["flags"][0])
