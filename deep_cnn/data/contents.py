@@ -4,11 +4,9 @@ A digest is made of bytes that are in memory anyway, to be decoded. A file whose
 taken to be unchanged; one with another time is read again before it is called changed, since a copy has another time, too.
 """
 
-import contextlib
 import hashlib
 import os
 import re
-import zipfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -17,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from deep_cnn.data.archives import NOWHERE, Member, Source
+from deep_cnn.data.kept import read_arrays
 from deep_cnn.runtime import signals
 from deep_cnn.runtime.atomic import atomic_path
 from deep_cnn.runtime.errors import DataError
@@ -133,16 +132,12 @@ def load(folder: Path, now: Contents, samples: str) -> Contents | None:
     for path in sorted(folder.glob("contents*.npz")) if folder.is_dir() else ():
         if not re.fullmatch(r"contents(\.rank\d+)?\.npz", path.name):
             continue
+        arrays = read_arrays(path, ("samples", "digests", "times"))
         # half a file, or one of other samples: of them nothing is known, which the caller says
-        with (
-            contextlib.suppress(OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile),
-            open(path, "rb") as file,
-            np.load(file) as arrays,
-        ):
-            if str(arrays["samples"]) != samples or len(arrays["digests"]) != len(now.now):
-                continue
-            part = Contents(now.now)
-            part.digests, part.times = arrays["digests"], arrays["times"]
-            found = found or Contents(now.now)
-            found.adopt(part)
+        if arrays is None or str(arrays["samples"]) != samples or len(arrays["digests"]) != len(now.now):
+            continue
+        part = Contents(now.now)
+        part.digests, part.times = arrays["digests"], arrays["times"]
+        found = found or Contents(now.now)
+        found.adopt(part)
     return found

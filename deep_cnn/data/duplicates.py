@@ -12,6 +12,7 @@ import numpy as np
 
 from deep_cnn.data.archives import Member, Source
 from deep_cnn.data.index import Index
+from deep_cnn.data.kept import read_arrays
 from deep_cnn.runtime import signals
 from deep_cnn.runtime.atomic import atomic_path
 from deep_cnn.runtime.errors import DataError
@@ -36,14 +37,14 @@ def duplicate_groups(index: Index, cache_dir: Path | None = None) -> np.ndarray:
     groups = np.arange(len(index), dtype=np.int64)
     _, counts = _alike(index.sizes)
     rows = np.flatnonzero((counts > 1) & (index.sizes > 0))
-    kept = None if cache_dir is None or not len(rows) else Path(cache_dir) / f"same-{files_key(index)}.npy"
-    twins = _load_twins(kept)
+    kept = None if cache_dir is None or not len(rows) else Path(cache_dir) / f"same-{files_key(index)}.npz"
+    twins = (read_arrays(kept, ("twins",)) or {}).get("twins") if kept is not None else None
     if twins is None:
         twins = _twins(index, rows)
         if kept is not None:
             # a disk that is full or read-only only means that the next start reads the files again
             with contextlib.suppress(OSError), atomic_path(kept) as temporary, open(temporary, "wb") as file:
-                np.save(file, twins)
+                np.savez(file, twins=twins)
     groups[twins[0]] = twins[1]
     return groups
 
@@ -69,14 +70,6 @@ def files_key(index: Index) -> str:
     for column in (index.paths.offsets, index.sizes, index.mtimes):
         digest.update(column.data)
     return digest.hexdigest()
-
-
-def _load_twins(kept: Path | None) -> np.ndarray | None:
-    """What an earlier start has kept, or None where there is none, or not a whole one."""
-    try:
-        return None if kept is None else np.load(kept)
-    except (OSError, ValueError, EOFError):
-        return None
 
 
 def _alike(*columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

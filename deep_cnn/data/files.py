@@ -4,7 +4,6 @@ import contextlib
 import json
 import os
 import stat
-import zipfile
 from array import array
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -17,6 +16,7 @@ import numpy as np
 
 from deep_cnn.config.registries import IMAGE_ENDINGS
 from deep_cnn.data.archives import Members
+from deep_cnn.data.kept import read_arrays
 from deep_cnn.runtime.atomic import atomic_path
 from deep_cnn.runtime.errors import DataError
 from deep_cnn.runtime.run_files import are_outputs
@@ -275,24 +275,19 @@ def _keep(files: Files, prints: list[bytes], kept: Path) -> None:
 
 def _load_kept(root: Path, kept: Path) -> Files | None:
     """The kept index if it still describes the disk, else None. Looks at every file, but sorts and decodes nothing."""
-    try:
-        with open(kept, "rb") as file, np.load(file) as arrays:
-            about = json.loads(arrays["about"].tobytes())
-            if about["format"] != KEPT_FORMAT:
-                return None
-            prints = arrays["prints"].tobytes()
-            for i, folder in enumerate(about["folders"]):
-                path = os.path.join(root, folder)
-                if _fingerprint(*_look(path)[:3]) != prints[16 * i : 16 * i + 16]:
-                    return None
-            paths = Paths(arrays["blob"].tobytes(), arrays["offsets"])
-            sizes, mtimes, folder_of = (arrays[name] for name in ("sizes", "mtimes", "folder_of"))
-            return Files(root, paths, sizes, mtimes, folder_of, tuple(about["folders"]), about["ignored"], kept=True)
-    except (
-        OSError,
-        EOFError,
-        ValueError,
-        KeyError,
-        zipfile.BadZipFile,
-    ):  # none yet, a folder gone, or half a file: scan
+    arrays = read_arrays(kept, ("about", "prints", "blob", "offsets", "sizes", "mtimes", "folder_of"))
+    if arrays is None:
         return None
+    about = json.loads(arrays["about"].tobytes())
+    if about["format"] != KEPT_FORMAT:
+        return None
+    prints = arrays["prints"].tobytes()
+    try:
+        for i, folder in enumerate(about["folders"]):
+            if _fingerprint(*_look(os.path.join(root, folder))[:3]) != prints[16 * i : 16 * i + 16]:
+                return None
+    except OSError:  # a folder is gone
+        return None
+    paths = Paths(arrays["blob"].tobytes(), arrays["offsets"])
+    sizes, mtimes, folder_of = (arrays[name] for name in ("sizes", "mtimes", "folder_of"))
+    return Files(root, paths, sizes, mtimes, folder_of, tuple(about["folders"]), about["ignored"], kept=True)

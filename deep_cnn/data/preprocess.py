@@ -1,6 +1,7 @@
 """What is done to an image before a network sees it, apart from augmentation."""
 
 import dataclasses
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,6 +9,7 @@ IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 FITS = ("crop", "squash", "pad")
 INTERPOLATIONS = ("bilinear", "bicubic", "nearest")
+LARGEST_SIDE = 10_000  # pixels
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,8 @@ class Preprocessing:
 
     def __post_init__(self) -> None:
         assert 1 <= self.crop <= self.resize, (self.crop, self.resize)
-        assert self.interpolation in INTERPOLATIONS and self.fit in FITS and 8 <= self.bits <= 16
+        if self.interpolation not in INTERPOLATIONS or self.fit not in FITS or not 8 <= self.bits <= 16:
+            raise ValueError(f"{self.interpolation}, {self.fit} or {self.bits} bits is no preprocessing")
 
     def with_crop(self, crop: int) -> "Preprocessing":
         """The same at another input size: R keeps its proportion to S (256 for 224)."""
@@ -41,7 +44,11 @@ class Preprocessing:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "Preprocessing":
-        """From `to_dict`, or JSON, whose lists become tuples."""
+        """From `to_dict`, or JSON, whose lists become tuples; ValueError for what no preprocessing has."""
         values = dict(values)
         values["mean"], values["std"] = tuple(values["mean"]), tuple(values["std"])
+        sides, channels = (values["crop"], values["resize"]), (*values["mean"], *values["std"])
+        whole = all(isinstance(side, int) for side in sides) and 1 <= sides[0] <= sides[1] <= LARGEST_SIDE
+        if not whole or len(channels) != 6 or not all(map(math.isfinite, channels)) or min(values["std"]) <= 0:
+            raise ValueError(f"its preprocessing is {values}")
         return cls(**values)

@@ -5,7 +5,6 @@ import functools
 import json
 import os
 import tempfile
-import zipfile
 from array import array
 from collections import Counter
 from collections.abc import Sequence
@@ -27,6 +26,7 @@ from deep_cnn.data.archives import (
     list_members,
 )
 from deep_cnn.data.files import SYSTEM_FOLDERS, Files, Paths, Sidecars, scan
+from deep_cnn.data.kept import read_arrays
 from deep_cnn.data.parquet import PARQUET, has_images, packed
 from deep_cnn.data.split_names import ALIASES, SHORT, TRAIN, splits_named
 from deep_cnn.runtime.atomic import atomic_path
@@ -270,29 +270,27 @@ def _keep(files: Files, kept: Path, digest: str) -> None:
 
 def _load_kept(root: Path, kept: Path, digest: str, archives: tuple[Archive, ...]) -> Files | None:
     """The kept list where it is of these archives, else None."""
-    try:
-        with open(kept, "rb") as file, np.load(file) as arrays:
-            about = json.loads(arrays["about"].tobytes())
-            if about["digest"] != digest:
-                return None
-            members, beside = (
-                Members(archives, *(arrays[prefix + name] for name in COLUMNS)) for prefix in ("", "sidecar_")
-            )
-            times = np.array([archive.time for archive in archives], dtype=np.int64)
-            return Files(
-                root,
-                Paths(arrays["blob"].tobytes(), arrays["ends"]),
-                members.sizes,
-                times[members.archive_of],
-                arrays["folder_of"],
-                tuple(about["folders"]),
-                about["ignored"],
-                kept=True,
-                members=members,
-                sidecars=Sidecars(Paths(arrays["sidecar_blob"].tobytes(), arrays["sidecar_ends"]), beside),
-            )
-    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile):  # none yet, or half a file
+    columns = (prefix + name for prefix in ("", "sidecar_") for name in COLUMNS)
+    arrays = read_arrays(kept, ("about", "blob", "ends", "folder_of", "sidecar_blob", "sidecar_ends", *columns))
+    if arrays is None:
         return None
+    about = json.loads(arrays["about"].tobytes())
+    if about["digest"] != digest:
+        return None
+    members, beside = (Members(archives, *(arrays[prefix + name] for name in COLUMNS)) for prefix in ("", "sidecar_"))
+    times = np.array([archive.time for archive in archives], dtype=np.int64)
+    return Files(
+        root,
+        Paths(arrays["blob"].tobytes(), arrays["ends"]),
+        members.sizes,
+        times[members.archive_of],
+        arrays["folder_of"],
+        tuple(about["folders"]),
+        about["ignored"],
+        kept=True,
+        members=members,
+        sidecars=Sidecars(Paths(arrays["sidecar_blob"].tobytes(), arrays["sidecar_ends"]), beside),
+    )
 
 
 # --- a common top folder, and single files ---------------------------------------------------------------------------

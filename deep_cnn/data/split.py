@@ -13,7 +13,9 @@ from deep_cnn.data.index import FREE, SPLITS, TEST, TRAIN, VALIDATION, Index
 from deep_cnn.runtime.atomic import Announce, read_csv, write_csv
 from deep_cnn.runtime.errors import ConfigError, DataError, nearest
 from deep_cnn.runtime.format import plural
+from deep_cnn.runtime.manifest import Manifest
 from deep_cnn.runtime.rng import permutation
+from deep_cnn.runtime.run_files import RunFiles
 
 
 @dataclass(frozen=True)
@@ -322,7 +324,7 @@ def splits_of_run(results: Path, index: Index) -> Splits:
     split = np.full(len(index.paths), FREE, dtype=np.int8)
     gone = 0
     try:
-        rows = read_csv(results / "splits.csv")
+        rows = read_csv(Manifest(RunFiles(results.parent.parent, results.name)).require("splits.csv"))
         header = next(rows, [])
         if header[:1] != ["file"] or header[-1:] != ["split"]:
             raise DataError(f"{flag}: {results / 'splits.csv'} is not a file of splits")

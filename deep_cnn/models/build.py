@@ -4,6 +4,8 @@ import dataclasses
 import functools
 import hashlib
 import logging
+import re
+import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -301,9 +303,9 @@ def _locate(name: str, source: str) -> Path:
         )
         return download.fetch(published.url, published.file, flag, remedy)
     source, _, sha256 = source.partition(WEIGHTS_DIGEST)
-    if "://" in source:
+    path = _path_of(source)
+    if path is None:
         return _downloaded(source, sha256 or None)
-    path = Path(source).expanduser()
     if not path.is_file():
         hint = nearest(source, ["pretrained", "none"]) or nearest(source.upper(), weights_names(name))
         raise CheckpointError(f"--weights={source}: no such file; expected pretrained, none, a file or a URL.{hint}")
@@ -315,7 +317,7 @@ def check_digest(source: str) -> str | None:
     if source == "none" or names_weights(source):
         return None
     given, _, sha256 = source.partition(WEIGHTS_DIGEST)
-    path = download.folder() / download.file_name(given) if "://" in given else Path(given).expanduser()
+    path = _path_of(given) or download.folder() / download.file_name(given)
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     if sha256 and digest != sha256:
@@ -324,6 +326,14 @@ def check_digest(source: str) -> str | None:
         )
     log.info("Weights: %s, SHA-256 %s", path, digest)
     return digest
+
+
+def _path_of(given: str) -> Path | None:
+    """The file that --weights names, as a path or as file:///path; None for what is to be downloaded."""
+    if "://" not in given:
+        return Path(given).expanduser()
+    found = re.fullmatch(r"(?i:file)://(?:localhost)?(/.*)", given)
+    return Path(urllib.request.url2pathname(found[1])) if found else None
 
 
 def _downloaded(url: str, sha256: str | None) -> Path:

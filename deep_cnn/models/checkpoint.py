@@ -15,17 +15,20 @@ from typing import Any, BinaryIO
 
 import torch
 
-from deep_cnn.models.weights import check_declared_sizes, refused_object
+from deep_cnn.models.weights import (
+    FORMAT,
+    FORMAT_VERSION,
+    REPLACED,
+    NewerVersion,
+    check_declared_sizes,
+    check_version,
+    refused_object,
+)
 from deep_cnn.runtime import manifest
 from deep_cnn.runtime.atomic import FULL, Announce, atomic_path
 from deep_cnn.runtime.errors import CheckpointError, DeepCNNError, NonFiniteLoss
 
 log = logging.getLogger(__name__)
-
-FORMAT = "deep_cnn"
-# Of the meaning of a checkpoint's parts; 1 is that of version 0.1.0, which did not write it. To be raised when a program
-# of before would misunderstand a checkpoint.
-FORMAT_VERSION = 1
 
 
 def save(path: Path, state: dict[str, Any], announce: Announce | None = None) -> None:
@@ -65,12 +68,14 @@ def _put_in_place(path: Path) -> None:
 def load_last(path: Path) -> dict[str, Any] | None:
     """The newest state that can be read, saying so when that is not last.pt; None where there was never one.
 
-    Raises CheckpointError when there are states and none can be read.
+    Raises CheckpointError when there are states and none can be read, or the newest is of a newer version.
     """
     found = [file for file in (_fresh(path), path, previous(path)) if file.exists()]  # newest first
     for file in found:
         try:
             state = load(file)
+        except NewerVersion:
+            raise
         except CheckpointError as error:
             log.warning("%s; trying the previous checkpoint", error)
             continue
@@ -153,22 +158,8 @@ def load(path: Path) -> dict[str, Any]:
     check_version(path, state)
     run = manifest.of_checkpoint(path)
     if run is not None and run.agrees(path) is False:
-        raise CheckpointError(
-            f"{path}: not the file that this run saved (see {manifest.NAME}); it was replaced or edited"
-        )
+        raise CheckpointError(f"{path}: {REPLACED}")
     return state
-
-
-def check_version(path: Path, state: dict[str, Any]) -> None:
-    """CheckpointError for a checkpoint of a newer version, which may mean something else by the same names."""
-    version = state.get("format_version", 1)
-    if version != 1 and not (isinstance(version, int) and version <= FORMAT_VERSION):
-        theirs = state.get("versions")
-        name = theirs.get("deep_cnn", "unknown") if isinstance(theirs, dict) else "unknown"
-        raise CheckpointError(
-            f"{path}: written by a newer version of deep_cnn ({name}, format {version}); this version reads formats up to "
-            f"{FORMAT_VERSION}; update deep_cnn"
-        )
 
 
 @contextlib.contextmanager

@@ -13,10 +13,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from deep_cnn.runtime import manifest
 from deep_cnn.runtime.errors import CheckpointError
 from deep_cnn.runtime.format import some
 
-OUR_FORMAT = "deep_cnn"
+FORMAT = "deep_cnn"  # of our own checkpoints
+# Of the meaning of a checkpoint's parts; 1 is that of version 0.1.0, which did not write it. To be raised when a program
+# of before would misunderstand a checkpoint.
+FORMAT_VERSION = 1
 LARGEST_RATIO = 4  # of what a file declares to its own size: torch compresses nothing
 
 # Where programs keep the tensors in a checkpoint, averaged weights first: those are the ones its author evaluated.
@@ -48,6 +52,13 @@ _SAFE_KINDS: list[Callable[..., Any] | tuple[Callable[..., Any], str]] = [
 ]
 
 
+REPLACED = f"not the file that this run saved (see {manifest.NAME}); it was replaced or edited"
+
+
+class NewerVersion(CheckpointError):
+    """A checkpoint of a newer version: newer states are not to be given up for older ones."""
+
+
 @dataclass(frozen=True)
 class WeightsFile:
     """state: the tensors, under the file's own names; info: a checkpoint of ours also tells its "model",
@@ -70,7 +81,11 @@ def read(path: Path) -> WeightsFile:
         content = _load(path)
     except Exception as error:  # torch.load raises whatever the broken byte happens to break
         raise CheckpointError(unreadable(path, error)) from error
-    if isinstance(content, Mapping) and content.get("format") == OUR_FORMAT and "weights" in content:
+    if isinstance(content, Mapping) and content.get("format") == FORMAT and "weights" in content:
+        check_version(path, content)
+        run = manifest.of_checkpoint(path)
+        if run is not None and run.agrees(path) is False:
+            raise CheckpointError(f"--weights={path}: {REPLACED}")
         average = content.get("average")  # last.pt holds both; the average is what was validated
         state = average if isinstance(average, Mapping) and average else content["weights"]
         model, task = content.get("model", {}), content.get("task", {})
@@ -90,6 +105,30 @@ def read(path: Path) -> WeightsFile:
             f"--weights={path}: contains no weights; expected a file written by torch.save(model.state_dict(), FILE)"
         )
     return WeightsFile(state, {})
+
+
+def check_version(path: Path, state: Mapping[str, Any]) -> None:
+    """NewerVersion for a checkpoint of a newer version, which may mean something else by the same names."""
+    version = state.get("format_version", 1)
+    if version != 1 and not (isinstance(version, int) and version <= FORMAT_VERSION):
+        theirs = state.get("versions")
+        name = theirs.get("deep_cnn", "unknown") if isinstance(theirs, dict) else "unknown"
+        raise NewerVersion(
+            f"{path}: written by a newer version of deep_cnn ({name}, format {version}); this version reads formats up to "
+            f"{FORMAT_VERSION}; update deep_cnn"
+        )
+
+
+def unusable(state: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> str | None:
+    """Why a network cannot begin with the tensors of a file that fit its `own`; None where it can."""
+    fitting = {name: tensor for name, tensor in state.items() if name in own and own[name].shape == tensor.shape}
+    for name, tensor in fitting.items():
+        if tensor.is_meta or tensor.is_quantized or tensor.layout != torch.strided:
+            return f"{name} is a sparse, quantized or empty tensor, not one of plain numbers"
+        if own[name].is_floating_point() and not tensor.is_floating_point():
+            return f"{name} holds {str(tensor.dtype).removeprefix('torch.')}, not floating-point numbers"
+    broken = [name for name, tensor in fitting.items() if not bool(torch.isfinite(tensor.float()).all())]
+    return f"{broken[0]} contains NaN or infinite values" if broken else None
 
 
 def refused_object(error: Exception) -> str | None:
@@ -157,6 +196,8 @@ def fit(
     state = _without_prefix(state, own)
     versions = _versions(own) | _versions(state)
     state = adapt(state, model)
+    if (problem := unusable(state, own)) is not None:
+        raise CheckpointError(f"--weights={label}: {problem}; use another file")
     other_shape = [name for name, tensor in state.items() if name in own and own[name].shape != tensor.shape]
     left_out = {name for name in state if name in other_shape or (others and in_head(name))}
     # torchvision reads versions from here: without one MNASNet refuses the file, with none ViT renames its old layers
@@ -216,6 +257,10 @@ def _load(path: Path) -> Any:
 
         return load_file(path)
     check_declared_sizes(path)
+    if zipfile.is_zipfile(path):  # torch itself loads a file with flipped bits without a word
+        with zipfile.ZipFile(path) as archive:
+            if (part := archive.testzip()) is not None:
+                raise ValueError(f"wrong checksum of {part}")
     # a map reads only what is used, optimizer states stay on the disk; files before torch 1.6 are no zip archives
     with torch.serialization.safe_globals(_SAFE_KINDS):
         return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))

@@ -136,12 +136,13 @@ def _cell(value: Any) -> str:
     return '"' + text.replace('"', '""') + '"' if QUOTED.search(text) else text
 
 
-def read_json(path: Path) -> Any:
-    """The values, or None where there is no such file or it is not JSON."""
+def read_json(path: Path) -> dict[str, Any] | None:
+    """The values by name, or None where there is no such file or it is not a JSON object."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
         return None
+    return values if isinstance(values, dict) else None
 
 
 def clear_leftovers(folder: Path) -> None:

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from deep_cnn.runtime.errors import ConfigError, MachineError
-from deep_cnn.runtime.launch import this_rank
+from deep_cnn.runtime.launch import this_rank, whole_number
 
 log = logging.getLogger(__name__)
 
@@ -48,9 +48,7 @@ def granted_cores() -> int:
     quota = _cgroup_numbers("cpu.max", "cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us")
     if len(quota) == 2 and quota[0] > 0:
         counts.append(math.ceil(quota[0] / quota[1]))
-    for variable in ("NCPUS", "SLURM_CPUS_PER_TASK"):
-        if os.environ.get(variable, "").isdigit():
-            counts.append(int(os.environ[variable]))
+    counts += [cores for name in ("NCPUS", "SLURM_CPUS_PER_TASK") if (cores := whole_number(os.environ.get(name, "")))]
     share = min(counts) // this_rank().local_world_size
     return max(1, min(share, _threads or _omp_threads() or share))
 
@@ -65,9 +63,7 @@ def _omp_threads() -> int | None:
     asked = os.environ.get("OMP_NUM_THREADS", "").split(",")[0]  # "4,2" is for nested loops
     # torchrun sets it to 1 for each of several processes, whatever they were granted
     torchruns = asked == "1" and (this_rank().world_size > 1 or "TORCHELASTIC_RUN_ID" in os.environ)
-    if not asked.isdecimal() or torchruns:
-        return None
-    return int(asked) or None
+    return None if torchruns else whole_number(asked) or None
 
 
 def total_memory() -> int:

@@ -10,7 +10,7 @@ import threading
 import urllib.parse
 import urllib.request
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO, BinaryIO
 
 import torch
 
@@ -60,7 +60,7 @@ def download(url: str, path: Path, sha256: str | None = None) -> str:
         ValueError: not an address, or the content is not what its name promises.
     """
     with atomic_path(path) as part:
-        with _open(url, CONNECT_SECONDS) as answer, part.open("wb") as file:
+        with _open(url, CONNECT_SECONDS, verified=sha256 is not None) as answer, part.open("wb") as file:
             digest, size = _copy(answer, file, path.name)
             expected = answer.headers.get("Content-Length")
         if expected and size != int(expected):
@@ -99,14 +99,36 @@ def fetch(url: str, file: str, flag: str, remedy: str, sha256: str | None = None
     return path
 
 
-def _open(url: str, seconds: float) -> http.client.HTTPResponse:
-    """urlopen with a limit that counts the look-up of the name too, to which a socket's timeout does not apply."""
+class _OnlyHttps(urllib.request.HTTPRedirectHandler):
+    """Follows redirections of https to https alone."""
+
+    def redirect_request(
+        self,
+        request: urllib.request.Request,
+        answer: IO[bytes],
+        code: int,
+        message: str,
+        headers: http.client.HTTPMessage,
+        url: str,
+    ) -> urllib.request.Request | None:
+        """The request of the new address; ValueError where it is not https."""
+        if request.type == "https" and urllib.parse.urlsplit(url).scheme != "https":
+            raise ValueError(f"it is redirected to {url}, which anybody on the way could change; give --weights_sha256")
+        return super().redirect_request(request, answer, code, message, headers, url)
+
+
+def _open(url: str, seconds: float, *, verified: bool) -> http.client.HTTPResponse:
+    """Open a URL within a limit that counts the look-up of the name too, to which a socket's timeout does not apply.
+
+    verified: the content's digest is known, so that it may come by any way.
+    """
+    opener = urllib.request.build_opener(*([] if verified else [_OnlyHttps()]))
     answers: queue.Queue[http.client.HTTPResponse | Exception] = queue.Queue()
 
     def ask() -> None:
         try:
             request = urllib.request.Request(url, headers={"User-Agent": "deep_cnn"})
-            answers.put(urllib.request.urlopen(request, timeout=seconds))
+            answers.put(opener.open(request, timeout=seconds))
         except Exception as error:  # handed over to the thread that waits, which raises it
             answers.put(error)
 

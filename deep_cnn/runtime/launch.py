@@ -1,6 +1,7 @@
 """Which of torchrun's processes this is, read from the environment. Imports no torch."""
 
 import os
+import re
 import socket
 import sys
 import time
@@ -30,9 +31,14 @@ class Rank:
 def this_rank() -> Rank:
     """This process's rank under torchrun; that of a process of its own elsewhere."""
     names = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "GROUP_RANK")
-    if "TORCHELASTIC_RUN_ID" not in os.environ or not all(os.environ.get(name, "").isdigit() for name in names):
-        return Rank()
-    return Rank(*(int(os.environ[name]) for name in names))
+    numbers = [whole_number(os.environ.get(name, "")) for name in names]
+    known = [number for number in numbers if number is not None]
+    return Rank(*known) if "TORCHELASTIC_RUN_ID" in os.environ and len(known) == len(names) else Rank()
+
+
+def whole_number(text: str) -> int | None:
+    """The number in a variable of the environment; None where it is no whole number, or none of cores or processes."""
+    return int(text) if re.fullmatch(r"[0-9]{1,9}", text) else None
 
 
 def plain_environment() -> dict[str, str]:

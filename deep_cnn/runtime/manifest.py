@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from deep_cnn.runtime.atomic import write_json
+from deep_cnn.runtime.atomic import read_json, write_json
 from deep_cnn.runtime.errors import DataError, DeepCNNError
 from deep_cnn.runtime.run_files import RunFiles
 
@@ -27,6 +27,7 @@ RESULTS = (
     "predictions_baseline.csv",
     "predictions_test.csv",
     "test.json",
+    "plan.json",
     "folds.csv",
     "predictions_folds.csv",
     "suspects.csv",
@@ -79,9 +80,16 @@ class Manifest:
 
     def damaged(self) -> list[str]:
         """The files of results that are not what the run wrote, by name."""
-        if self.path.exists() and self.entries() is None:
+        if not self.entries() and (self.path.exists() or self._wrote_digests()):
             return [NAME]
         return [name for name in RESULTS if self.agrees(self.files.results / name) is False]
+
+    def _wrote_digests(self) -> bool:
+        """Whether the run is of a later version than 0.1.0, which knew no --split_seed."""
+        record = read_json(self.files.results / "config.json") or read_json(self.files.fold_plan) or {}
+        identity = record.get("identity")
+        flags = identity.get("flags") if isinstance(identity, dict) else None
+        return isinstance(flags, dict) and "split_seed" in flags
 
     @property
     def verifies(self) -> bool:

@@ -13,6 +13,12 @@ def fold_name(run_name: str, fold: int) -> str:
     return f"{run_name}-fold{fold}"
 
 
+def folds_of(name: str) -> str | None:
+    """The --run_name of the folds that a run of this name is one of; None for another name."""
+    run_name, _, fold = name.rpartition("-fold")
+    return run_name if fold.isdecimal() else None
+
+
 def are_outputs(folder: Path) -> bool:
     """Whether runs left their files in this folder, as in an outputs/ that lies among the images of --data_dir=."""
     return any(folder.glob("logger/*.log")) or any(folder.glob("results/*/status.json"))

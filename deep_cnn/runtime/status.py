@@ -30,9 +30,8 @@ class Status:
         """writes: False in every process but the first."""
         self.files, self.writes = files, writes
         self.progress: dict[str, Any] = {}
-        self.claimed = (
-            not files.has_results()
-        )  # whether the files of this name are this run's, so that it may speak of them
+        # whether the files of this name are this run's, so that it may speak of them
+        self.claimed = not (files.has_results() or files.fold_plan.exists())
 
     def before(self) -> str | None:
         """The state that the last process of this run left, or None."""

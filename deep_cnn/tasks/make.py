@@ -83,4 +83,7 @@ def task_from_dict(values: dict[str, Any]) -> Task:
 def _class_of(name: str) -> type[Task]:
     """By its name, or by that of 0.1.0."""
     classes: list[type[Task]] = [resolve(code) for code in TASKS]
-    return next(cls for cls in classes if name in (cls.name, cls.old_name))
+    found = next((cls for cls in classes if name in (cls.name, cls.old_name)), None)
+    if found is None:
+        raise ValueError(f"there is no task {name!r}")
+    return found

@@ -133,6 +133,7 @@ def _train(config: Config, hooks: Hooks, limits: Limits, place: RunPlace | None)
         asked = AskedData(dataset, task.target_rows)
         saved = find_checkpoint(run, identity, tested, asked)  # nothing, an unfinished run, or a finished one
         expect_contents(dataset, saved)
+        run = setup.with_weights(run, resumes=saved.state is not None)
         if saved.finished:
             return records.show_again(run, dataset, saved, searching=hooks.after_epoch is not None)
         with build_trainer(run, dataset, task, saved, hooks) as trainer:
@@ -587,6 +588,16 @@ def build_trainer(
         trackers = opened_trackers(config, run.files, trainer.summary(), progress.epoch, writes=distributed.is_main())
         trainer.log.trackers = stack.enter_context(trackers)
         yield trainer
+
+
+def rehearse(config: Config) -> None:
+    """What a run of these flags does before it takes its name: all checks, the network, the first batch. Raises as `train`."""
+    run, dataset, task = setup.look_at_data(config, fresh=True)
+    with contextlib.ExitStack() as at_end:
+        at_end.callback(dataset.close)
+        trainer = Trainer(run, dataset, task, SavedRun({}))
+        at_end.callback(trainer.close_feeds)
+        read_first_images(trainer, replaces=True)
 
 
 @main_process

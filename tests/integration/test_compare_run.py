@@ -34,3 +34,11 @@ def test_scores_are_compared_by_r2_or_any_metric_of_a_target(run_cli, tmp_path, 
     assert float(other["difference_safety/mae_low"]) <= found <= float(other["difference_safety/mae_high"])
     code, said, _ = compared(metric="loss", baseline="squeezenet1_1")  # the loss is not in the predictions' own units
     assert code == 2 and "--baseline cannot compare it; choose one of mae" in said
+
+
+def test_the_folder_of_a_run_is_no_place_for_a_table(run_cli, places_run, capsys):
+    folder = places_run.files.results
+    before = {path: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+    assert main(["compare", f"--root_dir={places_run.files.outputs.parent}", f"--output={folder}"]) == 2
+    assert "is the folder of a run" in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in folder.iterdir() if path.is_file()} == before

@@ -91,3 +91,14 @@ def test_mistakes(run_cli, places_run, capsys):
     assert run_cli("export", root_dir=root, format="onxx")[0] == 2
     said = capsys.readouterr().err.splitlines()
     assert "only weights" in said[0] and "ends in .pt2" in said[1] and "Did you mean onnx?" in said[2]
+
+
+def test_only_an_earlier_export_is_overwritten(run_cli, places_run, tmp_path, capsys):
+    mine, again = tmp_path / "mine.pt", tmp_path / "again.pt"
+    mine.write_bytes(b"years of work")
+    flags = {"root_dir": places_run.files.outputs.parent, "format": "torchscript"}
+    for place in (mine, places_run.files.best):
+        before = place.read_bytes()
+        assert run_cli("export", **flags, output=place)[0] == 2 and place.read_bytes() == before
+        assert "the file exists and was not written by export" in capsys.readouterr().err
+    assert [run_cli("export", **flags, output=again)[0] for _ in range(2)] == [0, 0]

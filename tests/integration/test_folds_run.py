@@ -12,8 +12,10 @@ from conftest import PLACES, TINY
 from scipy import stats
 
 from deep_cnn.runtime import signals
+from deep_cnn.runtime.atomic import write_json, write_text
 from deep_cnn.runtime.errors import NonFiniteLoss
 from deep_cnn.runtime.lock import held
+from deep_cnn.runtime.manifest import Manifest
 from deep_cnn.runtime.run_files import RunFiles, fold_name
 from deep_cnn.tools.folds import runner
 
@@ -230,12 +232,14 @@ def two_sets(outputs, tmp_path):
     shutil.copytree(outputs, tmp_path / "outputs")
     results = tmp_path / "outputs/results"
     shutil.copytree(results / "cv", results / "better")
+    for fold in (1, 2):
+        shutil.copytree(results / f"cv-fold{fold}", results / f"better-fold{fold}")
     values = json.loads((results / "cv/folds.json").read_text())
     for fold, gain in zip(values["per_fold"], (0.05, 0.15), strict=True):
         fold["top1"] += gain
     values["top1"] = values["mean_of_folds"]["top1"] = sum(fold["top1"] for fold in values["per_fold"]) / 2
-    (results / "better/folds.json").write_text(json.dumps(values))
-    (results / "better/digests.json").unlink()  # nothing says that it was edited
+    better = RunFiles(tmp_path / "outputs", "better")
+    write_json(better.results / "folds.json", values, announce=Manifest(better).announce)
     return results
 
 
@@ -258,7 +262,8 @@ def test_compare_shows_cross_validations_and_not_their_folds(two_sets, capsys):
 
 def test_compare_refuses_other_folds_and_unknown_metrics(two_sets, capsys):
     plan = two_sets / "better/folds.csv"
-    plan.write_text(plan.read_text().replace(",1\n", ",x\n").replace(",2\n", ",1\n").replace(",x\n", ",2\n"))
+    other = plan.read_text().replace(",1\n", ",x\n").replace(",2\n", ",1\n").replace(",x\n", ",2\n")
+    write_text(plan, other, announce=Manifest(RunFiles(two_sets.parent, "better")).announce)
     assert compared(two_sets, runs="cv,better", baseline="cv") == 0
     assert "not the same folds" in (two_sets.parent / "compare/folds.txt").read_text()
     assert compared(two_sets, runs="cv", metric="mae") == 2
@@ -280,9 +285,12 @@ def test_compare_names_a_damaged_cross_validation_and_shows_the_others(two_sets,
     assert "no cross-validation to compare: left out: broken: " in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("damage", [b"", b"{}", b"[1, 2]", b'{"per_fold": [{}]}'])
+@pytest.mark.parametrize("damage", [b"", b"{}", b"[1, 2]", b'{"per_fold": [{}]}', b"[" * 100_000])
 def test_compare_names_a_damaged_cross_validation_without_digests(two_sets, capsys, damage):
     (two_sets / "better/folds.json").write_bytes(damage)
+    (two_sets / "better/digests.json").unlink()
+    plan = two_sets / "better/plan.json"
+    plan.write_text(plan.read_text().replace("split_seed", "of_before"))  # as of a version that wrote no digests
     assert compared(two_sets, runs="better,cv") == 0
     assert "Note: left out: better: " in capsys.readouterr().out
 
@@ -299,3 +307,47 @@ def test_the_command_mends_damaged_files_of_a_cross_validation(outputs, run_cli,
     assert {name: (files.results / name).read_bytes() for name in names} == sound
     assert compared(files.results.parent, runs="cv") == 0
     assert "left out" not in capsys.readouterr().out
+
+
+def tree(folder) -> dict[str, bytes]:
+    """Every file below it but logs, which tell of mistakes, too."""
+    return {str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file() and path.suffix != ".log"}
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        ({"freeze": 99}, "--freeze=99"),
+        ({"weights": "FOREIGN"}, "does not match the network"),
+        ({"weights": "FOREIGN", "weights_sha256": "0" * 64}, "expected 0000"),
+        ({"folds": None}, "the name of a cross-validation"),
+        ({"folds": None, "resume": "must"}, "the name of a cross-validation"),
+        ({"data_dir": "BROKEN"}, "unreadable image"),
+        ({"run_name": "cv-fold1", "freeze": 99}, "--freeze=99"),  # folds under the name of a single run
+    ],
+)
+def test_a_mistake_leaves_finished_folds_where_they_are(outputs, run_cli, capsys, tmp_path, flags, said):
+    shutil.copytree(outputs, tmp_path / "outputs")
+    torch.save({"a.weight": torch.zeros(3, 3)}, tmp_path / "foreign.pt")
+    shutil.copytree(PLACES / "train", tmp_path / "images")
+    for number, image in enumerate((tmp_path / "images").rglob("*.jpg")):
+        image.write_bytes(b"\xff\xd8\xff\xe0 broken" + bytes([number]))
+    words = {"FOREIGN": tmp_path / "foreign.pt", "BROKEN": tmp_path / "images"}
+    flags = {
+        name: words.get(value, value)
+        for name, value in (FLAGS | {"run_name": "cv"} | flags).items()
+        if value is not None
+    }
+    before = tree(tmp_path / "outputs")
+    assert run_cli(**flags)[0] == 2
+    assert said in capsys.readouterr().err
+    assert tree(tmp_path / "outputs") == before
+
+
+def test_folds_that_were_moved_aside_are_shown_as_they_are(outputs, run_cli, pretended, capsys, tmp_path):
+    shutil.copytree(outputs, tmp_path / "outputs")
+    assert run_cli(**FLAGS | {"run_name": "cv", "model": "cifar_resnet20"}, fold=1)[0] == 0
+    results = tmp_path / "outputs/results"
+    (results / "cv-fold1/config.json").write_text("{}")  # something else under the name that they had
+    assert compared(results, runs="cv.1") == 0
+    assert "shufflenet_v2_x0_5" in (results.parent / "compare/folds.txt").read_text()

@@ -7,7 +7,7 @@ import torch
 
 from deep_cnn.inference.load import image_folders, open_network, open_networks
 from deep_cnn.models import checkpoint
-from deep_cnn.runtime.errors import ConfigError
+from deep_cnn.runtime.errors import CheckpointError, ConfigError
 
 CPU = torch.device("cpu")
 
@@ -58,3 +58,26 @@ def test_where_images_may_lie(places_run, tmp_path):
         str(tmp_path),
         network.meta["config"]["data_dir"],
     ]
+
+
+@pytest.mark.parametrize(
+    ("part", "reason"),
+    [
+        ({"preprocessing": {"std": (0.0, 0.0, 0.0)}}, "its preprocessing is"),
+        ({"preprocessing": {"crop": 10**9}}, "its preprocessing is"),
+        ({"task": {"name": "magic"}}, "there is no task 'magic'"),
+    ],
+)
+def test_a_checkpoint_that_only_claims_to_be_one_is_refused(places_run, tmp_path, part, reason):
+    state = checkpoint.load(places_run.checkpoint)
+    checkpoint.save(tmp_path / "odd.pt", state | {key: state[key] | values for key, values in part.items()})
+    with pytest.raises(CheckpointError, match=reason):
+        open_network(tmp_path / "odd.pt", CPU)
+
+
+def test_a_network_of_nan_is_not_used(places_run, tmp_path):
+    state = checkpoint.load(places_run.checkpoint)
+    state["weights"]["conv1.0.weight"][0] = float("nan")
+    torch.save(state, tmp_path / "nan.pt")
+    with pytest.raises(CheckpointError, match=r"conv1\.0\.weight contains NaN"):
+        open_network(tmp_path / "nan.pt", CPU)

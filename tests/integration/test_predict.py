@@ -339,3 +339,38 @@ def test_a_table_without_files_says_where_it_looked(tmp_path):
     (tmp_path / "u.csv").write_text("a,b\n1,2\n")
     with pytest.raises(DataError, match="no column of image files was recognised"):
         read_images(str(tmp_path / "u.csv"), None, [])
+
+
+@pytest.mark.parametrize("damage", ["emptied", "cut", "digit", "failed"])
+def test_a_finished_table_that_was_edited_is_not_believed(predict, run_cli, scenes, tmp_path, capsys, damage):
+    predict(tmp_path / "out.csv", images=scenes)
+    spoilt = tmp_path / ("out.failed.csv" if damage == "failed" else "out.csv")
+    rows = spoilt.read_bytes()
+    changed = {"emptied": b"", "cut": rows[: len(rows) // 2]}.get(damage, rows.replace(b"0", b"1", 1))
+    spoilt.write_bytes(changed)
+    assert predict(tmp_path / "out.csv", images=scenes)[0] == 2
+    assert "the table was finished, and was edited or damaged since" in capsys.readouterr().err
+    assert spoilt.read_bytes() == changed, "it may be the user's work"
+    spoilt.write_bytes(rows)
+    assert predict(tmp_path / "out.csv", images=scenes)[0] == 3
+
+
+def test_edited_shards_are_not_put_together(predict, run_cli, scenes, tmp_path, capsys):
+    for i in (1, 2):
+        predict(tmp_path / "parts.csv", images=scenes, shard=f"{i}/2")
+    part = tmp_path / "parts.shard-2-of-2.csv"
+    part.write_bytes(part.read_bytes().replace(b"0.", b"0.1", 1))
+    assert run_cli("predict", merge=True, output=tmp_path / "parts.csv")[0] == 2
+    assert "parts.shard-2-of-2.csv was edited or damaged" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("about", ["[]", "{}", "3", "[" * 100_000])
+def test_a_damaged_companion_is_no_table_of_ours(predict, scenes, tmp_path, capsys, about):
+    predict(tmp_path / "out.csv", images=scenes)
+    (tmp_path / "out.csv.json").write_text(about)
+    assert predict(tmp_path / "out.csv", images=scenes)[0] == 2 and "the file exists" in capsys.readouterr().err
+
+
+def test_a_device_is_no_list(predict, tmp_path, capsys):
+    assert predict(tmp_path / "out.csv", images="/dev/zero")[0] == 2
+    assert "--images=/dev/zero: is a device" in capsys.readouterr().err and not list(tmp_path.iterdir())

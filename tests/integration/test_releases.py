@@ -13,7 +13,7 @@ import torch
 from conftest import HERE, PLACES
 
 from deep_cnn.cli.main import main
-from deep_cnn.models import checkpoint
+from deep_cnn.models import checkpoint, weights
 from deep_cnn.runtime.errors import CheckpointError
 from deep_cnn.runtime.run_files import RunFiles
 
@@ -73,7 +73,7 @@ def test_a_stopped_run_continues(release, capsys):
 
 
 def test_a_checkpoint_of_a_newer_version_is_refused_by_name(tmp_path):
-    state = {"format": "deep_cnn", "format_version": checkpoint.FORMAT_VERSION + 1, "versions": {"deep_cnn": "9.1"}}
+    state = {"format": "deep_cnn", "format_version": weights.FORMAT_VERSION + 1, "versions": {"deep_cnn": "9.1"}}
     torch.save(state, tmp_path / "new.pt")
     with pytest.raises(CheckpointError, match=r"new\.pt: written by a newer version of deep_cnn \(9\.1"):
         checkpoint.load(tmp_path / "new.pt")

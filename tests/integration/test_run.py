@@ -1,6 +1,7 @@
 """Whole runs, small: what a run leaves behind, that it repeats itself, and that the same command goes on or ends at once."""
 
 import csv
+import hashlib
 import json
 import shutil
 
@@ -237,3 +238,19 @@ def test_small_epochs_are_refused_where_they_make_no_sense(train, capsys):
         assert f"--small_epochs=1: {model} does not support images of {side} pixels" in said and said.count("\n") == 1
     assert train(small_epochs=1)[0] == 0
     assert "none of the 1 epochs uses the test size of 32 pixels" in capsys.readouterr().err
+
+
+def test_weights_are_verified_also_where_another_run_has_the_name(train, tmp_path, capsys):
+    code, files = train()
+    state = torch.load(files.best, weights_only=True)["weights"]
+    torch.save(state, tmp_path / "w.pth")
+    before = files.best.read_bytes()
+    flags = {"weights": tmp_path / "w.pth"}
+    assert code == 0 and train(**flags, weights_sha256="0" * 64)[0] == 2
+    assert "expected 0000" in capsys.readouterr().err and files.best.read_bytes() == before
+    digest = hashlib.sha256((tmp_path / "w.pth").read_bytes()).hexdigest()
+    assert train(**flags)[0] == 0  # moves the other run aside
+    assert json.loads((files.results / "config.json").read_text())["weights_sha256"] == digest
+    assert train(**flags, weights_sha256=digest)[0] == 0 and "This run is finished" in capsys.readouterr().out
+    assert train(**flags, weights_sha256="0" * 64)[0] == 2
+    assert f"this run began with weights of the SHA-256 {digest}" in capsys.readouterr().err

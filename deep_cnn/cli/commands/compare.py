@@ -44,12 +44,16 @@ def main(options: Options) -> int:
     from deep_cnn.reporting.compare.job import Asked, compare
     from deep_cnn.reporting.compare.page import Block, write_comparison
     from deep_cnn.runtime import console
-    from deep_cnn.runtime.errors import DataError, check_place
+    from deep_cnn.runtime.errors import ConfigError, DataError, check_place
 
     console.console_only()
     outputs = Path(options.root_dir).expanduser() / "outputs"
     folder = Path(options.output).expanduser() if options.output else outputs / "compare"
     check_place("output", str(folder), folder / "table.csv")
+    if any((folder / name).exists() for name in ("config.json", "plan.json", "status.json")):
+        raise ConfigError(
+            f"--output={folder}: is the folder of a run, whose report would be overwritten; choose another folder"
+        )
     folds, runs = divided(outputs, options.runs or ("*",))
     of_folds = options.baseline in folds
     blocks: list[Block] = []

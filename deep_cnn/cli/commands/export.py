@@ -46,6 +46,7 @@ def main(options: Options) -> int:
     chosen = formats.check_format(options.format, options.preprocess, options.output)
     if options.output:
         check_place("output", options.output, Path(options.output).expanduser())
+        job.check_replaceable(Path(options.output).expanduser())
     run = open_run(options.run_name, options.root_dir, data_dir=options.data_dir, device="cpu", precision="fp32")
     default = run.files.models / f"{options.run_name}{chosen.ending}"
     output = Path(options.output).expanduser() if options.output else default

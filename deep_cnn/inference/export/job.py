@@ -11,12 +11,20 @@ from deep_cnn.inference.export import card, formats
 from deep_cnn.inference.export.network import answers, exported_network, inputs_for
 from deep_cnn.inference.load import FinishedRun
 from deep_cnn.inference.run_images import split_images
-from deep_cnn.runtime.atomic import write_json, write_text
-from deep_cnn.runtime.errors import DataError, MachineError
+from deep_cnn.runtime.atomic import read_json, write_json, write_text
+from deep_cnn.runtime.errors import ConfigError, DataError, MachineError
 
 log = logging.getLogger(__name__)
 
 TOLERANCE = 1e-4  # in probabilities, or in units of the scores' spread
+
+
+def check_replaceable(output: Path) -> None:
+    """ConfigError where `output` exists and no earlier export wrote it: a checkpoint, or a file of the user's."""
+    if output.exists() and "output" not in (read_json(output.with_name(output.name + ".json")) or {}):
+        raise ConfigError(
+            f"--output={output}: the file exists and was not written by export; choose another name or remove the file"
+        )
 
 
 def export(

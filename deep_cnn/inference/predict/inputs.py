@@ -258,6 +258,8 @@ def check_there(given: str) -> None:
     if given != "-" and not path.exists():
         beside = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
         raise DataError(f"--images={given}: no such folder or file.{nearest(path.name, beside)}")
+    if given != "-" and (path.is_char_device() or path.is_block_device()):  # /dev/zero never ends
+        raise DataError(f"--images={given}: is a device, not a folder or a file; for standard input give --images=-")
     if not looks_like_image(path.name):
         check_is_text(path, f"--images={given}")
 

@@ -19,6 +19,7 @@ from deep_cnn.runtime import console, distributed, signals
 from deep_cnn.runtime.atomic import read_json
 from deep_cnn.runtime.device import workers_of
 from deep_cnn.runtime.errors import ConfigError
+from deep_cnn.runtime.manifest import Manifest, understood
 from deep_cnn.runtime.run_files import RunFiles, fold_name
 from deep_cnn.runtime.signals import Stopped
 from deep_cnn.runtime.walltime import Deadline, time_limit
@@ -76,7 +77,7 @@ def run(asked: Any, output: Path) -> dict[str, Any]:
     if distributed.world_size() == 1 or whole != (1, 1):
         return predict_shard(asked, images, maker, table, (first, last))
     making = {key: value for key, value in about.items() if key != "shard"} | {"columns": maker.columns()}
-    if (known := known_of(TableFiles(output), making)) is not None and known["complete"]:
+    if (known := known_of(TableFiles(output), making)) is not None and known.get("complete"):
         stale = count_changed(TableFiles(output), images)
         if not stale:
             log.info("The table is already complete")
@@ -154,7 +155,8 @@ def best_of(files: RunFiles) -> list[Path]:
     plan = read_json(files.fold_plan)
     if plan is None or files.best.exists():
         return [files.best]
-    return [RunFiles(files.outputs, fold_name(files.name, k)).best for k in range(1, int(plan["folds"]) + 1)]
+    with understood(Manifest(files).require("plan.json")):
+        return [RunFiles(files.outputs, fold_name(files.name, k)).best for k in range(1, int(plan["folds"]) + 1)]
 
 
 @distributed.main_process

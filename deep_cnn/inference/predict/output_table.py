@@ -8,6 +8,7 @@ last whole row of FILE.csv tells how far the work came; what lies behind it in e
 
 import contextlib
 import csv
+import hashlib
 import os
 import time
 from collections.abc import Iterator, Sequence
@@ -68,7 +69,26 @@ def known_of(files: TableFiles, about: dict[str, Any]) -> dict[str, Any] | None:
             f"--output={files.rows}: the file exists and was made with other {', '.join(different)}; choose another "
             "name or remove the file"
         )
+    if edited(files, known):
+        raise ConfigError(
+            f"--output={files.rows}: the table was finished, and was edited or damaged since; choose another name or remove the file"
+        )
     return known
+
+
+def edited(files: TableFiles, known: dict[str, Any]) -> bool:
+    """Whether a finished table is not what predict wrote. known: of its .json; tables of before have no digest there."""
+    return (
+        bool(known.get("complete")) and "sha256" in known and known["sha256"] != digest_of(files, known.get("failed"))
+    )
+
+
+def digest_of(files: TableFiles, failed: Any) -> str:
+    """SHA-256 of the rows, and of the failures behind them where some images have `failed`."""
+    digest = hashlib.sha256(files.rows.read_bytes())
+    if failed and files.failed.exists():
+        digest.update(files.failed.read_bytes())
+    return digest.hexdigest()
 
 
 class OutputTable:
@@ -107,8 +127,8 @@ class OutputTable:
 
     def finished(self) -> dict[str, Any] | None:
         """What FILE.csv.json says when the table is complete, else None."""
-        known = read_json(self.files.about)
-        return known if known["complete"] else None
+        known = read_json(self.files.about) or {}
+        return known if known.get("complete") else None
 
     def restart(self) -> None:
         """Begin the table anew; its rows so far were put aside."""
@@ -194,6 +214,7 @@ class OutputTable:
         """Each of the images has its row or its reason; returns what FILE.csv.json says from now on."""
         self.flush()
         about = self.about | {"complete": True, "rows": images - self.failed, "failed": self.failed}
+        about["sha256"] = digest_of(self.files, self.failed)
         write_json(self.files.about, about, durable=True)
         return about
 

@@ -4,7 +4,7 @@ import re
 import shutil
 from pathlib import Path
 
-from deep_cnn.inference.predict.output_table import TableFiles, header_of, read_contents
+from deep_cnn.inference.predict.output_table import TableFiles, digest_of, edited, header_of, read_contents
 from deep_cnn.runtime.atomic import atomic_path, read_json, write_json
 from deep_cnn.runtime.errors import ConfigError, DataError
 from deep_cnn.runtime.scheduler import array_place
@@ -61,14 +61,19 @@ def merge(output: Path, count: int | None = None) -> dict:
         )
     count = counts.pop()
     parts = [TableFiles(shard_file(output, (i, count))) for i in range(1, count + 1)]
-    abouts = [read_json(part.about) for part in parts]
+    abouts = [read_json(part.about) or {} for part in parts]
     for part, about in zip(parts, abouts, strict=True):
-        if about is None or not part.rows.exists():
+        if not about or not part.rows.exists():
             raise DataError(f"--merge: {part.rows.name} is missing; run predict with --shard={_number(part)}/{count}")
-        if not about["complete"]:
+        if not about.get("complete"):
             raise DataError(
                 f"--merge: {part.rows.name} is not finished; run the same command with --shard={_number(part)}/"
                 f"{count} to resume"
+            )
+        if edited(part, about) or not all(isinstance(about.get(k), int) for k in ("rows", "failed", "images")):
+            raise DataError(
+                f"--merge: {part.rows.name} was edited or damaged since it was finished; remove it, and run predict with "
+                f"--shard={_number(part)}/{count}"
             )
         if different := [
             k
@@ -95,7 +100,7 @@ def merge(output: Path, count: int | None = None) -> dict:
     with atomic_path(whole.contents) as temporary, open(temporary, "wb") as file:
         for part, count in zip(parts, bounds, strict=True):
             file.write(read_contents(part, count).tobytes())
-    about = abouts[0] | {"shard": "1/1", "rows": rows, "failed": failed}
+    about = abouts[0] | {"shard": "1/1", "rows": rows, "failed": failed, "sha256": digest_of(whole, failed)}
     write_json(whole.about, about, durable=True)
     return about
 

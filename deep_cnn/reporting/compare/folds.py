@@ -52,12 +52,7 @@ def divided(outputs: Path, patterns: Sequence[str]) -> tuple[list[str], list[str
     chosen = [name for name in sets if any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)]
     if not sets:
         return [], list(patterns)
-    members = {
-        path.parent.name
-        for path in results.glob("*/config.json")
-        if ((read_json(path) or {}).get("config") or {}).get("fold") is not None
-    }
-    runs = sorted(path.parent.name for path in results.glob("*/config.json") if path.parent.name not in members)
+    runs = sorted(path.parent.name for path in results.glob("*/config.json") if not _is_fold(path))
     rest = []
     for pattern in patterns:
         if any(fnmatch.fnmatchcase(name, pattern) for name in runs):
@@ -65,6 +60,12 @@ def divided(outputs: Path, patterns: Sequence[str]) -> tuple[list[str], list[str
         elif not any(fnmatch.fnmatchcase(name, pattern) for name in sets):
             rest.append(pattern)  # one fold by its name, or a mistake
     return chosen, list(dict.fromkeys(rest))
+
+
+def _is_fold(path: Path) -> bool:
+    """Whether a config.json is of a fold's own run."""
+    config = (read_json(path) or {}).get("config")
+    return isinstance(config, dict) and config.get("fold") is not None
 
 
 def read_sets(outputs: Path, names: Sequence[str]) -> tuple[list[FoldsRecord], list[str]]:

@@ -10,7 +10,7 @@ import pandas as pd
 from deep_cnn.reporting.report.folds import FoldsRecord, read_folds
 from deep_cnn.reporting.report.record import Record, read_frame, read_record
 from deep_cnn.runtime.errors import DataError
-from deep_cnn.runtime.run_files import RunFiles
+from deep_cnn.runtime.run_files import RunFiles, fold_name
 from deep_cnn.tasks.base import Task
 
 
@@ -105,7 +105,7 @@ def read_study(files: RunFiles) -> Study:
     """DataError as of `read_record` and `read_folds`, and where a run has not finished: its paragraph would change."""
     if files.fold_plan.exists():
         folds = read_folds(files)
-        names = [fold["run_name"] for fold in (folds.test or {})["per_fold"]]
+        names = [fold_name(files.name, fold["fold"]) for fold in (folds.test or {})["per_fold"]]
         return Study(folds, tuple(read_record(RunFiles(files.outputs, name)) for name in names))
     record = read_record(files)
     ended = record.test is not None or record.status.get("state") == "finished"

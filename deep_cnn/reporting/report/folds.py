@@ -21,7 +21,7 @@ from deep_cnn.reporting.result_text import cautions, difference_lines, interval_
 from deep_cnn.runtime.atomic import read_json
 from deep_cnn.runtime.errors import DataError
 from deep_cnn.runtime.manifest import REPAIR, Manifest, understood
-from deep_cnn.runtime.run_files import RunFiles
+from deep_cnn.runtime.run_files import RunFiles, fold_name
 from deep_cnn.runtime.status import read_status
 
 SUSPECTS = 24  # photographs of them
@@ -61,7 +61,7 @@ def read_folds(files: RunFiles, units: tuple[str, ...] = ()) -> FoldsRecord:
     if result is None or plan is None:
         raise DataError(f"--run_name={files.name}: not all folds are finished; run the same command to resume")
     with understood(files.results):
-        first = read_record(RunFiles(files.outputs, result["per_fold"][0]["run_name"]))
+        first = read_record(RunFiles(files.outputs, fold_name(files.name, result["per_fold"][0]["fold"])))
         record = FoldsRecord(
             files, first.config, read_status(files) or {}, [], [], result, plan, verified=manifest.verifies, units=units
         )

@@ -10,9 +10,8 @@ from deep_cnn.reporting.report.folds import read_folds
 from deep_cnn.reporting.report.front import Front, front_of
 from deep_cnn.reporting.report.page import data_name, front, render, write_page
 from deep_cnn.reporting.report.record import Record, read_record
-from deep_cnn.runtime.atomic import read_json
 from deep_cnn.runtime.errors import DataError, DeepCNNError
-from deep_cnn.runtime.run_files import RunFiles
+from deep_cnn.runtime.run_files import RunFiles, folds_of
 from deep_cnn.runtime.status import read_status
 
 log = logging.getLogger(__name__)
@@ -59,10 +58,9 @@ def write_index(outputs: Path) -> Path:
 def _runs(outputs: Path) -> Iterator[Entry]:
     """Every run and cross-validation; the folds of a finished cross-validation are part of it."""
     results = outputs / "results"
-    sets = {path.parent.name: read_json(path) or {} for path in results.glob("*/folds.json")}
-    members = {fold.get("run_name") for result in sets.values() for fold in result.get("per_fold", [])}
+    finished = {path.parent.name for path in results.glob("*/folds.json")}
     for folder in sorted(path for path in results.glob("*") if path.is_dir()):
-        if folder.name not in members and any(folder.glob("*.json")):
+        if folds_of(folder.name) not in finished and any(folder.glob("*.json")):
             yield _entry(RunFiles(outputs, folder.name))
 
 

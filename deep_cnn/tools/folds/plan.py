@@ -25,6 +25,7 @@ from deep_cnn.tasks.base import Task
 from deep_cnn.tasks.make import make_task
 from deep_cnn.training.run import Run
 from deep_cnn.training.setup import find_inputs
+from deep_cnn.training.trainer import rehearse
 
 log = logging.getLogger(__name__)
 
@@ -170,6 +171,7 @@ def _goes_on(plan: Plan, saved: dict[str, Any] | None, config: Config) -> bool:
                 f"--resume=must: there are no folds of --run_name={files.name}; there is nothing to resume"
             )
         if files.has_results():
+            _rehearse(config)
             log.info("Renamed the existing run to %s", _move_aside(files, ()))
         return False
     there = range(1, saved["folds"] + 1)
@@ -183,6 +185,7 @@ def _goes_on(plan: Plan, saved: dict[str, Any] | None, config: Config) -> bool:
         return False  # nothing is finished that could be mixed; the plan is written again
     if must:
         raise CheckpointError(f"--resume=must: the folds of --run_name={files.name} differ: {'; '.join(changed)}")
+    _rehearse(config)
     name = _move_aside(files, there)
     log.info(
         "The existing folds differ (%s); renamed them to %s" if changed else "%s: renamed the existing folds to %s",
@@ -190,6 +193,12 @@ def _goes_on(plan: Plan, saved: dict[str, Any] | None, config: Config) -> bool:
         name,
     )
     return False
+
+
+def _rehearse(config: Config) -> None:
+    """Raise what would end the first fold before it begins: a mistake must not take the name from finished folds."""
+    with console.quiet_console():
+        rehearse(replace(config, fold=config.fold or 1))
 
 
 def _member(files: RunFiles, fold: int) -> RunFiles:
@@ -245,4 +254,4 @@ def _write_plan(plan: Plan, flags: tuple[Config, dict[str, Any]], folds: Folds, 
         "chosen": chosen,
         "command": command_line(replace(config, fold=None, resume="auto")),
     }
-    write_json(plan.files.fold_plan, about, durable=True)
+    write_json(plan.files.fold_plan, about, durable=True, announce=Manifest(plan.files).announce)

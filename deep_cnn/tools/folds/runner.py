@@ -37,6 +37,7 @@ def train_folds(config: Config) -> dict[str, Any] | None:
             train_fold(plan, config, config.fold)
             return finish(plan)
         status = Status(plan.files, distributed.is_main())
+        status.claim()
         status.say("running", "")
         with end_in_status(status):
             faults = [fault for fold in plan.folds if (fault := train_unless_done(plan, config, fold))]

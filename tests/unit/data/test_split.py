@@ -15,6 +15,8 @@ from deep_cnn.data.index import FREE, TEST, TRAIN, VALIDATION, Index, build_inde
 from deep_cnn.data.split import Splits, load_splits, save_splits, splits_of_run
 from deep_cnn.data.split import make_splits as splits_of
 from deep_cnn.runtime.errors import ConfigError, DataError
+from deep_cnn.runtime.manifest import Manifest
+from deep_cnn.runtime.run_files import RunFiles
 from deep_cnn.tasks.base import Task
 from deep_cnn.tasks.make import new_task
 
@@ -341,6 +343,12 @@ def test_splits_of_another_run_with_other_targets(tmp_path):
     assert "1 of its images are not in this data" in said and "1 image is not in its splits" in said
     with pytest.raises(DataError, match=r"--split_from=frist: no such run .* Did you mean first\?"):
         splits_of_run(tmp_path / "results" / "frist", ours)
+    manifest = Manifest(RunFiles(tmp_path, "first"))
+    manifest.announce(results / "splits.csv", results / "splits.csv")
+    (results / "splits.csv").write_text((results / "splits.csv").read_text().replace("f000000.jpg", "f000011.jpg"))
+    with pytest.raises(DataError, match=r"splits.csv: is damaged or was edited"):
+        splits_of_run(results, ours)
+    manifest.path.unlink()
     (results / "splits.csv").write_text("file,price,split\nother.jpg,1,train\n")
     with pytest.raises(DataError, match="none of its training images is in this data"):
         splits_of_run(results, ours)

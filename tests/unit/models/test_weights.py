@@ -4,7 +4,9 @@ import argparse
 import functools
 import hashlib
 import http.server
+import shutil
 import threading
+import urllib.request
 import zipfile
 from collections import OrderedDict
 
@@ -33,6 +35,8 @@ from deep_cnn.models.zoo.family import resized_positions
 from deep_cnn.models.zoo.networks import find
 from deep_cnn.runtime import download
 from deep_cnn.runtime.errors import CheckpointError
+from deep_cnn.runtime.manifest import Manifest
+from deep_cnn.runtime.run_files import RunFiles
 
 SPEC = ModelSpec("resnet18", outputs=3)
 
@@ -233,7 +237,7 @@ def test_a_silent_network_is_given_up(monkeypatch):
     """Nothing answers, as behind a firewall that drops packets: the limit holds, look-up of the name included."""
     monkeypatch.setattr(download, "CONNECT_SECONDS", 0.3)
     never = threading.Event()
-    monkeypatch.setattr(download.urllib.request, "urlopen", lambda *_, **__: never.wait(120))
+    monkeypatch.setattr(download.urllib.request.OpenerDirector, "open", lambda *_, **__: never.wait(120))
     with pytest.raises(CheckpointError, match=r"no answer within 0.3 seconds"):
         check_weights_present("resnet18", "pretrained")
     never.set()
@@ -524,3 +528,80 @@ def test_a_run_knows_its_file_of_weights_by_what_is_in_it(tmp_path):
         place.write_bytes(content)
     one, two, same = (run_identity(Config(weights=str(place)), "data", "read")["flags"]["weights"] for place in places)
     assert one == same != two
+
+
+# --- files that are not what they seem
+
+
+def checkpoint_of(path, model: nn.Module, **more):
+    checkpoint.save(path, {"weights": model.state_dict(), "model": {"name": "resnet18"}, "task": {}} | more)
+    return path
+
+
+def test_a_checkpoint_of_a_newer_version_is_no_file_of_weights(tmp_path):
+    path = checkpoint_of(tmp_path / "new.pt", network(classes=3), format_version=99)
+    with pytest.raises(CheckpointError, match=r"new\.pt: written by a newer version of deep_cnn"):
+        load_weights(build_model(SPEC, 0), SPEC, str(path))
+
+
+def test_a_flipped_bit_of_a_file_of_weights_is_seen(tmp_path):
+    path = tmp_path / "w.pth"
+    state = network(classes=3).state_dict()
+    torch.save(state, path)
+    whole = bytearray(path.read_bytes())
+    at = whole.index(state["conv1.weight"].numpy().tobytes()[:64])
+    whole[at + 9] ^= 1
+    path.write_bytes(whole)
+    with pytest.raises(CheckpointError, match="wrong checksum"):
+        load_weights(build_model(SPEC, 0), SPEC, str(path))
+
+
+def test_a_best_network_that_was_exchanged_is_no_file_of_weights(tmp_path):
+    files = [RunFiles(tmp_path, name) for name in ("a", "b")]
+    for seed, run in enumerate(files):
+        run.make_folders()
+        state = {"weights": network(classes=3, seed=seed).state_dict(), "model": {"name": "resnet18"}, "task": {}}
+        checkpoint.save(run.best, state, Manifest(run).announce)
+    load_weights(build_model(SPEC, 0), SPEC, str(files[0].best))
+    shutil.copy(files[1].best, files[0].best)
+    with pytest.raises(CheckpointError, match="not the file that this run saved"):
+        load_weights(build_model(SPEC, 0), SPEC, str(files[0].best))
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda t: t * float("nan"), "conv1.weight contains NaN or infinite values"),
+        (lambda t: t.to(torch.int8), "conv1.weight holds int8"),
+        (lambda t: t.to(torch.complex64), "conv1.weight holds complex64"),
+        (lambda t: t.to_sparse(), "sparse"),
+    ],
+)
+def test_tensors_that_no_network_has_are_refused(tmp_path, change, reason):
+    model = network(classes=3)
+    torch.save(model.state_dict() | {"conv1.weight": change(model.conv1.weight.detach())}, tmp_path / "w.pth")
+    with pytest.raises(CheckpointError, match=reason):
+        load_weights(build_model(SPEC, 0), SPEC, str(tmp_path / "w.pth"))
+    torch.save({name: value.half() for name, value in model.state_dict().items()}, tmp_path / "half.pth")
+    load_weights(build_model(SPEC, 0), SPEC, str(tmp_path / "half.pth"))
+
+
+def test_a_file_of_this_machine_is_read_where_it_is(tmp_path):
+    for seed in (1, 2):
+        state = network(classes=3, seed=seed).state_dict()
+        torch.save(state, tmp_path / "my model.pth")
+        model = build_model(SPEC, 0)
+        load_weights(model, SPEC, (tmp_path / "my model.pth").as_uri())
+        assert torch.equal(model.conv1.weight, state["conv1.weight"])
+    assert not download.folder().exists()
+
+
+def test_https_is_not_left_on_the_way():
+    """A redirection to http could be answered by anybody; with a digest it may come by any way."""
+    handler, request = download._OnlyHttps(), urllib.request.Request("https://a.org/w.pth")
+    with pytest.raises(ValueError, match=r"redirected to http://b\.org/w\.pth.*--weights_sha256"):
+        handler.redirect_request(request, None, 302, "Found", {}, "http://b.org/w.pth")
+    assert (
+        handler.redirect_request(request, None, 302, "Found", {}, "https://b.org/w.pth").full_url
+        == "https://b.org/w.pth"
+    )

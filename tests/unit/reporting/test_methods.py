@@ -16,6 +16,7 @@ from deep_cnn.reporting.methods.page import methods_text, paragraphs, write_meth
 from deep_cnn.reporting.methods.study import Study, read_study
 from deep_cnn.runtime.errors import DataError
 from deep_cnn.runtime.format import percent, quantity
+from deep_cnn.runtime.manifest import Manifest
 from deep_cnn.runtime.run_files import RunFiles
 from deep_cnn.tasks.base import plain_values
 from deep_cnn.tasks.intervals import held_out_result
@@ -109,6 +110,8 @@ def made(folder: Path, kind: str = "regression", test: dict | None = None, data:
         result[name] = value
     (files.results / "test.json").write_text(json.dumps(result), encoding="utf-8")
     (files.results / "status.json").write_text(json.dumps({"state": "finished"}), encoding="utf-8")
+    for name in ("config.json", "splits.csv", "metrics.csv", "test.json"):
+        Manifest(files).announce(files.results / name, files.results / name)
     return read_study(files)
 
 

@@ -113,3 +113,9 @@ def test_usual_names_stay_as_they_are_and_no_two_become_one():
     names = {"".join(draw.choices("\\xud8bfc5\udcbd\ud83d", k=8)) for _ in range(20000)}
     assert len({escaped(name) for name in names}) == len(names)
     assert all(unescaped(escaped(name)) == name for name in names)
+
+
+@pytest.mark.parametrize("content", ["", "[]", "3", "[" * 100_000, '{"a": ' * 100_000, "{", "\xff"])
+def test_what_is_no_json_object_is_none(tmp_path, content):
+    (tmp_path / "a.json").write_text(content, encoding="latin-1")
+    assert read_json(tmp_path / "a.json") is None and read_json(tmp_path / "none.json") is None

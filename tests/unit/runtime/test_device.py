@@ -27,7 +27,10 @@ def test_cores_are_those_granted_not_those_of_the_node(monkeypatch):
     assert device.granted_cores() == 5
     monkeypatch.setenv("NCPUS", "4")
     assert device.granted_cores() == 4
-    for asked, cores in {"3": 3, "8": 4, "2,1": 2, "0": 4, "many": 4, "": 4}.items():
+    for odd in ("\u00b2", "9" * 5000, "-1", "4.0"):
+        monkeypatch.setenv("SLURM_CPUS_PER_TASK", odd)
+        assert device.granted_cores() == 4, odd
+    for asked, cores in {"3": 3, "8": 4, "2,1": 2, "0": 4, "many": 4, "": 4, "9" * 5000: 4, "\u00b2": 4}.items():
         monkeypatch.setenv("OMP_NUM_THREADS", asked)
         assert device.granted_cores() == cores, asked
     monkeypatch.setenv("OMP_NUM_THREADS", "1")

@@ -111,3 +111,16 @@ def test_a_states_three_names_are_one(files):
     assert manifest.agrees(files.last) and manifest.agrees(files.models / "last.previous.pt")
     files.last.write_bytes(b"third")
     assert manifest.agrees(files.last) is False
+
+
+@pytest.mark.parametrize("content", [None, '{"files": {}, "check": "44136fa355b3678a"}'])
+def test_a_list_that_was_removed_or_emptied_is_named_where_the_run_wrote_one(files, content):
+    record = {"identity": {"flags": {"split_seed": 0}}}
+    write_json(files.results / "config.json", record, announce=Manifest(files).announce)
+    assert Manifest(files).damaged() == []
+    (files.results / NAME).unlink()
+    if content:
+        (files.results / NAME).write_text(content)
+    assert Manifest(files).damaged() == [NAME]
+    write_json(files.results / "config.json", {"identity": {"flags": {}}})  # of 0.1.0, which wrote none
+    assert Manifest(files).damaged() == ([NAME] if content else [])

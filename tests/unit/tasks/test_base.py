@@ -51,3 +51,8 @@ def test_an_empty_split_has_targets_of_the_right_shape(name):
     empty = task.parse_targets([])
     assert len(empty) == 0 and task.chance(empty) is None
     assert [len(values) for _, values in (*task.members(empty), *task.measured(empty))] == [0, 0]
+
+
+def test_a_task_that_is_unknown_is_a_value_error():
+    with pytest.raises(ValueError, match="there is no task 'magic'"):
+        task_from_dict({"kind": "magic", "names": ["a", "b"]})

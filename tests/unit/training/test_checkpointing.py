@@ -235,3 +235,13 @@ def test_a_reason_to_refuse_a_save_comes_before_the_file_is_touched(tmp_path):
     with pytest.raises(MachineError):
         Checkpointer(files, Refusing(1), "1", Deadline(None)).after_step()
     assert not files.last.exists()
+
+
+@pytest.mark.parametrize("name", ["last.pt", "last.fresh.pt"])
+def test_a_state_of_a_newer_version_is_not_given_up_for_an_older_one(tmp_path, name):
+    for step in (1, 2):
+        checkpoint.save_last(tmp_path / "last.pt", state(step))
+    torch.save({"format": "deep_cnn", "format_version": 2} | state(3), tmp_path / name)
+    with pytest.raises(CheckpointError, match=r"written by a newer version .* update deep_cnn"):
+        checkpoint.load_last(tmp_path / "last.pt")
+    assert torch.load(tmp_path / name, weights_only=True)["progress"]["global_step"] == 3
