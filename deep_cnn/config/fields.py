@@ -33,6 +33,7 @@ PLACES = (
     "images",
     "checkpoint",
 )  # files, folders
+    "path",
 GRID = "grid:"
 LENGTH = re.compile(r"(\d+(?:\.\d+)?)\s*(m|km)", re.I)
 LONGEST_DURATION = 10 * 365 * 86400.0  # seconds
@@ -130,6 +131,13 @@ def worker_count(text: str) -> str:
 
 def run_name(text: str) -> str:
     """A name that can be that of files and folders, on Windows too."""
+def class_count(text: str) -> str:
+    """all, or a number of classes."""
+    if text != "all" and not positive_integer(text):
+        raise ValueError(text)
+    return text
+
+
     if set(text) & set('/\\:*?"<>|\n') or text in (".", "..") or not text.strip():
         raise ValueError(text)
     if len(text.encode()) > LONGEST_NAME:
@@ -159,6 +167,7 @@ EXPECTED: dict[Callable[..., Any], str] = {
     worker_count: f"auto or a whole number up to {MOST_WORKERS}",
     run_name: f"letters, digits, '.', '_' and '-', at most {LONGEST_NAME} of them, since it names files",
 }
+    class_count: "all, or a number of classes from 1 on",
 
 
 # ---- the one place where values are converted and checked --------------------------------------------------------------
@@ -181,6 +190,11 @@ def converted(f: dataclasses.Field[Any], value: Any) -> Any:
 
 def split_words(name: str, words: Sequence[str], many: str) -> list[str]:
     """The values in the words that a flag was given, as the command line writes them; many: as of `flag`."""
+def given_text(name: str, value: Any) -> str:
+    """The text or path that an argument of a Python function gives, checked as a flag's value is."""
+    return str(_one(name, str, value))
+
+
     found = []
     for word in words:
         parts = [part.strip() for part in (word.split(",") if many == "comma" else [word]) if part.strip()]
