@@ -21,6 +21,7 @@ LONGEST_TEXT = 4096  # characters of a value: the longest path on Linux
 LONGEST_NAME = (
     150  # bytes of a run's name: its log, lock and temporary files add up to 100, and a file system takes 255
 )
+MOST = 10**9  # of a flag that is a whole number and names no bound of its own
 MOST_WORKERS = 4096  # threads: sixteen for each core of the largest machines
 PLACES = (
     "data_dir",
@@ -32,8 +33,8 @@ PLACES = (
     "output",
     "images",
     "checkpoint",
-)  # files, folders
     "path",
+)  # files, folders
 GRID = "grid:"
 LENGTH = re.compile(r"(\d+(?:\.\d+)?)\s*(m|km)", re.I)
 LONGEST_DURATION = 10 * 365 * 86400.0  # seconds
@@ -60,20 +61,21 @@ def flag(
     Args:
         kind: type of its value, or a function that makes it from text; by default the type of `default`.
         choices: the values it takes, such as the names of a registry ("timm/NAME" stands for any such name).
-        low, high: bounds that are allowed; above, below: bounds that are not.
+        low, high: bounds that are allowed; above, below: bounds that are not. A whole number is at most MOST by default.
         usual: shown by -h, not only by --help_all.
         identity: whether another value makes another run.
         many: may be given several times; "comma": also as a comma-separated list; "repeat": not so; "words": also as
             several words.
         bare: the value of the flag where none is given.
     """
+    kind = kind or type(default)
     metadata = {
         "help": help,
         "group": group,
-        "kind": kind or type(default),
+        "kind": kind,
         "choices": choices,
         "low": low,
-        "high": high,
+        "high": MOST if kind is int and high is None else high,
         "above": above,
         "below": below,
         "usual": usual,
@@ -129,8 +131,6 @@ def worker_count(text: str) -> str:
     return text
 
 
-def run_name(text: str) -> str:
-    """A name that can be that of files and folders, on Windows too."""
 def class_count(text: str) -> str:
     """all, or a number of classes."""
     if text != "all" and not positive_integer(text):
@@ -138,6 +138,8 @@ def class_count(text: str) -> str:
     return text
 
 
+def run_name(text: str) -> str:
+    """A name that can be that of files and folders, on Windows too."""
     if set(text) & set('/\\:*?"<>|\n') or text in (".", "..") or not text.strip():
         raise ValueError(text)
     if len(text.encode()) > LONGEST_NAME:
@@ -165,9 +167,9 @@ EXPECTED: dict[Callable[..., Any], str] = {
     count: "a whole number or auto",
     sha256: "64 hexadecimal digits, as sha256sum prints them",
     worker_count: f"auto or a whole number up to {MOST_WORKERS}",
+    class_count: "all, or a number of classes from 1 on",
     run_name: f"letters, digits, '.', '_' and '-', at most {LONGEST_NAME} of them, since it names files",
 }
-    class_count: "all, or a number of classes from 1 on",
 
 
 # ---- the one place where values are converted and checked --------------------------------------------------------------
@@ -188,13 +190,13 @@ def converted(f: dataclasses.Field[Any], value: Any) -> Any:
     return tuple(_one(f.name, kind, item) for item in items)
 
 
-def split_words(name: str, words: Sequence[str], many: str) -> list[str]:
-    """The values in the words that a flag was given, as the command line writes them; many: as of `flag`."""
 def given_text(name: str, value: Any) -> str:
     """The text or path that an argument of a Python function gives, checked as a flag's value is."""
     return str(_one(name, str, value))
 
 
+def split_words(name: str, words: Sequence[str], many: str) -> list[str]:
+    """The values in the words that a flag was given, as the command line writes them; many: as of `flag`."""
     found = []
     for word in words:
         parts = [part.strip() for part in (word.split(",") if many == "comma" else [word]) if part.strip()]

@@ -237,3 +237,12 @@ def test_small_epochs_are_refused_where_they_make_no_sense(train, capsys):
         assert f"--small_epochs=1: {model} does not support images of {side} pixels" in said and said.count("\n") == 1
     assert train(small_epochs=1)[0] == 0
     assert "none of the 1 epochs uses the test size of 32 pixels" in capsys.readouterr().err
+
+
+def test_flags_that_have_no_effect_are_said_in_the_log(train, capsys):
+    code, _ = train(momentum=0.5, threads=4096, tta="flip", test_folder="none", test_split=0)
+    out = "".join(capsys.readouterr())
+    assert code == 0
+    assert "--momentum=0.5 has no effect: --optimizer=adamw has no momentum" in out
+    assert "--threads=4096: using " in out and "grants this process no more cores" in out
+    assert "--tta=flip has no effect: there is no test set" in out
