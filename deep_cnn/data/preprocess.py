@@ -1,7 +1,9 @@
 """What is done to an image before a network sees it, apart from augmentation."""
 
 import dataclasses
+import reprlib
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -41,7 +43,14 @@ class Preprocessing:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "Preprocessing":
-        """From `to_dict`, or JSON, whose lists become tuples."""
+        """From `to_dict`, or JSON, whose lists become tuples. ValueError for text in place of a number."""
+        for name in ("resize", "crop", "bits", "mean", "std"):
+            found = values.get(name, 16)
+            channels = isinstance(found, list | tuple)
+            numbers = all(isinstance(number, Real) for number in (found if channels else [found]))
+            if channels != (name in ("mean", "std")) or not numbers:
+                expected = "numbers" if name in ("mean", "std") else "a number"
+                raise ValueError(f"{name} of its preprocessing is {reprlib.repr(found)}; expected {expected}")
         values = dict(values)
         values["mean"], values["std"] = tuple(values["mean"]), tuple(values["std"])
         return cls(**values)

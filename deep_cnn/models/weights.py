@@ -154,6 +154,11 @@ def fit(
         return any(name.startswith(head + ".") for head in heads)
 
     own = model.state_dict()
+    if odd := [name for name, tensor in state.items() if not _is_plain(tensor)]:
+        raise CheckpointError(
+            f"--weights={label}: has tensors that are sparse, quantized, complex or without values{_some(odd)}; "
+            "save plain ones (tensor.to_dense(), tensor.dequantize())"
+        )
     state = _without_prefix(state, own)
     versions = _versions(own) | _versions(state)
     state = adapt(state, model)
@@ -164,7 +169,8 @@ def fit(
     try:
         result = model.load_state_dict(fitting, strict=False)
     except RuntimeError as error:  # a renamed tensor of another shape
-        raise CheckpointError(f"--weights={label}: does not match the network of --model ({error})") from error
+        reason = " ".join(str(error).split())[:200]
+        raise CheckpointError(f"--weights={label}: does not match the network of --model ({reason})") from error
 
     wanted = [name for name in own if not in_head(name) and not name.endswith("num_batches_tracked")]
     missing = [name for name in result.missing_keys if name in wanted]
@@ -204,6 +210,12 @@ def _about_head(name: str, unit: str, weights: tuple[Tensor, Tensor | None], for
     if foreign or theirs.shape != own.shape:
         return f"Replaced the {name} ({theirs.shape[0]} {unit}) by a new one ({new})"
     return f"Weights: loaded the {name} ({new})"
+
+
+def _is_plain(tensor: Tensor) -> bool:
+    """Whether its values can be copied into a network."""
+    odd = tensor.is_nested or tensor.is_quantized or tensor.is_meta or tensor.is_complex()
+    return not odd and tensor.layout == torch.strided
 
 
 def _some(names: list[str]) -> str:

@@ -301,8 +301,10 @@ def test_a_download_with_the_promised_hash_is_kept(server):
     check_weights_present("resnet18", f"{address}/{name}")
     assert (download.folder() / name).read_bytes() == content
     assert check_digest(f"{address}/{name}") == check_digest(f"{address}/{name}#sha256={digest}") == digest
-    with pytest.raises(CheckpointError, match="expected 0000"):
+    with pytest.raises(CheckpointError, match=r"expected 0000.*; remove it to download it again"):
         check_digest(f"{address}/{name}#sha256={'0' * 64}")
+    with pytest.raises(CheckpointError, match=rf"is {digest}, expected 0000.*; check the file and --weights_sha256"):
+        check_digest(f"{folder / name}#sha256={'0' * 64}")  # the user's own file is not to be removed
 
 
 @pytest.mark.parametrize("content", [b"<html>not found</html>", b"", b"PK\x03\x04 cut"])
@@ -524,3 +526,25 @@ def test_a_run_knows_its_file_of_weights_by_what_is_in_it(tmp_path):
         place.write_bytes(content)
     one, two, same = (run_identity(Config(weights=str(place)), "data", "read")["flags"]["weights"] for place in places)
     assert one == same != two
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        lambda tensor: tensor.to_sparse(),
+        lambda tensor: tensor.reshape(len(tensor), -1).to_sparse_csr(),
+        lambda tensor: tensor.to("meta"),
+        lambda tensor: tensor.to(torch.complex64),
+        lambda tensor: torch.quantize_per_tensor(tensor, 0.1, 0, torch.qint8),
+        lambda tensor: torch.nested.nested_tensor([torch.zeros(2), torch.zeros(3)]),
+    ],
+    ids=["sparse", "csr", "meta", "complex", "quantized", "nested"],
+)
+@pytest.mark.filterwarnings("ignore")  # torch's, of prototypes
+def test_tensors_that_are_not_plain_are_refused_in_one_short_line(odd):
+    state = {name: odd(tensor) if tensor.ndim > 1 else tensor for name, tensor in network().state_dict().items()}
+    with pytest.raises(
+        CheckpointError, match=r"sparse, quantized, complex or without values \(conv1\.weight, "
+    ) as refused:
+        weights.fit(network(), state, ["fc"], "x.pth")
+    assert len(str(refused.value)) < 300
