@@ -5,6 +5,7 @@ import os
 import sys
 
 from deep_cnn.cli import main as command_line
+from deep_cnn.runtime import signals
 from deep_cnn.runtime.errors import LostPeer
 from deep_cnn.runtime.signals import Stopped
 
@@ -15,6 +16,7 @@ def main() -> int:
     """Run the command line as a process of its own; returns the exit code. The console script `deep_cnn` is this function."""
     try:
         code = command_line.main()
+        signals.ignore()  # a signal at the very end makes no failure of what is done
         sys.stdout.flush()
     except BrokenPipeError:
         # Python flushes once more at its end: what is left goes nowhere

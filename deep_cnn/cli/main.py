@@ -9,6 +9,7 @@ from deep_cnn.cli.help import help_text
 from deep_cnn.cli.parser import parse_flags
 from deep_cnn.config.recipes import with_recipe
 from deep_cnn.config.schema import Config
+from deep_cnn.runtime import signals
 from deep_cnn.runtime.errors import ConfigError, DeepCNNError, MachineError, machine_fault, nearest
 from deep_cnn.runtime.launch import tell, this_rank
 
@@ -38,6 +39,18 @@ def _dispatch(argv: list[str]) -> int:
         is_data = f" Did you mean --data_dir={command}?" if os.path.exists(command) else ""
         hint = nearest(command, COMMANDS) or is_data
         raise ConfigError(f"{command}: no such command; choose one of {known}.{hint}")
+    with signals.caught():
+        try:
+            return _run(command, argv)
+        except signals.Stopped as stop:  # in a command that saves nothing on its way
+            tell(f"stopped by {signals.requested()}; run the same command again", heard=True)
+            return stop.exit_code
+        except KeyboardInterrupt:
+            tell("stopped at once", heard=True)
+            return signals.INTERRUPTED
+
+
+def _run(command: str, argv: list[str]) -> int:
     module = importlib.import_module(f"deep_cnn.cli.commands.{command}")
     options_class = module.Options
     if any(word in ("-h", "--help", "--help_all", "--help-all") for word in argv):

@@ -13,7 +13,8 @@ from deep_cnn.config.fields import (
 )
 from deep_cnn.config.registries import OPTIMIZERS, known_as
 
-VERIFIED_SCHEMES = ("https://", "file://")
+VERIFIED_SCHEMES, OTHER_SCHEMES = ("https", "file"), ("http", "ftp")  # of URLs of weights
+SMALLEST_CLIP = 1e-6  # gradients of networks have norms of about 0.1 to 10
 MOST_PIECES = 10**6  # of a batch: more than any batch has images
 
 if TYPE_CHECKING:
@@ -56,9 +57,23 @@ def check_combinations(config: "Config") -> None:
     pieces = config.grad_accumulation
     if pieces != "auto" and not (positive_integer(pieces) and int(pieces) <= MOST_PIECES):
         raise wrong("grad_accumulation", pieces, f"expected auto or a whole number from 1 to {MOST_PIECES:,}")
-    if twice := [name for name in config.target if config.target.count(name) > 1]:
-        raise wrong("target", ",".join(config.target), f"{twice[0]} is given twice")
-    if "://" in config.weights and config.weights_sha256 is None and not config.weights.startswith(VERIFIED_SCHEMES):
+    if 0 < config.clip < SMALLEST_CLIP:
+        raise wrong(
+            "clip", f"{config.clip:g}", "the network would hardly change", f"use {SMALLEST_CLIP:g} or more, or 0 (off)"
+        )
+    for flag in ("target", "trackers"):
+        names = getattr(config, flag)
+        if twice := [name for name in names if names.count(name) > 1]:
+            raise wrong(flag, ",".join(names), f"{twice[0]} is given twice")
+    scheme, is_url, _ = config.weights.lower().partition("://")
+    if is_url and scheme not in VERIFIED_SCHEMES + OTHER_SCHEMES:
+        raise wrong(
+            "weights",
+            config.weights,
+            "only https, http, ftp and file URLs are supported",
+            "download the file and give its path",
+        )
+    if is_url and scheme in OTHER_SCHEMES and config.weights_sha256 is None:
         raise wrong(
             "weights",
             config.weights,

@@ -21,6 +21,7 @@ LONGEST_TEXT = 4096  # characters of a value: the longest path on Linux
 LONGEST_NAME = (
     150  # bytes of a run's name: its log, lock and temporary files add up to 100, and a file system takes 255
 )
+MOST = 10**9  # of a flag that is a whole number and names no bound of its own
 MOST_WORKERS = 4096  # threads: sixteen for each core of the largest machines
 PLACES = (
     "data_dir",
@@ -32,6 +33,7 @@ PLACES = (
     "output",
     "images",
     "checkpoint",
+    "path",
 )  # files, folders
 GRID = "grid:"
 LENGTH = re.compile(r"(\d+(?:\.\d+)?)\s*(m|km)", re.I)
@@ -59,20 +61,21 @@ def flag(
     Args:
         kind: type of its value, or a function that makes it from text; by default the type of `default`.
         choices: the values it takes, such as the names of a registry ("timm/NAME" stands for any such name).
-        low, high: bounds that are allowed; above, below: bounds that are not.
+        low, high: bounds that are allowed; above, below: bounds that are not. A whole number is at most MOST by default.
         usual: shown by -h, not only by --help_all.
         identity: whether another value makes another run.
         many: may be given several times; "comma": also as a comma-separated list; "repeat": not so; "words": also as
             several words.
         bare: the value of the flag where none is given.
     """
+    kind = kind or type(default)
     metadata = {
         "help": help,
         "group": group,
-        "kind": kind or type(default),
+        "kind": kind,
         "choices": choices,
         "low": low,
-        "high": high,
+        "high": MOST if kind is int and high is None else high,
         "above": above,
         "below": below,
         "usual": usual,
@@ -128,6 +131,13 @@ def worker_count(text: str) -> str:
     return text
 
 
+def class_count(text: str) -> str:
+    """all, or a number of classes."""
+    if text != "all" and not positive_integer(text):
+        raise ValueError(text)
+    return text
+
+
 def run_name(text: str) -> str:
     """A name that can be that of files and folders, on Windows too."""
     if set(text) & set('/\\:*?"<>|\n') or text in (".", "..") or not text.strip():
@@ -157,6 +167,7 @@ EXPECTED: dict[Callable[..., Any], str] = {
     count: "a whole number or auto",
     sha256: "64 hexadecimal digits, as sha256sum prints them",
     worker_count: f"auto or a whole number up to {MOST_WORKERS}",
+    class_count: "all, or a number of classes from 1 on",
     run_name: f"letters, digits, '.', '_' and '-', at most {LONGEST_NAME} of them, since it names files",
 }
 
@@ -177,6 +188,11 @@ def converted(f: dataclasses.Field[Any], value: Any) -> Any:
         return _one(f.name, kind, value)
     items = value if isinstance(value, (list, tuple)) else split_words(f.name, [_one(f.name, kind, value)], many)
     return tuple(_one(f.name, kind, item) for item in items)
+
+
+def given_text(name: str, value: Any) -> str:
+    """The text or path that an argument of a Python function gives, checked as a flag's value is."""
+    return str(_one(name, str, value))
 
 
 def split_words(name: str, words: Sequence[str], many: str) -> list[str]:

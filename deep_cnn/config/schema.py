@@ -337,9 +337,10 @@ class Config:
         "weight decay (L2 penalty; decoupled with adamw); not applied to norms, biases and muon's filters",
         group="optimise",
         low=0.0,
+        high=1e3,
         usual=True,
     )
-    l1: float = flag(0.0, "L1 penalty; not applied to norms and biases", group="optimise", low=0.0)
+    l1: float = flag(0.0, "L1 penalty; not applied to norms and biases", group="optimise", low=0.0, high=1e3)
     label_smoothing: float = flag(0.0, "amount of label smoothing", group="optimise", low=0.0, below=1.0)
     augment: str = flag(
         "basic",
@@ -353,8 +354,8 @@ class Config:
         group="optimise",
         low=0,
     )
-    mixup: float = flag(0.0, "alpha of mixup (0: off)", group="optimise", low=0.0)
-    cutmix: float = flag(0.0, "alpha of CutMix (0: off)", group="optimise", low=0.0)
+    mixup: float = flag(0.0, "alpha of mixup (0: off)", group="optimise", low=0.0, high=100.0)
+    cutmix: float = flag(0.0, "alpha of CutMix (0: off)", group="optimise", low=0.0, high=100.0)
     ema: float = flag(
         0.0,
         "decay of the exponential moving average of the weights, for example 0.999 (0: off)",

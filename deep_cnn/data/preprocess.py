@@ -2,7 +2,9 @@
 
 import dataclasses
 import math
+import reprlib
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -45,10 +47,17 @@ class Preprocessing:
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "Preprocessing":
         """From `to_dict`, or JSON, whose lists become tuples; ValueError for what no preprocessing has."""
+        for name in ("resize", "crop", "bits", "mean", "std"):
+            found = values.get(name, 16)
+            channels = isinstance(found, list | tuple)
+            real = all(isinstance(number, Real) for number in (found if channels else [found]))
+            if channels != (name in ("mean", "std")) or not real:
+                expected = "numbers" if name in ("mean", "std") else "a number"
+                raise ValueError(f"{name} of its preprocessing is {reprlib.repr(found)}; expected {expected}")
         values = dict(values)
         values["mean"], values["std"] = tuple(values["mean"]), tuple(values["std"])
-        sides, channels = (values["crop"], values["resize"]), (*values["mean"], *values["std"])
-        whole = all(isinstance(side, int) for side in sides) and 1 <= sides[0] <= sides[1] <= LARGEST_SIDE
-        if not whole or len(channels) != 6 or not all(map(math.isfinite, channels)) or min(values["std"]) <= 0:
+        crop, resize, numbers = values["crop"], values["resize"], (*values["mean"], *values["std"])
+        whole = isinstance(crop, int) and isinstance(resize, int) and 1 <= crop <= resize <= LARGEST_SIDE
+        if not whole or len(numbers) != 6 or not all(map(math.isfinite, numbers)) or min(values["std"]) <= 0:
             raise ValueError(f"its preprocessing is {values}")
         return cls(**values)

@@ -10,11 +10,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from deep_cnn.config.fields import given_text, wrong
+from deep_cnn.data.archives import kind_of
 from deep_cnn.data.augment.steps import center_crop
 from deep_cnn.data.decode import decode
 from deep_cnn.data.feed import Batch
 from deep_cnn.data.normalise import Normaliser
+from deep_cnn.data.parquet import is_parquet
 from deep_cnn.data.preprocess import Preprocessing
+from deep_cnn.data.sources import archive_above
 from deep_cnn.inference import evaluate
 from deep_cnn.inference.ood import FeatureTap, Reference
 from deep_cnn.models import checkpoint
@@ -62,10 +66,11 @@ def load_model(path: str | Path) -> tuple[nn.Module, dict[str, Any]]:
         was built), `task`, `preprocessing`, `transform` (a function: file -> image (3, S, S)), `config` and `validation`.
 
     Raises:
-        CheckpointError: no such file, or not a checkpoint of ours.
+        ConfigError: not a path. CheckpointError: no such file, or not a checkpoint of ours.
     """
-    meta = checkpoint.load(Path(path))
-    with checkpoint.understood(Path(path)):
+    path = Path(given_text("path", path)).expanduser()
+    meta = checkpoint.load(path)
+    with checkpoint.understood(path):
         spec = ModelSpec.from_dict(meta["model"])
         average, weights = meta.pop("average", None), meta.pop("weights")
         state = average or weights  # a last.pt with --ema: the average is what was validated
@@ -218,8 +223,23 @@ def image_folders(root: Path, data_dir: str | None, network: TrainedNetwork) -> 
 
 
 def given_folders(root: Path, data_dir: str | None) -> list[Path]:
-    """Where the folder that --data_dir names may lie."""
-    return [Path(data_dir).expanduser(), root / data_dir] if data_dir else []
+    """Where the folder that --data_dir names may lie. ConfigError where there is no folder or archive."""
+    if data_dir is None:
+        return []
+    folders = [Path(data_dir).expanduser(), root / data_dir]
+    try:
+        there = any(map(_holds_images, folders))
+    except OSError as error:  # a name that is too long, a folder that may not be searched
+        raise wrong("data_dir", data_dir, f"cannot be read ({error.strerror})") from None
+    if not there:
+        raise wrong("data_dir", data_dir, "no such folder or archive", "give the folder of the images")
+    return folders
+
+
+def _holds_images(place: Path) -> bool:
+    """Whether it is a folder, an archive, or a folder within an archive."""
+    file = archive_above(place)
+    return place.is_dir() or (file is not None and (is_parquet(file[0]) or kind_of(file[0]) is not None))
 
 
 def _digest(path: Path) -> str:

@@ -321,9 +321,8 @@ def check_digest(source: str) -> str | None:
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     if sha256 and digest != sha256:
-        raise CheckpointError(
-            f"--weights={given}: the SHA-256 of {path} is {digest}, expected {sha256}; remove the file"
-        )
+        hint = "remove it to download it again" if "://" in given else "check the file and --weights_sha256"
+        raise CheckpointError(f"--weights={given}: the SHA-256 of {path} is {digest}, expected {sha256}; {hint}")
     log.info("Weights: %s, SHA-256 %s", path, digest)
     return digest
 

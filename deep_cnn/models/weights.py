@@ -121,14 +121,33 @@ def check_version(path: Path, state: Mapping[str, Any]) -> None:
 
 def unusable(state: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> str | None:
     """Why a network cannot begin with the tensors of a file that fit its `own`; None where it can."""
+    if odd := odd_tensors(state):
+        return odd
     fitting = {name: tensor for name, tensor in state.items() if name in own and own[name].shape == tensor.shape}
     for name, tensor in fitting.items():
-        if tensor.is_meta or tensor.is_quantized or tensor.layout != torch.strided:
-            return f"{name} is a sparse, quantized or empty tensor, not one of plain numbers"
         if own[name].is_floating_point() and not tensor.is_floating_point():
             return f"{name} holds {str(tensor.dtype).removeprefix('torch.')}, not floating-point numbers"
     broken = [name for name, tensor in fitting.items() if not bool(torch.isfinite(tensor.float()).all())]
     return f"{broken[0]} contains NaN or infinite values" if broken else None
+
+
+def odd_tensors(state: Mapping[str, Tensor]) -> str:
+    """What is wrong with tensors whose values cannot be copied into a network; "" where there are none."""
+    odd = [
+        name
+        for name, tensor in state.items()
+        if tensor.is_nested
+        or tensor.is_quantized
+        or tensor.is_meta
+        or tensor.is_complex()
+        or tensor.layout != torch.strided
+    ]
+    return (
+        f"has tensors that are sparse, quantized, complex or without values{_some(odd)}; save plain ones (tensor.to_dense(), "
+        "tensor.dequantize())"
+        if odd
+        else ""
+    )
 
 
 def refused_object(error: Exception) -> str | None:
@@ -193,6 +212,8 @@ def fit(
         return any(name.startswith(head + ".") for head in heads)
 
     own = model.state_dict()
+    if odd := odd_tensors(state):
+        raise CheckpointError(f"--weights={label}: {odd}")
     state = _without_prefix(state, own)
     versions = _versions(own) | _versions(state)
     state = adapt(state, model)
@@ -205,7 +226,8 @@ def fit(
     try:
         result = model.load_state_dict(fitting, strict=False)
     except RuntimeError as error:  # a renamed tensor of another shape
-        raise CheckpointError(f"--weights={label}: does not match the network of --model ({error})") from error
+        reason = " ".join(str(error).split())[:200]
+        raise CheckpointError(f"--weights={label}: does not match the network of --model ({reason})") from error
 
     wanted = [name for name in own if not in_head(name) and not name.endswith("num_batches_tracked")]
     missing = [name for name in result.missing_keys if name in wanted]

@@ -7,6 +7,7 @@ and Python runs a signal's handler in the main thread alone.
 import contextlib
 import os
 import signal
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future
@@ -42,11 +43,37 @@ def catch_signals() -> None:
 
     A second SIGINT stops at once. To be called before torch is imported: that takes seconds, in which a signal would kill.
     """
-    for name in ("SIGTERM", "SIGINT", "SIGUSR1", "SIGHUP"):  # Windows has neither of the last two
-        number = getattr(signal, name, None)
-        if number is None or (name == "SIGHUP" and signal.getsignal(number) == signal.SIG_IGN):
-            continue  # nohup: asked to outlive its terminal
-        signal.signal(number, _note)
+    for number in _numbers():
+        if signal.getsignal(number) != signal.SIG_IGN or signal.Signals(number).name != "SIGHUP":
+            signal.signal(number, _note)  # SIGHUP is ignored under nohup: asked to outlive its terminal
+
+
+def ignore() -> None:
+    """From now on no signal has an effect: for the end of a program, when all is done."""
+    for number in _numbers():
+        signal.signal(number, signal.SIG_IGN)
+
+
+def _numbers() -> list[signal.Signals]:
+    """Windows has neither of the last two."""
+    names = ("SIGTERM", "SIGINT", "SIGUSR1", "SIGHUP")
+    return [getattr(signal, name) for name in names if hasattr(signal, name)]
+
+
+@contextlib.contextmanager
+def caught() -> Iterator[None]:
+    """`catch_signals` while a command runs; afterwards the program that has called it has its own handlers again."""
+    if threading.current_thread() is not threading.main_thread():  # where no handler can be set
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in _numbers()}
+    catch_signals()
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        _requests.clear()
 
 
 @contextlib.contextmanager

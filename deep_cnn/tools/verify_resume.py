@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from deep_cnn.config.schema import AUTO, Config
 from deep_cnn.models import checkpoint
@@ -69,7 +69,13 @@ def verify(config: Config, kills: int, seed: int | None, say: Callable[[str], No
     Raises:
         DeepCNNError: the training ended by itself in another way than it should.
     """
-    rng = random.Random(seed)
+    try:
+        return _verified(config, kills, random.Random(seed), say, processes)
+    finally:
+        _Training.end_all()  # where a signal ended this process
+
+
+def _verified(config: Config, kills: int, rng: random.Random, say: Callable[[str], None], processes: int) -> list[str]:
     whole, killed = (RunFiles(config.root / "outputs", name) for name in ("whole", "killed"))
     shutil.rmtree(config.root, ignore_errors=True)
     say("Training a short version without interruption...")
@@ -108,6 +114,17 @@ def _where(files: RunFiles) -> str:
 class _Training:
     """One process that trains, or several under a torchrun of their own; their words in a file."""
 
+    running: ClassVar[list[subprocess.Popen[bytes]]] = []
+
+    @classmethod
+    def end_all(cls) -> None:
+        """Have those end that still train."""
+        for process in cls.running:
+            if process.poll() is None:
+                process.terminate()
+                process.wait()
+        cls.running.clear()
+
     def __init__(self, config: Config, processes: int):
         self.files = RunFiles(config.root / "outputs", config.run_name)
         self.said = config.root / f"{config.run_name}.txt"
@@ -123,6 +140,7 @@ class _Training:
         with open(self.said, "w", encoding="utf-8") as stream:
             command = [sys.executable, "-m", *launch, "deep_cnn.tools.verify_resume", str(settings)]
             self.process = subprocess.Popen(command, stdout=stream, stderr=stream, env=plain_environment())
+        self.running.append(self.process)
 
     def await_first_step(self) -> None:
         """Until status.json says that this very process trains, or it has ended."""

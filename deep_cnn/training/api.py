@@ -5,19 +5,21 @@ import dataclasses
 import hashlib
 import logging
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 import pandas as pd
 
-from deep_cnn.config.fields import tta_level
+from deep_cnn.config.fields import given_text, wrong
+from deep_cnn.config.prediction import Prediction
 from deep_cnn.config.recipes import with_recipe
-from deep_cnn.config.schema import TTA, Config
+from deep_cnn.config.schema import Config
 from deep_cnn.data.match import SAMPLE
-from deep_cnn.inference.load import TrainedNetwork, load_model, open_networks
+from deep_cnn.inference import load
+from deep_cnn.inference.load import TrainedNetwork, given_folders, open_networks
 from deep_cnn.inference.predict.inputs import Images, Search, images_from_list, read_images
 from deep_cnn.inference.predict.inputs import image_column as find_image_column
 from deep_cnn.inference.predict.row_maker import RowMaker
@@ -34,7 +36,6 @@ __all__ = ["TrainedRun", "load_model", "predict", "train"]
 
 log = logging.getLogger(__name__)
 
-How = tuple[int | None, str, float | None]  # top, tta and coverage of `predict`
 FLAG = re.compile(r"(?<![\w/-])--([a-z]\w*)")
 
 
@@ -100,17 +101,21 @@ def _train(data_dir: str | Path, table: pd.DataFrame | None, flags: dict[str, An
         raise ConfigError(
             f"folds={config.folds}: train() trains one network; add fold=1, or use the command line for all"
         )
+    if config.config is not None:
+        raise wrong("config", config.config, "is read on the command line only", "give its flags as arguments")
     files = RunFiles(config.root / "outputs", config.files_name)
     if table is not None:
         if config.metadata:
             raise ConfigError("metadata and table: give only one of them")
+        if not isinstance(table, pd.DataFrame):
+            raise ConfigError(f"table: expected a DataFrame, not {type(table).__name__}; give a file as metadata")
         config = dataclasses.replace(config, metadata=str(_kept(table, files)))
     return TrainedRun(files, trainer.train(config))
 
 
 def predict(
-    images: str | Path | Sequence[str] | pd.DataFrame,
-    checkpoint: str | Path | Sequence[str | Path],
+    images: str | Path | Iterable[str | Path] | pd.DataFrame,
+    checkpoint: str | Path | Iterable[str | Path],
     *,
     image_column: str | None = None,
     data_dir: str | Path | None = None,
@@ -129,44 +134,56 @@ def predict(
             flip (or True) or shift.
         coverage: also intervals or sets that contain the truth of this share of new images, 0.9 for example.
     """
-    level = tta_level(tta)
     with _naming_arguments():
-        if coverage is not None and not 0.5 <= coverage < 1:
-            raise ConfigError(f"coverage={coverage}: expected a share from 0.5 to below 1; for example 0.9")
-        if level not in TTA:
-            raise ConfigError(f"tta={tta}: unknown; choose one of {', '.join(TTA)}")
+        flags: dict[str, Any] = {
+            "images": "-" if _several(images) else images,
+            "checkpoint": [*checkpoint] if _several(checkpoint) else [checkpoint],
+            "image_column": image_column,
+            "data_dir": data_dir,
+            "top": "all" if top is None else top,
+            "tta": tta,
+            "coverage": coverage,
+            "device": device,
+        }
+        asked = Prediction(**flags)
+        if not asked.checkpoint:
+            raise ConfigError("checkpoint: missing; give the best.pt of a run, or several")
+        files = None
+        if _several(images) and not isinstance(images, pd.DataFrame):
+            files = [given_text("images", file) for file in images]
+            if asked.image_column is not None:
+                raise wrong("image_column", asked.image_column, "the images are a list, not a table", "omit it")
         console.console_only()
-        several = [checkpoint] if isinstance(checkpoint, str | Path) else checkpoint
-        networks = open_networks([Path(c).expanduser() for c in several], device=device)
-        folders = [Path(data_dir)] if data_dir else []
+        folders = given_folders(Path(), asked.data_dir)
+        networks = open_networks([Path(path).expanduser() for path in asked.checkpoint], device=asked.device)
         if isinstance(images, pd.DataFrame):
-            return _beside(images, networks, image_column, folders, (top, level, coverage))
-        if isinstance(images, str | Path):
-            found = read_images(str(images), image_column, folders, folders)
+            return _beside(images, networks, asked, folders)
+        if files is not None:
+            found = images_from_list(files, folders, folders)
         else:
-            found = images_from_list(images, folders, folders)
-        return _predicted(networks, found, (top, level, coverage))[0]
+            found = read_images(str(asked.images), asked.image_column, folders, folders)
+        return _predicted(networks, found, asked)[0]
+
+
+def _several(given: Any) -> TypeGuard[Iterable[Any]]:
+    """Whether an argument is a list, a DataFrame and the like; not one path."""
+    return isinstance(given, Iterable) and not isinstance(given, str | bytes)
 
 
 def _beside(
-    table: pd.DataFrame,
-    networks: list[TrainedNetwork],
-    image_column: str | None,
-    folders: list[Path],
-    how: How,
+    table: pd.DataFrame, networks: list[TrainedNetwork], asked: Prediction, folders: list[Path]
 ) -> pd.DataFrame:
     """The table with all its rows and columns, and the predictions beside them."""
     texts = table.astype(object).where(table.notna(), "")
     some = texts.iloc[:: max(len(table) // SAMPLE, 1)].astype(str).to_numpy().tolist()
     columns = [str(name) for name in table.columns]
-    wanted = None if image_column is None else str(image_column)  # names of columns may be numbers
-    column, note = find_image_column(columns, some, wanted, "the DataFrame", Search([Path()], folders))
+    column, note = find_image_column(columns, some, asked.image_column, "the DataFrame", Search([Path()], folders))
     if note:
         log.info(note)
     files = texts.iloc[:, column].astype(str).str.strip()
     named = (files != "").to_numpy()
     images = images_from_list(files[named], folders, folders)
-    predicted, positions = _predicted(networks, images, how)
+    predicted, positions = _predicted(networks, images, asked)
     image_of = np.full(len(table), -1)
     image_of[named] = images.rows
     answers = predicted.drop(columns="file").set_axis(positions).reindex(image_of).set_axis(table.index)
@@ -192,15 +209,18 @@ def _naming_arguments() -> Iterator[None]:
         raise
 
 
-def _predicted(networks: list[TrainedNetwork], images: Images, how: How) -> tuple[pd.DataFrame, list[int]]:
+load_model = _naming_arguments()(load.load_model)
+
+
+def _predicted(networks: list[TrainedNetwork], images: Images, asked: Prediction) -> tuple[pd.DataFrame, list[int]]:
     """A row per image that can be read, and the image's position in `images`."""
     for note in images.notes:
         log.info(note)
-    top, tta, coverage = how
-    maker = RowMaker(networks, top=top, tta=tta, places=images.places is not None, coverage=coverage)
+    places = images.places is not None
+    maker = RowMaker(networks, top=asked.classes, tta=asked.tta, places=places, coverage=asked.coverage)
     rows, positions = [], []
     failed: dict[str, str] = {}
-    blocks = stream(networks, images, 0, len(images.paths), workers=granted_cores(), tta=tta)
+    blocks = stream(networks, images, 0, len(images.paths), workers=granted_cores(), tta=asked.tta)
     for block in blocks:
         made, failures = maker.rows(block, images, 0)
         rows += [[escaped(cell) if isinstance(cell, str) else cell for cell in row] for row in made]  # as in files

@@ -58,6 +58,12 @@ def decide(run: Run, dataset: Dataset, model: nn.Module, ranks: int) -> ComputeS
     eval_batch = min(most, largest)
     wanted = compiles(config.compile, device, all_steps(config, dataset), config.deterministic)
     compiled = wanted and compiler_works(device)
+    if config.threads is not None and config.threads > granted_cores():
+        log.info(
+            "--threads=%d: using %d, for the system or the scheduler grants this process no more cores",
+            config.threads,
+            granted_cores(),
+        )
     return ComputeSettings(device.type, precision, compiled, granted_cores(), pieces, eval_batch, processes=ranks)
 
 

@@ -561,6 +561,8 @@ def build_trainer(
     """A trainer in the state that was saved, or in the first one; with its time limit, checkpoints, log and trackers."""
     config = run.config
     trainer = Trainer(run, dataset, task, saved, hooks)
+    if config.tta != "none" and not len(dataset.samples("test")):
+        log.info("--tta=%s has no effect: there is no test set", config.tta)
     with contextlib.ExitStack() as stack:
         stack.callback(trainer.close_feeds)
         signals.raise_if_requested()

@@ -11,7 +11,6 @@ import torch
 from conftest import PLACES, TINY
 from scipy import stats
 
-from deep_cnn.runtime import signals
 from deep_cnn.runtime.atomic import write_json, write_text
 from deep_cnn.runtime.errors import NonFiniteLoss
 from deep_cnn.runtime.lock import held
@@ -31,10 +30,7 @@ def outputs(tmp_path_factory):
     from deep_cnn.cli.main import main
 
     root = tmp_path_factory.mktemp("folds")
-    patch = pytest.MonkeyPatch()
-    patch.setattr(signals, "catch_signals", lambda: None)
     assert main([f"--{name}={value}" for name, value in (FLAGS | {"root_dir": root, "run_name": "cv"}).items()]) == 0
-    patch.undo()
     return root / "outputs"
 
 

@@ -51,6 +51,7 @@ def test_networks_of_an_ensemble_predict_the_same(places_run, scores_run):
 
 def test_where_images_may_lie(places_run, tmp_path):
     network = open_network(places_run.checkpoint, CPU)
+    (tmp_path / "photos").mkdir()
     folders = image_folders(tmp_path, "photos", network)
     assert [str(folder) for folder in folders] == [
         "photos",

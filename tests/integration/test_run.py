@@ -254,3 +254,12 @@ def test_weights_are_verified_also_where_another_run_has_the_name(train, tmp_pat
     assert train(**flags, weights_sha256=digest)[0] == 0 and "This run is finished" in capsys.readouterr().out
     assert train(**flags, weights_sha256="0" * 64)[0] == 2
     assert f"this run began with weights of the SHA-256 {digest}" in capsys.readouterr().err
+
+
+def test_flags_that_have_no_effect_are_said_in_the_log(train, capsys):
+    code, _ = train(momentum=0.5, threads=4096, tta="flip", test_folder="none", test_split=0)
+    out = "".join(capsys.readouterr())
+    assert code == 0
+    assert "--momentum=0.5 has no effect: --optimizer=adamw has no momentum" in out
+    assert "--threads=4096: using " in out and "grants this process no more cores" in out
+    assert "--tta=flip has no effect: there is no test set" in out

@@ -1,8 +1,9 @@
 """python -m deep_cnn report: a run's page, made again from its files; its methods in words; or an index of all runs."""
 
+import dataclasses
 from dataclasses import dataclass
 
-from deep_cnn.config.fields import check_flags, flag, run_name
+from deep_cnn.config.fields import check_flags, flag, run_name, wrong
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,12 @@ class Options:
 
     def __post_init__(self):
         check_flags(self)
+        for switch, takes in (("all", ("root_dir",)), ("methods", ("root_dir", "run_name", "data_dir"))):
+            for f in dataclasses.fields(self) if getattr(self, switch) else ():
+                value = getattr(self, f.name)
+                if f.name not in (switch, *takes) and value != f.default:
+                    words = ",".join(value) if isinstance(value, tuple) else value
+                    raise wrong(f.name, words, f"has no effect with --{switch}", "omit one of the two")
 
 
 def main(options: Options) -> int:
@@ -34,6 +41,7 @@ def main(options: Options) -> int:
 
     from deep_cnn.config.schema import Config
     from deep_cnn.data import dataset
+    from deep_cnn.inference.load import given_folders
     from deep_cnn.reporting.methods.page import write_methods
     from deep_cnn.reporting.report.folds import read_folds, write_folds_report
     from deep_cnn.reporting.report.index import write_index
@@ -57,6 +65,7 @@ def main(options: Options) -> int:
     folds = files.fold_plan.exists()
     flags = (read_folds if folds else read_record)(files).config["config"]
     config = Config(root_dir=options.root_dir, data_dir=options.data_dir or flags["data_dir"])
+    given_folders(root, options.data_dir)  # a file that holds no images is not one
     try:
         data = dataset.data_dir(config)
     except DataError as missing:

@@ -58,7 +58,6 @@ class Options(Config):
 
 def main(options: Options) -> int:
     require_extra("search", ("optuna",), "search")
-    signals.catch_signals()  # before torch is imported, which takes seconds
     from deep_cnn.tools.search.searching import search
 
     try:

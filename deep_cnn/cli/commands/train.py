@@ -8,7 +8,6 @@ Options = Config
 
 
 def main(config: Config) -> int:
-    signals.catch_signals()  # before torch is imported, which takes seconds
     try:
         if config.folds is None:
             from deep_cnn.training.trainer import train

@@ -15,6 +15,7 @@ class Options(Config):
         "seed of the random moments of the kills; by default different each time",
         group="command",
         kind=int,
+        high=2**63 - 1,
         identity=False,
     )
 

@@ -18,6 +18,7 @@ from typing import cast
 import numpy as np
 import pandas as pd
 
+from deep_cnn.config.fields import wrong
 from deep_cnn.config.registries import IMAGE_ENDINGS
 from deep_cnn.data.archives import ARCHIVE_ENDINGS, COMPRESSED_ENDINGS, Members, Source
 from deep_cnn.data.cells import coordinate
@@ -210,10 +211,13 @@ def read_images(
         data_dirs: folders of images that the user names, see `Search`.
 
     Raises:
-        DataError: nothing there, no column of files, or none of the folders holds the files.
+        ConfigError: a column of what is not a table. DataError: nothing there, no column of files, or none of the folders holds the
+            files.
     """
     path = Path(given).expanduser()
     one = path.suffix.lower() in IMAGE_ENDINGS and not path.is_dir()  # on the disk or in an archive
+    if image_column is not None and given != "-" and (one or is_images(path)):
+        raise wrong("image_column", image_column, f"--images={given} is not a table", "omit it")
     if given != "-" and not one and is_images(path):
         files = find_files(path)
         if not len(files.paths):

@@ -51,19 +51,20 @@ def run(asked: Any, output: Path) -> dict[str, Any]:
             "--images=-: several processes cannot share one standard input; write the list to a file (.txt)"
         )
     root = Path(asked.root_dir).expanduser()
+    named = given_folders(root, asked.data_dir)
     networks = open_networks(checkpoints_of(asked), device=asked.device, precision=asked.precision)
     images = read_images(
         asked.images,
         asked.image_column,
         image_folders(root, asked.data_dir, networks[0]),
-        given_folders(root, asked.data_dir),
+        named,
     )
     for note in images.notes:
         log.info(note)
     check_places(Path(asked.output), images)
     maker = RowMaker(
         networks,
-        top=None if asked.top == "all" else int(asked.top),
+        top=asked.classes,
         tta=asked.tta,
         places=images.places is not None,
         coverage=asked.coverage,

@@ -1,5 +1,6 @@
 """Parameter groups, the optimizers of the registry, and the learning rate of each group."""
 
+import logging
 from collections.abc import Callable, Iterable
 from fnmatch import fnmatch
 from typing import Any
@@ -8,8 +9,11 @@ import torch
 from torch import nn
 
 from deep_cnn.config.registries import OPTIMIZERS, Optimizer, known_as, resolve
+from deep_cnn.config.schema import Config
 from deep_cnn.training.optim import timm_optimizers
 from deep_cnn.training.optim.muon import is_matrix
+
+log = logging.getLogger(__name__)
 
 
 def parameter_groups(
@@ -78,7 +82,10 @@ def make_optimizer(name: str, groups: list[dict], *, momentum: float, nesterov: 
         parameters = [p for group in groups for p in group["params"]]
         options["fused"] = all(p.is_floating_point() and p.device.type in ("cpu", "cuda") for p in parameters)
     make = resolve(row.code)
-    return make(groups, **options) if row.name == name else make(name, groups, **options)
+    optimizer = make(groups, **options) if row.name == name else make(name, groups, **options)
+    if momentum != Config.momentum and not any("momentum" in group for group in optimizer.param_groups):
+        log.warning("--momentum=%s has no effect: --optimizer=%s has no momentum", momentum, name)
+    return optimizer
 
 
 def follows_lr(group: dict, backbone_lr: float | None) -> bool:

@@ -1,10 +1,12 @@
 """Values of flags mean the same from the command line, from a YAML file and from Python, and what is no value is refused."""
 
 import dataclasses
+import importlib
 
 import numpy as np
 import pytest
 
+from deep_cnn.cli.command_table import COMMANDS
 from deep_cnn.cli.parser import parse_flags
 from deep_cnn.config.fields import grid_size, parse_length
 from deep_cnn.config.recipes import with_recipe
@@ -99,6 +101,15 @@ def test_a_value_is_the_same_from_python_and_from_the_command_line(name, value, 
         {"recipe": ["probe"]},
         {"weights": "http://example.org/x.pth"},
         {"weights_sha256": "abc", "weights": "x.pth"},
+        {"patience": 10**19},
+        {"small_epochs": 10**19},
+        {"views": 10**19},
+        {"mixup": 1e30},
+        {"cutmix": 1e300},
+        {"weight_decay": 1e30},
+        {"l1": 1e30},
+        {"clip": 1e-300},
+        {"trackers": "wandb,wandb"},
     ],
 )
 def test_what_is_no_value_is_refused_in_one_line_that_names_the_flag(flags):
@@ -197,3 +208,26 @@ def test_lengths():
             Config(group=f"grid:{wrong}")
         with pytest.raises(ConfigError, match=f"^--aggregate=grid:{wrong}: "):
             grid_size(f"grid:{wrong}", "aggregate")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_whole_number_has_an_upper_bound(command):
+    fields = dataclasses.fields(importlib.import_module(f"deep_cnn.cli.commands.{command}").Options)
+    assert [f.name for f in fields if f.metadata["kind"] is int and f.metadata["high"] is None] == []
+
+
+@pytest.mark.parametrize("url", ["s3://bucket/x.pth", "data://x", "gs://bucket/x.pth"])
+def test_urls_that_cannot_be_downloaded_are_refused(url):
+    for digest in (None, "0" * 64):
+        with pytest.raises(ConfigError, match="only https, http, ftp and file URLs are supported"):
+            with_recipe({"weights": url, "weights_sha256": digest})
+
+
+def test_the_scheme_of_a_url_has_no_case():
+    assert with_recipe({"weights": "hTTps://example.org/x.pth"}).weights == "hTTps://example.org/x.pth"
+    with pytest.raises(ConfigError, match="add --weights_sha256=DIGEST"):
+        with_recipe({"weights": "FTP://example.org/x.pth"})
+
+
+def test_small_numbers_that_mean_something_are_taken():
+    assert with_recipe({"clip": 0}).clip == 0 and with_recipe({"clip": 1e-6}).clip == 1e-6

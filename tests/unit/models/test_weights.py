@@ -305,8 +305,10 @@ def test_a_download_with_the_promised_hash_is_kept(server):
     check_weights_present("resnet18", f"{address}/{name}")
     assert (download.folder() / name).read_bytes() == content
     assert check_digest(f"{address}/{name}") == check_digest(f"{address}/{name}#sha256={digest}") == digest
-    with pytest.raises(CheckpointError, match="expected 0000"):
+    with pytest.raises(CheckpointError, match=r"expected 0000.*; remove it to download it again"):
         check_digest(f"{address}/{name}#sha256={'0' * 64}")
+    with pytest.raises(CheckpointError, match=rf"is {digest}, expected 0000.*; check the file and --weights_sha256"):
+        check_digest(f"{folder / name}#sha256={'0' * 64}")  # the user's own file is not to be removed
 
 
 @pytest.mark.parametrize("content", [b"<html>not found</html>", b"", b"PK\x03\x04 cut"])
@@ -573,8 +575,6 @@ def test_a_best_network_that_was_exchanged_is_no_file_of_weights(tmp_path):
     [
         (lambda t: t * float("nan"), "conv1.weight contains NaN or infinite values"),
         (lambda t: t.to(torch.int8), "conv1.weight holds int8"),
-        (lambda t: t.to(torch.complex64), "conv1.weight holds complex64"),
-        (lambda t: t.to_sparse(), "sparse"),
     ],
 )
 def test_tensors_that_no_network_has_are_refused(tmp_path, change, reason):
@@ -605,3 +605,25 @@ def test_https_is_not_left_on_the_way():
         handler.redirect_request(request, None, 302, "Found", {}, "https://b.org/w.pth").full_url
         == "https://b.org/w.pth"
     )
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        lambda tensor: tensor.to_sparse(),
+        lambda tensor: tensor.reshape(len(tensor), -1).to_sparse_csr(),
+        lambda tensor: tensor.to("meta"),
+        lambda tensor: tensor.to(torch.complex64),
+        lambda tensor: torch.quantize_per_tensor(tensor, 0.1, 0, torch.qint8),
+        lambda tensor: torch.nested.nested_tensor([torch.zeros(2), torch.zeros(3)]),
+    ],
+    ids=["sparse", "csr", "meta", "complex", "quantized", "nested"],
+)
+@pytest.mark.filterwarnings("ignore")  # torch's, of prototypes
+def test_tensors_that_are_not_plain_are_refused_in_one_short_line(odd):
+    state = {name: odd(tensor) if tensor.ndim > 1 else tensor for name, tensor in network().state_dict().items()}
+    with pytest.raises(
+        CheckpointError, match=r"sparse, quantized, complex or without values \(conv1\.weight, "
+    ) as refused:
+        weights.fit(network(), state, ["fc"], "x.pth")
+    assert len(str(refused.value)) < 300

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from deep_cnn.cli import main as command_line
 from deep_cnn.runtime import signals
 from deep_cnn.runtime.run_files import RunFiles
 from deep_cnn.runtime.signals import Interrupted, Stopped
@@ -132,3 +133,20 @@ def test_the_first_free_number_is_taken(tmp_path):
     status.say("running")
     assert Status(files).before() == "running"
     assert '"step": 7' in files.status.read_text()
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_a_command_that_saves_nothing_ends_in_a_line_and_gives_the_handlers_back(monkeypatch, capsys, name):
+    before = signal.getsignal(getattr(signal, name))
+    monkeypatch.setattr(command_line, "_run", lambda command, argv: send(name) or 0)
+    assert command_line.main(["compare"]) == 75
+    assert capsys.readouterr().err == f"deep_cnn: stopped by {name}; run the same command again\n"
+    assert signal.getsignal(getattr(signal, name)) is before and signals.requested() is None
+    monkeypatch.setattr(command_line, "_run", lambda command, argv: 0)
+    assert command_line.main(["compare"]) == 0
+
+
+def test_a_command_in_another_thread_leaves_signals_alone(monkeypatch):
+    monkeypatch.setattr(command_line, "_run", lambda command, argv: 3)
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(command_line.main, ["compare"]).result() == 3

@@ -13,7 +13,7 @@ from deep_cnn.data.index import IndexOptions, build_index
 from deep_cnn.data.table import read_table
 from deep_cnn.inference.predict.inputs import images_from_list, read_images
 from deep_cnn.runtime.atomic import write_csv
-from deep_cnn.runtime.errors import DataError
+from deep_cnn.runtime.errors import ConfigError, DataError
 
 FILES = [f"a{i:02d}.jpg" for i in range(5)]
 
@@ -276,6 +276,12 @@ def test_a_file_of_parquet_with_images_is_an_archive_of_them(photos):
     images = read_images(str(photos.parent / "t.parquet"), None, [], [])
     assert list(images.paths) == FILES
     assert images.source(3).read() == (photos / FILES[3]).read_bytes()
+
+
+def test_a_column_of_what_is_not_a_table_is_refused(photos):
+    for place in (photos, photos / FILES[0]):
+        with pytest.raises(ConfigError, match=r"--image_column=photo: --images=.* is not a table; omit it"):
+            read_images(str(place), "photo", [])
 
 
 def test_a_text_file_whose_first_column_has_a_name_of_several_lines_is_a_table(photos):

@@ -124,3 +124,16 @@ def test_moving_average_by_hand():
     assert float(average.averaged[0].weight) == pytest.approx(expected, rel=1e-5)
     assert int(average.averaged[1].num_batches_tracked) == 11
     assert not average.averaged.training and not any(p.requires_grad for p in average.averaged.parameters())
+
+
+@pytest.mark.parametrize(
+    ("name", "has_momentum"), [("adamw", False), ("sgd", True), ("muon", True), ("timm/lion", False)]
+)
+def test_a_momentum_without_effect_is_said(caplog, name, has_momentum):
+    if name.startswith("timm/"):
+        pytest.importorskip("timm")
+    optimizers.make_optimizer(name, groups_of(network()), momentum=0.5, nesterov=False)
+    assert (f"--momentum=0.5 has no effect: --optimizer={name} has no momentum" in caplog.text) != has_momentum
+    caplog.clear()
+    optimizers.make_optimizer(name, groups_of(network()), momentum=0.9, nesterov=False)  # the default
+    assert caplog.text == ""
