@@ -391,6 +391,8 @@ def test_the_file_is_written_and_an_unfinished_run_is_refused(tmp_path):
     path, text = write_methods(files)
     assert path.name == "methods.md" and path.read_text(encoding="utf-8") == text
     (files.results / "test.json").unlink()
+    listed = {name: digests for name, digests in Manifest(files).entries().items() if name != "test.json"}
+    Manifest(files)._write(listed, durable=False)
     (files.results / "status.json").write_text(json.dumps({"state": "stopped"}), encoding="utf-8")
     with pytest.raises(DataError, match="has not finished"):
         write_methods(files)
