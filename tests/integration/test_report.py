@@ -173,10 +173,17 @@ def test_report_verb_needs_only_the_run_folder(classified, run_cli, tmp_path):
     assert run_cli("report", run_name="other")[0] == 2
 
 
+def as_of_a_version_without_digests(files) -> None:
+    """Nothing says that its files were edited."""
+    (files.results / "digests.json").unlink()
+    config = files.results / "config.json"
+    config.write_text(config.read_text(encoding="utf-8").replace("split_seed", "of_before"), encoding="utf-8")
+
+
 def test_names_that_look_like_html_or_like_missing_values(classified):
     splits = classified.results / "splits.csv"
     config = classified.results / "config.json"
-    (classified.results / "digests.json").unlink()  # nothing says that these files were edited
+    as_of_a_version_without_digests(classified)
     for file in (splits, config, classified.results / "predictions_test.csv", classified.results / "test.json"):
         text = file.read_text(encoding="utf-8")
         file.write_text(text.replace("alley", "<b>&").replace("beach", "NA"), encoding="utf-8")
@@ -248,7 +255,7 @@ def test_classes_have_no_unit(classified, run_cli, capsys):
 
 def test_an_unfinished_run_says_what_became_of_it(classified):
     (classified.results / "test.json").unlink()
-    (classified.results / "digests.json").unlink()
+    as_of_a_version_without_digests(classified)
     classified.status.write_text(json.dumps({"state": "mistake", "reason": "The loss is nan at step 7"}))
     page = write_report(classified, None).read_text(encoding="utf-8")
     first_screen = page[: page.index("<nav")]

@@ -72,17 +72,12 @@ def test_what_a_run_leaves_behind(train, run_cli, votes, capsys, pictures):
     # the pair accuracy can be computed again from the predictions and the votes
     table = rows(files.results / "predictions_test.csv")
     said = {row["file"].split("_")[2]: row for row in table}
-    right = [
-        float(
-            (
-                float(said[v["left"]][f"predicted_{v['category']}"])
-                > float(said[v["right"]][f"predicted_{v['category']}"])
-            )
-            == (v["choice"] == "left")
-        )
-        for v in rows(votes["metadata"])
-        if v["choice"] != "equal" and v["left"] in said and v["right"] in said
-    ]
+    right = []
+    for vote in rows(votes["metadata"]):
+        if vote["choice"] != "equal" and vote["left"] in said and vote["right"] in said:
+            left, other = (float(said[vote[side]][f"predicted_{vote['category']}"]) for side in ("left", "right"))
+            # half where the scores are equal, as after a short training in bf16
+            right.append(0.5 if left == other else float((left > other) == (vote["choice"] == "left")))
     assert np.mean(right) == pytest.approx(result["pair_accuracy"]) and len(right) == result["votes"]["test_decided"]
     # the scores are standardised over the training images, and predict gives the same bits
     capsys.readouterr()
