@@ -216,6 +216,22 @@ def open_run(
     return FinishedRun(files, network, image_folders(root, data_dir, network))
 
 
+def open_run_of(
+    path: Path, *, data_dir: str | None = None, device: str = "auto", precision: str = "auto"
+) -> FinishedRun:
+    """The run in whose folder a checkpoint lies, with that network in place of its best one.
+
+    Raises:
+        ConfigError: it lies elsewhere. Others: as of `open_networks`.
+    """
+    folder = path.absolute().parent
+    files = RunFiles(folder.parent.parent, folder.name)
+    if folder.parent.name != "models" or not files.results.is_dir():
+        raise ConfigError(f"--checkpoint={path}: is in no run's folder, outputs/models/RUN; move it back there")
+    (network,) = open_networks([path], device=device, precision=precision)
+    return FinishedRun(files, network, image_folders(files.outputs.parent, data_dir, network))
+
+
 def image_folders(root: Path, data_dir: str | None, network: TrainedNetwork) -> list[Path]:
     """Folders that relative paths of images may start from: the given one, the project's root, that of the training."""
     trained = Path(network.meta["config"]["data_dir"]).expanduser()

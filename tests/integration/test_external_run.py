@@ -72,6 +72,10 @@ def test_another_city_and_a_new_scale(train, run_cli, sets, capsys):
     assert bent["count"] == 40 and bent["recalibrated"]["mae"] < 0.7 * bent["mae"]
     assert bent["recalibrated"]["spearman"] == pytest.approx(bent["spearman"]), "the order of images stays"
     curve = Curve(**checkpoint.load(local)["recalibration"]["curves"]["score"])
+    assert run_cli("export", checkpoint=local, format="torchscript", preprocess=True, run_name="other")[0] == 2
+    assert run_cli("export", checkpoint=local, format="torchscript", preprocess=True)[0] == 0
+    card = (files.models / "default.scores.torchscript.pt.md").read_text(encoding="utf-8")
+    assert "fitted to 40 ratings of `scores.csv`" in card and "Test set" not in card
     code, _ = run_cli("predict", images=oslo["data_dir"], checkpoint=local, output=files.results / "bent.csv")
     with open(files.results / "bent.csv", encoding="utf-8") as stream:
         after = np.array([float(row["predicted_score"]) for row in csv.DictReader(stream)])

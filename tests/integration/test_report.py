@@ -5,6 +5,7 @@ import json
 import re
 import shutil
 import subprocess
+import sys
 from itertools import pairwise
 from pathlib import Path
 
@@ -261,3 +262,8 @@ def test_an_unfinished_run_says_what_became_of_it(classified):
     first_screen = page[: page.index("<nav")]
     assert "The run ended with an error, and this is what it had reached. The loss is nan at step 7." in first_screen
     assert "top-1 on validation, in epoch" in first_screen and ">Test</h2>" not in page
+
+
+def test_drawing_needs_no_window_system():
+    code = "import sys, deep_cnn.reporting.plots.confusion_matrix; assert 'matplotlib.pyplot' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)

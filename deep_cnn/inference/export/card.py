@@ -15,7 +15,8 @@ NOT_METRICS = {"intervals", "per_class", "per_target", "per_group", "confusion",
 def about(run: FinishedRun, file: str, kind: str, preprocessing: bool, checked: dict) -> dict[str, Any]:
     """Classes or targets, what goes in and comes out, metrics and provenance, as plain values."""
     trained, pre, meta = run.network, run.network.pre, run.network.meta
-    test = read_json(Manifest(run.files).require("test.json"))
+    rescaled = meta.get("recalibration")  # the test was on the old scale
+    test = None if rescaled else read_json(Manifest(run.files).require("test.json"))
     side = pre.resize if preprocessing else pre.crop
     order = trained.task.decoded_names if preprocessing else trained.task.raw_names()
     values = {
@@ -38,6 +39,7 @@ def about(run: FinishedRun, file: str, kind: str, preprocessing: bool, checked: 
         },
         "preprocessing": meta["preprocessing"],
         "metrics": {"test": test, "validation": meta.get("validation")},
+        "recalibration": rescaled,
         "checked": checked,
         "provenance": {
             "run": run.files.name,
@@ -105,7 +107,7 @@ def model_card(values: dict[str, Any]) -> str:
         "",
         "## How well",
         "",
-        *_metrics(values["metrics"]["test"]),
+        *_quality(values),
         "",
         "## Where it comes from",
         "",
@@ -131,6 +133,15 @@ def model_card(values: dict[str, Any]) -> str:
 def validated(values: dict[str, Any]) -> bool:
     """Whether there was a validation set, by which the epoch was chosen."""
     return any(name.startswith("val_") for name in values["metrics"]["validation"] or {})
+
+
+def _quality(values: dict[str, Any]) -> list[str]:
+    if (new := values["recalibration"]) is not None:
+        return [
+            f"Its scale was fitted to {new['ratings']} ratings of `{new['table']}` (evaluate --recalibrate), which showed the errors on other "
+            "ratings of that table. The metrics of the run's own test are of the scale before."
+        ]
+    return _metrics(values["metrics"]["test"])
 
 
 def _metrics(test: dict[str, Any] | None) -> list[str]:
