@@ -44,8 +44,9 @@ def catch_signals() -> None:
     A second SIGINT stops at once. To be called before torch is imported: that takes seconds, in which a signal would kill.
     """
     for number in _numbers():
-        if signal.getsignal(number) != signal.SIG_IGN or signal.Signals(number).name != "SIGHUP":
-            signal.signal(number, _note)  # SIGHUP is ignored under nohup: asked to outlive its terminal
+        if number.name == "SIGHUP" and signal.getsignal(number) == signal.SIG_IGN:
+            continue  # nohup: asked to outlive its terminal
+        signal.signal(number, _note)
 
 
 def ignore() -> None:
@@ -72,7 +73,7 @@ def caught() -> Iterator[None]:
         yield
     finally:
         for number, handler in before.items():
-            signal.signal(number, handler)
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)  # None: one that Python has not set
         _requests.clear()
 
 
