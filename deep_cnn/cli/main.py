@@ -48,6 +48,14 @@ def _dispatch(argv: list[str]) -> int:
         except KeyboardInterrupt:
             tell("stopped at once", heard=True)
             return signals.INTERRUPTED
+        except DeepCNNError:
+            raise
+        except Exception:
+            if signals.requested() is None:
+                raise
+            # what a library has made of the stop, in the middle of its import for example
+            tell(f"stopped by {signals.requested()}; run the same command again", heard=True)
+            return signals.Stopped.exit_code
 
 
 def _run(command: str, argv: list[str]) -> int:

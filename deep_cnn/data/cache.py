@@ -38,8 +38,8 @@ LARGEST_SHARE = 1 / 3  # of the free space, so that a shared or small disk keeps
 
 def cache_key(index: Index, pre: Preprocessing) -> str:
     """Names the pixels: the files (path, size, time of change) and the geometry, not the normalisation."""
-    # 3: whole pictures. 2: orientation is found wherever Pillow finds it, values of 16-bit images count from the highest used bit
-    digest = hashlib.sha256(f"3 {pre.resize} {pre.fit} {pre.interpolation} {pre.bits}\n".encode())
+    # 4: the sum is of the content, too. 3: whole pictures. 2: orientation is found wherever Pillow finds it, values of 16-bit images count from the highest used bit
+    digest = hashlib.sha256(f"4 {pre.resize} {pre.fit} {pre.interpolation} {pre.bits}\n".encode())
     digest.update(index.paths.blob)
     for column in (index.paths.offsets, index.sizes, index.mtimes):
         digest.update(np.ascontiguousarray(column, dtype=np.int64).tobytes())
@@ -101,7 +101,7 @@ class RowCache:
         if length <= self.row_bytes:  # else the sums are damaged
             data: np.ndarray = np.empty(length // self._dtype.itemsize, self._dtype)
             read = self._read_at(0, row * self.row_bytes, data)
-            if read and zlib.crc32(data.data) == int(self._sums[row]) & 0xFFFFFFFF:
+            if read and _sum_of(data, int(self.contents[row])) == int(self._sums[row]) & 0xFFFFFFFF:
                 return data
         if not self._warned:
             self._warned = True
@@ -119,7 +119,7 @@ class RowCache:
         """
         if not self._writable:
             return
-        stored = np.uint64(zlib.crc32(data.data) | PRESENT | data.nbytes << LENGTH_BIT)
+        stored = np.uint64(_sum_of(data, content) | PRESENT | data.nbytes << LENGTH_BIT)
         try:
             with self._lock:
                 if self._files:
@@ -170,6 +170,11 @@ class RowCache:
         else:
             os.lseek(self._files[which], offset, os.SEEK_SET)
             os.write(self._files[which], data)
+
+
+def _sum_of(data: np.ndarray, content: int) -> int:
+    """CRC-32 of a row and of the digest beside it: neither is believed where one is damaged."""
+    return zlib.crc32(np.int64(content).tobytes(), zlib.crc32(data.data))
 
 
 def check_cache(flag: str) -> None:

@@ -307,6 +307,8 @@ def _locate(name: str, source: str) -> Path:
     if path is None:
         return _downloaded(source, sha256 or None)
     if not path.is_file():
+        if path.is_dir():
+            raise CheckpointError(f"--weights={source}: is a folder; give the file of weights in it")
         hint = nearest(source, ["pretrained", "none"]) or nearest(source.upper(), weights_names(name))
         raise CheckpointError(f"--weights={source}: no such file; expected pretrained, none, a file or a URL.{hint}")
     return path

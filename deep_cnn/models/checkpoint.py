@@ -141,6 +141,10 @@ def load(path: Path) -> dict[str, Any]:
                 raise ValueError(f"wrong checksum of {part}")
         state = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
+        if (plan := path.parent.parent.parent / "results" / path.parent.name / "plan.json").exists():
+            raise CheckpointError(
+                f"{path}: {plan.parent.name} is a cross-validation; give one of its folds, --run_name={plan.parent.name}-fold1"
+            ) from None
         runs = sorted(other.parent.name for other in path.parent.parent.glob(f"*/{path.name}"))
         there = f" (found: {', '.join(runs)})" if runs else ""
         raise CheckpointError(

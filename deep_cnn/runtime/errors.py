@@ -1,6 +1,7 @@
 """The user's mistakes, each told in one line: what was given, what was expected, what to do."""
 
 import difflib
+import errno
 import os
 import re
 from collections.abc import Iterable
@@ -87,6 +88,10 @@ def machine_fault(fault: BaseException) -> str | None:
     """One line for a file that cannot be read or written, or for memory that ran out; None for any other fault."""
     if isinstance(fault, OSError) and fault.errno is not None:
         places = [str(place) for place in (fault.filename, fault.filename2) if place is not None]
+        if fault.errno == errno.ENOSPC:
+            return one_line(
+                f"{' and '.join(places) or 'a file'}: cannot be written, the disk is full ({fault.strerror}); free some space"
+            )
         return one_line(
             f"{' and '.join(places) or 'a file'}: cannot be used ({fault.strerror}); check the path and its permissions"
         )

@@ -7,6 +7,7 @@ and Python runs a signal's handler in the main thread alone.
 import contextlib
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -33,6 +34,8 @@ STARTED = time.monotonic()  # this module is imported when the program starts, s
 INTERRUPTED = 130  # what shells say of a program that ended by Ctrl-C: 128 + SIGINT
 SAME_KEY = 1.0  # seconds; torchrun passes on the SIGINT that the terminal has already sent to all processes
 
+SOON = 0.05  # seconds after which a stop that got lost is tried again
+_lost: list[bool] = []
 _requests: list[tuple[str, float]] = []  # signals are the process's own: there is one list of them
 # not empty: the loop that runs asks for requests itself; the last one is True: and waiting may be broken off
 _between_steps: list[bool] = []
@@ -67,11 +70,26 @@ def caught() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():  # where no handler can be set
         yield
         return
-    before = {number: signal.getsignal(number) for number in _numbers()}
+    before, hook = {number: signal.getsignal(number) for number in _numbers()}, sys.unraisablehook
+
+    def stop() -> None:
+        if _lost:
+            signal.raise_signal(signal.SIGTERM)
+
+    def again(lost: "sys.UnraisableHookArgs") -> None:
+        if not isinstance(lost.exc_value, Stopped):
+            hook(lost)
+            return
+        _lost.append(True)  # raised where Python takes no exception, in a callback of C or of the garbage collector
+        threading.Timer(SOON, stop).start()
+
+    sys.unraisablehook = again
     catch_signals()
     try:
         yield
     finally:
+        sys.unraisablehook = hook
+        _lost.clear()
         for number, handler in before.items():
             signal.signal(number, signal.SIG_DFL if handler is None else handler)  # None: one that Python has not set
         _requests.clear()
@@ -131,6 +149,11 @@ def _note(number: int, frame: FrameType | None) -> None:
     first = next((when for earlier, when in _requests if earlier == "SIGINT"), None)
     if name == "SIGINT" and first is not None and now - first >= (SAME_KEY if under_torchrun() else 0.0):
         raise KeyboardInterrupt
+    if _lost:
+        _lost.clear()
+        if not _between_steps:
+            raise before_the_first_step(_requests[0][0])
+        return
     _requests.append((name, now))
     if len(_requests) == 1 and not _between_steps:  # a second SIGTERM must not break the end that the first one began
         raise before_the_first_step(name)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from deep_cnn.config.identity import DATA_CHANGED, OTHER_NUMBERS, differences, sources_of
+from deep_cnn.config.schema import Config
 from deep_cnn.data import contents
 from deep_cnn.data.contents import UNKNOWN, Contents
 from deep_cnn.data.dataset import Dataset
@@ -15,6 +16,7 @@ from deep_cnn.data.split import TargetRows, rows_read_differently
 from deep_cnn.models import checkpoint
 from deep_cnn.reporting.report.record import read_record
 from deep_cnn.runtime import console
+from deep_cnn.runtime.atomic import read_json
 from deep_cnn.runtime.distributed import main_process
 from deep_cnn.runtime.errors import CheckpointError, ConfigError, DataError
 from deep_cnn.runtime.format import some
@@ -103,10 +105,21 @@ def find_checkpoint(run: Run, identity: dict[str, Any], tested: bool, asked: Ask
     if sources_changed and finished and mode != "must":
         why = "The source code has changed since this run finished, so it is trained again"
         return SavedRun(identity, to_move=why)
+    check_began_with(files, run.config)
     if sources_changed:
         log.warning(_changed_sources(state["identity"]["sources"], finished))
     run.status.claim()
     return SavedRun(identity, state, finished, contents=asked.dataset.pixels.contents)
+
+
+def check_began_with(files: RunFiles, config: Config) -> None:
+    """CheckpointError where a run that is there began with other weights than those of --weights_sha256."""
+    began_with = (read_json(files.results / "config.json") or {}).get("weights_sha256")
+    if config.weights_sha256 and began_with and config.weights_sha256 != began_with:
+        raise CheckpointError(
+            f"--weights_sha256={config.weights_sha256}: the run {files.name} began with weights of the SHA-256 {began_with}; correct "
+            "the flag, or train again with --resume=never"
+        )
 
 
 def expect_contents(dataset: Dataset, saved: SavedRun) -> None:

@@ -55,7 +55,7 @@ from deep_cnn.runtime.device import (
     workers_of,
 )
 from deep_cnn.runtime.distributed import main_process
-from deep_cnn.runtime.errors import CheckpointError, ConfigError, DataError
+from deep_cnn.runtime.errors import ConfigError, DataError
 from deep_cnn.runtime.format import readable
 from deep_cnn.runtime.run_files import RunFiles
 from deep_cnn.runtime.status import Status
@@ -133,28 +133,17 @@ def find_inputs(run: Run, fresh: bool) -> Run:
         return replace(run, pre=choose_preprocessing(config))
 
 
-def with_weights(run: Run, resumes: bool) -> Run:
-    """The run whose --weights are known to be what --weights_sha256 says: the file's, or those that the saved run began with.
-
-    Args:
-        resumes: whether a run of this name is continued, or shown again.
+def with_weights(run: Run) -> Run:
+    """A run that begins, with the digest of its --weights, where `find_inputs` did not look: another run has the name.
 
     Raises:
-        CheckpointError: they are not, or a run that begins has no such file.
+        CheckpointError: there is no such file, or it is not the one of --weights_sha256.
     """
-    config = run.config
-    if resumes:
-        began_with = (read_json(run.files.results / "config.json") or {}).get("weights_sha256")
-        if config.weights_sha256 and began_with and config.weights_sha256 != began_with:
-            raise CheckpointError(
-                f"--weights_sha256={config.weights_sha256}: this run began with weights of the SHA-256 {began_with}; correct the "
-                "flag, or train again with --resume=never"
-            )
-    elif run.weights_digest is None:  # another run has the name, so that `find_inputs` did not look
-        with distributed.main_process_first():
-            check_weights_present(config.model, config.weights_source)
-            return replace(run, weights_digest=check_digest(config.weights_source))
-    return run
+    if run.weights_digest is not None:
+        return run
+    with distributed.main_process_first():
+        check_weights_present(run.config.model, run.config.weights_source)
+        return replace(run, weights_digest=check_digest(run.config.weights_source))
 
 
 def with_defaults(run: Run, dataset: Dataset, resumes: bool) -> Run:

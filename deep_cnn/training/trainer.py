@@ -133,9 +133,9 @@ def _train(config: Config, hooks: Hooks, limits: Limits, place: RunPlace | None)
         asked = AskedData(dataset, task.target_rows)
         saved = find_checkpoint(run, identity, tested, asked)  # nothing, an unfinished run, or a finished one
         expect_contents(dataset, saved)
-        run = setup.with_weights(run, resumes=saved.state is not None)
         if saved.finished:
             return records.show_again(run, dataset, saved, searching=hooks.after_epoch is not None)
+        run = run if saved.state is not None else setup.with_weights(run)
         with build_trainer(run, dataset, task, saved, hooks) as trainer:
             trainer.fit()
             if not hooks.test:

@@ -36,9 +36,14 @@ def test_scores_are_compared_by_r2_or_any_metric_of_a_target(run_cli, tmp_path, 
     assert code == 2 and "--baseline cannot compare it; choose one of mae" in said
 
 
-def test_the_folder_of_a_run_is_no_place_for_a_table(run_cli, places_run, capsys):
+def test_a_report_that_is_no_comparison_is_not_overwritten(places_run, capsys, tmp_path):
     folder = places_run.files.results
     before = {path: path.read_bytes() for path in folder.iterdir() if path.is_file()}
     assert main(["compare", f"--root_dir={places_run.files.outputs.parent}", f"--output={folder}"]) == 2
     assert "is the folder of a run" in capsys.readouterr().err
+    (tmp_path / "report.html").write_text("mine")
+    assert main(["compare", f"--root_dir={places_run.files.outputs.parent}", f"--output={tmp_path}"]) == 2
+    assert "its report.html is not one of compare" in capsys.readouterr().err
+    for _ in range(2):
+        assert main(["compare", f"--root_dir={places_run.files.outputs.parent}", f"--output={tmp_path / 'new'}"]) == 0
     assert {path: path.read_bytes() for path in folder.iterdir() if path.is_file()} == before

@@ -1,5 +1,6 @@
 """Cross-validation: each fold a run of its own, bit for bit the same alone or among others, and never mixed with other flags."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -11,12 +12,14 @@ import torch
 from conftest import PLACES, TINY
 from scipy import stats
 
+from deep_cnn.config.schema import Config
 from deep_cnn.runtime.atomic import write_json, write_text
 from deep_cnn.runtime.errors import NonFiniteLoss
 from deep_cnn.runtime.lock import held
 from deep_cnn.runtime.manifest import Manifest
 from deep_cnn.runtime.run_files import RunFiles, fold_name
 from deep_cnn.tools.folds import runner
+from deep_cnn.training.trainer import train as train_run
 
 pytestmark = pytest.mark.usefixtures("undrawn")
 
@@ -316,6 +319,7 @@ def tree(folder) -> dict[str, bytes]:
         ({"freeze": 99}, "--freeze=99"),
         ({"weights": "FOREIGN"}, "does not match the network"),
         ({"weights": "FOREIGN", "weights_sha256": "0" * 64}, "expected 0000"),
+        ({"run_name": "cv-fold1", "resume": "must"}, "there are no folds of --run_name=cv-fold1"),
         ({"folds": None}, "the name of a cross-validation"),
         ({"folds": None, "resume": "must"}, "the name of a cross-validation"),
         ({"data_dir": "BROKEN"}, "unreadable image"),
@@ -347,3 +351,27 @@ def test_folds_that_were_moved_aside_are_shown_as_they_are(outputs, run_cli, pre
     (results / "cv-fold1/config.json").write_text("{}")  # something else under the name that they had
     assert compared(results, runs="cv.1") == 0
     assert "shufflenet_v2_x0_5" in (results.parent / "compare/folds.txt").read_text()
+
+
+def test_finished_folds_are_asked_for_with_the_weights_that_they_began_with(run_cli, tmp_path, capsys):
+    train_run(Config(**TINY, data_dir=str(PLACES), root_dir=str(tmp_path)))
+    torch.save(
+        torch.load(tmp_path / "outputs/models/default/best.pt", weights_only=True)["weights"], tmp_path / "w.pth"
+    )
+    digest = hashlib.sha256((tmp_path / "w.pth").read_bytes()).hexdigest()
+    flags = FLAGS | {"weights": tmp_path / "w.pth", "weights_sha256": digest, "run_name": "cv"}
+    code, files = run_cli(**flags)
+    state = files.status.read_bytes()
+    assert code == 0 and run_cli(**flags)[0] == 0 and files.status.read_bytes() == state, "nothing is written again"
+    assert run_cli(**flags | {"weights_sha256": "0" * 64})[0] == 2
+    assert f"the run cv-fold1 began with weights of the SHA-256 {digest}" in capsys.readouterr().err
+    assert files.status.read_bytes() == state
+
+
+def test_compare_leaves_out_folds_of_another_task_by_name(two_sets, capsys):
+    values = json.loads((two_sets / "better/folds.json").read_text())
+    values["mean_of_folds"] = {"mae": 1.0}
+    write_json(two_sets / "better/folds.json", values, announce=Manifest(RunFiles(two_sets.parent, "better")).announce)
+    assert compared(two_sets, runs="*", baseline="cv") == 0
+    out = capsys.readouterr().out
+    assert "Note: left out: better: it has no top-1; --runs=better shows it" in out and "\ncv " in out

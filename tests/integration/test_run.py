@@ -252,8 +252,11 @@ def test_weights_are_verified_also_where_another_run_has_the_name(train, tmp_pat
     assert train(**flags)[0] == 0  # moves the other run aside
     assert json.loads((files.results / "config.json").read_text())["weights_sha256"] == digest
     assert train(**flags, weights_sha256=digest)[0] == 0 and "This run is finished" in capsys.readouterr().out
-    assert train(**flags, weights_sha256="0" * 64)[0] == 2
-    assert f"this run began with weights of the SHA-256 {digest}" in capsys.readouterr().err
+    state = files.status.read_bytes()
+    for resume in ("auto", "must"):
+        assert train(**flags, weights_sha256="0" * 64, resume=resume)[0] == 2
+        assert files.status.read_bytes() == state, "a finished run stays finished"
+    assert f"the run default began with weights of the SHA-256 {digest}" in capsys.readouterr().err
 
 
 def test_flags_that_have_no_effect_are_said_in_the_log(train, capsys):

@@ -54,6 +54,8 @@ def main(options: Options) -> int:
         raise ConfigError(
             f"--output={folder}: is the folder of a run, whose report would be overwritten; choose another folder"
         )
+    if (folder / "report.html").exists() and not any((folder / name).exists() for name in ("table.csv", "folds.csv")):
+        raise ConfigError(f"--output={folder}: its report.html is not one of compare; choose another folder")
     folds, runs = divided(outputs, options.runs or ("*",))
     of_folds = options.baseline in folds
     blocks: list[Block] = []

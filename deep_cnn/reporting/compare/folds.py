@@ -94,22 +94,28 @@ def compare_folds(
     results = {record.files.name: record.test or {} for record in records}
     if baseline is not None and baseline not in results:
         raise ConfigError(f"--baseline={baseline}: not among the cross-validations; choose one of {', '.join(results)}")
-    first = next(iter(results.values()))
-    chosen = metric or next(n for n in records[0].task.headline if first.get(n) is not None)
-    for name, result in results.items():
-        known = [key for key, value in result["mean_of_folds"].items() if not isinstance(value, dict)]
-        if chosen not in known:
+    first = next((record for record in records if record.files.name == baseline), records[0])
+    chosen = metric or next(n for n in first.task.headline if results[first.files.name].get(n) is not None)
+    shown_ones, notes = [], list(notes)
+    for record in records:
+        name = record.files.name
+        known = [key for key, value in results[name]["mean_of_folds"].items() if not isinstance(value, dict)]
+        if chosen in known:
+            shown_ones.append(record)
+        elif metric is None:
+            notes.append(f"left out: {name}: it has no {metric_row(chosen).label}; --runs={name} shows it")
+        else:
             raise ConfigError(
                 f"--metric={chosen}: {name} does not have it; it has {', '.join(known)}.{nearest(chosen, known)}"
             )
     base = next((record for record in records if record.files.name == baseline), None)
-    table = [Line(r, results[r.files.name], None if base is None else difference(r, base, chosen)) for r in records]
+    table = [Line(r, results[r.files.name], None if base is None else difference(r, base, chosen)) for r in shown_ones]
     sign = -1 if metric_row(chosen).higher_is_better else 1
     table.sort(key=lambda line: sign * (line.result[chosen] if line.result[chosen] is not None else float("inf")))
     rows = cells(table, chosen)
     meaning = [MEANING] if base is not None else []
     lines = aligned([list(rows[0]), *(list(row.values()) for row in rows)]) + [f"  {line}" for line in meaning]
-    unverified = [record.files.name for record in records if not record.verified]
+    unverified = [record.files.name for record in shown_ones if not record.verified]
     if unverified:
         notes = [*notes, f"not verified, since there are no digests of its files: {', '.join(unverified)}"]
     lines += [f"Note: {note}" for note in notes]

@@ -166,7 +166,7 @@ def _goes_on(plan: Plan, saved: dict[str, Any] | None, config: Config) -> bool:
     """Whether the folds that are there are of this very plan; what else has the name is moved aside."""
     files, must = plan.files, config.resume == "must"
     if saved is None:
-        if must and Status(files).before() is None:
+        if must and (Status(files).before() is None or files.best.exists() or files.last.exists()):
             raise CheckpointError(
                 f"--resume=must: there are no folds of --run_name={files.name}; there is nothing to resume"
             )

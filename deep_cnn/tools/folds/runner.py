@@ -13,6 +13,7 @@ from deep_cnn.runtime.signals import Stopped
 from deep_cnn.runtime.status import Status
 from deep_cnn.tools.folds.outcome import write_outcome
 from deep_cnn.tools.folds.plan import Plan, join_plan
+from deep_cnn.training.resume import check_began_with
 from deep_cnn.training.run import connected_ranks, end_in_status, opened_place
 from deep_cnn.training.trainer import train
 
@@ -37,8 +38,9 @@ def train_folds(config: Config) -> dict[str, Any] | None:
             train_fold(plan, config, config.fold)
             return finish(plan)
         status = Status(plan.files, distributed.is_main())
-        status.claim()
-        status.say("running", "")
+        if status.before() != "finished" or any(state != "finished" for state in states_of(plan)):
+            status.claim()
+            status.say("running", "")
         with end_in_status(status):
             faults = [fault for fold in plan.folds if (fault := train_unless_done(plan, config, fold))]
             result = finish(plan)
@@ -49,9 +51,17 @@ def train_folds(config: Config) -> dict[str, Any] | None:
         return result
 
 
+@distributed.main_process
+def states_of(plan: Plan) -> list[str]:
+    """How far each fold is, see `Plan.state`."""
+    return [plan.state(fold) for fold in plan.folds]
+
+
 def train_unless_done(plan: Plan, config: Config, fold: int) -> DeepCNNError | None:
     """One of all folds, unless it is finished or another process trains it; returns the fault that it alone has."""
     state = distributed.main_process(plan.state)(fold)
+    if state == "finished":
+        check_began_with(plan.files_of(fold), config)
     if state in ("finished", "busy"):
         log.info(
             "%s %s", plan.title(fold).capitalize(), {"finished": "is finished", "busy": "is trained elsewhere"}[state]

@@ -1,5 +1,6 @@
 """The cache of decoded images: the same run with it, without it, half filled, or damaged."""
 
+import contextlib
 import errno
 import logging
 import os
@@ -171,3 +172,18 @@ def test_pixels_are_the_decoded_ones_from_any_number_of_threads(index, tmp_path)
         whole = decode_picture(index.root / index.paths[i], PRE)
         assert np.array_equal(reopened.read(i), to_row(whole))
         assert torch.equal(first.pictures(np.array([i]))[0].pixels, whole.pixels)
+
+
+def test_a_damaged_digest_of_the_file_makes_the_row_be_made_again(tmp_path):
+    """A flipped bit there would say of an unchanged image that it has changed."""
+    with contextlib.closing(RowCache(tmp_path, "key", 3, 8)) as cache:
+        cache.write(1, np.arange(8, dtype=np.uint8), 77)
+    path = tmp_path / "key.contents"
+    for position in range(8, 16):
+        whole = path.read_bytes()
+        path.write_bytes(whole[:position] + bytes([whole[position] ^ 1]) + whole[position + 1 :])
+        with contextlib.closing(RowCache(tmp_path, "key", 3, 8)) as cache:
+            assert cache.read(1) is None
+        path.write_bytes(whole)
+    with contextlib.closing(RowCache(tmp_path, "key", 3, 8)) as cache:
+        assert cache.read(1).tolist() == list(range(8)) and cache.contents[1] == 77

@@ -122,5 +122,7 @@ def test_a_list_that_was_removed_or_emptied_is_named_where_the_run_wrote_one(fil
     if content:
         (files.results / NAME).write_text(content)
     assert Manifest(files).damaged() == [NAME]
+    with pytest.raises(DataError, match="is damaged or was edited"):
+        Manifest(files).require("config.json")
     write_json(files.results / "config.json", {"identity": {"flags": {}}})  # of 0.1.0, which wrote none
     assert Manifest(files).damaged() == ([NAME] if content else [])

@@ -3,6 +3,7 @@
 import os
 import signal
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -150,3 +151,35 @@ def test_a_command_in_another_thread_leaves_signals_alone(monkeypatch):
     monkeypatch.setattr(command_line, "_run", lambda command, argv: 3)
     with ThreadPoolExecutor(1) as pool:
         assert pool.submit(command_line.main, ["compare"]).result() == 3
+
+
+def test_a_stop_that_is_raised_where_python_takes_no_exception_is_raised_again(monkeypatch, capsys):
+    class Kept:
+        def __del__(self):
+            send("SIGTERM")
+            time.sleep(0)  # where the handler runs
+
+    def work(command, argv):
+        kept = Kept()
+        del kept
+        for _ in range(500):
+            time.sleep(0.01)
+        raise AssertionError("the stop was lost")
+
+    monkeypatch.setattr(command_line, "_run", work)
+    assert command_line.main(["compare"]) == 75
+    assert capsys.readouterr().err == "deep_cnn: stopped by SIGTERM; run the same command again\n"
+
+
+def test_what_a_library_makes_of_a_stop_is_the_stop(monkeypatch, capsys):
+    def work(command, argv):
+        try:
+            send("SIGINT")
+        except Stopped:
+            raise ImportError("initialization failed") from None
+
+    monkeypatch.setattr(command_line, "_run", work)
+    assert command_line.main(["export"]) == 75 and "stopped by SIGINT" in capsys.readouterr().err
+    monkeypatch.setattr(command_line, "_run", lambda command, argv: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        command_line.main(["export"])
