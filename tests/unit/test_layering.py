@@ -4,6 +4,7 @@ import ast
 import graphlib
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -134,3 +135,9 @@ def test_the_command_line_imports_no_torch():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "--epochs" in done.stdout
+
+
+def test_files_of_tests_have_names_of_their_own():
+    """pytest imports each under its bare name; two of one name end the run, but not that of a single folder."""
+    names = Counter(path.name for path in Path(__file__).parent.parent.rglob("test_*.py"))
+    assert [name for name, count in names.items() if count > 1] == []
