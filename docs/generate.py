@@ -125,7 +125,7 @@ def exit_codes() -> str:
         0: "done",
         DeepCNNError.exit_code: "a mistake in the command, the data or the machine; one line says which, and what to do",
         SOME_FAILED: "`predict`: done, but some images could not be read; `FILE.failed.csv` lists them",
-        Stopped.exit_code: "stopped by a signal or the time limit; everything is saved; run the same command to resume",
+        Stopped.exit_code: "stopped by a signal or the time limit; run the same command again: `train`, `search` and `predict` continue, others start over",
         INTERRUPTED: "a second Ctrl-C; only what had been saved before is kept",
         LostPeer.exit_code: "a fault of the program, with its traceback; or another process of the run was lost",
     }

@@ -32,6 +32,25 @@ TINY = {
 }
 
 
+@pytest.fixture(scope="module")
+def server():
+    """A process that has imported the program and forks a child for each command, see crashes.py."""
+    import crashes  # here, since it imports torch
+
+    with crashes.Server() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def whole(server, tmp_path_factory):
+    """The folder of a plain training that was never stopped."""
+    from kills import PLAIN
+
+    folder = tmp_path_factory.mktemp("whole")
+    server.finish([*PLAIN, f"--root_dir={folder}"], folder)
+    return folder
+
+
 def pytest_xdist_auto_num_workers(config) -> int:
     """Two processes for whole folders; none for single files or tests, which are through before two have imported torch."""
     single = any(not Path(argument).is_dir() for argument in config.args)

@@ -68,6 +68,20 @@ def _run(command: str, argv: list[str]) -> int:
         instead = "use --processes_per_trial, and " if command == "search" else ""
         raise ConfigError(f"{command}: runs in one process; {instead}start it without torchrun")
     given = parse_flags(argv, options_class)
+    _settle_environment()
     if issubclass(options_class, Config):
         return module.main(with_recipe(given, options_class))
     return module.main(options_class(**given))
+
+
+def _settle_environment() -> None:
+    """Variables that libraries read as they are imported, where a wrong value would be a traceback of theirs."""
+    os.environ["MPLBACKEND"] = "agg"  # matplotlib's: every figure is a file
+    epoch = os.environ.get("SOURCE_DATE_EPOCH")  # NumPy's and matplotlib's
+    if epoch == "":
+        del os.environ["SOURCE_DATE_EPOCH"]
+    elif epoch is not None:
+        try:
+            int(epoch)
+        except ValueError:
+            raise ConfigError(f"SOURCE_DATE_EPOCH={epoch}: not a whole number of seconds; unset the variable") from None

@@ -23,7 +23,7 @@ from deep_cnn.inference import evaluate
 from deep_cnn.inference.ood import FeatureTap, Reference
 from deep_cnn.models import checkpoint
 from deep_cnn.models.build import ModelSpec, empty_model, head_modules
-from deep_cnn.models.weights import unusable
+from deep_cnn.models.weights import odd_tensors, unusable
 from deep_cnn.runtime.device import (
     CHANNELS_LAST,
     ComputeSettings,
@@ -76,7 +76,7 @@ def load_model(path: str | Path) -> tuple[nn.Module, dict[str, Any]]:
         state = average or weights  # a last.pt with --ema: the average is what was validated
         check_outputs(spec, state)
         model = empty_model(spec)
-        if (problem := unusable(state, model.state_dict())) is not None:
+        if problem := odd_tensors(state) or unusable(state, model.state_dict()):
             raise ValueError(problem)
         model.load_state_dict(state)
         for name in ("optimizer", "scaler", "sums"):

@@ -120,9 +120,7 @@ def check_version(path: Path, state: Mapping[str, Any]) -> None:
 
 
 def unusable(state: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> str | None:
-    """Why a network cannot begin with the tensors of a file that fit its `own`; None where it can."""
-    if odd := odd_tensors(state):
-        return odd
+    """Why a network cannot begin with the plain tensors of a file that fit its `own`; None where it can."""
     fitting = {name: tensor for name, tensor in state.items() if name in own and own[name].shape == tensor.shape}
     for name, tensor in fitting.items():
         if own[name].is_floating_point() and not tensor.is_floating_point():
@@ -131,8 +129,8 @@ def unusable(state: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> str | No
     return f"{broken[0]} contains NaN or infinite values" if broken else None
 
 
-def odd_tensors(state: Mapping[str, Tensor]) -> str:
-    """What is wrong with tensors whose values cannot be copied into a network; "" where there are none."""
+def odd_tensors(state: Mapping[str, Tensor]) -> str | None:
+    """What is wrong with tensors whose values cannot be copied into a network; None where there are none."""
     odd = [
         name
         for name, tensor in state.items()
@@ -146,7 +144,7 @@ def odd_tensors(state: Mapping[str, Tensor]) -> str:
         f"has tensors that are sparse, quantized, complex or without values{_some(odd)}; save plain ones (tensor.to_dense(), "
         "tensor.dequantize())"
         if odd
-        else ""
+        else None
     )
 
 
@@ -217,7 +215,7 @@ def fit(
     state = _without_prefix(state, own)
     versions = _versions(own) | _versions(state)
     state = adapt(state, model)
-    if (problem := unusable(state, own)) is not None:
+    if problem := unusable(state, own):
         raise CheckpointError(f"--weights={label}: {problem}; use another file")
     other_shape = [name for name, tensor in state.items() if name in own and own[name].shape != tensor.shape]
     left_out = {name for name in state if name in other_shape or (others and in_head(name))}

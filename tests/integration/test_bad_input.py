@@ -3,6 +3,8 @@
 import os
 import re
 import shutil
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -267,3 +269,19 @@ def test_a_damaged_file_is_named_left_out_and_repaired(train, run_cli, tmp_path,
     assert (
         run_cli("evaluate", data_dir=PLACES)[0] == 2 and "not the file that this run saved" in capsys.readouterr().err
     )
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "code", "said"),
+    [
+        ("MPLBACKEND", "nonsense", 2, "no run"),
+        ("SOURCE_DATE_EPOCH", "x", 2, "SOURCE_DATE_EPOCH=x: not a whole number"),
+        ("SOURCE_DATE_EPOCH", "", 2, "no run"),
+    ],
+)
+def test_variables_that_libraries_read_on_import(monkeypatch, tmp_path, variable, value, code, said):
+    monkeypatch.setenv(variable, value)
+    command = [sys.executable, "-m", "deep_cnn", "compare", f"--root_dir={tmp_path}"]
+    ended = subprocess.run(command, capture_output=True, text=True)
+    assert ended.returncode == code and said in ended.stderr, ended.stderr
+    assert len(ended.stderr.splitlines()) == 1

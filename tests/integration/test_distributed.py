@@ -18,7 +18,7 @@ import pytest
 import several
 import torch
 from conftest import PERCEPTION, PLACES, ROOT
-from crashes import TRAINING, Server
+from crashes import TRAINING
 from PIL import Image
 from several import BATCHNORM, EXACT
 
@@ -43,12 +43,6 @@ CASES = {
     "muon": ["--optimizer=muon", "--small_epochs=2", "--image_size=48"],
     "frozen": ["--model=shufflenet_v2_x0_5", "--freeze=backbone"],
 }
-
-
-@pytest.fixture(scope="module")
-def server():
-    with Server() as server:
-        yield server
 
 
 def metrics(files) -> list[dict]:

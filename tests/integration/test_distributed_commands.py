@@ -10,16 +10,9 @@ import sys
 import pytest
 import several
 from conftest import PLACES, ROOT
-from crashes import Server
 from several import BATCHNORM
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="forks processes")
-
-
-@pytest.fixture(scope="module")
-def server():
-    with Server() as server:
-        yield server
 
 
 def test_predict_makes_the_table_of_one(server, tmp_path):

@@ -217,6 +217,18 @@ def test_leave_one_group_out_of_a_table_of_scores(run_cli, tmp_path):
     assert code == 0 and len(pd.read_csv(tmp_path / "said_areas.csv")) == 2
 
 
+def test_a_target_called_group_is_no_group(run_cli, tmp_path):
+    names = sorted(path.relative_to(PLACES).as_posix() for path in (PLACES / "train").rglob("*.jpg"))
+    rows = [f"{name},{k % 7}" for k, name in enumerate(names)]
+    (tmp_path / "scores.csv").write_text("\n".join(["image,group", *rows]) + "\n", encoding="utf-8")
+    flags = {"metadata": tmp_path / "scores.csv", "target": "group", "task": "regression", "val_split": 0}
+    code, files = run_cli(**FLAGS | {"data_dir": PLACES} | flags)
+    assert code == 0
+    assert list(pd.read_csv(files.results / "folds.csv")) == ["file", "target_group", "fold"]
+    assert "group" not in pd.read_csv(files.results / "predictions_folds.csv")
+    assert "per_group" not in json.loads((files.results / "folds.json").read_text())
+
+
 def test_the_report_command_writes_the_page_again(outputs, run_cli):
     page = outputs / "results/cv/report.html"
     os.unlink(page)

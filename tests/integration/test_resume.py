@@ -28,20 +28,6 @@ from deep_cnn.tools.verify_resume import differences
 
 
 @pytest.fixture(scope="module")
-def server():
-    with crashes.Server() as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def whole(server, tmp_path_factory):
-    """The folder of a plain training that was never stopped."""
-    folder = tmp_path_factory.mktemp("whole")
-    server.finish([*PLAIN, f"--root_dir={folder}"], folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
 def many(tmp_path_factory):
     return linked(tmp_path_factory.mktemp("many"), 40)
 

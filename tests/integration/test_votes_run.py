@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import several
 import torch
-from crashes import Server, torment
+from crashes import torment
 from kills import same
 
 from deep_cnn.cli.main import main
@@ -33,12 +33,6 @@ def votes(city):
         "val_split": 0.2,
         "test_split": 0.3,
     }
-
-
-@pytest.fixture(scope="module")
-def server():
-    with Server() as server:
-        yield server
 
 
 def flags_of(city, *more: str) -> list[str]:

@@ -23,20 +23,6 @@ RACES = 50
 SIZES = [int(size) for size in np.geomspace(4e3, 12e6, 20)]  # bytes; a whole run has 11 MB
 
 
-@pytest.fixture(scope="module")
-def server():
-    with crashes.Server() as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def whole(server, tmp_path_factory):
-    """The folder of a plain training that was never stopped."""
-    folder = tmp_path_factory.mktemp("whole")
-    server.finish([*PLAIN, f"--root_dir={folder}"], folder)
-    return folder
-
-
 @pytest.fixture
 def disk(tmp_path):
     """A function that mounts, or mounts again with other options, an empty file system in memory; skips where that is not allowed."""

@@ -96,12 +96,12 @@ def compare_folds(
         raise ConfigError(f"--baseline={baseline}: not among the cross-validations; choose one of {', '.join(results)}")
     first = next((record for record in records if record.files.name == baseline), records[0])
     chosen = metric or next(n for n in first.task.headline if results[first.files.name].get(n) is not None)
-    shown_ones, notes = [], list(notes)
+    compared, notes = [], list(notes)
     for record in records:
         name = record.files.name
         known = [key for key, value in results[name]["mean_of_folds"].items() if not isinstance(value, dict)]
         if chosen in known:
-            shown_ones.append(record)
+            compared.append(record)
         elif metric is None:
             notes.append(f"left out: {name}: it has no {metric_row(chosen).label}; --runs={name} shows it")
         else:
@@ -109,13 +109,13 @@ def compare_folds(
                 f"--metric={chosen}: {name} does not have it; it has {', '.join(known)}.{nearest(chosen, known)}"
             )
     base = next((record for record in records if record.files.name == baseline), None)
-    table = [Line(r, results[r.files.name], None if base is None else difference(r, base, chosen)) for r in shown_ones]
+    table = [Line(r, results[r.files.name], None if base is None else difference(r, base, chosen)) for r in compared]
     sign = -1 if metric_row(chosen).higher_is_better else 1
     table.sort(key=lambda line: sign * (line.result[chosen] if line.result[chosen] is not None else float("inf")))
     rows = cells(table, chosen)
     meaning = [MEANING] if base is not None else []
     lines = aligned([list(rows[0]), *(list(row.values()) for row in rows)]) + [f"  {line}" for line in meaning]
-    unverified = [record.files.name for record in shown_ones if not record.verified]
+    unverified = [record.files.name for record in compared if not record.verified]
     if unverified:
         notes = [*notes, f"not verified, since there are no digests of its files: {', '.join(unverified)}"]
     lines += [f"Note: {note}" for note in notes]

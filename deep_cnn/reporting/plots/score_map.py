@@ -71,11 +71,11 @@ def note(task: Task, targets: np.ndarray, sites: Sites, test: dict[str, Any]) ->
     if left := areas[shown:]:
         images = sum(len(area.members) for area in left)
         lines.append(
-            f"The {plural(shown, 'area')} with most images {'is' if shown == 1 else 'are'} shown; {plural(len(left), 'other')} "
-            f"{'has' if len(left) == 1 else 'have'} {plural(images, 'image')}."
+            f"The {plural(shown, 'area')} with most images {'is' if shown == 1 else 'are'} shown; "
+            f"{plural(len(left), 'other', 'have')} {plural(images, 'image')}."
         )
     if unknown := int((~np.isfinite(sites.places).all(axis=1)).sum()):
-        lines.append(f"{plural(unknown, 'image')} {'has' if unknown == 1 else 'have'} no coordinates.")
+        lines.append(f"{plural(unknown, 'image', 'have')} no coordinates.")
     shown_targets = list(dict.fromkeys(task.names[t] for t, _ in drawn))
     if more := len(task.names) - len(shown_targets):
         lines.append(f"Maps of {plural(more, 'more target')} are not drawn.")

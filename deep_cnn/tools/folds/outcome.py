@@ -101,7 +101,7 @@ def read_assignment(plan: Plan) -> dict[str, tuple[str, str | None]]:
     """folds.csv: file -> its fold, as text, and its group, if any."""
     with understood(plan.assignment):
         rows = read_csv(plan.assignment)
-        grouped = "group" in next(rows, [])[-2:-1]  # a target may be called group, too
+        grouped = "group" in next(rows, [])
         return {row[0]: (row[-1], row[-2] if grouped else None) for row in rows}
 
 

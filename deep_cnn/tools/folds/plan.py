@@ -243,7 +243,11 @@ def _write_plan(plan: Plan, flags: tuple[Config, dict[str, Any]], folds: Folds, 
     index = images.index
     cells = task.target_rows(index.targets)
     group = [[]] * len(index) if index.groups is None else [[index.group_names[g]] for g in index.groups.tolist()]
-    columns = ["file", *index.target_names, *(["group"] if index.groups is not None else []), "fold"]
+    ours = ("file", "group", "fold")
+    targets = [
+        f"target_{name}" if name in ours else name for name in index.target_names
+    ]  # a target may be called so, too
+    columns = ["file", *targets, *(["group"] if index.groups is not None else []), "fold"]
     numbers = ["" if k < 0 else str(k + 1) for k in folds.of.tolist()]  # no number: it validates in every fold
     rows = ([path, *cell, *of, k] for path, cell, of, k in zip(index.paths, cells, group, numbers, strict=True))
     write_csv(plan.assignment, columns, rows, announce=Manifest(plan.files).announce)
