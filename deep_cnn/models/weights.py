@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from deep_cnn.runtime import manifest
 from deep_cnn.runtime.errors import CheckpointError
-from deep_cnn.runtime.format import some
+from deep_cnn.runtime.format import plural, some
 
 FORMAT = "deep_cnn"  # of our own checkpoints
 # Of the meaning of a checkpoint's parts; 1 is that of version 0.1.0, which did not write it. To be raised when a program
@@ -238,10 +238,10 @@ def fit(
     lines = [f"Weights: loaded {len(wanted) - len(missing)} of {len(wanted)} backbone tensors from {label}"]
     if missing:
         lines.append(
-            f"Weights: {len(missing)} tensors start from random values, missing or of another shape{_some(missing)}"
+            f"Weights: {plural(len(missing), 'tensor')} left at random values, missing or of another shape{_some(missing)}"
         )
     if unused:
-        lines.append(f"Weights: {len(unused)} tensors of the file are not used{_some(unused)}")
+        lines.append(f"Weights: {plural(len(unused), 'tensor')} of the file not used{_some(unused)}")
     kind, unit = (
         ("classifier", "classes") if nouns == "classes" else ("head", "outputs")
     )  # ImageNet's head has no targets
