@@ -48,7 +48,7 @@ class Archive:
     """An archive file that several threads read at once. Its file is opened when it is first read."""
 
     def __init__(self, path: Path, time: int, keep_open: bool = True):
-        """time: of change, ns."""
+        """time: of change when it was listed, ns."""
         self.path, self.time, self.keep_open = path, time, keep_open
         self._lock = threading.Lock()
         self._file: int | None = None
@@ -60,6 +60,11 @@ class Archive:
         with open(self.path, "rb", buffering=0) as file:  # Windows: a handle of its own for each reader
             file.seek(offset)
             return _whole(file.read, length)
+
+    def last_change(self) -> int:
+        """The time of change, ns, of the file that is read from; it is not `time` once somebody has written to it."""
+        opened = self.keep_open and hasattr(os, "pread")
+        return (os.fstat(self._opened()) if opened else os.stat(self.path)).st_mtime_ns
 
     def reopen(self) -> None:
         """Open the file again at the next read: a stale handle of a network file system never comes back."""

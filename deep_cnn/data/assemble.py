@@ -19,7 +19,7 @@ from deep_cnn.data.archives import Source
 from deep_cnn.data.augment.steps import Augmentation, center_crop
 from deep_cnn.data.cache import RowCache
 from deep_cnn.data.contents import UNKNOWN, Contents, digest_of
-from deep_cnn.data.decode import decode_picture, read_file
+from deep_cnn.data.decode import decode_picture, read_dated
 from deep_cnn.data.index import Paths
 from deep_cnn.data.normalise import Normaliser
 from deep_cnn.data.picture import Picture, PictureBatch, from_row, most_pixels, square, to_row
@@ -96,18 +96,20 @@ class Pixels:
                 pictures.append(from_row(stored))
                 continue
             source = self.images.source(sample)
-            data = read_file(source)
-            content = UNKNOWN if self.contents is None else digest_of(data)
-            self.note(sample, content)
+            data, time = read_dated(source)
+            content, as_found = UNKNOWN, True
+            if self.contents is not None:
+                content, as_found = digest_of(data), self.contents.is_as_found(sample, len(data), time)
+                self.note(sample, content, as_found)
             pictures.append(decode_picture(source, self.pre, data))
-            if self.cache:
+            if self.cache and as_found:  # the cache is that of the files that were found
                 self.cache.write(row, to_row(pictures[-1]), content)
         return pictures
 
-    def note(self, sample: int, content: int) -> None:
-        """Take note of the digest of a sample's file; DataError where the file has changed since the run began."""
+    def note(self, sample: int, content: int, as_found: bool = True) -> None:
+        """Take note of the digest of a sample's file; ImageChanged where the file has changed since the run began."""
         if self.contents is not None:
-            self.contents.note(sample, content, lambda: self.images.source(sample))
+            self.contents.note(sample, content, lambda: self.images.source(sample), as_found)
 
     def fill(self, buffer: torch.Tensor, frames: np.ndarray, samples: np.ndarray, start: int) -> None:
         """Read samples[start : start + CHUNK] into the same rows of a buffer, uint8 (B, most pixels * 3), and of frames (B, 3)."""

@@ -18,7 +18,7 @@ from deep_cnn.data.archives import NOWHERE, Member, Source
 from deep_cnn.data.kept import read_arrays
 from deep_cnn.runtime import signals
 from deep_cnn.runtime.atomic import atomic_path
-from deep_cnn.runtime.errors import DataError
+from deep_cnn.runtime.errors import ImageChanged
 
 UNKNOWN = 0
 READERS = 8  # threads that read: they wait for the disk or the network, not for Python
@@ -46,34 +46,42 @@ class Contents:
 
     Attributes:
         digests: int64 (N,), UNKNOWN where they were never read. times: int64 (N,) ns, the file's time of change then.
-        now: int64 (N,) ns, the times of change of the files that are there now.
+        now: int64 (N,) ns, the times of change of the files that were found by this process. sizes: int64 (N,) bytes.
         unsaved: whether something is known that `save` has not written.
     """
 
-    def __init__(self, now: np.ndarray):
-        self.now = now
+    def __init__(self, now: np.ndarray, sizes: np.ndarray):
+        self.now, self.sizes = now, sizes
         self.digests, self.times = np.zeros(len(now), np.int64), np.zeros(len(now), np.int64)
         self.unsaved = False
 
     def take(self, rows: np.ndarray) -> "Contents":
         """Of the samples `rows`, int64 (M,)."""
-        part = Contents(self.now[rows])
+        part = Contents(self.now[rows], self.sizes[rows])
         part.digests, part.times, part.unsaved = self.digests[rows], self.times[rows], self.unsaved
         return part
 
-    def note(self, sample: int, digest: int, name: Callable[[], Any]) -> None:
+    def is_as_found(self, sample: int, size: int, time: int) -> bool:
+        """Whether a file that has been read is of the size (bytes) and time of change (ns) that this process found."""
+        return size == self.sizes[sample] and time == self.now[sample]
+
+    def note(self, sample: int, digest: int, name: Callable[[], Any], as_found: bool = True) -> None:
         """Take note of what was read. Threads may call it at once, each for other samples.
 
+        as_found: False for a file that somebody has written since this process found it: its bytes must be known ones.
+
         Raises:
-            DataError: the sample's bytes are not those that were read before; `name()` names it.
+            ImageChanged: the sample's bytes are not those that were read before; `name()` names it.
         """
         known = int(self.digests[sample])
         if digest == UNKNOWN or (known == digest and self.times[sample] == self.now[sample]):
             return
         if known not in (UNKNOWN, digest):
-            raise DataError(
+            raise ImageChanged(
                 f"{name()}: this image has changed since the run read it; restore it, or train again with --resume=never"
             )
+        if known == UNKNOWN and not as_found:
+            raise ImageChanged(f"{name()}: this image has changed since the run found it; run the same command again")
         self.digests[sample], self.times[sample] = digest, self.now[sample]
         self.unsaved = True
 
@@ -136,8 +144,8 @@ def load(folder: Path, now: Contents, samples: str) -> Contents | None:
         # half a file, or one of other samples: of them nothing is known, which the caller says
         if arrays is None or str(arrays["samples"]) != samples or len(arrays["digests"]) != len(now.now):
             continue
-        part = Contents(now.now)
+        part = Contents(now.now, now.sizes)
         part.digests, part.times = arrays["digests"], arrays["times"]
-        found = found or Contents(now.now)
+        found = found or Contents(now.now, now.sizes)
         found.adopt(part)
     return found

@@ -5,6 +5,7 @@ formats.py has the conventions of reading, picture.py the geometry.
 
 import errno
 import io
+import os
 import time
 
 import torch
@@ -58,13 +59,19 @@ def image_size(path: str | Source) -> tuple[int, int]:
 
 def read_file(path: str | Source) -> bytearray:
     """All bytes of a file or of a member of an archive, tried again where a network file system drops out for a moment."""
+    return read_dated(path)[0]
+
+
+def read_dated(path: str | Source) -> tuple[bytearray, int]:
+    """`read_file`, and when the file (of a member, the archive) had last been changed once it was read, in ns."""
     for pause in (*PAUSES, None):
         try:
             if isinstance(path, Member):
-                data = path.read()
+                data, changed = path.read(), path.archive.last_change()
                 break
             with open(path, "rb") as file:
                 data = bytearray(file.read())  # bytearray: torch.frombuffer warns about memory it could not write to
+                changed = os.fstat(file.fileno()).st_mtime_ns
             break
         except ValueError as error:  # a damaged archive
             raise unreadable(path, error) from error
@@ -76,4 +83,4 @@ def read_file(path: str | Source) -> bytearray:
                 path.archive.reopen()
     if not data:
         raise DataError(f"{path}: the file is empty (0 bytes). {ADVICE}")
-    return data
+    return data, changed

@@ -24,7 +24,7 @@ from deep_cnn.data.preprocess import Preprocessing
 from deep_cnn.data.split import Splits, Strata, make_splits, splits_of_run
 from deep_cnn.data.subset import apply_subset, lab_subset
 from deep_cnn.runtime import signals
-from deep_cnn.runtime.errors import ConfigError, DataError
+from deep_cnn.runtime.errors import ConfigError, DataError, ImageChanged
 from deep_cnn.runtime.format import some
 
 log = logging.getLogger(__name__)
@@ -84,7 +84,7 @@ def find_images(
     for note in index.notes:
         log.info(note)
     log.info("Task: %s", index.reason)
-    pixels = Pixels(index, pre, open_cache(kept, index, pre), contents=Contents(index.mtimes))
+    pixels = Pixels(index, pre, open_cache(kept, index, pre), contents=Contents(index.mtimes, index.sizes))
     images = without_bad_images(index, pixels, workers) if config.on_bad_image == "skip" else Images(index, pixels)
     return images if config.folds is None else without_test_images(images)
 
@@ -272,6 +272,8 @@ def without_bad_images(index: Index, pixels: Pixels, workers: int) -> Images:
         signals.raise_if_requested()
         try:
             pixels[row]
+        except ImageChanged:
+            raise
         except DataError as error:
             return str(error)
         return None

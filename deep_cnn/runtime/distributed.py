@@ -24,7 +24,7 @@ import torch
 import torch.distributed as dist
 
 from deep_cnn.runtime import console, signals
-from deep_cnn.runtime.errors import ConfigError, DeepCNNError, LostPeer
+from deep_cnn.runtime.errors import ConfigError, DeepCNNError, LostPeer, MachineError
 from deep_cnn.runtime.launch import Rank, this_rank
 from deep_cnn.runtime.signals import Stopped
 
@@ -33,6 +33,7 @@ log = logging.getLogger(__name__)
 POLL = 0.05  # seconds between two looks whether another process has come so far
 PEER_TIMEOUT = 300.0  # seconds: a save to a file server that stalls takes a minute or two
 GRACE = 8.0  # seconds from a signal until a process that waits for another one gives up
+ADDRESS_SECONDS = 20.0  # a name server that is away for a moment, or a host that is just starting
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -297,6 +298,7 @@ def process_group(device: str = "cpu", timeout: float = PEER_TIMEOUT) -> Iterato
             f"torchrun: {here.local_world_size} processes on {socket.gethostname()}, but {torch.cuda.device_count()} GPUs; "
             "set --nproc-per-node to the number of GPUs"
         )
+    _wait_for_address()
     _choose_interface()
     limit = datetime.timedelta(seconds=timeout)
     with _lost_peers_named():
@@ -320,6 +322,22 @@ def process_group(device: str = "cpu", timeout: float = PEER_TIMEOUT) -> Iterato
     # after a fault nothing is taken down in order: that would wait for processes that are gone
     _group = _ALONE
     dist.destroy_process_group()
+
+
+def _wait_for_address() -> None:
+    """MachineError where nothing knows the first process's host: torch would go on asking, deaf to signals."""
+    host, end = os.environ["MASTER_ADDR"], time.monotonic() + ADDRESS_SECONDS
+    while True:
+        signals.raise_if_requested()
+        try:
+            socket.getaddrinfo(host, None)
+            return
+        except (OSError, UnicodeError) as error:
+            if time.monotonic() > end:
+                raise MachineError(
+                    f"MASTER_ADDR={host}: no such host ({error}); give torchrun's --rdzv-endpoint an address that this machine knows"
+                ) from None
+        time.sleep(0.5)
 
 
 def _choose_interface() -> None:

@@ -25,6 +25,10 @@ class DataError(DeepCNNError):
     """Images, tables or splits that cannot be used as they are."""
 
 
+class ImageChanged(DataError):
+    """A file that holds other bytes than the run has found or read: it is not skipped as an unreadable one is."""
+
+
 class CheckpointError(DeepCNNError):
     """Weights or a checkpoint that are missing, broken, or of another network."""
 

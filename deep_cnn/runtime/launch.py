@@ -29,11 +29,15 @@ class Rank:
 
 
 def this_rank() -> Rank:
-    """This process's rank under torchrun; that of a process of its own elsewhere."""
+    """This process's rank under torchrun; that of a process of its own elsewhere, or where variables were left behind."""
     names = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "GROUP_RANK")
     numbers = [whole_number(os.environ.get(name, "")) for name in names]
     known = [number for number in numbers if number is not None]
-    return Rank(*known) if "TORCHELASTIC_RUN_ID" in os.environ and len(known) == len(names) else Rank()
+    meeting = whole_number(os.environ.get("MASTER_PORT", "")) and os.environ.get("MASTER_ADDR")
+    if len(known) < len(names) or not meeting or "TORCHELASTIC_RUN_ID" not in os.environ:
+        return Rank()
+    here = Rank(*known)
+    return here if here.rank < here.world_size and here.local_rank < here.local_world_size else Rank()
 
 
 def whole_number(text: str) -> int | None:

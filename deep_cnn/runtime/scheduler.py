@@ -7,6 +7,7 @@ import subprocess
 import time
 
 from deep_cnn.runtime.errors import ConfigError
+from deep_cnn.runtime.launch import whole_number
 from deep_cnn.runtime.signals import STARTED
 
 log = logging.getLogger(__name__)
@@ -105,23 +106,39 @@ def array_place() -> tuple[int, int] | None:
     Raises:
         ConfigError: an array whose size cannot be found out.
     """
-    if index := os.environ.get("SLURM_ARRAY_TASK_ID"):
-        first, step = int(os.environ.get("SLURM_ARRAY_TASK_MIN", 0)), int(os.environ.get("SLURM_ARRAY_TASK_STEP", 1))
-        return (int(index) - first) // step + 1, int(os.environ["SLURM_ARRAY_TASK_COUNT"])
-    index = os.environ.get("PBS_ARRAY_INDEX")
-    if not index:
+    if "SLURM_ARRAY_TASK_ID" in os.environ:
+        first, step = _number("SLURM_ARRAY_TASK_MIN", "0"), _number("SLURM_ARRAY_TASK_STEP", "1")
+        index, count = _number("SLURM_ARRAY_TASK_ID"), _number("SLURM_ARRAY_TASK_COUNT")
+        place = (index - first) // max(1, step) + 1
+        if not 1 <= place <= count:
+            raise ConfigError(
+                f"SLURM_ARRAY_TASK_ID={index}: not in an array of {count} from {first} on; give --shard=i/n"
+            )
+        return place, count
+    if not os.environ.get("PBS_ARRAY_INDEX"):
         return None
+    index = _number("PBS_ARRAY_INDEX")
     job = re.sub(r"\[\d*\]", "[]", os.environ.get("PBS_ARRAY_ID") or os.environ.get("PBS_JOBID", ""))
     try:
         answer = subprocess.run(["qstat", "-f", job], capture_output=True, text=True, timeout=20, check=True).stdout
     except (OSError, subprocess.SubprocessError):
         answer = ""
     indices = array_indices(answer)
-    if int(index) not in indices:
+    if index not in indices:
         raise ConfigError(
             f"PBS_ARRAY_INDEX={index}, but qstat does not report the size of the array; give --shard={index}/N"
         )
-    return indices.index(int(index)) + 1, len(indices)
+    return indices.index(index) + 1, len(indices)
+
+
+def _number(variable: str, default: str = "") -> int:
+    """A variable of the environment; ConfigError where it is no whole number."""
+    text = os.environ.get(variable, default)
+    if (number := whole_number(text)) is None:
+        raise ConfigError(
+            f"{variable}={text}: not a whole number, so this job's place in its array is unknown; give --shard=i/n"
+        )
+    return number
 
 
 def array_indices(answer: str) -> list[int]:

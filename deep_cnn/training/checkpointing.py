@@ -118,9 +118,10 @@ class Checkpointer:
         except OSError as error:
             self.refused = True
             log.warning(
-                "Could not write %s (%s); the previous checkpoint is intact, and training continues",
+                "Could not write %s (%s); %s, and training continues",
                 self.files.last,
                 error.strerror or error,
+                "the previous checkpoint is intact" if self.files.last.exists() else "there is no checkpoint now",
             )
             return False
         finally:

@@ -18,6 +18,7 @@ from deep_cnn.reporting.report.record import read_record
 from deep_cnn.runtime import distributed
 from deep_cnn.runtime.atomic import read_json, write_json
 from deep_cnn.runtime.distributed import main_process
+from deep_cnn.runtime.errors import DataError
 from deep_cnn.runtime.manifest import Manifest
 from deep_cnn.runtime.run_files import RunFiles
 from deep_cnn.training.resume import SavedRun
@@ -76,6 +77,17 @@ def show_again(run: Run, dataset: Dataset, saved: SavedRun, *, searching: bool) 
     if not searching and not (run.files.results / "report.html").exists():
         write_report_of(run.files, dataset.index.root)  # the process before this one died while it wrote it
     return result
+
+
+@main_process
+def check_whole(files: RunFiles) -> None:
+    """DataError where another program has changed or removed results of the run that is ending."""
+    gone = [name for name in ("config.json", "splits.csv") if not (files.results / name).exists()]
+    if damaged := gone or Manifest(files).damaged():
+        raise DataError(
+            f"{files.results}: {', '.join(damaged)}: changed or deleted while the run was going on; run the same command again "
+            "to repair it"
+        )
 
 
 @main_process

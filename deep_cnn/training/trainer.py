@@ -141,6 +141,7 @@ def _train(config: Config, hooks: Hooks, limits: Limits, place: RunPlace | None)
             if not hooks.test:
                 return None
             result = trainer.test() if tested else trainer.end_without_test()
+            records.check_whole(run.files)
             records.write_report_of(run.files, dataset.index.root)
             records.settle(run.files)
         return result

@@ -16,6 +16,7 @@ from deep_cnn.config.schema import Config
 from deep_cnn.data.dataset import data_dir
 from deep_cnn.runtime.errors import DataError
 from deep_cnn.runtime.run_files import RunFiles
+from deep_cnn.training import trainer
 
 
 @pytest.fixture
@@ -230,6 +231,33 @@ RESULTS = (
     "test.json",
     "digests.json",
 )
+
+
+@pytest.mark.parametrize("damage", ["removed", "edited"])
+def test_results_that_are_damaged_while_a_run_goes_on(train, run_cli, monkeypatch, tmp_path, capsys, damage):
+    assert train()[0] == 0 and train(run_name="whole")[0] == 0
+    files = RunFiles(tmp_path / "outputs", "default")
+    shutil.rmtree(files.results)
+    shutil.rmtree(files.models)
+    trained = trainer.Trainer.fit
+
+    def and_damaged(self):
+        trained(self)
+        if damage == "removed":
+            shutil.rmtree(files.results)
+            files.results.mkdir()
+        else:
+            (files.results / "metrics.csv").write_text("epoch,val_top1\n0,1.0\n", encoding="utf-8")
+
+    monkeypatch.setattr(trainer.Trainer, "fit", and_damaged)
+    capsys.readouterr()
+    assert train()[0] == 2
+    named = "config.json, splits.csv" if damage == "removed" else "metrics.csv"
+    assert f"{named}: changed or deleted while the run was going on; run the same" in capsys.readouterr().err
+    monkeypatch.undo()
+    assert train()[0] == 0
+    results = [(files.results.with_name(name) / "test.json").read_bytes() for name in ("default", "whole")]
+    assert results[0] == results[1] and run_cli("report")[0] == 0
 
 
 def test_a_damaged_file_is_named_left_out_and_repaired(train, run_cli, tmp_path, capsys):

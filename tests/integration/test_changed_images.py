@@ -2,12 +2,14 @@
 
 import json
 import os
+import tarfile
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
+from deep_cnn.data import division
 from deep_cnn.training import resume
 
 FLAGS = {"model": "cifar_resnet20", "batch_size": 8, "workers": 1}
@@ -88,6 +90,40 @@ def test_an_unfinished_run_refuses_changed_pixels_and_goes_on_with_the_old_ones(
     draw(data, 1, {"3.bmp", "4.bmp"})
     touch(data)
     assert trained()[0] == 0
+
+
+@pytest.mark.parametrize("cache", ["off", "auto"])
+@pytest.mark.parametrize("kind", ["folder", "tar"])
+@pytest.mark.parametrize("bad", ["error", "skip"])
+def test_images_that_are_exchanged_while_a_run_trains(trained, data, capsys, monkeypatch, tmp_path, kind, cache, bad):
+    """Neither the run nor the cache takes the new pictures for those that were found: BMP files of one size."""
+    flags = {"cache": cache, "on_bad_image": bad, "epochs": 1, "data_dir": data}
+    if kind == "tar":
+        flags["data_dir"] = tmp_path / "data.tar"
+
+    def pictures(seed):
+        draw(data, seed)
+        if kind == "tar":
+            with tarfile.open(tmp_path / "data.tar", "w") as archive:
+                archive.add(data, "data")
+            os.utime(tmp_path / "data.tar", (1_000_000 + seed, 1_000_000 + seed))
+
+    pictures(1)
+    _, alone = trained(**flags | {"cache": "off", "run_name": "alone"})
+    open_cache = division.open_cache
+
+    def then_exchanged(*arguments):
+        pictures(2)
+        return open_cache(*arguments)
+
+    monkeypatch.setattr(division, "open_cache", then_exchanged)
+    capsys.readouterr()
+    assert trained(**flags)[0] == 2
+    assert "this image has changed since the run found it; run the same command again" in capsys.readouterr().err
+    monkeypatch.undo()
+    pictures(1)
+    code, files = trained(**flags)
+    assert code == 0 and (files.results / "test.json").read_bytes() == (alone.results / "test.json").read_bytes()
 
 
 def test_what_is_too_much_to_be_compared_at_once_is_compared_when_it_is_read(trained, data, capsys, monkeypatch):

@@ -24,6 +24,8 @@ from several import BATCHNORM, EXACT
 
 from deep_cnn.data.feed import BatchShard, ShardSpec
 from deep_cnn.models.build import ModelSpec, build_model
+from deep_cnn.runtime import distributed
+from deep_cnn.runtime.errors import MachineError
 from deep_cnn.runtime.launch import Rank, this_rank
 from deep_cnn.tasks.make import new_task
 from deep_cnn.training.mixup import Mixer
@@ -338,4 +340,15 @@ def test_places(monkeypatch):
         monkeypatch.setenv(name, value)
     assert this_rank() == Rank()  # another launcher's variables: MPI sets some of these
     monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")
+    monkeypatch.setenv("MASTER_PORT", "29500")
+    assert this_rank() == Rank()  # left behind: there is no place to meet
+    monkeypatch.setenv("MASTER_ADDR", "node.invalid")
     assert this_rank() == Rank(5, 8, 3, 4, 1) and not this_rank().is_main
+    monkeypatch.setattr(distributed, "ADDRESS_SECONDS", 0)
+    with (
+        pytest.raises(MachineError, match=r"MASTER_ADDR=node\.invalid: no such host .*--rdzv-endpoint"),
+        distributed.process_group(),
+    ):
+        pass
+    monkeypatch.setenv("RANK", "8")
+    assert this_rank() == Rank()

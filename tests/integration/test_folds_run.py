@@ -135,6 +135,27 @@ def test_a_fold_that_fails_names_itself_and_the_others_are_trained(pretended, ru
     assert json.loads(files.status.read_text())["state"] == "mistake"
 
 
+def test_images_that_change_between_two_folds_end_the_command(run_cli, monkeypatch, tmp_path, capsys):
+    data = shutil.copytree(PLACES / "train", tmp_path / "data")
+
+    def then_changed(config, **place):
+        if config.fold == 2:
+            next(data.rglob("*.jpg")).unlink()
+        return train_run(config, **place)
+
+    monkeypatch.setattr(runner, "train", then_changed)
+    code, files = run_cli(**FLAGS | {"data_dir": data})
+    assert (
+        code == 2
+        and "fold 2 of 2: the images or the table have changed since the folds began; run the same"
+        in capsys.readouterr().err
+    )
+    monkeypatch.undo()
+    code, files = run_cli(**FLAGS | {"data_dir": data})
+    assert code == 0 and "renamed them to default.1" in capsys.readouterr().out
+    assert json.loads((files.results / "folds.json").read_text())["count"] == 39
+
+
 def test_a_fold_of_another_process_is_left_to_it(pretended, run_cli, capsys, tmp_path):
     with held(RunFiles(tmp_path / "outputs", "default-fold1")):
         code, _ = run_cli(**FLAGS)

@@ -9,6 +9,7 @@ last whole row of FILE.csv tells how far the work came; what lies behind it in e
 import contextlib
 import csv
 import hashlib
+import io
 import os
 import time
 from collections.abc import Iterator, Sequence
@@ -91,6 +92,51 @@ def digest_of(files: TableFiles, failed: Any) -> str:
     return digest.hexdigest()
 
 
+class OwnFile:
+    """A file that only this process writes, and only at its end. What another program does to it is noticed."""
+
+    def __init__(self, path: Path):
+        """Opens it, or makes it."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.path, self.file = path, _opened(path)
+        self._size, self._sum = 0, hashlib.sha256()
+
+    def cut(self, end: int) -> None:
+        """Keep the first `end` bytes, as they stand."""
+        self.file.truncate(end)
+        self._size, self._sum = end, _sum_of(self.file)
+
+    def append(self, data: bytes) -> None:
+        """Write to the disk, even if the power goes. MachineError where another program has changed the file."""
+        self.check_size()
+        self.file.write(data)
+        self.file.flush()
+        os.fsync(self.file.fileno())
+        self._size += len(data)
+        self._sum.update(data)
+
+    def check_size(self) -> None:
+        """MachineError where there is another file now, or one of another length."""
+        try:
+            same = os.path.samestat(os.stat(self.path), status := os.fstat(self.file.fileno()))
+        except FileNotFoundError:
+            same = False
+        if not same or status.st_size != self._size:
+            raise self._changed()
+
+    def check_bytes(self) -> None:
+        """`check_size`, and MachineError where a byte is not as it was written."""
+        self.check_size()
+        if _sum_of(self.file).digest() != self._sum.digest():
+            raise self._changed()
+
+    def _changed(self) -> MachineError:
+        return MachineError(
+            f"--output={self.path}: was changed, replaced or deleted by another program while it was written; remove what is "
+            "left of the table and run the command again, or choose another name"
+        )
+
+
 class OutputTable:
     """A table that is being written. A context manager; one process at a time.
 
@@ -108,9 +154,9 @@ class OutputTable:
     def __enter__(self) -> "OutputTable":
         if known_of(self.files, self.about) is None:
             write_json(self.files.about, self.about | {"complete": False})
-        self._rows, self._failed = _opened(self.files.rows), _opened(self.files.failed)
-        self._contents = _opened(self.files.contents)
-        _lock(self._rows, self.files.rows)
+        self._rows, self._failed = OwnFile(self.files.rows), OwnFile(self.files.failed)
+        self._contents = OwnFile(self.files.contents)
+        _lock(self._rows)
         return self
 
     def __exit__(self, kind, *_) -> None:
@@ -118,9 +164,8 @@ class OutputTable:
             if kind is None or not issubclass(kind, OSError):  # a full disk would only refuse again
                 self.flush()
         finally:
-            self._rows.close()
-            self._failed.close()
-            self._contents.close()
+            for own in (self._rows, self._failed, self._contents):
+                own.file.close()
             with contextlib.suppress(OSError):
                 if self.files.failed.stat().st_size <= len(csv_line(FAILED_HEADER)):  # nothing has failed
                     self.files.failed.unlink()
@@ -133,9 +178,9 @@ class OutputTable:
     def restart(self) -> None:
         """Begin the table anew; its rows so far were put aside."""
         write_json(self.files.about, self.about | {"complete": False}, durable=True)
-        self._rows.close()
-        self._rows = _opened(self.files.rows)
-        _lock(self._rows, self.files.rows)
+        self._rows.file.close()
+        self._rows = OwnFile(self.files.rows)
+        _lock(self._rows)
 
     def resume(self, paths: Paths, first: int, last: int) -> int:
         """Cut off what is not whole; the position in `paths` of the first image that has no row yet.
@@ -143,10 +188,14 @@ class OutputTable:
         Raises:
             ConfigError: the rows are not those of these images.
         """
-        reasons = _reasons(self._failed)
+        reasons, header = _reasons(self._failed.file), self._line(self.columns)
         position, end, done = first - 1, 0, first  # position: of the last row; end: of its bytes
         skipped: list[bytes] = []
-        for number, (stop, record) in enumerate(_records(self._rows)):
+        for number, (stop, record) in enumerate(_records(self._rows.file)):
+            if not number and record != header:
+                raise ConfigError(
+                    f"--output={self.files.rows}: its first line is not that of this table; choose another name or remove the file"
+                )
             if number:
                 name = _first_cell(record)
                 while done < last and self._cell(paths[done]) != name and self._cell(paths[done]) in reasons:
@@ -159,14 +208,14 @@ class OutputTable:
                     )
                 position, done = done, done + 1
             end = stop
-        _cut(self._rows, end)
+        self._rows.cut(end)
         if end == 0:
-            self._waiting.append(self._line(self.columns))
-        _cut(self._failed, 0)
+            self._waiting.append(header)
+        self._failed.cut(0)
         self._waiting_failed += [csv_line(FAILED_HEADER).encode(), *skipped]
         self.failed = len(skipped)
-        entries = _entries(self._contents, position + 1 - first)
-        _cut(self._contents, 0)
+        entries = _entries(self._contents.file, position + 1 - first)
+        self._contents.cut(0)
         self._waiting_contents.append(entries.tobytes())
         self.flush()
         return position + 1
@@ -198,21 +247,25 @@ class OutputTable:
 
     def flush(self) -> None:
         """Everything so far is on the disk, even if the power goes."""
-        for file, waiting in (
+        for own, waiting in (
             (self._failed, self._waiting_failed),
             (self._contents, self._waiting_contents),
             (self._rows, self._waiting),
         ):  # this order: see above
             if waiting:
-                file.write(b"".join(waiting))
-                file.flush()
-                os.fsync(file.fileno())
+                own.append(b"".join(waiting))
                 waiting.clear()
         self._flushed = time.monotonic()
 
     def finish(self, images: int) -> dict[str, Any]:
-        """Each of the images has its row or its reason; returns what FILE.csv.json says from now on."""
+        """Each of the images has its row or its reason; returns what FILE.csv.json says from now on.
+
+        Raises:
+            MachineError: another program has changed what was written.
+        """
         self.flush()
+        for own in (self._rows, self._failed, self._contents):
+            own.check_bytes()
         about = self.about | {"complete": True, "rows": images - self.failed, "failed": self.failed}
         about["sha256"] = digest_of(self.files, self.failed)
         write_json(self.files.about, about, durable=True)
@@ -281,29 +334,29 @@ def spreadsheet_safe(cell: Any) -> Any:
     return f"'{cell}" if isinstance(cell, str) and cell.startswith(("=", "+", "-", "@", "\t", "\r")) else cell
 
 
-def _opened(path: Path) -> BinaryIO:
-    path.parent.mkdir(parents=True, exist_ok=True)
+def _sum_of(file: io.BufferedRandom) -> "hashlib._Hash":
+    """SHA-256 of a whole file, which is left at its end."""
+    file.seek(0)
+    return hashlib.file_digest(file, "sha256")
+
+
+def _opened(path: Path) -> io.BufferedRandom:
     return open(path, "a+b")
 
 
-def _lock(file: BinaryIO, path: Path) -> None:
+def _lock(own: OwnFile) -> None:
     """Refuse a second process on the same table. Released by the system when this one dies, however it dies."""
     with contextlib.suppress(ImportError):  # Windows
         import fcntl
 
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(own.file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise MachineError(
-                f"--output={path}: another process is writing this file; give each process its own --shard=i/n"
+                f"--output={own.path}: another process is writing this file; give each process its own --shard=i/n"
             ) from None
         except OSError:
             return  # a file system without locks
-
-
-def _cut(file: BinaryIO, end: int) -> None:
-    file.truncate(end)
-    file.seek(0, os.SEEK_END)
 
 
 def header_of(file: BinaryIO) -> bytes:

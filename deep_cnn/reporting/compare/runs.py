@@ -298,23 +298,27 @@ def rows_of(runs: Sequence[Run]) -> tuple[list[Row], list[str]]:
     """Runs that differ only in the seed as one row; and notes on what a reader could take for that and is not.
 
     A run that is there twice under two names is counted once. Another state of the program may train otherwise under the same
-    flags, so its runs are rows of their own.
+    flags, so its runs are rows of their own; so is a run of the same flags and program that has other results.
     """
     groups: dict[
         tuple[Any, ...], dict[str, dict[int, Run]]
     ] = {}  # (data, flags) -> digest of the program -> seed -> run
-    notes = []
+    notes, rows = [], []
     for run in runs:
         others = tuple(sorted((name, repr(flag)) for name, flag in run.flags.items() if name != "seed"))
         programs = groups.setdefault((run.data, others), {})
         seeds = programs.setdefault(sources_of(run.record.config["identity"]), {})
-        if run.seed in seeds:
-            notes.append(
-                f"{run.name} is the same run as {seeds[run.seed].name} (flags, data and program): counted once"
-            )
+        same = seeds.setdefault(run.seed, run)
+        if same is run:
+            continue
+        if (run.record.test, run.record.history) == (same.record.test, same.record.history):
+            notes.append(f"{run.name} is the same run as {same.name} (flags, data and program): counted once")
         else:
-            seeds[run.seed] = run
-    rows = []
+            rows.append(Row((run,)))
+            notes.append(
+                f"{run.name} has the flags, the names of images and the program of {same.name}, but other results: it was trained "
+                "on another machine, or its images have changed"
+            )
     for programs in groups.values():
         found = [Row(tuple(seeds[seed] for seed in sorted(seeds))) for seeds in programs.values()]
         if len(found) > 1:

@@ -76,6 +76,11 @@ class Plan:
             return False
         return not self._differs(record["identity"], fold)
 
+    def changed_by(self, fold: int) -> list[str]:
+        """What makes the fold's run one of another plan, in words; [] where there is none."""
+        record = read_json(self.files_of(fold).results / "config.json")
+        return self._differs(record["identity"], fold) if record else []
+
     def state(self, fold: int) -> str:
         """'finished', 'busy' (another process trains it), 'new', or what its last process left: stopped, failed..."""
         if self.finished(fold):

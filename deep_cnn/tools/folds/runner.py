@@ -6,7 +6,7 @@ from typing import Any
 
 from deep_cnn.config.schema import Config
 from deep_cnn.runtime import console, distributed, signals
-from deep_cnn.runtime.errors import CheckpointError, DeepCNNError, NameInUse, NonFiniteLoss
+from deep_cnn.runtime.errors import CheckpointError, DataError, DeepCNNError, NameInUse, NonFiniteLoss
 from deep_cnn.runtime.format import plural
 from deep_cnn.runtime.lock import held_in_turn
 from deep_cnn.runtime.signals import Stopped
@@ -87,6 +87,8 @@ def train_fold(plan: Plan, config: Config, fold: int) -> None:
         signals.raise_if_requested()
         with opened_place(own) as place:
             train(own, place=place)
+        if reasons := distributed.main_process(plan.changed_by)(fold):
+            raise DataError(f"{'; '.join(reasons)} since the folds began; run the same command again")
     except (DeepCNNError, Stopped) as end:
         end.args = (f"{plan.title(fold)}: {end}",)
         raise

@@ -8,11 +8,16 @@ import pytest
 
 from deep_cnn.data import contents
 from deep_cnn.data.contents import Contents, digest_of, status_of
-from deep_cnn.runtime.errors import DataError
+from deep_cnn.runtime.errors import DataError, ImageChanged
+
+
+def found(times):
+    """Files of 5 bytes that were found with these times of change."""
+    return Contents(np.array(times), np.full(len(times), 5))
 
 
 def known(digests, times, now=None):
-    made = Contents(np.array(times if now is None else now))
+    made = found(times if now is None else now)
     made.digests[:], made.times[:] = digests, times
     return made
 
@@ -23,7 +28,7 @@ def test_a_digest_is_the_beginning_of_sha256():
 
 
 def test_other_bytes_of_a_sample_are_refused_by_name():
-    made = Contents(np.array([7, 7]))
+    made = found([7, 7])
     made.note(1, 5, lambda: "b.jpg")
     made.note(1, 5, lambda: "b.jpg")
     made.note(1, contents.UNKNOWN, lambda: "b.jpg")  # a cache that does not know is no contradiction
@@ -32,8 +37,17 @@ def test_other_bytes_of_a_sample_are_refused_by_name():
     assert made.digests.tolist() == [0, 5] and made.times.tolist() == [0, 7]
 
 
+def test_a_file_that_was_written_since_it_was_found_must_hold_known_bytes():
+    made = found([7, 7])
+    assert made.is_as_found(0, 5, 7) and not made.is_as_found(0, 6, 7) and not made.is_as_found(0, 5, 8)
+    made.note(1, 9, lambda: "b.jpg")
+    made.note(1, 9, lambda: "b.jpg", as_found=False)  # copied onto itself
+    with pytest.raises(ImageChanged, match=r"a\.jpg: this image has changed since the run found it"):
+        made.note(0, 9, lambda: "a.jpg", as_found=False)
+
+
 def test_a_time_is_a_hint_and_a_digest_decides():
-    before, now = known([1, 2, 3, 0], [10, 10, 10, 0]), Contents(np.array([10, 11, 11, 11]))
+    before, now = known([1, 2, 3, 0], [10, 10, 10, 0]), found([10, 11, 11, 11])
     assert now.doubtful(before).tolist() == [1, 2]  # of the last one nothing is known
     now.read(now.doubtful(before), lambda i: b"same" if i == 1 else b"other")
     before.digests[1] = digest_of(b"same")
@@ -44,15 +58,15 @@ def test_a_time_is_a_hint_and_a_digest_decides():
 
 def test_a_sample_that_was_not_read_again_keeps_its_old_time():
     """Else a changed file, saved under its new time before it is read, would never be compared."""
-    before, now = known([1], [10]), Contents(np.array([11]))
+    before, now = known([1], [10]), found([11])
     now.adopt(before)
-    assert now.times.tolist() == [10] and Contents(np.array([11])).doubtful(now).tolist() == [0]
+    assert now.times.tolist() == [10] and found([11]).doubtful(now).tolist() == [0]
 
 
 def test_what_several_ranks_have_read_comes_together(tmp_path):
     for rank, digests in enumerate(([1, 0, 0], [0, 2, 0])):
         contents.save(contents.file_of(tmp_path, rank), known(digests, [5, 5, 5]), "these")
-    now = Contents(np.zeros(3, np.int64))
+    now = found([0, 0, 0])
     assert contents.load(tmp_path, now, "these").digests.tolist() == [1, 2, 0]
     assert contents.load(tmp_path, now, "others") is None
     contents.file_of(tmp_path, 0).write_bytes(b"half")

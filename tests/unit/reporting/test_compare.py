@@ -180,6 +180,15 @@ def test_the_same_run_twice_is_no_second_seed(made, compared):
     assert [row["n"] for row in rows] == ["2"] and "is the same run as" in said
 
 
+def test_other_results_of_the_same_flags_are_another_row(made, compared):
+    """As of images that were exchanged under their names."""
+    made("before", seed=1)
+    made("after", seed=1, right=0.2)
+    _, said, rows = compared()
+    assert {row["run"] for row in rows} == {"before", "after"} and "counted once" not in said
+    assert "before has the flags, the names of images and the program of after, but other results" in said
+
+
 def test_another_state_of_the_program_is_another_row(made, compared):
     made("net_0", seed=0)
     made("net_1", seed=1, program="edited")

@@ -6,6 +6,7 @@ import time
 import pytest
 
 from deep_cnn.runtime import scheduler, walltime
+from deep_cnn.runtime.errors import ConfigError
 from deep_cnn.runtime.scheduler import pbs_seconds_left, slurm_seconds_left
 from deep_cnn.runtime.walltime import Deadline, Forecast, forecast_text
 
@@ -36,6 +37,34 @@ def test_pbs_time_is_counted_from_the_start_of_the_job():
 def test_slurm_time():
     seconds = [slurm_seconds_left(text) for text in ("1-02:03:04\n", "2:03:04", "03:04", "UNLIMITED", "")]
     assert seconds == [93784, 7384, 184, None, None]
+
+
+@pytest.mark.parametrize(
+    ("variables", "place"),
+    [
+        ({"TASK_ID": "7", "TASK_MIN": "3", "TASK_STEP": "2", "TASK_COUNT": "4"}, (3, 4)),
+        ({"TASK_ID": "2", "TASK_COUNT": "4"}, (3, 4)),
+        ({"TASK_ID": "3"}, "SLURM_ARRAY_TASK_COUNT=: not a whole number"),
+        ({"TASK_ID": "x", "TASK_COUNT": "4"}, "SLURM_ARRAY_TASK_ID=x: not a whole number"),
+        ({"TASK_ID": ""}, "SLURM_ARRAY_TASK_ID=: not a whole number"),
+        ({"TASK_ID": "1", "TASK_COUNT": "0"}, "SLURM_ARRAY_TASK_ID=1: not in an array of 0"),
+        ({"TASK_ID": "1", "TASK_MIN": "2", "TASK_STEP": "0", "TASK_COUNT": "2"}, "SLURM_ARRAY_TASK_ID=1: not in"),
+    ],
+)
+def test_the_place_in_a_slurm_array(monkeypatch, variables, place):
+    for name, value in variables.items():
+        monkeypatch.setenv(f"SLURM_ARRAY_{name}", value)
+    if isinstance(place, tuple):
+        assert scheduler.array_place() == place
+    else:
+        with pytest.raises(ConfigError, match=f"{place}.*--shard=i/n"):
+            scheduler.array_place()
+
+
+def test_the_place_in_a_pbs_array(monkeypatch):
+    monkeypatch.setenv("PBS_ARRAY_INDEX", "x")
+    with pytest.raises(ConfigError, match=r"PBS_ARRAY_INDEX=x: not a whole number.*--shard=i/n"):
+        scheduler.array_place()
 
 
 @pytest.mark.skipif(os.name != "posix", reason="the scheduler is a shell script here")
