@@ -117,12 +117,11 @@ class Checkpointer:
             self.refused = False
         except OSError as error:
             self.refused = True
-            log.warning(
-                "Could not write %s (%s); %s, and training continues",
-                self.files.last,
-                error.strerror or error,
-                "the previous checkpoint is intact" if self.files.last.exists() else "there is no checkpoint now",
-            )
+            what = self.files.last, error.strerror or error
+            if self.files.last.exists():
+                log.warning("Could not write %s (%s); the previous checkpoint is intact, and training continues", *what)
+            else:
+                log.warning("Could not write %s (%s); there is no checkpoint yet, and training continues", *what)
             return False
         finally:
             self.saved_at = self.asked_at = time.monotonic()
