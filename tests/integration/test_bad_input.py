@@ -103,6 +103,7 @@ def test_an_unknown_study(fails):
     ("flags", "expected"),
     [
         ({"model": "resnet19"}, "Did you mean resnet18"),
+        ({"optimizer": "timm/NAME"}, "has no such optimizer"),
         ({"pre": "resnt"}, "Did you mean resnet"),
         ({"augment": "basci"}, "Did you mean basic"),
         ({"loss": "mse"}, "--loss=mse: not available for"),

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from deep_cnn.config.registries import OPTIMIZERS, Optimizer, known_as, resolve
+from deep_cnn.config.registries import FAMILY, OPTIMIZERS, Optimizer, known_as, resolve
 from deep_cnn.config.schema import Config
 from deep_cnn.training.optim import timm_optimizers
 from deep_cnn.training.optim.muon import is_matrix
@@ -69,7 +69,7 @@ def parameter_groups(
 def optimizer_row(name: str) -> Optimizer:
     """The row of --optimizer's value; ConfigError for a name that timm does not have, before any data is read."""
     row = OPTIMIZERS[str(known_as(name, OPTIMIZERS))]
-    if row.name != name:
+    if row.name.endswith(FAMILY):
         timm_optimizers.check_name(name)
     return row
 
@@ -82,7 +82,7 @@ def make_optimizer(name: str, groups: list[dict], *, momentum: float, nesterov: 
         parameters = [p for group in groups for p in group["params"]]
         options["fused"] = all(p.is_floating_point() and p.device.type in ("cpu", "cuda") for p in parameters)
     make = resolve(row.code)
-    optimizer = make(groups, **options) if row.name == name else make(name, groups, **options)
+    optimizer = make(name, groups, **options) if row.name.endswith(FAMILY) else make(groups, **options)
     if momentum != Config.momentum and not any("momentum" in group for group in optimizer.param_groups):
         log.warning("--momentum=%s has no effect: --optimizer=%s has no momentum", momentum, name)
     return optimizer
