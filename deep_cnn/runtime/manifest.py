@@ -89,6 +89,12 @@ class Manifest:
         names = dict.fromkeys([*RESULTS, *(name for name in self.entries() or {} if name not in STATES)])
         return [name for name in names if self.agrees(self.files.results / name) is False]
 
+    def check_writable(self) -> None:
+        """DataError where a folder has the name of a file of results, so that the run could not write it."""
+        for name in (NAME, *RESULTS):
+            if (path := self.files.results / name).is_dir():
+                raise DataError(f"{path}: is a folder where the run writes a file; rename or remove it")
+
     def _wrote_digests(self) -> bool:
         """Whether the run is of a later version than 0.1.0, which knew no --split_seed."""
         record = read_json(self.files.results / "config.json") or read_json(self.files.fold_plan) or {}
