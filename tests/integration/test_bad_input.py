@@ -273,6 +273,16 @@ def test_a_damaged_file_is_named_left_out_and_repaired(train, run_cli, tmp_path,
     )
 
 
+@pytest.mark.parametrize("damage", [{"identity": "x"}, {"identity": {"flags": {}}}, {"chosen": 3}])
+def test_values_of_a_wrong_kind_in_the_record_of_a_run_are_written_again(train, capsys, damage):
+    _, files = train()
+    path = files.results / "config.json"
+    sound = path.read_bytes()
+    path.write_text(json.dumps(json.loads(sound) | damage))
+    assert train()[0] == 0 and json.loads(path.read_bytes()) == json.loads(sound)
+    assert "Epoch 0" not in capsys.readouterr().out.split("Everything is in")[1]
+
+
 def test_digests_of_another_run_are_told_as_such(train, capsys):
     assert train()[0] == 0 and train(run_name="other", seed=1)[0] == 0
     files = train()[1]
