@@ -7,7 +7,7 @@ everywhere. Measured by `python -m benchmarks.defaults`; see docs/concepts/defau
 from dataclasses import replace
 from typing import Any
 
-from deep_cnn.config.identity import DATA_CHANGED, OLDER_BATCHNORM, differences, run_identity
+from deep_cnn.config.identity import DATA_CHANGED, OLDER_BATCHNORM, differences, is_identity, run_identity, saved_flags
 from deep_cnn.config.schema import AUTO, Config
 
 FULL_BATCH = 128  # images: of large training sets, as in the course's hand-out
@@ -94,17 +94,18 @@ def begun_with(
         config: of the run that is asked for, its `auto` not chosen yet. digests: of its data, as of `run_identity`.
     """
     before = {name: value for name, value in chosen_before(record).items() if name in open_choices(config)}
-    if not record or not before or (finished and "chosen" not in record):
+    if not record or not before or not is_identity(record["identity"]) or (finished and "chosen" not in record):
         return {}
     changed = differences(run_identity(replace(config, **before), *digests), record["identity"])
     return before if not changed or (changed == [DATA_CHANGED] and not finished) else {}
 
 
 def chosen_before(record: dict[str, Any] | None) -> dict[str, Any]:
-    """The values that a run chose, from what its files say; {} where there is none.
+    """The values that a run chose, from what its files say; {} where there is none, or its files are damaged.
 
     Runs of versions that chose nothing began with the defaults of large sets, unless flags were given.
     """
-    flags = (record or {}).get("identity", {}).get("flags", {})
-    values = (record or {}).get("chosen", OF_OLDER_VERSIONS)
-    return {name: value for name, value in values.items() if flags and flags.get(name, value) == value}
+    flags, values = saved_flags(record), (record or {}).get("chosen", OF_OLDER_VERSIONS)
+    if not flags or not isinstance(values, dict):
+        return {}
+    return {name: value for name, value in values.items() if flags.get(name, value) == value}

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from deep_cnn.config.recipes import with_recipe
 from deep_cnn.config.schema import Config
@@ -82,6 +82,23 @@ def sources_digest() -> str:
 def sources_of(identity: dict[str, Any]) -> str:
     """The sources that a run's identity names; the present ones where they give the same numbers."""
     return sources_digest() if identity["sources"] in SAME_NUMBERS else identity["sources"]
+
+
+def saved_flags(record: dict[str, Any] | None) -> dict[str, Any]:
+    """The flags that a run's config.json (`record`) names; {} where there is none, or it is damaged."""
+    identity = (record or {}).get("identity")
+    flags = identity.get("flags") if isinstance(identity, dict) else None
+    return flags if isinstance(flags, dict) else {}
+
+
+def is_identity(values: Any) -> TypeGuard[dict[str, Any]]:
+    """Whether values that were read from a file are those of `run_identity`, so that `differences` can compare them."""
+    return (
+        isinstance(values, dict)
+        and isinstance(values.get("flags"), dict)
+        and "seed" in values["flags"]
+        and all(isinstance(values.get(name), str) for name in ("data", "sources"))
+    )
 
 
 def differences(ours: dict[str, Any], saved: dict[str, Any]) -> list[str]:

@@ -20,6 +20,7 @@ from deep_cnn.models.weights import (
     FORMAT_VERSION,
     REPLACED,
     NewerVersion,
+    Replaced,
     check_declared_sizes,
     check_version,
     refused_object,
@@ -68,9 +69,10 @@ def _put_in_place(path: Path) -> None:
 def load_last(path: Path) -> dict[str, Any] | None:
     """The newest state that can be read, saying so when that is not last.pt; None where there was never one.
 
-    Raises CheckpointError when there are states and none can be read, or the newest is of a newer version.
+    Raises CheckpointError when there are states and none can be used, or the newest is of a newer version.
     """
     found = [file for file in (_fresh(path), path, previous(path)) if file.exists()]  # newest first
+    replaced = False
     for file in found:
         try:
             state = load(file)
@@ -78,12 +80,19 @@ def load_last(path: Path) -> dict[str, Any] | None:
             raise
         except CheckpointError as error:
             log.warning("%s; trying the previous checkpoint", error)
+            replaced |= isinstance(error, Replaced)
             continue
         if file == _fresh(path):  # a process died between two renames
             _put_in_place(path)
         elif file != path:
             log.warning("Resuming from the previous checkpoint, %s", file)
         return state
+    if replaced:
+        run = manifest.of_checkpoint(path)
+        raise CheckpointError(
+            f"{path}: not a checkpoint that {run.path if run else manifest.NAME} lists; one of the two was replaced or edited; "
+            "restore it, or use --resume=never to start over"
+        )
     if found:
         raise CheckpointError(
             f"{path}: neither this checkpoint nor the previous one can be read; use --resume=never to start over"
@@ -162,7 +171,7 @@ def load(path: Path) -> dict[str, Any]:
     check_version(path, state)
     run = manifest.of_checkpoint(path)
     if run is not None and run.agrees(path) is False:
-        raise CheckpointError(f"{path}: {REPLACED}")
+        raise Replaced(f"{path}: {REPLACED}")
     return state
 
 

@@ -26,6 +26,7 @@ RESULTS = (
     "timing.csv",
     "predictions_baseline.csv",
     "predictions_test.csv",
+    "votes_test.csv",
     "test.json",
     "plan.json",
     "folds.csv",
@@ -84,7 +85,15 @@ class Manifest:
         """The files of results that are not what the run wrote, by name."""
         if not self.entries() and (self.path.exists() or self._wrote_digests()):
             return [NAME]
-        return [name for name in RESULTS if self.agrees(self.files.results / name) is False]
+        # whatever is listed is verified: a task may write tables of its own
+        names = dict.fromkeys([*RESULTS, *(name for name in self.entries() or {} if name not in STATES)])
+        return [name for name in names if self.agrees(self.files.results / name) is False]
+
+    def check_writable(self) -> None:
+        """DataError where a folder has the name of a file of results, so that the run could not write it."""
+        for name in (NAME, *RESULTS):
+            if (path := self.files.results / name).is_dir():
+                raise DataError(f"{path}: is a folder where the run writes a file; rename or remove it")
 
     def _wrote_digests(self) -> bool:
         """Whether the run is of a later version than 0.1.0, which knew no --split_seed."""

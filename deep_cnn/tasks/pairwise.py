@@ -29,6 +29,7 @@ from deep_cnn.tasks.score_metrics import RegressionScores
 from deep_cnn.tasks.suspects import Suspect
 
 VOTES_TABLE = "votes_test.csv"
+VOTES_COLUMNS = ("left", "right", "question", "winner", "predicted_lead")  # and the groups of both, with --group
 
 
 @dataclass(frozen=True)
@@ -271,7 +272,7 @@ class Pairwise(Regression):
                 strict=True,
             )
         ]
-        columns, index = ["left", "right", "question", "winner", "predicted_lead"], dataset.index
+        columns, index = list(VOTES_COLUMNS), dataset.index
         if index.groups is not None:
             columns += ["left_group", "right_group"]
             for row, sides in zip(rows, index.groups[pairs.votes.images].tolist(), strict=True):

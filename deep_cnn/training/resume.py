@@ -20,6 +20,7 @@ from deep_cnn.runtime.atomic import read_json
 from deep_cnn.runtime.distributed import main_process
 from deep_cnn.runtime.errors import CheckpointError, ConfigError, DataError
 from deep_cnn.runtime.format import some
+from deep_cnn.runtime.manifest import Manifest
 from deep_cnn.runtime.run_files import RunFiles
 from deep_cnn.runtime.status import Status
 from deep_cnn.training.run import Run
@@ -106,6 +107,7 @@ def find_checkpoint(run: Run, identity: dict[str, Any], tested: bool, asked: Ask
         why = "The source code has changed since this run finished, so it is trained again"
         return SavedRun(identity, to_move=why)
     check_began_with(files, run.config)
+    Manifest(files).check_writable()  # before the run is touched: what is finished stays so
     if sources_changed:
         log.warning(_changed_sources(state["identity"]["sources"], finished))
     run.status.claim()

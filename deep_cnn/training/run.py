@@ -15,7 +15,7 @@ from deep_cnn.config.fields import parse_duration
 from deep_cnn.config.schema import Config
 from deep_cnn.data.preprocess import Preprocessing
 from deep_cnn.runtime import console, distributed, faults
-from deep_cnn.runtime.errors import DeepCNNError, LostPeer
+from deep_cnn.runtime.errors import DeepCNNError, LostPeer, machine_fault
 from deep_cnn.runtime.lock import RunLock, held
 from deep_cnn.runtime.run_files import RunFiles
 from deep_cnn.runtime.signals import Stopped
@@ -114,5 +114,6 @@ def end_in_status(status: Status) -> Iterator[None]:
         raise
     except BaseException as fault:
         log.debug("%s", traceback.format_exc())
-        status.say("failed", f"{type(fault).__name__}: {fault}")
+        sentence = machine_fault(fault)  # which the command says, too, as of a mistake
+        status.say("failed" if sentence is None else "mistake", sentence or f"{type(fault).__name__}: {fault}")
         raise

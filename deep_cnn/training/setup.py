@@ -13,6 +13,7 @@ from torch import nn
 
 from deep_cnn.config import defaults
 from deep_cnn.config.fields import names_weights, wrong
+from deep_cnn.config.identity import saved_flags
 from deep_cnn.config.recipes import recipe_line
 from deep_cnn.config.schema import Config
 from deep_cnn.data.augment.steps import parse_augment
@@ -90,9 +91,9 @@ def _split_seed(run: Run) -> int | None:
     """--split_seed; of a run that version 0.1.0 began its --seed, which chose the splits then."""
     config = run.config
     saved = read_json(run.files.results / "config.json") if config.split_seed is None else None
-    flags = (saved or {}).get("identity", {}).get("flags", {})
+    flags = saved_flags(saved)
     # when such a run has gone on once, its files name that seed
-    by_seed = bool(flags) and flags["seed"] == config.seed == flags.get("split_seed", config.seed)
+    by_seed = "seed" in flags and flags["seed"] == config.seed == flags.get("split_seed", config.seed)
     return config.seed if by_seed and config.seed else config.split_seed
 
 

@@ -1,5 +1,7 @@
 """Mistakes end in exit code 2 and one line that says what was given, what was expected and what to do, before any training."""
 
+import errno
+import json
 import os
 import re
 import shutil
@@ -298,6 +300,51 @@ def test_a_damaged_file_is_named_left_out_and_repaired(train, run_cli, tmp_path,
     assert (
         run_cli("evaluate", data_dir=PLACES)[0] == 2 and "not the file that this run saved" in capsys.readouterr().err
     )
+
+
+@pytest.mark.parametrize("damage", [{"identity": "x"}, {"identity": {"flags": {}}}, {"chosen": 3}])
+def test_values_of_a_wrong_kind_in_the_record_of_a_run_are_written_again(train, capsys, damage):
+    _, files = train()
+    path = files.results / "config.json"
+    sound = path.read_bytes()
+    path.write_text(json.dumps(json.loads(sound) | damage))
+    assert train()[0] == 0 and json.loads(path.read_bytes()) == json.loads(sound)
+    assert "Epoch 0" not in capsys.readouterr().out.split("Everything is in")[1]
+
+
+def test_digests_of_another_run_are_told_as_such(train, capsys):
+    assert train()[0] == 0 and train(run_name="other", seed=1)[0] == 0
+    files = train()[1]
+    shutil.copy(RunFiles(files.outputs, "other").results / "digests.json", files.results)
+    state = files.status.read_bytes()
+    capsys.readouterr()
+    assert train()[0] == 2
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert "last.pt: not a checkpoint that " in said and "digests.json lists; one of the two was replaced" in said
+    assert files.status.read_bytes() == state
+    assert train(resume="never")[0] == 0 and train()[0] == 0
+
+
+@pytest.mark.parametrize("name", ["config.json", "test.json", "digests.json"])
+def test_a_folder_in_place_of_a_result_leaves_a_finished_run_finished(train, capsys, name):
+    _, files = train()
+    state = files.status.read_bytes()
+    (files.results / name).unlink()
+    (files.results / name).mkdir()
+    assert train()[0] == 2
+    assert f"{name}: is a folder where the run writes a file; rename or remove it" in capsys.readouterr().err
+    assert files.status.read_bytes() == state
+    (files.results / name).rmdir()
+    assert train()[0] == 0
+
+
+def test_a_fault_of_the_machine_is_a_mistake_in_the_status(train, monkeypatch):
+    def refused(*_):
+        raise PermissionError(errno.EACCES, "Permission denied", "images")
+
+    monkeypatch.setattr("deep_cnn.training.setup.find_inputs", refused)
+    code, files = train()
+    assert code == 2 and json.loads(files.status.read_text())["state"] == "mistake"
 
 
 @pytest.mark.parametrize(

@@ -341,6 +341,58 @@ def test_the_command_mends_damaged_files_of_a_cross_validation(outputs, run_cli,
     assert "left out" not in capsys.readouterr().out
 
 
+def edited(path, *keys, value) -> None:
+    """Put another value into a JSON file."""
+    values = inside = json.loads(path.read_text())
+    for key in keys[:-1]:
+        inside = inside[key]
+    inside[keys[-1]] = value
+    path.write_text(json.dumps(values))
+
+
+DAMAGES_OF_A_PLAN = {
+    "another seed": lambda results: edited(results / "cv/plan.json", "identity", "flags", "split_seed", value=7),
+    "another learning rate": lambda results: edited(results / "cv/plan.json", "identity", "flags", "lr", value=0.5),
+    "another command": lambda results: edited(results / "cv/plan.json", "command", value="python -m deep_cnn"),
+    "more folds": lambda results: edited(results / "cv/plan.json", "folds", value=9),
+    "chosen of a wrong kind": lambda results: edited(results / "cv/plan.json", "chosen", value="x"),
+    "identity of a wrong kind": lambda results: edited(results / "cv/plan.json", "identity", value="x"),
+    "cut": lambda results: (results / "cv/plan.json").write_text('{"folds": 2'),
+    "gone": lambda results: (results / "cv/plan.json").unlink(),
+    "digests of a single run": lambda results: shutil.copy(results / "cv-fold1/digests.json", results / "cv"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES_OF_A_PLAN)
+def test_a_damaged_plan_is_written_again_and_its_folds_are_kept(outputs, run_cli, pretended, tmp_path, capsys, damage):
+    shutil.copytree(outputs, tmp_path / "outputs")
+    results = tmp_path / "outputs/results"
+    DAMAGES_OF_A_PLAN[damage](results)
+    code, files = run_cli(**FLAGS, run_name="cv")
+    said = capsys.readouterr()
+    assert code == 0 and pretended.trained == [], said.err
+    assert "plan.json: damaged or edited; it is written again" in said.err
+    assert sorted(path.name for path in results.iterdir()) == ["cv", "cv-fold1", "cv-fold2"]
+    assert Manifest(files).damaged() == [] and Manifest(files).verifies
+    assert (files.results / "folds.json").read_bytes() == (outputs / "results/cv/folds.json").read_bytes()
+    assert compared(results, runs="cv") == 0 and "left out" not in capsys.readouterr().out
+
+
+def test_folds_of_another_command_are_moved_aside_whatever_their_plan_says(
+    outputs, run_cli, pretended, tmp_path, capsys
+):
+    shutil.copytree(outputs, tmp_path / "outputs")
+    results = tmp_path / "outputs/results"
+    edited(results / "cv/plan.json", "identity", "flags", "lr", value=0.5)  # as if it had been this command's
+    assert run_cli(**FLAGS | {"lr": 0.5}, run_name="cv", resume="must")[0] == 2
+    assert "--resume=must: the folds of --run_name=cv differ" in capsys.readouterr().err
+    before = tree(results / "cv-fold1")
+    assert run_cli(**FLAGS | {"lr": 0.5}, run_name="cv", fold=2)[0] == 0
+    assert "The existing folds differ (--lr was 0.001, is 0.5); renamed them to cv.1" in capsys.readouterr().out
+    assert {path.name for path in results.iterdir()} >= {"cv", "cv.1", "cv.1-fold1", "cv.1-fold2"}
+    assert list(tree(results / "cv.1-fold1").values()) == list(before.values())
+
+
 def tree(folder) -> dict[str, bytes]:
     """Every file below it but logs, which tell of mistakes, too."""
     return {str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file() and path.suffix != ".log"}

@@ -16,9 +16,11 @@ from optuna.trial import TrialState
 from test_report import assert_self_contained, opened
 
 from deep_cnn.cli.commands.search import Options
+from deep_cnn.cli.main import main
 from deep_cnn.cli.parser import parse_flags
 from deep_cnn.config.schema import Config
 from deep_cnn.runtime.errors import ConfigError, MachineError, NonFiniteLoss
+from deep_cnn.runtime.run_files import RunFiles
 from deep_cnn.tools.search.space import grid, grid_point, parse_space, random_point
 from deep_cnn.tools.search.study import journal
 from deep_cnn.tools.search.trials import check_values, given_flags
@@ -177,8 +179,8 @@ def test_a_dead_process_s_trial_goes_on_under_its_own_number(run_cli, pretended,
     code, files = run_cli("search", **FLAGS, trials=4)
     trials = study_of(files).trials
     assert code == 0 and [t.state for t in trials] == [TrialState.COMPLETE] * 4
-    assert trials[0].intermediate_values[0] == 0.5  # what it had told is kept
-    assert trials[0].params["lr"] == pretended[0].lr
+    assert trials[0].intermediate_values[0] != 0.5  # of two scores of an epoch the one that is saved
+    assert trials[0].params["lr"] == pretended[0].lr and trials[0].value == max(trials[0].intermediate_values.values())
 
 
 def test_a_loss_that_is_not_finite_ends_its_trial_alone(run_cli, pretended, monkeypatch):
@@ -250,6 +252,54 @@ def test_a_mistake_keeps_what_other_processes_have_trained(run_cli, pretended, m
     assert len(study_of(files).trials) == 3 and len(study_of(files).get_trials(states=[TrialState.COMPLETE])) == 2
 
 
+def changed(folder, which: dict, values: dict):
+    """Other values in the first line of Optuna's journal that has those of `which`."""
+    path = folder / "journal.log"
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    next(line for line in lines if line | which == line).update(values)
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+
+EDITS = {  # of Optuna's journal: (op code, what becomes of its first line; what is said)
+    "value": (6, {"values": [0.99]}, "trial 0: its top1 is 0.99, but the best of its epochs "),
+    "value of a wrong kind": (6, {"values": "x"}, "trial 0: its top1"),
+    "no value": (6, {"values": None}, "trial 0: its top1"),
+    "parameter": (5, {"param_value_internal": 99.0}, "trial 0: lr=99.0 is not in --space"),
+    "parameter of another name": (5, {"param_name": "momentum"}, "trial 0: momentum="),
+    "epoch": (7, {"intermediate_value": 0.99}, "trial 0: its top1 is "),
+    "direction": (0, {"directions": [1]}, "its direction is not that of top1"),
+    "about": (2, {"user_attr": {"about": "x"}}, "it cannot be read as a study"),
+    "code": (4, {"op_code": 99}, "it cannot be read as a study"),
+}
+
+
+@pytest.mark.parametrize("edit", EDITS)
+def test_an_edited_journal_is_refused_and_the_best_run_stays(run_cli, pretended, capsys, edit):
+    _, files = run_cli("search", **FLAGS, trials=2)
+    folder = files.outputs / "search" / "default"
+    best = (folder / "best.json").read_bytes()
+    op_code, values, said = EDITS[edit]
+    changed(folder, {"op_code": op_code}, values)
+    capsys.readouterr()
+    assert run_cli("search", **FLAGS, trials=2, final=True)[0] == 2 and len(pretended) == 2
+    err = capsys.readouterr().err
+    assert err.startswith(f"deep_cnn: {folder / 'journal.log'}: is damaged or was edited ({said}"), err
+    assert "; choose another --run_name, or remove the folder " in err and err.count("\n") == 1
+    assert (folder / "best.json").read_bytes() == best
+
+
+@pytest.mark.parametrize("damage", [b"[]\n", b"{\n", b"{}\n", b"\xff\xfe\n", b"7\n"])
+def test_a_damaged_journal_is_named_with_what_to_do(run_cli, pretended, capsys, damage):
+    _, files = run_cli("search", **FLAGS, trials=1)
+    path = files.outputs / "search/default/journal.log"
+    path.write_bytes(damage + path.read_bytes())
+    capsys.readouterr()
+    assert run_cli("search", **FLAGS, trials=1)[0] == 2
+    err = capsys.readouterr().err
+    assert f"{path}: is damaged or was edited (it cannot be read as a study); choose another --run_name" in err
+    assert "--storage" not in err and err.count("\n") == 1
+
+
 def test_a_browser_shows_the_page_of_a_study(run_cli, pretended):
     code, files = run_cli("search", **FLAGS, trials=6)
     said, console = opened(files.outputs / "search" / "default" / "report.html", 390)
@@ -270,6 +320,31 @@ def test_trials_never_read_the_test_set_and_the_final_run_does_once(run_cli):
 
     rows = pd.read_csv(files.outputs / "results/default_best/metrics.csv")
     assert rows["val_top1"].max() == value  # the same flags are the same run, bit for bit
+
+
+def test_what_trials_left_behind_must_agree_with_the_journal(tmp_path, capsys):
+    flags = TINY | {"data_dir": PLACES, "root_dir": tmp_path, "epochs": 2, "batch_size": "auto"}
+    words = ["search", *(f"--{name}={value}" for name, value in flags.items()), "--trials=3", "--space"]
+    words += ["optimizer=sgd,adamw", "clip=0,1", "grad_accumulation=auto,2", "backbone_lr=none,0.001"]
+    assert main(words) == 0 and main(words) == 0, "what nobody has edited is believed"
+    files = RunFiles(tmp_path / "outputs", "default")
+    folder = files.outputs / "search" / "default"
+    sound = (folder / "journal.log").read_bytes()
+    clip = study_of(files).trials[0].params["clip"]
+    other = {"param_name": "clip"}, {"param_value_internal": 1 - [0.0, 1.0].index(clip)}
+    epoch = {"op_code": 7, "trial_id": 0, "step": 1}, {"intermediate_value": 0.99}
+    value = {"op_code": 6, "trial_id": 0}, {"values": [0.99]}
+    for edits, said in (
+        ([other], f"trial 0: clip={1 - clip}, but its run was trained with {clip}"),
+        ([epoch, value], "trial 0: its top1 in epoch 1 is 0.99, in its metrics.csv 0."),
+    ):
+        for edit in edits:
+            changed(folder, *edit)
+        capsys.readouterr()
+        assert main(words) == 2
+        assert said in capsys.readouterr().err
+        (folder / "journal.log").write_bytes(sound)
+    assert main(words) == 0
 
 
 @pytest.mark.slow

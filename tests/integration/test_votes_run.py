@@ -114,6 +114,40 @@ def test_the_rest_of_the_program_takes_votes(train, run_cli, votes, tmp_path, ca
     assert code == 0
 
 
+def test_damaged_votes_are_not_believed_and_are_written_again(train, votes, tmp_path, capsys):
+    for name in ("sound", "damaged"):
+        assert train(**votes, run_name=name)[0] == 0
+    path = tmp_path / "outputs/results/damaged/votes_test.csv"
+    sound = path.read_bytes()
+    words = ["compare", f"--root_dir={tmp_path}", "--baseline=coin_flip"]
+    folder = lambda: (path.unlink(), path.mkdir())  # noqa: E731
+    damages = [
+        lambda: path.write_bytes(sound.replace(b",-", b",")),
+        lambda: path.write_bytes(sound[:-30]),
+        lambda: path.write_bytes(b""),
+        lambda: path.write_bytes(b"a,b\n"),
+        path.unlink,
+        folder,
+    ]
+    capsys.readouterr()
+    for damage in damages:
+        damage()
+        assert main(words) == 0
+        said = capsys.readouterr().out
+        assert "left out: damaged: --run_name=damaged: votes_test.csv: damaged or edited" in said and "\nsound " in said
+        if damage is folder:
+            path.rmdir()
+        path.write_bytes(sound)
+    damages[0]()
+    assert train(**votes, run_name="damaged")[0] == 0 and path.read_bytes() == sound
+    (path.parent / "digests.json").unlink()  # nothing vouches for what a version before digests wrote
+    config = path.parent / "config.json"
+    config.write_text(config.read_text().replace("split_seed", "of_before"))
+    path.write_bytes(b"a,b\n")
+    capsys.readouterr()
+    assert main(words) == 0 and "left out: damaged: " in capsys.readouterr().out
+
+
 def test_cache_on_and_off_and_probe(train, votes):
     results = {}
     for cache in ("off", "auto"):

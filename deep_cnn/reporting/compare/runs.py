@@ -21,7 +21,6 @@ from deep_cnn.runtime.run_files import RunFiles
 from deep_cnn.runtime.status import read_status
 from deep_cnn.tasks.differences import LINEAR_BASELINE
 from deep_cnn.tasks.metrics import Scored
-from deep_cnn.tasks.pairwise import VOTES_TABLE
 
 
 @dataclass(frozen=True)
@@ -168,13 +167,12 @@ class Run:
 
     def votes(self, question: str) -> "TestedVotes | None":
         """The decided votes between two of its test images, of one question or, with "", of all; None where no file has them."""
-        path = self.record.files.results / VOTES_TABLE
-        if not path.exists():
+        table = self.record.votes
+        if table is None:
             return None
-        table = read_frame(path)
         table = table[table["winner"] != "tie"]
         table = table[table["question"] == escaped(question)] if question else table
-        lead = table["predicted_lead"].astype(np.float64).to_numpy()
+        lead = table["predicted_lead"].to_numpy()
         sign = np.where(table["winner"].to_numpy() == "left", 1.0, -1.0)
         names = list(table[["left", "right", "question", "winner"]].itertuples(index=False, name=None))
         grouped = "left_group" in table.columns

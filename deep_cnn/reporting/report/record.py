@@ -23,6 +23,7 @@ from deep_cnn.runtime.run_files import RunFiles
 from deep_cnn.runtime.status import read_status
 from deep_cnn.tasks.base import Chance, Task
 from deep_cnn.tasks.make import task_from_dict
+from deep_cnn.tasks.pairwise import VOTES_COLUMNS, VOTES_TABLE
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,13 @@ class Record:
         return decoded, task.parse_targets([names_in(row) for row in true.to_numpy().tolist()])
 
     @cached_property
+    def votes(self) -> pd.DataFrame | None:
+        """votes_test.csv, predicted_lead as float64, the rest as text; None where there is none."""
+        if not (self.files.results / VOTES_TABLE).exists():
+            return None
+        return self._table(VOTES_TABLE).astype({"predicted_lead": np.float64})
+
+    @cached_property
     def linear_baseline(self) -> np.ndarray | None:
         """What mean colours and edges say of the test set, as `tested`'s first; None where they were not asked."""
         if self.predictions is None or not (self.files.results / BASELINE_TABLE).exists():
@@ -115,6 +123,8 @@ class Record:
     def read_all(self) -> None:
         """Read what is read only where it is needed otherwise, as far as it is there."""
         _ = self.task, self.best_epoch, self.tested, self.sites
+        if self.votes is not None:
+            _ = self.votes[list(VOTES_COLUMNS)]
         if (self.files.results / "splits.csv").exists():
             _ = self.splits, self.advice()
         _ = self.config["identity"]["flags"]["seed"], self.config["model"]["name"], self.config["decisions"]["device"]

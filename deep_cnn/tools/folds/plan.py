@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from deep_cnn.config import defaults
-from deep_cnn.config.identity import command_line, differences, run_identity, sources_of
+from deep_cnn.config.identity import command_line, differences, is_identity, run_identity, sources_of
 from deep_cnn.config.schema import Config
 from deep_cnn.data.dataset import digest_of
 from deep_cnn.data.division import Images, find_folds, find_images
@@ -19,7 +19,7 @@ from deep_cnn.runtime.atomic import read_json, write_csv, write_json
 from deep_cnn.runtime.errors import CheckpointError, NameInUse
 from deep_cnn.runtime.lock import held_in_turn, vacant
 from deep_cnn.runtime.manifest import Manifest
-from deep_cnn.runtime.run_files import RunFiles, fold_name
+from deep_cnn.runtime.run_files import RunFiles, fold_name, folds_of
 from deep_cnn.runtime.status import Status, read_status
 from deep_cnn.tasks.base import Task
 from deep_cnn.tasks.make import make_task
@@ -74,7 +74,7 @@ class Plan:
         tested = read_json(files.results / "test.json") is not None
         if not tested or not record or (status or {}).get("state") != "finished" or Manifest(files).damaged():
             return False
-        return not self._differs(record["identity"], fold)
+        return is_identity(record.get("identity")) and not self._differs(record["identity"], fold)
 
     def changed_by(self, fold: int) -> list[str]:
         """What makes the fold's run one of another plan, in words; [] where there is none."""
@@ -124,6 +124,9 @@ def join_plan(config: Config) -> tuple[Plan, Config]:
             return plan, config
         for note in folds.notes:
             log.info(note)
+        digests = Manifest(files)
+        if _of_single_run(files) or not any(digests.agrees(path) for path in (files.fold_plan, plan.assignment)):
+            digests.path.unlink(missing_ok=True)  # it is another run's, or damaged: begin a new list
         _write_plan(plan, (config, defaults.chosen(asked, config)), folds, images, task)
     return plan, config
 
@@ -151,10 +154,16 @@ def trained_in_a_fold(index: Index, folds: int, val_split: float) -> tuple[int, 
 
 
 def _saved_plan(files: RunFiles) -> dict[str, Any] | None:
-    """What plan.json holds; None where there is none, or what is there is none."""
-    saved = read_json(files.fold_plan)
-    whole = isinstance(saved, dict) and isinstance(saved.get("folds"), int) and isinstance(saved.get("identity"), dict)
-    return saved if whole else None
+    """What plan.json holds; None where there is none, or it is damaged."""
+    saved = read_json(files.fold_plan) or {}
+    whole = isinstance(saved.get("folds"), int) and is_identity(saved.get("identity"))
+    sound = Manifest(files).agrees(files.fold_plan) is not False and not _of_single_run(files)
+    return saved if whole and sound else None
+
+
+def _of_single_run(files: RunFiles) -> bool:
+    """Whether digests.json is that of a run, which lists config.json, and not of folds."""
+    return "config.json" in (Manifest(files).entries() or {})
 
 
 def look_at_folds(config: Config) -> tuple[Run, Images, Task, Folds]:
@@ -170,7 +179,8 @@ def look_at_folds(config: Config) -> tuple[Run, Images, Task, Folds]:
 def _goes_on(plan: Plan, saved: dict[str, Any] | None, config: Config) -> bool:
     """Whether the folds that are there are of this very plan; what else has the name is moved aside."""
     files, must = plan.files, config.resume == "must"
-    if saved is None:
+    there = range(1, saved["folds"] + 1) if saved is not None else _folds_of_damaged_plan(files)
+    if saved is None and not there:
         if must and (Status(files).before() is None or files.best.exists() or files.last.exists()):
             raise CheckpointError(
                 f"--resume=must: there are no folds of --run_name={files.name}; there is nothing to resume"
@@ -179,11 +189,15 @@ def _goes_on(plan: Plan, saved: dict[str, Any] | None, config: Config) -> bool:
             _rehearse(config)
             log.info("Renamed the existing run to %s", _move_aside(files, ()))
         return False
-    there = range(1, saved["folds"] + 1)
-    changed = plan._differs(saved["identity"])
+    changed = plan._differs(saved["identity"]) if saved is not None else _changed_folds(plan, there)
     afresh = config.resume == "never" and config.fold is None
     if not changed and not afresh:
-        return Manifest(files).agrees(plan.assignment) is not False  # a damaged folds.csv is written again
+        if saved is None:
+            log.warning(
+                "%s: damaged or edited; it is written again, and folds of these flags are kept", files.fold_plan
+            )
+        # a damaged folds.csv is written again, too
+        return saved is not None and Manifest(files).agrees(plan.assignment) is not False
     code_only = changed == ["the source code has changed"]
     if code_only and not afresh and not any((_member(files, k).results / "test.json").exists() for k in there):
         log.warning("The source code has changed since these folds started; they continue with the new code")
@@ -198,6 +212,30 @@ def _goes_on(plan: Plan, saved: dict[str, Any] | None, config: Config) -> bool:
         name,
     )
     return False
+
+
+def _folds_of_damaged_plan(files: RunFiles) -> Sequence[int]:
+    """The numbers of the folds that have files, where their plan.json says nothing of them; none where there never was one."""
+    if not files.fold_plan.exists() and Manifest(files).agrees(files.fold_plan) is not False:
+        return ()
+    runs = {path.name for place in ("results", "models") for path in (files.outputs / place).glob("*-fold*")}
+    return sorted(int(run.rpartition("-fold")[2]) for run in runs if folds_of(run) == files.name)
+
+
+def _changed_folds(plan: Plan, there: Sequence[int]) -> list[str]:
+    """What makes the folds that are there another plan's, in words, as far as their own files tell.
+
+    A fold whose config.json is damaged, too, is left to its run, which moves another run aside.
+    """
+    for fold in there:
+        files = plan.files_of(fold)
+        config = files.results / "config.json"
+        identity = (read_json(config) or {}).get("identity")
+        if not is_identity(identity) or Manifest(files).agrees(config) is False:
+            continue
+        if changed := plan._differs(identity, fold):
+            return changed
+    return []
 
 
 def _rehearse(config: Config) -> None:

@@ -1,5 +1,6 @@
 """Hyper-parameter search with Optuna.
 
+agreement  Whether a study's own journal can be believed: its trials agree with the space, their epochs and their files
 pictures   Pictures of a study: its history, which flags matter, and which values go with good trials
 searching  A search from start to end: check, join the study, train trials, show what was found, train and test the best
 several    A trial that several processes train together: torchrun starts them, and the first of them reports to the study

@@ -1,5 +1,6 @@
 """A search from start to end: check, join the study, train trials, show what was found, train and test the best."""
 
+import functools
 import logging
 from collections.abc import Callable
 from dataclasses import replace
@@ -35,6 +36,7 @@ def search(options: Any) -> None:
 
     Raises:
         Stopped: by a signal or --max_time; the same command resumes every trial.
+        DataError: the journal of the study is damaged, or says of a trial what its files do not.
     """
     console.console_only()
     space, fixed = parse_space(options.space), given_flags(options)
@@ -69,6 +71,8 @@ def search(options: Any) -> None:
     opened, created = open_study(options.run_name, folder, options.storage, about, epochs=epochs)
     startup = min(10, max(4, total // 4))
     study = Study(options.run_name, folder, opened, space, options.sampler, options.seed, total, startup, created)
+    check = functools.partial(study.check, metric) if options.storage is None else lambda: None
+    check()
     del run, dataset
     log.info("Study %s: %d of %d trials are finished; results: %s", study.name, len(study.finished()), total, folder)
     seconds, by_budget = shortest_limit(options)
@@ -88,6 +92,7 @@ def search(options: Any) -> None:
         study.forget()
         raise
     else:
+        check()  # also trials that this process has only continued
         summarise(study, fixed, metric, about)
     if options.final:
         train_best(study, fixed, together)

@@ -20,6 +20,7 @@ from deep_cnn.runtime.errors import ConfigError
 from deep_cnn.runtime.lock import RunLock, held, held_in_turn, vacant
 from deep_cnn.runtime.rng import number
 from deep_cnn.runtime.run_files import RunFiles
+from deep_cnn.tools.search.agreement import JOURNAL, contradiction, damaged, understood
 from deep_cnn.tools.search.space import PointSampler, Space, grid_point, random_point
 
 log = logging.getLogger(__name__)
@@ -74,6 +75,15 @@ class Study:
         done = [(t.value, t) for t in self.trials() if t.state == TrialState.COMPLETE and t.value is not None]
         better = max if self.study.direction == optuna.study.StudyDirection.MAXIMIZE else min
         return better(done, key=lambda found: found[0], default=(None, None))[1]
+
+    def check(self, metric: str) -> None:
+        """DataError where a trial of the journal is not what was trained; metric: without val_."""
+        with understood(self.folder):
+            if (self.study.direction == optuna.study.StudyDirection.MAXIMIZE) != metric_row(metric).higher_is_better:
+                raise damaged(self.folder, f"its direction is not that of {metric}")
+            for trial in self.trials():
+                if what := contradiction(trial, self.space, self.files(trial.number), metric):
+                    raise damaged(self.folder, f"trial {trial.number}: {what}")
 
     def forget(self) -> None:
         """Undo that this process has made the study, where no trial was trained: a mistake must not keep the name."""
@@ -137,14 +147,16 @@ class Study:
 
 def known_flags(name: str, folder: Path, storage: str | None) -> dict[str, Any]:
     """The flags that a study of this name was begun with; {} where there is none."""
-    if storage is None and not (folder / "journal.log").exists():
+    if storage is None and not (folder / JOURNAL).exists():
         return {}
-    try:
-        study = optuna.load_study(study_name=name, storage=opened_storage(folder, storage))
-    except KeyError:
-        return {}
-    about: dict[str, Any] = study.user_attrs.get("about", {})
-    return dict(about.get("flags", {}))
+    opened = opened_storage(folder, storage)
+    with understood(folder) if storage is None else contextlib.nullcontext():
+        try:
+            study = optuna.load_study(study_name=name, storage=opened)
+        except KeyError:
+            return {}
+        about: dict[str, Any] = study.user_attrs.get("about", {})
+        return dict(about.get("flags", {}))
 
 
 def open_study(
@@ -158,39 +170,44 @@ def open_study(
         epochs: of the longest trial, for the pruner.
 
     Raises:
-        ConfigError: there is such another study, or the storage cannot be opened.
+        ConfigError: there is such another study, or the storage cannot be opened. DataError: its own journal is damaged.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     folder.mkdir(parents=True, exist_ok=True)
-    study = optuna.create_study(
-        study_name=name,
-        storage=opened_storage(folder, storage),
-        load_if_exists=True,
-        direction="maximize" if metric_row(about["metric"]).higher_is_better else "minimize",
-        pruner=make_pruner(about["pruner"], epochs),
-    )
-    known = study.user_attrs.get("about")
-    if known is None:
-        study.set_user_attr("about", about)
-    elif known != about:
-        different = [key for key in about if known.get(key) != about[key]]
-        raise ConfigError(
-            f"--run_name={name}: the existing study differs in {', '.join(different)}; choose another --run_name"
+    opened = opened_storage(folder, storage)
+    with understood(folder) if storage is None else contextlib.nullcontext():
+        study = optuna.create_study(
+            study_name=name,
+            storage=opened,
+            load_if_exists=True,
+            direction="maximize" if metric_row(about["metric"]).higher_is_better else "minimize",
+            pruner=make_pruner(about["pruner"], epochs),
         )
+        known = study.user_attrs.get("about")
+        if known is None:
+            study.set_user_attr("about", about)
+        elif known != about:
+            different = [key for key in about if known.get(key) != about[key]]
+            raise ConfigError(
+                f"--run_name={name}: the existing study differs in {', '.join(different)}; choose another --run_name"
+            )
     return study, known is None
 
 
 def opened_storage(folder: Path, storage: str | None) -> optuna.storages.BaseStorage:
-    """The storage of --storage; ConfigError where it cannot be opened."""
+    """The storage of --storage. ConfigError where it cannot be opened; DataError where the study's own journal is damaged."""
+    if storage is None:
+        with understood(folder):
+            return storage_of(folder, None)
     try:
         return storage_of(folder, storage)
     except Exception as error:  # each kind of storage has its own
-        raise ConfigError(f"--storage={storage or folder}: cannot be opened ({error})") from None
+        raise ConfigError(f"--storage={storage}: cannot be opened ({error})") from None
 
 
 def storage_of(folder: Path, storage: str | None) -> optuna.storages.BaseStorage:
     """The storage of --storage; None: a journal in the study's folder."""
-    return journal(folder / "journal.log") if storage is None else get_storage(storage)
+    return journal(folder / JOURNAL) if storage is None else get_storage(storage)
 
 
 def journal(path: Path) -> JournalStorage:

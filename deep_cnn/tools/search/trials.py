@@ -116,15 +116,19 @@ def train_here(claim: Claim, config: Config, metric: str) -> None:
 
 def reporter(trial: optuna.Trial, metric: str) -> Callable[[dict[str, Any]], None]:
     """What tells the study each epoch's row of metrics.csv; Pruned when it has seen enough."""
-    known = set(_reported(trial))
+    known = _reported(trial)
 
     def after_epoch(row: dict[str, Any]) -> None:
-        value = row[f"val_{metric}"]
-        if value is None or row["epoch"] in known:  # scored again after a kill between telling and saving
+        epoch, value = row["epoch"], row[f"val_{metric}"]
+        if value is None:
             return
-        trial.report(value, row["epoch"])
+        if epoch in known:  # scored again after a kill between telling and saving, maybe by another machine
+            if known[epoch] != value:  # the study says what metrics.csv says
+                trial.study._storage.set_trial_intermediate_value(trial._trial_id, epoch, value)
+            return
+        trial.report(value, epoch)
         if trial.should_prune():
-            raise Pruned(f"pruned after epoch {row['epoch']}: other trials were better at this epoch")
+            raise Pruned(f"pruned after epoch {epoch}: other trials were better at this epoch")
 
     return after_epoch
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from deep_cnn.runtime.atomic import write_json
+from deep_cnn.runtime.atomic import write_json, write_text
 from deep_cnn.runtime.errors import DataError
 from deep_cnn.runtime.manifest import NAME, Manifest, of_checkpoint
 from deep_cnn.runtime.run_files import RunFiles
@@ -75,6 +75,15 @@ def test_damage_is_seen(files, damage):
         Manifest(files).require("test.json")
     write(files, "5")  # the run goes on: repaired
     assert Manifest(files).damaged() == []
+
+
+@pytest.mark.parametrize("name", ["votes_test.csv", "of_a_new_task.csv"])
+def test_whatever_a_run_lists_is_verified(files, name):
+    path = files.results / name
+    write_text(path, "image,value\na.jpg,1\n", announce=Manifest(files).announce)
+    assert Manifest(files).damaged() == []
+    path.write_text(path.read_text().replace("1", "2"))
+    assert Manifest(files).damaged() == [name]
 
 
 def test_a_damaged_list_is_named_and_a_run_without_one_is_not_verified(files):
