@@ -79,7 +79,8 @@ def load_last(path: Path) -> dict[str, Any] | None:
         except NewerVersion:
             raise
         except CheckpointError as error:
-            log.warning("%s; trying the previous checkpoint", error)
+            reason = f"{file}: {REPLACED}" if isinstance(error, Replaced) else error
+            log.warning("%s; trying the previous checkpoint", reason)
             replaced |= isinstance(error, Replaced)
             continue
         if file == _fresh(path):  # a process died between two renames
@@ -171,7 +172,7 @@ def load(path: Path) -> dict[str, Any]:
     check_version(path, state)
     run = manifest.of_checkpoint(path)
     if run is not None and run.agrees(path) is False:
-        raise Replaced(f"{path}: {REPLACED}")
+        raise Replaced(f"{path}: {REPLACED}; restore it, or train again with --resume=never")
     return state
 
 
