@@ -298,9 +298,12 @@ RAISED = (
     "DataError",
     "CheckpointError",
     "MachineError",
+    "ImageChanged",
     "NameInUse",
+    "NewerVersion",
     "NonFiniteLoss",
     "LostPeer",
+    "Replaced",
     "Stopped",
 )
 NOTES, LOG, SCRIPTS = "Notes at the end of a run", "Lines of the log", "Scripts of the shell"
