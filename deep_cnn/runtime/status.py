@@ -7,16 +7,30 @@ import time
 from typing import Any
 
 from deep_cnn.runtime.atomic import read_json, write_json
+from deep_cnn.runtime.manifest import Manifest, digest_of
 from deep_cnn.runtime.run_files import RunFiles
 
 
 def read_status(files: RunFiles) -> dict[str, Any] | None:
-    """What status.json says; None where there is none or it is damaged."""
+    """What status.json says; None where there is none, it is damaged, or it is another run's."""
     values = read_json(files.status)
     if not isinstance(values, dict):
         return None
     check = values.pop("check", None)  # version 0.1.0 wrote none
-    return values if check in (None, _check(values)) else None
+    if check not in (None, _check(values)):
+        return None
+    return None if _of_another(files, values.pop("config", None)) else values
+
+
+def _of_another(files: RunFiles, config: str | None) -> bool:
+    """Whether a status was said beside another config.json (by its digest) than the run's own, where that one is sound."""
+    return config not in (None, _config_of(files)) and Manifest(files).agrees(files.results / "config.json") is True
+
+
+def _config_of(files: RunFiles) -> str | None:
+    """The digest of the run's config.json, which names it whatever its folder is called; None where there is none."""
+    path = files.results / "config.json"
+    return digest_of(path) if path.is_file() else None
 
 
 def _check(values: dict[str, Any]) -> str:
@@ -68,5 +82,7 @@ class Status:
         now = time.strftime("%Y-%m-%dT%H:%M:%S%z")
         with contextlib.suppress(OSError):  # a full disk must not stop a run that can still compute
             values = {"state": state, "reason": reason, **self.progress, "time": now}
+            if state != "running":  # a process that says so has not written its config.json yet
+                values["config"] = _config_of(self.files)
             write_json(self.files.status, values | {"check": _check(values)})
         return True

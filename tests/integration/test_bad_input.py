@@ -18,6 +18,7 @@ from deep_cnn.config.schema import Config
 from deep_cnn.data.dataset import data_dir
 from deep_cnn.runtime.errors import DataError
 from deep_cnn.runtime.run_files import RunFiles
+from deep_cnn.runtime.status import Status, read_status
 from deep_cnn.training import trainer
 
 
@@ -234,6 +235,28 @@ RESULTS = (
     "test.json",
     "digests.json",
 )
+
+
+def test_the_status_of_another_run_is_not_believed(train, run_cli, tmp_path, capsys):
+    """A run that was stopped is not finished because a status.json says so that was copied from another one."""
+    files = [train(run_name=name, seed=seed)[1] for seed, name in enumerate(("finished", "stopped"))]
+    stopped = Status(files[1])
+    stopped.claim()
+    stopped.say("stopped", "by SIGTERM")
+    said = [run.status.read_bytes() for run in files]
+    for run, other in zip(files, said[::-1], strict=True):
+        run.status.write_bytes(other)
+    capsys.readouterr()
+    assert main(["compare", f"--root_dir={tmp_path}"]) == 2
+    err = capsys.readouterr().err
+    assert all(f"{run.name}: status.json is missing" in err for run in files)
+    assert run_cli("report", run_name="finished")[0] == 0
+    assert '<span class="state">stopped' not in (files[0].results / "report.html").read_text(encoding="utf-8")
+    for run, own in zip(files, said, strict=True):
+        os.rename(run.results, run.results.with_name(f"{run.name}.1"))  # moved aside: its own status is its own
+        moved = RunFiles(run.outputs, f"{run.name}.1")
+        moved.status.write_bytes(own)
+        assert read_status(moved)["state"] in ("finished", "stopped")
 
 
 @pytest.mark.parametrize("damage", ["removed", "edited"])

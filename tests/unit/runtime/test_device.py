@@ -18,6 +18,7 @@ CPU = torch.device("cpu")
 def test_cores_are_those_granted_not_those_of_the_node(monkeypatch):
     monkeypatch.setattr(os, "cpu_count", lambda: 512)
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(16)), raising=False)
+    monkeypatch.setattr(device, "_threads", None)  # what --threads said to a test before
     monkeypatch.setattr(device, "_cgroup_numbers", lambda *names: [])
     monkeypatch.delenv("NCPUS", raising=False)
     monkeypatch.delenv("SLURM_CPUS_PER_TASK", raising=False)
