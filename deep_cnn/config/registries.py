@@ -379,7 +379,8 @@ def whole_numbers(names: Sequence[str]) -> bool:
 
 @dataclass(frozen=True)
 class Metric:
-    """A metric: one row here and one function in tasks/metrics.py, or tasks/score_metrics.py, are all it needs.
+    """A metric: one row here and one function in tasks/metrics.py, or tasks/score_metrics.py, are all it needs; `_metric` makes a row
+    that also names a function in tasks/left_out.py, so that its interval takes one pass.
 
     name: in test.json, metrics.csv and flags; label: for people.
     tasks: those that have it, as --task names them; fits: whether a task with these class names has it.

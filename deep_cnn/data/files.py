@@ -39,6 +39,7 @@ SYSTEM_FOLDERS = frozenset(
     ]
 )
 KEPT_FORMAT = 4  # of the kept index; another number is scanned again. 4: outputs/ is passed over
+ENDINGS = sorted(IMAGE_ENDINGS)  # likewise: a later version may read more formats
 ROWS_AT_ONCE = 1 << 16  # bounds the temporaries of Paths.take and of a scan to a few MB
 
 
@@ -259,7 +260,7 @@ def scan(root: Path, cache_dir: Path | None = None) -> Files:
 
 def _keep(files: Files, prints: list[bytes], kept: Path) -> None:
     """Write the index to `kept`; a full or read-only disk only means that the next start scans again."""
-    about = json.dumps({"format": KEPT_FORMAT, "folders": files.folders, "ignored": files.ignored})
+    about = json.dumps({"format": KEPT_FORMAT, "endings": ENDINGS, "folders": files.folders, "ignored": files.ignored})
     with contextlib.suppress(OSError), atomic_path(kept) as temporary, open(temporary, "wb") as file:
         np.savez(
             file,
@@ -279,7 +280,7 @@ def _load_kept(root: Path, kept: Path) -> Files | None:
     if arrays is None:
         return None
     about = json.loads(arrays["about"].tobytes())
-    if about["format"] != KEPT_FORMAT:
+    if about["format"] != KEPT_FORMAT or about.get("endings") != ENDINGS:
         return None
     prints = arrays["prints"].tobytes()
     try:

@@ -25,7 +25,7 @@ from deep_cnn.data.archives import (
     Source,
     list_members,
 )
-from deep_cnn.data.files import SYSTEM_FOLDERS, Files, Paths, Sidecars, scan
+from deep_cnn.data.files import ENDINGS, SYSTEM_FOLDERS, Files, Paths, Sidecars, scan
 from deep_cnn.data.kept import read_arrays
 from deep_cnn.data.parquet import PARQUET, has_images, packed
 from deep_cnn.data.split_names import ALIASES, SHORT, TRAIN, splits_named
@@ -169,7 +169,7 @@ class _Columns:
 
 def _in_archives(root: Path, shards: Sequence[tuple[str, Path]], inner: str, cache_dir: Path | None) -> Files:
     archives = []
-    about = blake2b(f"{KEPT_FORMAT} {inner}".encode("utf-8", "surrogateescape"), digest_size=16)
+    about = blake2b(f"{KEPT_FORMAT} {' '.join(ENDINGS)} {inner}".encode("utf-8", "surrogateescape"), digest_size=16)
     for prefix, path in shards:
         status = path.stat()
         archives.append(Archive(path, status.st_mtime_ns, keep_open=len(shards) <= OPEN_AT_ONCE))

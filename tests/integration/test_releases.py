@@ -64,7 +64,9 @@ def test_a_stopped_run_continues(release, capsys):
     words = [*flags, f"--data_dir={PLACES}", f"--root_dir={root}", "--run_name=stopped", "--resume=must"]
     assert main(words) == 0
     after, other = rows(files.results / "metrics.csv"), rows(root / "outputs/results/finished/metrics.csv")
-    assert after[: len(before)] == before and len(after) == len(other)
+    # today's version may have metrics that the release did not have
+    assert [{name: row[name] for name in before[0]} for row in after[: len(before)]] == before
+    assert len(after) == len(other)
     assert float(after[-1]["train_loss"]) == pytest.approx(float(other[-1]["train_loss"]), rel=0.02)
     capsys.readouterr()
     assert main(["compare", f"--root_dir={root}"]) == 0

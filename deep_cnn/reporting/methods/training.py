@@ -1,6 +1,14 @@
 """Network, weights, preprocessing, augmentation, optimisation, choice of the epoch, seeds and machine."""
 
-from deep_cnn.config.registries import AUGMENTATION_PRESETS, AUGMENTATIONS, LOSSES, OPTIMIZERS, SCHEDULES, metric_row
+from deep_cnn.config.registries import (
+    AUGMENTATION_PRESETS,
+    AUGMENTATIONS,
+    LOSSES,
+    OPTIMIZERS,
+    SCHEDULES,
+    Schedule,
+    metric_row,
+)
 from deep_cnn.reporting.methods.citations import of_network
 from deep_cnn.reporting.methods.material import between, listed
 from deep_cnn.reporting.methods.study import Study
@@ -103,7 +111,7 @@ def optimisation(study: Study) -> list[str]:
     flags, decisions = study.flags, study.first.config["decisions"]
     found = [_loss(study)]
     name = flags["optimizer"]
-    title = OPTIMIZER_NAMES.get(name, f"the optimizer {name.removeprefix('timm/')} of the library timm")
+    title = title_of(name)
     paper = f" [@{name}]" if name in WITH_PAPER else ""
     momentum = ""
     if "momentum" in getattr(OPTIMIZERS.get(name), "flags", ()):
@@ -124,8 +132,19 @@ def optimisation(study: Study) -> list[str]:
     schedule = SCHEDULES[flags["schedule"]]
     warm = flags["warmup"] if not schedule.own_rise else 0
     rise = f" after a linear rise in the first {percent(warm, 0)} of the steps" if warm else ""
-    found.append(f"{rates}; {COURSES[schedule.name]}{rise}.")
+    found.append(f"{rates}; {course_of(schedule)}{rise}.")
     return [*found, *_length(study), *_regularisation(study)]
+
+
+def title_of(optimizer: str) -> str:
+    """What the text calls an optimizer of --optimizer, also one whose row is new."""
+    library, _, name = optimizer.rpartition("/")
+    return OPTIMIZER_NAMES.get(optimizer, f"the optimizer {name}" + (f" of the library {library}" if library else ""))
+
+
+def course_of(schedule: Schedule) -> str:
+    """How the rate went, as a clause, also of a schedule whose row is new."""
+    return COURSES.get(schedule.name, f"its course: {schedule.description}")
 
 
 def _loss(study: Study) -> str:

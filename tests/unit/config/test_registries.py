@@ -138,3 +138,19 @@ def test_a_row_is_all_that_a_figure_needs(monkeypatch, tmp_path):
     assert [panel.alt for panel in panels_of(rows[0], task, np.zeros((3, 2)), np.zeros((3, 2)))] == [
         "multilabel (3, 2)"
     ]
+
+
+def test_metrics_name_functions_that_there_are():
+    """They are imported at the end of a training: a metric without its interval's function would end it there."""
+    from deep_cnn.config.registries import METRICS
+
+    for row in METRICS.values():
+        assert all(callable(resolve(code)) for code in (row.code, row.left_out) if code), row.name
+
+
+def test_the_methods_paragraph_names_an_optimizer_and_a_schedule_of_a_new_row():
+    from deep_cnn.reporting.methods.training import course_of, title_of
+
+    assert title_of("radam") == "the optimizer radam" and title_of("sgd") != "the optimizer sgd"
+    assert title_of("timm/lion") == "the optimizer lion of the library timm"
+    assert course_of(Schedule("halved", "stays at a half", "")) == "its course: stays at a half"

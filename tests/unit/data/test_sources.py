@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from deep_cnn.data import sources
+from deep_cnn.data import files, sources
 from deep_cnn.data.archives import Member, list_members
 from deep_cnn.data.decode import read_file
 from deep_cnn.data.duplicates import duplicate_groups
@@ -94,6 +94,20 @@ def test_an_archive_is_indexed_as_the_folder_that_it_was(tmp_path, kind):
         assert duplicate_groups(index).tolist() == duplicate_groups(expected).tolist()
     half = index.take(np.arange(len(index))[::-2])
     assert [read_file(half.source(i)) for i in range(len(half))] == [FILES[path] for path in half.paths]
+
+
+@pytest.mark.parametrize("kind", ["folder", "archive"])
+def test_the_kept_list_is_not_used_where_other_formats_are_read(tmp_path, monkeypatch, kind):
+    """Else a later version would leave out files that it can read."""
+    path, kept = tar(tmp_path / "a.tar"), tmp_path / "kept"
+    if kind == "folder":
+        path = tmp_path / "images"
+        with tarfile.open(tmp_path / "a.tar") as archive:
+            archive.extractall(path, filter="data")
+    assert not find_files(path, kept).kept and find_files(path, kept).kept
+    for module in (files, sources):
+        monkeypatch.setattr(module, "ENDINGS", [".png"])
+    assert not find_files(path, kept).kept
 
 
 def test_the_kept_list_is_not_used_for_another_archive(tmp_path):
