@@ -90,9 +90,9 @@ class Manifest:
         return [name for name in names if self.agrees(self.files.results / name) is False]
 
     def check_writable(self) -> None:
-        """DataError where a folder has the name of a file of results, so that the run could not write it."""
-        for name in (NAME, *RESULTS):
-            if (path := self.files.results / name).is_dir():
+        """DataError where a folder has the name of a file of results or of a checkpoint, so that the run could not write it."""
+        for path in (*(self.files.results / name for name in (NAME, *RESULTS)), self.files.best, self.files.last):
+            if path.is_dir():
                 raise DataError(f"{path}: is a folder where the run writes a file; rename or remove it")
 
     def _wrote_digests(self) -> bool:

@@ -348,16 +348,17 @@ def test_digests_of_another_run_are_told_as_such(train, capsys):
     assert train(resume="never")[0] == 0 and train()[0] == 0
 
 
-@pytest.mark.parametrize("name", ["config.json", "test.json", "digests.json"])
+@pytest.mark.parametrize("name", ["config.json", "test.json", "digests.json", "best.pt"])
 def test_a_folder_in_place_of_a_result_leaves_a_finished_run_finished(train, capsys, name):
     _, files = train()
     state = files.status.read_bytes()
-    (files.results / name).unlink()
-    (files.results / name).mkdir()
+    path = files.models / name if name == "best.pt" else files.results / name
+    path.unlink()
+    path.mkdir()
     assert train()[0] == 2
     assert f"{name}: is a folder where the run writes a file; rename or remove it" in capsys.readouterr().err
     assert files.status.read_bytes() == state
-    (files.results / name).rmdir()
+    path.rmdir()
     assert train()[0] == 0
 
 
