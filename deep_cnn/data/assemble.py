@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from deep_cnn.data.archives import Source
+from deep_cnn.data.augment.compiled import CompiledAugmentation, can_be_compiled, compiled_augmentation
 from deep_cnn.data.augment.steps import Augmentation, center_crop
 from deep_cnn.data.cache import RowCache
 from deep_cnn.data.contents import UNKNOWN, Contents, digest_of
@@ -164,6 +165,9 @@ class HostAssembler:
         images = self.normalise(pending.wait().permute(0, 3, 1, 2))  # (B, 3, S, S)
         return images.to(self.device, self.dtype)
 
+    def compile(self) -> None:
+        """Nothing to compile: torchvision's kernels are."""
+
     def rows(self, table: torch.Tensor, samples: np.ndarray) -> torch.Tensor:
         """The rows of a table on the device, e.g. the batch's targets."""
         return table.index_select(0, upload(samples, self.device))
@@ -260,6 +264,12 @@ class DeviceAssembler:
         self.pixels, self.augmentation, self.seed = pixels, augmentation, seed
         self.dtype, self.copy_stream, self.timer = dtype, copy_stream, timer
         self.normalise = Normaliser(pixels.pre.mean, pixels.pre.std)
+        self.compiled: CompiledAugmentation | None = None
+
+    def compile(self) -> None:
+        """Augment by one compiled function from now on, where the augmentation allows it."""
+        if self.augmentation is not None and can_be_compiled(self.augmentation):
+            self.compiled = compiled_augmentation(self.augmentation, self.pixels.pre, self.dtype)
 
     def start(self, pool: ThreadPoolExecutor, samples: np.ndarray, epoch: int) -> Pending:
         """Have the pool read the samples, int64 (B,), those that are not resident."""
@@ -274,7 +284,7 @@ class DeviceAssembler:
 
     def finish(self, pending: Pending, samples: np.ndarray, epoch: int) -> torch.Tensor:
         """The images of a batch that `start` began: (B, 3, S, S) on the device, normalised."""
-        copy_stream, pre = self.copy_stream, self.pixels.pre
+        copy_stream = self.copy_stream
         copy_stream.wait_for_steps()
         fresh = pending.wait()
         with torch.cuda.stream(copy_stream.stream):
@@ -283,18 +293,21 @@ class DeviceAssembler:
                     fresh.to(copy_stream.device, non_blocking=True) if len(fresh) else fresh
                 )  # (n, most pixels * 3)
             pictures = self._pictures(memory, pending, samples)
-            if self.augmentation is None or not self.augmentation.changes_pixels:
-                images = pictures.centres(pre.crop)
-            elif self.augmentation.sees_all:
-                images = self.augmentation.batch_of_pictures(
-                    pictures, pre.crop, self.seed, epoch, samples, pre.interpolation
-                )
+            if self.compiled is not None:
+                images = self.compiled(pictures, self.seed, epoch, samples)
             else:
-                images = self.augmentation.batch(
-                    pictures.squares(pre), pre.crop, self.seed, epoch, samples, pre.interpolation
-                )
-            images = self.normalise(images).to(self.dtype)
+                images = self.normalise(self._augmented(pictures, epoch, samples)).to(self.dtype)
         return self._hand_over(images)
+
+    def _augmented(self, pictures: PictureBatch, epoch: int, samples: np.ndarray) -> torch.Tensor:
+        """The images of a batch, step by step: uint8 (B, 3, S, S)."""
+        pre = self.pixels.pre
+        if self.augmentation is None or not self.augmentation.changes_pixels:
+            return pictures.centres(pre.crop)
+        given = (pre.crop, self.seed, epoch, samples, pre.interpolation)
+        if self.augmentation.sees_all:
+            return self.augmentation.batch_of_pictures(pictures, *given)
+        return self.augmentation.batch(pictures.squares(pre), *given)
 
     def rows(self, table: torch.Tensor, samples: np.ndarray) -> torch.Tensor:
         """The rows of a table on the device, e.g. the batch's targets."""

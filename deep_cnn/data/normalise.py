@@ -35,10 +35,7 @@ class Normaliser:
             )
         assert out.shape == images.shape and out.is_contiguous(memory_format=torch.channels_last), out.stride()
         if images.device.type != "cpu":
-            if images.device not in self._on:
-                here = [v.to(images.device).view(3, 1, 1) for v in (self.scale, self.shift)]
-                self._on[images.device] = (here[0], here[1])
-            scale, shift = self._on[images.device]
+            scale, shift = self.on(images.device)
             return out.copy_(images).mul_(scale).add_(shift)
         height, width = images.shape[-2:]
         # a factor per number of a row: broadcasting over an innermost dimension of 3 runs at a tenth of the speed
@@ -49,3 +46,10 @@ class Normaliser:
             pixels.copy_(source.permute(0, 2, 3, 1))
             pixels.view(-1, 3 * width).mul_(scale).add_(shift)  # the block is still in the cache
         return out
+
+    def on(self, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+        """What images on a device are multiplied by, and what is added then: float32 (3, 1, 1) each."""
+        if device not in self._on:
+            here = [v.to(device).view(3, 1, 1) for v in (self.scale, self.shift)]
+            self._on[device] = (here[0], here[1])
+        return self._on[device]

@@ -135,6 +135,19 @@ def from_row(row: np.ndarray) -> Picture:
     return Picture(torch.from_numpy(row[HEADER_BYTES:].reshape(height, width, 3)).permute(2, 0, 1), area)
 
 
+def window(memory: torch.Tensor, places: torch.Tensor, corners: torch.Tensor, height: int, width: int) -> torch.Tensor:
+    """Cut (height, width) from each picture of a batch: (B, 3, height, width).
+
+    Args:
+        memory, places: as `PictureBatch` has them. corners: int64 (3, B), top and left of each window, and its picture's width.
+    """
+    top, left, widths = corners[:, :, None]  # (B, 1) each
+    rows = (top + torch.arange(height, device=memory.device)) * widths  # (B, h)
+    columns = left + torch.arange(width, device=memory.device)  # (B, w)
+    pixels = (rows[:, :, None] + columns[:, None, :]).clamp(max=memory.shape[1] - 1)  # (B, h, w)
+    return memory[places[:, None, None], pixels].permute(0, 3, 1, 2)
+
+
 @dataclass(frozen=True)
 class PictureBatch:
     """Pictures of different sizes on one device.
@@ -159,12 +172,8 @@ class PictureBatch:
 
         Beyond the right or lower edge of a picture there is nothing meaningful.
         """
-        device = self.places.device
-        numbers = upload(np.stack([top, left, self.frames[:, 1]]).astype(np.int64), device)  # (3, B)
-        rows = (numbers[0, :, None] + torch.arange(height, device=device)) * numbers[2, :, None]  # (B, h)
-        columns = numbers[1, :, None] + torch.arange(width, device=device)  # (B, w)
-        pixels = (rows[:, :, None] + columns[:, None, :]).clamp_(max=self.memory.shape[1] - 1)  # (B, h, w)
-        return self.memory[self.places[:, None, None], pixels].permute(0, 3, 1, 2)
+        numbers = upload(np.stack([top, left, self.frames[:, 1]]).astype(np.int64), self.places.device)  # (3, B)
+        return window(self.memory, self.places, numbers, height, width)
 
     def corners(self, crop: int) -> np.ndarray:
         """`corner` of each, its top and its left: int64 (2, B)."""

@@ -213,13 +213,21 @@ def compiler_works(device: torch.device) -> bool:
 def compile_shapes(model: torch.nn.Module) -> None:
     """Compile the network in place, once for each shape that comes.
 
-    One set of kernels for any size of batch would be slower for all of them. torch gives up after 8 compilations and goes on
-    without them, in silence; parts of a batch, its last part, small first epochs, thawed stages and evaluation come to more.
+    One set of kernels for any size of batch would be slower for all of them.
+    """
+    allow_compilations()
+    model.compile(dynamic=False)
+
+
+def allow_compilations() -> None:
+    """Let a function be compiled for as many shapes as come.
+
+    torch gives up after 8 compilations and goes on without them, in silence; parts of a batch, its last part, small first
+    epochs, thawed stages and evaluation come to more.
     """
     from torch._dynamo import config
 
     config.recompile_limit = max(config.recompile_limit, COMPILATIONS)
-    model.compile(dynamic=False)
 
 
 def set_threads(count: int) -> None:
@@ -281,6 +289,8 @@ def memory_for_training(device: torch.device) -> int:
 def upload(values: np.ndarray | torch.Tensor, device: torch.device) -> torch.Tensor:
     """An array as a tensor on the device. From pinned memory, since a copy from ordinary memory waits for the GPU."""
     tensor = values if isinstance(values, torch.Tensor) else torch.from_numpy(np.ascontiguousarray(values))
+    if tensor.device.type == device.type != "cpu":
+        return tensor
     return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
 
 

@@ -181,6 +181,7 @@ class Trainer:
         self.feeds: Mapping[str, BatchSource] = self.features.feeds if self.features else feeds
         if self.settings.compile and not self.features:
             compile_shapes(model)
+            feeds["train"].compile()
         self.schedule = make_schedule(self.config.schedule, self.steps * self.config.epochs, self.config.warmup)
         self.gradients = GradientSync()
         self.losses = LossWatch(dataset.sample_names(), self.device)

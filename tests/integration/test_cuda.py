@@ -76,6 +76,21 @@ def test_device_feed_equals_host_feed(index, augment, mean, most, resident):
             assert torch.equal(ours.targets, theirs.targets.cpu()) and np.array_equal(ours.indices, theirs.indices)
 
 
+@pytest.mark.parametrize("resident", [False, True])
+@pytest.mark.parametrize("augment", ["none", "basic", "cifar_fast", "zoom,flip,erasing"])
+def test_a_compiled_feed_equals_the_plain_one(index, augment, resident):
+    plain, compiled = (
+        make_feed(index, GPU, augment, resident_copy_stream(index) if resident else None) for _ in range(2)
+    )
+    compiled.compile()
+    for epoch in (0, 1):
+        batches = (plain.train_batches(epoch, 0, 16), compiled.train_batches(epoch, 0, 16))
+        for ours, theirs in zip(*batches, strict=True):
+            assert theirs.images.is_contiguous(memory_format=torch.channels_last)
+            difference = grey_levels(ours.images, theirs.images)
+            assert difference.mean() <= 0.01 and difference.flatten().quantile(0.999) <= 1.01
+
+
 def test_evaluation_pads_and_counts_each_sample_once(index):
     feed = make_feed(index, GPU, copy_stream=resident_copy_stream(index))
     batches = list(feed.eval_batches(16))

@@ -1,8 +1,8 @@
 """Image operations on a whole batch, each sample with its own parameters: what a GPU needs to be kept busy.
 
 Each mirrors the function of the same name in torchvision.transforms.v2.functional, which takes one set of parameters for
-all images. All take and return uint8 (B, 3, H, W) on any device, and one parameter (B,) per sample as numpy arrays, so
-that no value is ever read back from the device.
+all images. All take and return uint8 (B, 3, H, W) on any device, and one parameter (B,) per sample, as tensors on that device
+or as numpy arrays. No value is ever read back from the device.
 """
 
 import math
@@ -17,7 +17,10 @@ from deep_cnn.runtime.device import upload
 LUMA = (0.2989, 0.587, 0.114)  # ITU-R 601, as torchvision's rgb_to_grayscale
 
 
-def per_sample(values: np.ndarray, images: torch.Tensor, dtype: torch.dtype = torch.float32) -> torch.Tensor:
+Numbers = np.ndarray | torch.Tensor  # (B,), one for each image
+
+
+def per_sample(values: Numbers, images: torch.Tensor, dtype: torch.dtype = torch.float32) -> torch.Tensor:
     """(B,) numbers -> (B, 1, 1, 1) on the device of the images."""
     return upload(torch.as_tensor(values).to(dtype), images.device).view(-1, 1, 1, 1)
 
@@ -27,7 +30,7 @@ def to_uint8(values: torch.Tensor) -> torch.Tensor:
     return values.clamp_(0, 255).to(torch.uint8)
 
 
-def flip(images: torch.Tensor, chosen: np.ndarray, dim: int) -> torch.Tensor:
+def flip(images: torch.Tensor, chosen: Numbers, dim: int) -> torch.Tensor:
     """Mirror the chosen images, bool (B,). dim: -1 left-right, -2 upside down."""
     return torch.where(per_sample(chosen, images, torch.bool), images.flip(dim), images)
 
@@ -35,17 +38,17 @@ def flip(images: torch.Tensor, chosen: np.ndarray, dim: int) -> torch.Tensor:
 # ---- geometry --------------------------------------------------------------------------------------------------------
 
 
-def crop(images: torch.Tensor, top: np.ndarray, left: np.ndarray, side: int) -> torch.Tensor:
+def crop(images: torch.Tensor, top: Numbers, left: Numbers, side: int) -> torch.Tensor:
     """Cut (side, side) from each image at its own corner."""
     batch = torch.arange(len(images), device=images.device)[:, None, None]
-    corners = upload(np.stack([top, left]).astype(np.int64), images.device)[:, :, None]  # (2, B, 1)
-    rows, columns = corners + torch.arange(side, device=images.device)  # (B, S) each
+    along = torch.arange(side, device=images.device)
+    rows, columns = (per_sample(corner, images, torch.int64).view(-1, 1) + along for corner in (top, left))  # (B, S)
     cut = images.permute(0, 2, 3, 1)[batch, rows[:, :, None], columns[:, None, :]]  # (B, S, S, 3)
     return cut.permute(0, 3, 1, 2)
 
 
 def shifted_crop(
-    images: torch.Tensor, top: np.ndarray, left: np.ndarray, side: int, margin: int, mode: str = "constant"
+    images: torch.Tensor, top: Numbers, left: Numbers, side: int, margin: int, mode: str = "constant"
 ) -> torch.Tensor:
     """Pad by `margin` pixels, black or as torch.nn.functional.pad calls it, then crop."""
     if mode != "constant":  # for which torch takes no uint8; float16 holds the numbers to 2,048
@@ -65,67 +68,82 @@ def _keys_cubic(x: torch.Tensor, a: float = -0.5) -> torch.Tensor:
     return torch.where(x < 1, near, torch.where(x < 2, far, torch.zeros_like(x)))
 
 
-def _resampling(
-    start: np.ndarray, length: np.ndarray, source: int, target: int, interpolation: str, device: torch.device
+def _taps(
+    length: torch.Tensor, longest: int, target: int, interpolation: str
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Antialiased resampling of [start, start + length) to `target` pixels, as matrices of integers.
+    """Antialiased resampling of `length` pixels (n,), at most `longest`, to `target`: what each of these is a sum of.
 
     torch resizes uint8 images with 16-bit fixed-point weights, one dimension at a time. The same integers are used here,
-    so both agree to the last bit (while target >= source / 2; beyond, float32 sums are no longer exact).
+    so both agree to the last bit.
 
     Returns:
-        high, low: float32 (B, target, source) with weight = 256 * high + low, -128 <= high <= 127, 0 <= low <= 255: both
-            are exact in the 10 bits that TF32 keeps of a matrix's numbers.
-        one: float32 (B, 1, 1), the integer that stands for a weight of 1 (a power of two).
+        pixel: (n, target, T), numbers of pixels, counted from the first one; those that do not exist have the weight 0.
+        weight: (n, target, T), whole numbers below 2**15. bits: (n, 1, 1); 2**bits stands for a weight of 1.
     """
-    exact = torch.float32 if torch.device(device).type == "mps" else torch.float64  # Apple's GPUs have no float64
-    first, size = (upload(torch.as_tensor(v).to(exact), device)[:, None, None] for v in (start, length))
-    out = torch.arange(target, device=device, dtype=exact)[:, None]  # (target, 1)
+    exact = torch.float32 if length.device.type == "mps" else torch.float64  # Apple's GPUs have no float64
+    size = length.to(exact)[:, None, None]
+    out = torch.arange(target, device=length.device, dtype=exact)[:, None]  # (target, 1)
     scale = size / target
     if interpolation == "nearest":
         # float32: torch finds the nearest pixel in it, and the last bit decides between two equally near ones
-        taps, pixel = 1, (out.float() * scale.float()).floor().to(exact)  # (B, target, 1), counted from the crop's edge
+        pixel = (out.float() * scale.float()).floor().to(exact)
         weights = torch.ones_like(pixel)
     else:
         # the pixels that a target's kernel reaches: 4 to 8 of a row, where the row has hundreds
         kernel, radius = (_triangle, 1) if interpolation == "bilinear" else (_keys_cubic, 2)
-        taps = math.ceil(2 * radius * max(1.0, float(np.max(length)) / target)) + 2
+        taps = math.ceil(2 * radius * max(1.0, longest / target)) + 2
         stretch, centre = scale.clamp(min=1), scale * (out + 0.5)
-        pixel = (centre - radius * stretch - 0.5).floor() + torch.arange(taps, device=device, dtype=exact)
-        weights = kernel((pixel + 0.5 - centre) / stretch) * ((pixel >= 0) & (pixel < size))  # (B, target, taps)
+        pixel = (centre - radius * stretch - 0.5).floor() + torch.arange(taps, device=length.device, dtype=exact)
+        weights = kernel((pixel + 0.5 - centre) / stretch) * ((pixel >= 0) & (pixel < size))
         weights /= weights.sum(-1, keepdim=True)
     # as many bits as keep the largest weight below 2**15
-    powers = 2.0 ** torch.arange(1, 23, device=device, dtype=exact)
-    largest = weights.amax((1, 2))[:, None]  # (B, 1)
-    one = 2.0 ** ((largest * powers + 0.5).floor() < 2**15).sum(1).to(exact)[:, None, None]
-    integers = ((weights.abs() * one) + 0.5).floor() * weights.sign()
-    high = (integers / 256).floor()
+    powers = 2.0 ** torch.arange(1, 23, device=length.device, dtype=exact)
+    largest = weights.amax((1, 2))[:, None]  # (n, 1)
+    bits = ((largest * powers + 0.5).floor() < 2**15).sum(1)[:, None, None]
+    return pixel, ((weights.abs() * 2.0 ** bits.to(exact)) + 0.5).floor() * weights.sign(), bits
+
+
+def _matrices(
+    start: torch.Tensor, length: torch.Tensor, source: int, target: int, interpolation: str
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """The sums of `_taps`, of [start, start + length) in rows of `source` pixels, as matrices of integers.
+
+    Exact while target >= source / 2; beyond, float32 sums are not.
+
+    Returns:
+        high, low: float32 (n, target, source) with weight = 256 * high + low, -128 <= high <= 127, 0 <= low <= 255: both
+            are exact in the 10 bits that TF32 keeps of a matrix's numbers.
+        one: float32 (n, 1, 1), the integer that stands for a weight of 1.
+    """
+    pixel, weight, bits = _taps(length, source, target, interpolation)
+    taps = pixel.shape[-1]
+    high = (weight / 256).floor()
     # beside the row there is room for those beyond its ends, whose weight is 0: no two have the same place
-    places = (pixel + first + taps).long()
-    rows = torch.zeros(2, len(places), target, source + 2 * taps, device=device)
-    for row, values in zip(rows, (high, integers - 256 * high), strict=True):
+    places = (pixel + start.to(pixel.dtype)[:, None, None] + taps).long()
+    rows = torch.zeros(2, len(places), target, source + 2 * taps, device=start.device)
+    for row, values in zip(rows, (high, weight - 256 * high), strict=True):
         row.scatter_(2, places, values.float())
-    return rows[0, :, :, taps : taps + source], rows[1, :, :, taps : taps + source], one.float()
+    return rows[0, :, :, taps : taps + source], rows[1, :, :, taps : taps + source], 2.0 ** bits.float()
 
 
 def resized_crop(
     images: torch.Tensor,
-    top: np.ndarray,
-    left: np.ndarray,
-    height: np.ndarray,
-    width: np.ndarray,
+    top: torch.Tensor,
+    left: torch.Tensor,
+    height: torch.Tensor,
+    width: torch.Tensor,
     side: int,
     interpolation: str = "bilinear",
 ) -> torch.Tensor:
-    """Cut (height, width) at (top, left) from each image and resize it to (side, side), antialiased.
+    """Cut (height, width) at (top, left), (B,) each, from each image and resize it to (side, side), antialiased.
 
     Two batched matrix products, columns first: 42 GFLOP for 256 images of 256 pixels to 224, on a GPU a few milliseconds.
     """
     batch, channels, rows, columns = images.shape
     with torch.autocast(images.device.type, enabled=False):
         # the matrices of both dimensions at once: half as many kernels on a GPU
-        starts, lengths = np.concatenate([left, top]), np.concatenate([width, height])
-        high, low, one = _resampling(starts, lengths, max(rows, columns), side, interpolation, images.device)
+        starts, lengths = torch.cat([left, top]), torch.cat([width, height])
+        high, low, one = _matrices(starts, lengths, max(rows, columns), side, interpolation)
         pixels = images.to(torch.float32, memory_format=torch.contiguous_format).view(batch, channels * rows, columns)
         across = [matrix[:batch, :, :columns].mT for matrix in (high, low)]  # (B, W, S) each
         sums = torch.baddbmm(torch.bmm(pixels, across[0]), pixels, across[1], beta=256)  # (B, 3 * H, S)
@@ -137,18 +155,62 @@ def resized_crop(
     return resized.view(batch, side, channels, side).transpose(1, 2)
 
 
-def resized_window(pictures: PictureBatch, boxes: np.ndarray, side: int, interpolation: str) -> torch.Tensor:
-    """`resized_crop` from pictures of different sizes; boxes: int64 (B, 4) of top, left, height, width.
+def resized_window(
+    pictures: PictureBatch, boxes: np.ndarray, uploaded: torch.Tensor, side: int, interpolation: str
+) -> torch.Tensor:
+    """`resized_crop` from pictures of different sizes; boxes: int64 (B, 4) of top, left, height, width, and the same on the device.
 
     Only the boxes are read: with ratios from 3/4 to 4/3 no more than the square (R, R) of a 4:3 photograph.
     """
     top, left, height, width = boxes.T
     windows = pictures.window(top, left, int(height.max()), int(width.max()))
-    zero = np.zeros_like(top)
-    return resized_crop(windows, zero, zero, height, width, side, interpolation)
+    zero = torch.zeros_like(uploaded[:, 0])
+    return resized_crop(windows, zero, zero, uploaded[:, 2], uploaded[:, 3], side, interpolation)
 
 
-def affine(images: torch.Tensor, matrices: np.ndarray, interpolation: str = "bilinear") -> torch.Tensor:
+def resized_picture(
+    memory: torch.Tensor,
+    places: torch.Tensor,
+    widths: torch.Tensor,
+    boxes: torch.Tensor,
+    rows: int,
+    longest: int,
+    side: int,
+    interpolation: str,
+) -> torch.Tensor:
+    """`resized_window` by sums of single pixels: a few kernels that read each pixel once, where they are compiled; else slow.
+
+    Args:
+        memory, places: as `PictureBatch` has them; widths: of the pictures, (B,).
+        boxes: (B, 4) of top, left, height, width; none is higher than `rows`, or longer than `longest`.
+    """
+    top, left, height, width = boxes.long().unbind(1)
+    pixel, weight, bits = _taps(torch.cat([width, height]), longest, side, interpolation)
+    pixel, weight, bits, batch = pixel.long(), weight.int(), bits.int(), len(boxes)
+    # columns first; of the rows below a box the last one is read again
+    row = top[:, None] + torch.arange(rows, device=boxes.device).minimum((height - 1)[:, None])  # (B, h)
+    starts, places = (row * widths.long()[:, None])[:, :, None], places[:, None, None]
+    sums = torch.zeros((), dtype=torch.int32, device=boxes.device)
+    for tap in range(pixel.shape[-1]):
+        column = left[:, None] + pixel[:batch, :, tap].minimum((width - 1)[:, None]).clamp(min=0)  # (B, S)
+        values = memory[places, starts + column[:, None, :]].int()  # (B, h, S, 3)
+        sums = sums + values * weight[:batch, None, :, tap, None]
+    across = _grey_levels(sums, bits[:batch, :, :, None])
+    # then rows
+    image, sums = torch.arange(batch, device=boxes.device)[:, None], torch.zeros_like(bits[0, 0, 0])
+    for tap in range(pixel.shape[-1]):
+        line = pixel[batch:, :, tap].clamp(0, rows - 1)  # (B, S)
+        sums = sums + across[image, line].int() * weight[batch:, :, tap, None, None]  # (B, S, S, 3)
+    return _grey_levels(sums, bits[batch:, :, :, None]).permute(0, 3, 1, 2)
+
+
+def _grey_levels(sums: torch.Tensor, bits: torch.Tensor) -> torch.Tensor:
+    """Sums of weights times pixels, int32, divided by 2**bits and rounded. They are below 400 * 2**22: room in 31 bits."""
+    half = 1 << (bits - 1)
+    return ((sums + half) >> bits).clamp(0, 255).to(torch.uint8)
+
+
+def affine(images: torch.Tensor, matrices: Numbers, interpolation: str = "bilinear") -> torch.Tensor:
     """Sample each image at matrix @ (x, y, 1), in pixels from its centre; black outside.
 
     Args:
@@ -197,27 +259,27 @@ def grey(images: torch.Tensor) -> torch.Tensor:
     return r.mul(LUMA[0]).add_(g, alpha=LUMA[1]).add_(b, alpha=LUMA[2]).unsqueeze(1).floor_()
 
 
-def _blend(images: torch.Tensor, other: torch.Tensor, factor: np.ndarray) -> torch.Tensor:
+def _blend(images: torch.Tensor, other: torch.Tensor, factor: Numbers) -> torch.Tensor:
     """other + factor * (images - other)."""
     return to_uint8(images * per_sample(factor, images) + other * per_sample(1 - factor, images))
 
 
-def adjust_brightness(images: torch.Tensor, factor: np.ndarray) -> torch.Tensor:
+def adjust_brightness(images: torch.Tensor, factor: Numbers) -> torch.Tensor:
     """Multiply by a factor (B,): 0 is black, 1 the image."""
     return to_uint8(images * per_sample(factor, images))
 
 
-def adjust_contrast(images: torch.Tensor, factor: np.ndarray) -> torch.Tensor:
+def adjust_contrast(images: torch.Tensor, factor: Numbers) -> torch.Tensor:
     """Blend with the image's mean brightness by a factor (B,): 0 is even grey, 1 the image."""
     return _blend(images, grey(images).mean((1, 2, 3), keepdim=True), factor)
 
 
-def adjust_saturation(images: torch.Tensor, factor: np.ndarray) -> torch.Tensor:
+def adjust_saturation(images: torch.Tensor, factor: Numbers) -> torch.Tensor:
     """Blend with the image in grey by a factor (B,): 0 is grey, 1 the image."""
     return _blend(images, grey(images), factor)
 
 
-def adjust_colour(images: torch.Tensor, which: np.ndarray, factor: np.ndarray) -> torch.Tensor:
+def adjust_colour(images: torch.Tensor, which: Numbers, factor: Numbers) -> torch.Tensor:
     """Brightness, contrast or saturation of each image, int (B,) of 0, 1 and 2, by a factor (B,): one pass for all three."""
     bright, contrast = (per_sample(which == number, images, torch.bool) for number in (0, 1))
     other = grey(images)  # (B, 1, H, W)
@@ -225,7 +287,7 @@ def adjust_colour(images: torch.Tensor, which: np.ndarray, factor: np.ndarray) -
     return _blend(images, other.masked_fill_(bright, 0), factor)
 
 
-def adjust_sharpness(images: torch.Tensor, factor: np.ndarray) -> torch.Tensor:
+def adjust_sharpness(images: torch.Tensor, factor: Numbers) -> torch.Tensor:
     """Blend with a 3 x 3 mean whose middle counts five times; the outermost pixels stay."""
     pixels = images.float()
     if min(images.shape[-2:]) <= 2:
@@ -243,17 +305,17 @@ def posterize(images: torch.Tensor, bits: np.ndarray) -> torch.Tensor:
     return images & per_sample(256 - (256 >> bits.astype(np.int64)), images, torch.uint8)
 
 
-def solarize(images: torch.Tensor, threshold: np.ndarray) -> torch.Tensor:
+def solarize(images: torch.Tensor, threshold: Numbers) -> torch.Tensor:
     """Invert the values from the threshold on."""
     return torch.where(images >= per_sample(threshold, images), 255 - images, images)
 
 
 def erase(
     images: torch.Tensor,
-    top: np.ndarray,
-    left: np.ndarray,
-    height: np.ndarray,
-    width: np.ndarray,
+    top: Numbers,
+    left: Numbers,
+    height: Numbers,
+    width: Numbers,
     colour: tuple[int, ...],
 ) -> torch.Tensor:
     """Fill a box of each image, (B,) each, with one colour; a box of height 0 changes nothing."""
@@ -261,5 +323,5 @@ def erase(
     columns = torch.arange(images.shape[-1], device=images.device)
     y, x, h, w = (per_sample(v, images, torch.int64) for v in (top, left, height, width))
     inside = (rows >= y) & (rows < y + h) & (columns >= x) & (columns < x + w)  # (B, 1, H, W)
-    fill = upload(torch.tensor(colour, dtype=torch.uint8), images.device).view(3, 1, 1)
+    fill = torch.cat([images.new_full((1, 1, 1), level) for level in colour])
     return torch.where(inside, fill, images)

@@ -23,6 +23,7 @@ from deep_cnn.data.augment import kernels
 from deep_cnn.data.augment.policies import Policy, affine_mode
 from deep_cnn.data.picture import Picture, PictureBatch, frames_of
 from deep_cnn.data.preprocess import IMAGENET_MEAN
+from deep_cnn.runtime.device import upload
 from deep_cnn.runtime.errors import nearest
 from deep_cnn.runtime.rng import draws
 
@@ -80,9 +81,17 @@ class Step(ABC):
     def one(self, image: torch.Tensor, row: list[Any], crop: int, interpolation: str) -> torch.Tensor:
         """Change an image, uint8 (3, R, R) -> (3, R, R) or (3, S, S); row: its parameters."""
 
+    def for_batch(self, rows: np.ndarray) -> np.ndarray:
+        """The parameters (B, k) as `batch` takes them."""
+        return rows
+
     @abstractmethod
-    def batch(self, images: torch.Tensor, rows: np.ndarray, crop: int, interpolation: str) -> torch.Tensor:
-        """Change a batch on its own device, uint8 (B, 3, R, R) -> (B, 3, R, R) or (B, 3, S, S); rows: the parameters."""
+    def batch(self, images: torch.Tensor, rows: torch.Tensor, crop: int, interpolation: str) -> torch.Tensor:
+        """Change a batch on its own device, uint8 (B, 3, R, R) -> (B, 3, R, R) or (B, 3, S, S).
+
+        Args:
+            rows: the parameters that `for_batch` gives, float64 (B, k) on the same device.
+        """
 
 
 @dataclass(frozen=True)
@@ -105,8 +114,8 @@ class ResizedCrop(Step):
         part = image[:, top : top + height, left : left + width].permute(1, 2, 0).contiguous().permute(2, 0, 1)
         return F.resize(part, [crop, crop], interpolation=InterpolationMode(interpolation), antialias=True)
 
-    def batch(self, images: torch.Tensor, rows: np.ndarray, crop: int, interpolation: str) -> torch.Tensor:
-        top, left, height, width = rows.T
+    def batch(self, images: torch.Tensor, rows: torch.Tensor, crop: int, interpolation: str) -> torch.Tensor:
+        top, left, height, width = rows.unbind(1)
         return kernels.resized_crop(images, top, left, height, width, crop, interpolation)
 
 
@@ -125,8 +134,8 @@ class ShiftedCrop(Step):
     def one(self, image: torch.Tensor, row: list[Any], crop: int, interpolation: str) -> torch.Tensor:
         return F.crop(F.pad(image, [crop // self.share] * 4, padding_mode=self.mode), *row, crop, crop)
 
-    def batch(self, images: torch.Tensor, rows: np.ndarray, crop: int, interpolation: str) -> torch.Tensor:
-        top, left = rows.T
+    def batch(self, images: torch.Tensor, rows: torch.Tensor, crop: int, interpolation: str) -> torch.Tensor:
+        top, left = rows.unbind(1)
         return kernels.shifted_crop(images, top, left, crop, crop // self.share, self.mode)
 
 
@@ -144,7 +153,7 @@ class Flip(Step):
     def one(self, image: torch.Tensor, row: list[Any], crop: int, interpolation: str) -> torch.Tensor:
         return image.flip(self.dim) if row[0] else image
 
-    def batch(self, images: torch.Tensor, rows: np.ndarray, crop: int, interpolation: str) -> torch.Tensor:
+    def batch(self, images: torch.Tensor, rows: torch.Tensor, crop: int, interpolation: str) -> torch.Tensor:
         return kernels.flip(images, rows[:, 0], self.dim)
 
 
@@ -177,8 +186,12 @@ class Rotation(Step):
     def one(self, image: torch.Tensor, row: list[Any], crop: int, interpolation: str) -> torch.Tensor:
         return F.rotate(image, row[0], interpolation=affine_mode(interpolation))
 
-    def batch(self, images: torch.Tensor, rows: np.ndarray, crop: int, interpolation: str) -> torch.Tensor:
-        return kernels.affine(images, kernels.rotation(rows[:, 0]), interpolation)
+    def for_batch(self, rows: np.ndarray) -> np.ndarray:
+        """The matrices (B, 6)."""
+        return kernels.rotation(rows[:, 0]).reshape(-1, 6)
+
+    def batch(self, images: torch.Tensor, rows: torch.Tensor, crop: int, interpolation: str) -> torch.Tensor:
+        return kernels.affine(images, rows.view(-1, 2, 3), interpolation)
 
 
 COLOUR_CHANGES = (F.adjust_brightness, F.adjust_contrast, F.adjust_saturation)
@@ -206,11 +219,14 @@ class Colour(Step):
             image = COLOUR_CHANGES[which](image, row[which])
         return image
 
-    def batch(self, images: torch.Tensor, rows: np.ndarray, crop: int, interpolation: str) -> torch.Tensor:
+    def for_batch(self, rows: np.ndarray) -> np.ndarray:
+        """Which change is the first, the second and the third, and the factor of each (B, 6)."""
         order = np.array(ORDERS)[rows[:, 3].astype(int)]  # (B, 3)
-        factors = np.take_along_axis(rows, order, 1)
-        for place in range(3):
-            images = kernels.adjust_colour(images, order[:, place], factors[:, place])
+        return np.concatenate([order, np.take_along_axis(rows, order, 1)], 1)
+
+    def batch(self, images: torch.Tensor, rows: torch.Tensor, crop: int, interpolation: str) -> torch.Tensor:
+        for which, factor in zip(rows[:, :3].unbind(1), rows[:, 3:].unbind(1), strict=True):
+            images = kernels.adjust_colour(images, which, factor)
         return images
 
 
@@ -227,8 +243,8 @@ class _Erase(Step):
         fill = torch.tensor(GREY, dtype=torch.uint8).view(3, 1, 1)
         return F.erase(image, top, left, height, width, fill)
 
-    def batch(self, images: torch.Tensor, rows: np.ndarray, crop: int, interpolation: str) -> torch.Tensor:
-        top, left, height, width = rows.T
+    def batch(self, images: torch.Tensor, rows: torch.Tensor, crop: int, interpolation: str) -> torch.Tensor:
+        top, left, height, width = rows.unbind(1)
         return kernels.erase(images, top, left, height, width, GREY)
 
 
@@ -363,7 +379,7 @@ class Augmentation:
             image = given.pixels if isinstance(given, Picture) else given
             for step, rows in zip(self.steps, plan, strict=True):
                 image = step.one(image, rows[b], crop, interpolation)
-            out[b].copy_(_shrunk(center_crop(image, crop), side))
+            out[b].copy_(shrunk(center_crop(image, crop), side))
         return out
 
     def one(
@@ -391,9 +407,10 @@ class Augmentation:
         """Augment a batch at once on its own device: uint8 (B, 3, R, R) -> (B, 3, S, S), as `each` within rounding."""
         batch, _, height, width = images.shape
         frames = np.tile([height, width, height * width], (batch, 1))
-        for step, rows in zip(self.steps, self.plan(frames, crop, seed, epoch, indices), strict=True):
+        plan = self.plan(frames, crop, seed, epoch, indices)
+        for step, rows in zip(self.steps, self._uploaded(plan, images.device), strict=True):
             images = step.batch(images, rows, crop, interpolation)
-        return _shrunk(center_crop(images, crop), self.side(crop, epoch))
+        return shrunk(center_crop(images, crop), self.side(crop, epoch))
 
     @torch.no_grad()
     def batch_of_pictures(
@@ -406,24 +423,42 @@ class Augmentation:
         interpolation: str = "bilinear",
     ) -> torch.Tensor:
         """`batch` for whole pictures of different sizes, where the chain `sees_all` of them: uint8 (B, 3, S, S)."""
-        plan = list(zip(self.steps, self.plan(pictures.frames, crop, seed, epoch, indices), strict=True))
-        cut = next(number for number, (step, _) in enumerate(plan) if step.crops)
+        plan = self.plan(pictures.frames, crop, seed, epoch, indices)
+        rows = self._uploaded(plan, pictures.memory.device)
+        cut = next(number for number, step in enumerate(self.steps) if step.crops)
         if cut == 0:
-            images = kernels.resized_window(pictures, plan[0][1], crop, interpolation)
+            images = kernels.resized_window(pictures, plan[0], rows[0], crop, interpolation)
         else:  # a rotation, for example, needs all of a picture: those of one size together
             images = pictures.memory.new_empty((len(pictures), 3, crop, crop))
             for size in np.unique(pictures.frames[:, :2], axis=0):
                 members = np.flatnonzero((pictures.frames[:, :2] == size).all(1))
-                zero = np.zeros(len(members), np.int64)
+                zero, where = np.zeros(len(members), np.int64), upload(members, images.device)
                 part = pictures.take(members).window(zero, zero, *size.tolist())
-                for step, rows in plan[: cut + 1]:
-                    part = step.batch(part, rows[members], crop, interpolation)
-                images[torch.as_tensor(members).to(images.device, non_blocking=True)] = part
-        for step, rows in plan[cut + 1 :]:
-            images = step.batch(images, rows, crop, interpolation)
-        return _shrunk(images, self.side(crop, epoch))
+                for step, given in zip(self.steps[: cut + 1], rows, strict=False):
+                    of_members = given[members] if isinstance(given, np.ndarray) else given[where]
+                    part = step.batch(part, of_members, crop, interpolation)
+                images[where] = part
+        for step, given in zip(self.steps[cut + 1 :], rows[cut + 1 :], strict=True):
+            images = step.batch(images, given, crop, interpolation)
+        return shrunk(images, self.side(crop, epoch))
+
+    def _uploaded(self, plan: list[np.ndarray], device: torch.device) -> list[Any]:
+        """The parameters of each step on the device, by one copy; a policy's on the host: it sorts the images by them."""
+        numbers, widths = self.for_batch(plan)
+        parts = iter(upload(numbers, device).split(widths, 1)) if widths else iter(())
+        return [next(parts) if isinstance(step, Step) else rows for step, rows in zip(self.steps, plan, strict=True)]
+
+    def for_batch(self, plan: list[np.ndarray]) -> tuple[np.ndarray, list[int]]:
+        """The parameters of all steps but the policies', as `Step.batch` takes them, and how many each of these steps has.
+
+        Returns:
+            float64 (B, K), the steps' columns side by side; the numbers of columns.
+        """
+        steps = [(step, rows) for step, rows in zip(self.steps, plan, strict=True) if isinstance(step, Step)]
+        columns = [step.for_batch(rows).astype(np.float64) for step, rows in steps]
+        return np.concatenate(columns, 1) if columns else np.empty(0), [part.shape[1] for part in columns]
 
 
-def _shrunk(images: torch.Tensor, side: int) -> torch.Tensor:
+def shrunk(images: torch.Tensor, side: int) -> torch.Tensor:
     """uint8 (..., 3, S, S) -> (..., 3, side, side), antialiased."""
     return images if images.shape[-1] == side else F.resize(images, [side, side], antialias=True)

@@ -176,7 +176,7 @@ def test_resized_crop(source, target, interpolation):
     images, rng = pictures(side=source), np.random.default_rng(0)
     height, width = rng.integers(3, source + 1, (2, B))
     top, left = rng.integers(0, source - height + 1), rng.integers(0, source - width + 1)
-    result = kernels.resized_crop(images, top, left, height, width, target, interpolation)
+    result = kernels.resized_crop(images, *map(torch.from_numpy, (top, left, height, width)), target, interpolation)
     mode = v2.InterpolationMode(interpolation)
     boxes = np.stack([top, left, height, width], 1).tolist()
     expected = torch.stack([F.resized_crop(i, *box, [target] * 2, mode) for i, box in zip(images, boxes, strict=True)])
@@ -184,7 +184,7 @@ def test_resized_crop(source, target, interpolation):
 
 
 def test_resized_crop_under_autocast():
-    images, box = pictures(), np.full(B, 30)
+    images, box = pictures(), torch.full((B,), 30)
     plain = kernels.resized_crop(images, box * 0, box * 0, box, box, S)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert torch.equal(kernels.resized_crop(images, box * 0, box * 0, box, box, S), plain)
@@ -281,7 +281,8 @@ def test_colour_is_torchvisions_jitter(order):
     expected = torch.stack([jitter.transform(image, given) for image in images])
     row = [*factors, order]
     assert torch.equal(torch.stack([STEPS["colour"].one(image, row, S, "bilinear") for image in images]), expected)
-    assert_close(STEPS["colour"].batch(images, np.tile(row, (6, 1)), S, "bilinear"), expected, mean=0.02, most=1)
+    rows = torch.from_numpy(STEPS["colour"].for_batch(np.tile(row, (6, 1))))
+    assert_close(STEPS["colour"].batch(images, rows, S, "bilinear"), expected, mean=0.02, most=1)
     other = torch.stack([jitter.transform(image, given | {"fn_idx": ORDERS[5 - order]}) for image in images])
     assert not torch.equal(expected, other)
 
