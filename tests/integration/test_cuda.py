@@ -1,5 +1,7 @@
 """What only a GPU can show; skipped where there is none."""
 
+import contextlib
+import importlib.util
 import json
 import subprocess
 import sys
@@ -7,7 +9,7 @@ import sys
 import numpy as np
 import pytest
 import torch
-from conftest import PLACES, ROOT
+from conftest import PERCEPTION, PLACES, ROOT
 
 from deep_cnn.data import assemble
 from deep_cnn.data.assemble import CopyStream, Pixels, open_copy_stream
@@ -159,7 +161,7 @@ def test_no_step_waits_for_the_gpu(index):
 
 
 def train(run_cli, tmp_path, name, **flags):
-    code, files = run_cli(data_dir=PLACES, root_dir=tmp_path, run_name=name, **(PROBE | flags))
+    code, files = run_cli(**({"data_dir": PLACES, "root_dir": tmp_path, "run_name": name} | PROBE | flags))
     return code, files
 
 
@@ -167,19 +169,35 @@ def last_weights(files):
     return checkpoint.load(files.last)["weights"]
 
 
-@pytest.mark.parametrize("cache", ["auto", "off"])
-@pytest.mark.parametrize("augment", ["none", "strong"])
-def test_a_stopped_deterministic_run_resumes_to_the_same_bits(run_cli, tmp_path, monkeypatch, augment, cache):
-    flags = {"deterministic": True, "augment": augment, "cache": cache, "precision": "bf16"}
-    _, whole = train(run_cli, tmp_path, "whole", **flags)
+def stop_at(monkeypatch, steps: int):
+    """Within it a run is asked to stop after so many steps."""
     asked = []
 
     def requested():
         asked.append(1)
-        return "SIGTERM" if len(asked) == 3 else None
+        return "SIGTERM" if len(asked) == steps else None
 
-    with monkeypatch.context() as patch:
-        patch.setattr(signals, "requested", requested)
+    patch = monkeypatch.context()
+    patch.__enter__().setattr(signals, "requested", requested)
+    return patch
+
+
+RESUMED = {
+    "none": {"augment": "none"},
+    "strong": {"augment": "strong"},
+    "not cached": {"augment": "strong", "cache": "off"},
+    "fp16": {"precision": "fp16"},
+    "average": {"ema": 0.9, "mixup": 0.2},
+    "muon": {"model": "cifar_fast", "image_size": 32, "optimizer": "muon", "ema": 0.9, "augment": "cifar_fast"},
+}
+
+
+@pytest.mark.parametrize("flags", RESUMED.values(), ids=RESUMED)
+def test_a_stopped_deterministic_run_resumes_to_the_same_bits(run_cli, tmp_path, monkeypatch, flags):
+    flags = {"deterministic": True, "precision": "bf16"} | flags
+    _, whole = train(run_cli, tmp_path, "whole", **flags)
+    with contextlib.ExitStack() as stack:
+        stack.push(stop_at(monkeypatch, 3).__exit__)
         code, _ = train(run_cli, tmp_path, "parts", **flags)
         assert code == 75
     code, parts = train(run_cli, tmp_path, "parts", **flags)
@@ -187,6 +205,53 @@ def test_a_stopped_deterministic_run_resumes_to_the_same_bits(run_cli, tmp_path,
     ours, theirs = last_weights(whole), last_weights(parts)
     assert all(torch.equal(ours[name], theirs[name]) for name in ours)
     assert (whole.results / "metrics.csv").read_bytes() == (parts.results / "metrics.csv").read_bytes()
+
+
+def test_a_compiled_run_goes_on_where_it_was(run_cli, tmp_path, monkeypatch):
+    flags = {"compile": "on", "precision": "bf16", "augment": "basic"}
+    with contextlib.ExitStack() as stack:
+        stack.push(stop_at(monkeypatch, 3).__exit__)
+        assert train(run_cli, tmp_path, "parts", **flags)[0] == 75
+    assert train(run_cli, tmp_path, "parts", **flags)[0] == 0
+
+
+def test_a_run_goes_from_the_gpu_to_the_cpu_and_back(run_cli, tmp_path, monkeypatch):
+    for device in ("cuda", "cpu"):
+        with contextlib.ExitStack() as stack:
+            stack.push(stop_at(monkeypatch, 3).__exit__)
+            assert train(run_cli, tmp_path, "moved", device=device, precision="fp32", epochs=3)[0] == 75
+    code, files = train(run_cli, tmp_path, "moved", precision="fp32", epochs=3)
+    assert code == 0 and len(checkpoint.load(files.last)["history"]) == 3
+
+
+def test_verify_resume(run_cli, tmp_path):
+    assert run_cli("verify_resume", data_dir=PLACES, root_dir=tmp_path, **PROBE)[0] == 0
+
+
+def test_scores_are_trained_and_every_command_uses_the_network(run_cli, tmp_path):
+    table = {"metadata": "meta", "study_id": "safety,wealthy"}
+    code, files = train(run_cli, tmp_path, "scores", data_dir=PERCEPTION, **table)
+    assert code == 0 and (files.results / "test.json").exists()
+    gpu = {"root_dir": tmp_path, "run_name": "scores", "device": "cuda"}
+    assert run_cli("evaluate", **gpu)[0] == 0
+    assert run_cli("predict", **gpu, images=PLACES / "test", output=tmp_path / "p.csv")[0] == 0
+    assert (tmp_path / "p.csv").read_text().count("\n") > 1
+    if importlib.util.find_spec("captum"):
+        assert run_cli("explain", **gpu, count=2)[0] == 0
+    assert run_cli("export", root_dir=tmp_path, run_name="scores", output=tmp_path / "net.onnx", count=4)[0] == 0
+
+
+def test_memory_that_runs_out_ends_in_one_line_and_the_next_run_has_all_of_it(run_cli, tmp_path, caplog):
+    torch.cuda.empty_cache()
+    total = torch.cuda.get_device_properties(0).total_memory
+    torch.cuda.set_per_process_memory_fraction((torch.cuda.memory_allocated() + 2**28) / total)
+    try:
+        flags = {"image_size": 512, "batch_size": 32, "grad_accumulation": 1}
+        assert train(run_cli, tmp_path, "large", **flags)[0] == 2
+        assert "GPU memory with --batch_size=32" in caplog.text and "Traceback" not in caplog.text
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0)
+    assert train(run_cli, tmp_path, "large", **flags)[0] == 0
 
 
 def test_fp16_scales_the_gradients(run_cli, tmp_path):

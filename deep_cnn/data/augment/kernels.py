@@ -210,14 +210,14 @@ def _grey_levels(sums: torch.Tensor, bits: torch.Tensor) -> torch.Tensor:
     return ((sums + half) >> bits).clamp(0, 255).to(torch.uint8)
 
 
-def affine(images: torch.Tensor, matrices: Numbers, interpolation: str = "bilinear") -> torch.Tensor:
+def affine(images: torch.Tensor, matrices: torch.Tensor, interpolation: str = "bilinear") -> torch.Tensor:
     """Sample each image at matrix @ (x, y, 1), in pixels from its centre; black outside.
 
     Args:
-        matrices: float64 (B, 2, 3), from output to input coordinates.
+        matrices: (B, 2, 3), from output to input coordinates.
     """
     height, width = images.shape[-2:]
-    m = upload(torch.as_tensor(matrices).float(), images.device)[:, :, :, None, None]  # (B, 2, 3, 1, 1)
+    m = matrices.float()[:, :, :, None, None]  # (B, 2, 3, 1, 1)
     x = torch.arange(width, device=images.device, dtype=torch.float32) - (width - 1) / 2
     y = (torch.arange(height, device=images.device, dtype=torch.float32) - (height - 1) / 2)[:, None]
     # sums, not a matrix product: in TF32 a coordinate would be off by up to 0.06 pixels
@@ -300,9 +300,9 @@ def adjust_sharpness(images: torch.Tensor, factor: Numbers) -> torch.Tensor:
     return to_uint8(pixels)
 
 
-def posterize(images: torch.Tensor, bits: np.ndarray) -> torch.Tensor:
+def posterize(images: torch.Tensor, bits: Numbers) -> torch.Tensor:
     """Keep the highest `bits` (0 to 8) of each value."""
-    return images & per_sample(256 - (256 >> bits.astype(np.int64)), images, torch.uint8)
+    return images & (256 - (256 >> per_sample(bits, images, torch.int64))).to(torch.uint8)
 
 
 def solarize(images: torch.Tensor, threshold: Numbers) -> torch.Tensor:

@@ -436,7 +436,7 @@ class Augmentation:
                 part = pictures.take(members).window(zero, zero, *size.tolist())
                 for step, given in zip(self.steps[: cut + 1], rows, strict=False):
                     of_members = given[members] if isinstance(given, np.ndarray) else given[where]
-                    part = step.batch(part, of_members, crop, interpolation)
+                    part = step.batch(part, of_members, crop, interpolation)  # type: ignore[arg-type]
                 images[where] = part
         for step, given in zip(self.steps[cut + 1 :], rows[cut + 1 :], strict=True):
             images = step.batch(images, given, crop, interpolation)

@@ -10,7 +10,17 @@ from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as F
 
 from deep_cnn.data.augment import kernels as kernels
-from deep_cnn.data.augment.policies import AUTO_PAIRS, NAMES, NARROW, OPERATIONS, RANDOM, WIDE, Policy, strength
+from deep_cnn.data.augment.policies import (
+    AUTO_PAIRS,
+    NAMES,
+    NARROW,
+    OPERATIONS,
+    RANDOM,
+    WIDE,
+    Policy,
+    changed,
+    strength,
+)
 from deep_cnn.data.augment.steps import GREY, ORDERS, STEPS, augment_names, center_crop, parse_augment
 from deep_cnn.runtime.errors import ConfigError
 from deep_cnn.runtime.rng import draws
@@ -231,11 +241,11 @@ def test_operations_against_torchvisions_classes(name, policy):
         reference._apply_image_or_video_transform(i, name, m, v2.InterpolationMode.BILINEAR, {torch.Tensor: None})
         for i, m in zip(images, ours.tolist(), strict=True)
     ]
-    one, batch = OPERATIONS[name]
+    one, together = OPERATIONS[name], changed(images, np.full(B, name), ours, "bilinear")
     assert torch.equal(
         torch.stack([one(i, m, "bilinear") for i, m in zip(images, ours.tolist(), strict=True)]), torch.stack(expected)
     )
-    assert_close(batch(images, ours, "bilinear"), torch.stack(expected), mean=0.1, most=2)
+    assert_close(together, torch.stack(expected), mean=0.1, most=2)
 
 
 def test_translations_are_whole_pixels():
