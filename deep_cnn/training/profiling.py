@@ -215,8 +215,9 @@ def _about_data(late_waiting: float, epochs: int, facts: Facts) -> str:
         return "Limited by reading the images: --cache=auto, or a cache folder on a disk with enough space, keeps them decoded."
     if facts.workers < facts.cores:
         return f"Limited by reading the images: --workers={facts.cores} would use all available cores."
-    if epochs > 1 and facts.augment != "none":
-        return f"Limited by augmenting the images (--augment={facts.augment}): basic or crop,flip is faster."
+    if epochs > 1 and facts.device == "cpu" and facts.augment not in ("none", "crop,flip"):
+        faster = "crop,flip" if facts.augment == "basic" else "basic or crop,flip"
+        return f"Limited by augmenting the images (--augment={facts.augment}): {faster} is faster."
     return "Limited by reading the images: more cores, or a faster disk for --data_dir, would help."
 
 

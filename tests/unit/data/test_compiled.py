@@ -24,11 +24,11 @@ def plain(augmentation, pictures, pre, epoch, samples) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("interpolation", ["bilinear", "bicubic", "nearest"])
-@pytest.mark.parametrize("sides", [(48, 40), (40, 40), (30, 72), (90, 40)], ids=str)
+@pytest.mark.parametrize("sides", [(48, 40), (90, 40)], ids=str)
 @pytest.mark.parametrize("chain", CHAINS)
 def test_pixel_by_pixel_is_the_plain_way(chain, sides, interpolation):
     resize, crop = sides
-    pre = Preprocessing(max(resize, crop), crop, interpolation=interpolation)
+    pre = Preprocessing(resize, crop, interpolation=interpolation)
     augmentation, samples = parse_augment(chain, small_epochs=1), np.arange(7, 27)
     pictures = batch_of([fitted(photograph(*SIZES[i % len(SIZES)], seed=i), pre) for i in range(20)], pre)
     compiled = CompiledAugmentation(augmentation, pre, torch.float32)
@@ -50,12 +50,3 @@ def test_runs_of_one_process_compile_once():
     first, second = (compiled_augmentation(parse_augment("basic"), pre, torch.float32) for _ in range(2))
     assert first is second
     assert compiled_augmentation(parse_augment("basic", small_epochs=1), pre, torch.float32) is not first
-
-
-def test_compiled_it_is_the_same_within_a_grey_level():
-    pre, augmentation, samples = Preprocessing(48, 40), parse_augment("basic"), np.arange(20)
-    pictures = batch_of([fitted(photograph(*SIZES[i % len(SIZES)], seed=i), pre) for i in range(20)], pre)
-    found = compiled_augmentation(augmentation, pre, torch.float32)(pictures, 3, 1, samples)
-    expected = plain(augmentation, pictures, pre, 1, samples)
-    levels = (found - expected).abs() * 255 * torch.tensor(pre.std).view(3, 1, 1)
-    assert levels.mean() < 0.01 and levels.max() < 1.01
