@@ -3,9 +3,21 @@
 Three files per cache: KEY.pixels, a row per image of the index; KEY.rows, eight bytes per row: 0 while it is missing, else its
 CRC-32, bit 32 set, and from bit 33 on its length in bytes; KEY.contents, the digest of the file that the row was made of. Rows
 begin at multiples of the longest one; what a shorter one leaves free is a hole in the file and takes no space on the
-disk. A row is written before its checksum, and the checksum is compared whenever the row is read: a row that was half
-written when a machine died, or that another program has changed since, is decoded again. Two processes may fill one cache
-at once, since they write the same bytes.
+disk. A row is written before its checksum, and a row whose checksum is not that of its bytes is decoded again: it was half
+written when a machine died, or another program has changed it since. Two processes may fill one cache at once, since they
+write the same bytes.
+
+A checksum costs 60 us for an image of 256 x 342, 6% of the time that a thread needs to read and augment it. So on Linux a
+process verifies a row once, and again after anyone, itself included, has written to the file. Linux then sets the file's time of
+change (ctime) before it copies the bytes, and nobody can put it back, as mtime can be. But times tick (each 1 to 10 ms, on FAT
+each 2 s), and a write may still go on at the time that the file has: a row counts as verified only if this process had seen the
+same time 5 s earlier. Times are compared with each other and never with this machine's clock: a file server's may be wrong.
+Elsewhere each read is verified: Windows, for example, may set the time only when the writer closes the file.
+
+What is noticed late, when the time changes next, or not at all: bytes that a program writes through a map of the file (the time
+is set once per page and write-back); those of one call to write that takes more than 5 s; what a failing disk does by
+itself. Of a network file system the time may be old: NFS asks its server every 3 to 60 s whether another machine has written.
+Where times come from the writer's machine in whole seconds (Lustre), the machines' clocks must agree within 4 s.
 
 Rows are written and read with pwrite and preadv, not through a map: of a file that another program has cut short, a map
 is a deadly signal (SIGBUS).
@@ -15,7 +27,9 @@ import hashlib
 import logging
 import os
 import shutil
+import sys
 import threading
+import time
 import zlib
 from pathlib import Path
 
@@ -33,6 +47,7 @@ log = logging.getLogger(__name__)
 
 PRESENT, LENGTH_BIT = 1 << 32, 33
 TYPICAL_ASPECT = 4 / 3  # of a photograph: how large a cache is expected to become
+SETTLED = 5.0  # seconds for which a time of change has been seen before rows count as verified: FAT ticks each 2 s
 LARGEST_SHARE = 1 / 3  # of the free space, so that a shared or small disk keeps room for others
 
 
@@ -82,14 +97,13 @@ class RowCache:
         self._sums, self.contents = np.zeros(rows, np.uint64), np.zeros(rows, np.int64)
         self._read_at(2, 0, self.contents)
         self._read_at(1, 0, self._sums)
+        self._verified = np.zeros(rows, np.int64)  # the file's time of change when each row was verified, 0 at first
+        self._seen = (0, 0.0)  # that time as it was seen last, and when it was first seen (time.monotonic)
         self._lock = threading.Lock()  # of writing and closing: a closed file's number may soon be another file's
         self._writable, self._warned = True, False
 
     def read(self, row: int) -> np.ndarray | None:
-        """A row (n,); None when it is missing or its bytes are not those that were written.
-
-        The sum of each read costs 60 us for an image of 256 x 256, a tenth of decoding it.
-        """
+        """A row (n,); None when it is missing or its bytes are not those that were written."""
         if not self._files:
             return None
         if not int(self._sums[row]) & PRESENT:  # another process may have written it since
@@ -100,9 +114,14 @@ class RowCache:
         length = int(self._sums[row]) >> LENGTH_BIT
         if length <= self.row_bytes:  # else the sums are damaged
             data: np.ndarray = np.empty(length // self._dtype.itemsize, self._dtype)
-            read = self._read_at(0, row * self.row_bytes, data)
-            if read and _sum_of(data, int(self.contents[row])) == int(self._sums[row]) & 0xFFFFFFFF:
-                return data
+            before = self._settled_time()
+            if self._read_at(0, row * self.row_bytes, data):
+                # asked again after the bytes were read: who wrote them meanwhile has changed the time before
+                if before and self._verified[row] == before == self._settled_time():
+                    return data
+                if _sum_of(data, int(self.contents[row])) == int(self._sums[row]) & 0xFFFFFFFF:
+                    self._verified[row] = before  # not the time after: what was written since is not verified
+                    return data
         if not self._warned:
             self._warned = True
             log.warning(
@@ -127,6 +146,7 @@ class RowCache:
                     self._write_at(2, row * 8, np.int64(content).tobytes())
                     self._write_at(1, row * 8, stored.tobytes())
                     self.contents[row], self._sums[row] = content, stored
+                    self._settled_time()  # the 5 s begin with the last write, not with the first read after it
         except OSError as error:
             if self._writable:
                 self._writable = False
@@ -135,6 +155,19 @@ class RowCache:
                     self.path,
                     error.strerror,
                 )
+
+    def _settled_time(self) -> int:
+        """The time of change (ns) of the file of rows; 0 where it may still be that of the next write, or cannot be known."""
+        if sys.platform != "linux":
+            return 0
+        try:
+            changed = os.fstat(self._files[0]).st_ctime_ns
+        except (OSError, IndexError):  # closed meanwhile
+            return 0
+        seen = self._seen
+        if seen[0] != changed:
+            seen = self._seen = changed, time.monotonic()  # one tuple: several threads read
+        return seen[0] if time.monotonic() - seen[1] >= SETTLED else 0
 
     def filled(self) -> int:
         """How many rows are there."""

@@ -86,7 +86,7 @@ def _alike(*columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return first, counts
 
 
-def _map(function: Callable[[Source], tuple[int, int]], index: Index, rows: np.ndarray) -> np.ndarray:
+def _map(function: Callable[[Source | str], tuple[int, int]], index: Index, rows: np.ndarray) -> np.ndarray:
     """function(path) -> two integers, for each row, int64 (2, M), by threads; in blocks, for a future per file is an object per file.
 
     Raises:
@@ -95,10 +95,13 @@ def _map(function: Callable[[Source], tuple[int, int]], index: Index, rows: np.n
     if not len(rows):
         return np.zeros((2, 0), dtype=np.int64)
 
+    root = str(index.root)
+
     def block_of(block: np.ndarray) -> np.ndarray:
         found = np.empty((len(block), 2), dtype=np.int64)
         for k, i in enumerate(block.tolist()):
-            path = index.source(i)
+            # no Path: making 20,000 of them takes 0.2 s, as long as all else that is done here
+            path = os.path.join(root, index.paths[i]) if index.members is None else index.source(i)
             signals.raise_if_requested()
             try:
                 found[k] = function(path)
@@ -115,7 +118,7 @@ def _map(function: Callable[[Source], tuple[int, int]], index: Index, rows: np.n
         return np.concatenate(list(pool.map(block_of, np.array_split(rows, -(-len(rows) // 1000))))).T
 
 
-def _peek(path: Source) -> tuple[int, int]:
+def _peek(path: Source | str) -> tuple[int, int]:
     """A checksum of the file's middle; and a number for its inode where it has several names, else 0."""
     if isinstance(path, Member):
         return path.middle(PEEK), 0
@@ -130,7 +133,7 @@ def _peek(path: Source) -> tuple[int, int]:
         os.close(file)
 
 
-def _hash_file(path: Source) -> int:
+def _hash_file(path: Source | str) -> int:
     digest = blake2b(digest_size=8)
     if isinstance(path, Member):
         digest.update(path.read())

@@ -4,7 +4,9 @@ import contextlib
 import errno
 import logging
 import os
+import sys
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -20,6 +22,7 @@ from deep_cnn.data.picture import to_row
 from deep_cnn.data.preprocess import Preprocessing
 
 PRE = Preprocessing(32, 32)
+on_linux = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere every read is verified")
 
 
 @pytest.fixture(scope="module")
@@ -73,12 +76,38 @@ def test_a_damaged_row_counts_as_missing(rows, tmp_path):
     assert np.array_equal(again.read(1), image(9))
 
 
+@pytest.fixture
+def settles(monkeypatch):
+    """Rows count as verified after 50 ms instead of 5 s; the function lets the time pass. Real clocks tick each 1 to 10 ms."""
+    monkeypatch.setattr(cache, "SETTLED", 0.05)
+
+    def settle(rows):
+        rows.read(3)  # the file's time is seen for the first time
+        time.sleep(0.06)
+
+    return settle
+
+
+@pytest.fixture
+def sums(monkeypatch):
+    """The checksums that are computed: a list that grows."""
+    computed, original = [], cache._sum_of
+    monkeypatch.setattr(cache, "_sum_of", lambda *given: computed.append(1) or original(*given))
+    return computed
+
+
 @pytest.mark.parametrize("what", ["pixels", "rows"])
 @pytest.mark.parametrize("spoilt", ["zeroed", "cut", "emptied"])
-def test_a_cache_that_another_program_spoils_meanwhile_is_noticed(rows, tmp_path, caplog, what, spoilt):
+@pytest.mark.parametrize("settled", [False, True])
+def test_a_cache_that_another_program_spoils_meanwhile_is_noticed(
+    rows, tmp_path, caplog, settles, what, spoilt, settled
+):
     """A row that was read before: no black image, and no SIGBUS; it is written again, and the run says why once."""
     for row in range(5):
         rows.write(row, image(row + 1))
+    if settled:
+        settles(rows)
+    for row in range(5):
         assert np.array_equal(rows.read(row), image(row + 1))
     path = tmp_path / f"key.{what}"
     size = path.stat().st_size
@@ -93,6 +122,91 @@ def test_a_cache_that_another_program_spoils_meanwhile_is_noticed(rows, tmp_path
         assert found[4] is None and len(caplog.records) == 1 and "decoded again" in caplog.text
         rows.write(4, image(5))
         assert np.array_equal(rows.read(4), image(5))
+
+
+@on_linux
+@pytest.mark.parametrize("how", ["overwritten", "cut and filled", "mtime put back"])
+def test_a_verified_row_is_verified_again_when_another_program_has_written(rows, tmp_path, settles, sums, how):
+    for row in range(5):
+        rows.write(row, image(row + 1))
+    settles(rows)
+    for row in range(5):
+        rows.read(row)
+    sums.clear()
+    assert all(np.array_equal(rows.read(row), image(row + 1)) for row in range(5)) and not sums
+    path = tmp_path / "key.pixels"
+    before = path.stat()
+    if how == "cut and filled":  # of the same size again
+        os.truncate(path, 3 * 48)
+        os.truncate(path, before.st_size)
+    else:
+        with open(path, "r+b") as file:
+            file.seek(3 * 48 + 20)
+            file.write(b"\x00")
+    if how == "mtime put back":
+        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert rows.read(3) is None
+    assert np.array_equal(rows.read(2), image(3)) and len(sums) == 2
+    for row in (3, 4):
+        rows.write(row, image(row + 1))
+    settles(rows)
+    sums.clear()
+    assert all(np.array_equal(rows.read(row), image(row + 1)) for row in (0, 1, 2, 3, 4) * 2) and len(sums) == 5
+
+
+@on_linux
+def test_a_write_just_before_a_verified_row_is_read_is_noticed(rows, settles, monkeypatch):
+    rows.write(3, image(4))
+    settles(rows)
+    assert np.array_equal(rows.read(3), image(4))
+    original = rows._read_at
+
+    def spoil_and_read(*given):
+        rows.path.write_bytes(bytes(5 * 48))
+        return original(*given)
+
+    monkeypatch.setattr(rows, "_read_at", spoil_and_read)
+    assert rows.read(3) is None
+
+
+@on_linux
+def test_a_write_while_a_row_is_verified_is_noticed_at_the_next_read(rows, settles, monkeypatch):
+    """A thread that was stopped between reading and the checksum, while another one saw the new time settle."""
+    rows.write(3, image(4))
+    settles(rows)
+    original = rows._read_at
+
+    def read_and_spoil(*given):
+        done = original(*given)
+        monkeypatch.setattr(rows, "_read_at", original)
+        rows.path.write_bytes(bytes(5 * 48))
+        rows._settled_time()  # the other thread's
+        time.sleep(0.06)
+        return done
+
+    monkeypatch.setattr(rows, "_read_at", read_and_spoil)
+    assert np.array_equal(rows.read(3), image(4))
+    assert rows.read(3) is None
+
+
+@on_linux
+def test_a_write_within_one_tick_of_the_clock_is_noticed(rows, tmp_path, monkeypatch):
+    """Old kernels give two writes within 10 ms, FAT within 2 s, the same time; then no row counts as verified yet."""
+    rows.write(3, image(4))
+    status = os.stat(rows.path)
+    monkeypatch.setattr(cache.os, "fstat", lambda _: status)  # its time stays that of the write
+    assert np.array_equal(rows.read(3), image(4)) and np.array_equal(rows.read(3), image(4))
+    rows.path.write_bytes(bytes(status.st_size))
+    assert rows.read(3) is None
+
+
+def test_elsewhere_than_on_linux_every_read_is_verified(rows, settles, sums, monkeypatch):
+    """Windows shows a new time only when the writer closes the file."""
+    monkeypatch.setattr(cache.sys, "platform", "win32")
+    rows.write(3, image(4))
+    settles(rows)
+    sums.clear()
+    assert [rows.read(3)[0] for _ in range(3)] == [4] * 3 and len(sums) == 3
 
 
 def test_a_row_of_another_process_is_found_and_a_closed_cache_writes_nothing(rows, tmp_path):
