@@ -100,7 +100,7 @@ def _map(function: Callable[[Source | str], tuple[int, int]], index: Index, rows
     def block_of(block: np.ndarray) -> np.ndarray:
         found = np.empty((len(block), 2), dtype=np.int64)
         for k, i in enumerate(block.tolist()):
-            # no Path: making 20,000 of them takes 0.2 s, as long as all else that is done here
+            # no Path: making 20,000 of them takes 0.2 s, and all else that is done here 0.4 s
             path = os.path.join(root, index.paths[i]) if index.members is None else index.source(i)
             signals.raise_if_requested()
             try:
