@@ -289,8 +289,6 @@ def memory_for_training(device: torch.device) -> int:
 def upload(values: np.ndarray | torch.Tensor, device: torch.device) -> torch.Tensor:
     """An array as a tensor on the device. From pinned memory, since a copy from ordinary memory waits for the GPU."""
     tensor = values if isinstance(values, torch.Tensor) else torch.from_numpy(np.ascontiguousarray(values))
-    if tensor.device.type == device.type != "cpu":
-        return tensor
     return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
 
 

@@ -1,8 +1,8 @@
 """Image operations on a whole batch, each sample with its own parameters: what a GPU needs to be kept busy.
 
 Each mirrors the function of the same name in torchvision.transforms.v2.functional, which takes one set of parameters for
-all images. All take and return uint8 (B, 3, H, W) on any device, and one parameter (B,) per sample, as tensors on that device
-or as numpy arrays. No value is ever read back from the device.
+all images. All take and return uint8 (B, 3, H, W) on any device, and one parameter (B,) per sample on the same device, so
+that no value is ever read back from it.
 """
 
 import math
@@ -12,17 +12,13 @@ import torch
 from torch.nn.functional import grid_sample, pad
 
 from deep_cnn.data.picture import PictureBatch
-from deep_cnn.runtime.device import upload
 
 LUMA = (0.2989, 0.587, 0.114)  # ITU-R 601, as torchvision's rgb_to_grayscale
 
 
-Numbers = np.ndarray | torch.Tensor  # (B,), one for each image
-
-
-def per_sample(values: Numbers, images: torch.Tensor, dtype: torch.dtype = torch.float32) -> torch.Tensor:
-    """(B,) numbers -> (B, 1, 1, 1) on the device of the images."""
-    return upload(torch.as_tensor(values).to(dtype), images.device).view(-1, 1, 1, 1)
+def per_sample(values: torch.Tensor, dtype: torch.dtype = torch.float32) -> torch.Tensor:
+    """(B,) numbers -> (B, 1, 1, 1)."""
+    return values.to(dtype).view(-1, 1, 1, 1)
 
 
 def to_uint8(values: torch.Tensor) -> torch.Tensor:
@@ -30,25 +26,25 @@ def to_uint8(values: torch.Tensor) -> torch.Tensor:
     return values.clamp_(0, 255).to(torch.uint8)
 
 
-def flip(images: torch.Tensor, chosen: Numbers, dim: int) -> torch.Tensor:
+def flip(images: torch.Tensor, chosen: torch.Tensor, dim: int) -> torch.Tensor:
     """Mirror the chosen images, bool (B,). dim: -1 left-right, -2 upside down."""
-    return torch.where(per_sample(chosen, images, torch.bool), images.flip(dim), images)
+    return torch.where(per_sample(chosen, torch.bool), images.flip(dim), images)
 
 
 # ---- geometry --------------------------------------------------------------------------------------------------------
 
 
-def crop(images: torch.Tensor, top: Numbers, left: Numbers, side: int) -> torch.Tensor:
+def crop(images: torch.Tensor, top: torch.Tensor, left: torch.Tensor, side: int) -> torch.Tensor:
     """Cut (side, side) from each image at its own corner."""
     batch = torch.arange(len(images), device=images.device)[:, None, None]
     along = torch.arange(side, device=images.device)
-    rows, columns = (per_sample(corner, images, torch.int64).view(-1, 1) + along for corner in (top, left))  # (B, S)
+    rows, columns = (per_sample(corner, torch.int64).view(-1, 1) + along for corner in (top, left))  # (B, S)
     cut = images.permute(0, 2, 3, 1)[batch, rows[:, :, None], columns[:, None, :]]  # (B, S, S, 3)
     return cut.permute(0, 3, 1, 2)
 
 
 def shifted_crop(
-    images: torch.Tensor, top: Numbers, left: Numbers, side: int, margin: int, mode: str = "constant"
+    images: torch.Tensor, top: torch.Tensor, left: torch.Tensor, side: int, margin: int, mode: str = "constant"
 ) -> torch.Tensor:
     """Pad by `margin` pixels, black or as torch.nn.functional.pad calls it, then crop."""
     if mode != "constant":  # for which torch takes no uint8; float16 holds the numbers to 2,048
@@ -259,35 +255,20 @@ def grey(images: torch.Tensor) -> torch.Tensor:
     return r.mul(LUMA[0]).add_(g, alpha=LUMA[1]).add_(b, alpha=LUMA[2]).unsqueeze(1).floor_()
 
 
-def _blend(images: torch.Tensor, other: torch.Tensor, factor: Numbers) -> torch.Tensor:
+def _blend(images: torch.Tensor, other: torch.Tensor, factor: torch.Tensor) -> torch.Tensor:
     """other + factor * (images - other)."""
-    return to_uint8(images * per_sample(factor, images) + other * per_sample(1 - factor, images))
+    return to_uint8(images * per_sample(factor) + other * per_sample(1 - factor))
 
 
-def adjust_brightness(images: torch.Tensor, factor: Numbers) -> torch.Tensor:
-    """Multiply by a factor (B,): 0 is black, 1 the image."""
-    return to_uint8(images * per_sample(factor, images))
-
-
-def adjust_contrast(images: torch.Tensor, factor: Numbers) -> torch.Tensor:
-    """Blend with the image's mean brightness by a factor (B,): 0 is even grey, 1 the image."""
-    return _blend(images, grey(images).mean((1, 2, 3), keepdim=True), factor)
-
-
-def adjust_saturation(images: torch.Tensor, factor: Numbers) -> torch.Tensor:
-    """Blend with the image in grey by a factor (B,): 0 is grey, 1 the image."""
-    return _blend(images, grey(images), factor)
-
-
-def adjust_colour(images: torch.Tensor, which: Numbers, factor: Numbers) -> torch.Tensor:
+def adjust_colour(images: torch.Tensor, which: torch.Tensor, factor: torch.Tensor) -> torch.Tensor:
     """Brightness, contrast or saturation of each image, int (B,) of 0, 1 and 2, by a factor (B,): one pass for all three."""
-    bright, contrast = (per_sample(which == number, images, torch.bool) for number in (0, 1))
+    bright, contrast = (per_sample(which == number, torch.bool) for number in (0, 1))
     other = grey(images)  # (B, 1, H, W)
     other = torch.where(contrast, other.mean((1, 2, 3), keepdim=True), other)
     return _blend(images, other.masked_fill_(bright, 0), factor)
 
 
-def adjust_sharpness(images: torch.Tensor, factor: Numbers) -> torch.Tensor:
+def adjust_sharpness(images: torch.Tensor, factor: torch.Tensor) -> torch.Tensor:
     """Blend with a 3 x 3 mean whose middle counts five times; the outermost pixels stay."""
     pixels = images.float()
     if min(images.shape[-2:]) <= 2:
@@ -296,32 +277,32 @@ def adjust_sharpness(images: torch.Tensor, factor: Numbers) -> torch.Tensor:
     sums = columns[..., :-2, :] + columns[..., 1:-1, :] + columns[..., 2:, :]  # whole numbers: exact
     inner = pixels[..., 1:-1, 1:-1]  # a view
     blurred = (sums + 4 * inner).div_(13).round_()
-    inner.add_((blurred - inner) * per_sample(1 - factor, images))
+    inner.add_((blurred - inner) * per_sample(1 - factor))
     return to_uint8(pixels)
 
 
-def posterize(images: torch.Tensor, bits: Numbers) -> torch.Tensor:
+def posterize(images: torch.Tensor, bits: torch.Tensor) -> torch.Tensor:
     """Keep the highest `bits` (0 to 8) of each value."""
-    return images & (256 - (256 >> per_sample(bits, images, torch.int64))).to(torch.uint8)
+    return images & (256 - (256 >> per_sample(bits, torch.int64))).to(torch.uint8)
 
 
-def solarize(images: torch.Tensor, threshold: Numbers) -> torch.Tensor:
+def solarize(images: torch.Tensor, threshold: torch.Tensor) -> torch.Tensor:
     """Invert the values from the threshold on."""
-    return torch.where(images >= per_sample(threshold, images), 255 - images, images)
+    return torch.where(images >= per_sample(threshold), 255 - images, images)
 
 
 def erase(
     images: torch.Tensor,
-    top: Numbers,
-    left: Numbers,
-    height: Numbers,
-    width: Numbers,
+    top: torch.Tensor,
+    left: torch.Tensor,
+    height: torch.Tensor,
+    width: torch.Tensor,
     colour: tuple[int, ...],
 ) -> torch.Tensor:
     """Fill a box of each image, (B,) each, with one colour; a box of height 0 changes nothing."""
     rows = torch.arange(images.shape[-2], device=images.device)[:, None]
     columns = torch.arange(images.shape[-1], device=images.device)
-    y, x, h, w = (per_sample(v, images, torch.int64) for v in (top, left, height, width))
+    y, x, h, w = (per_sample(v, torch.int64) for v in (top, left, height, width))
     inside = (rows >= y) & (rows < y + h) & (columns >= x) & (columns < x + w)  # (B, 1, H, W)
     fill = torch.cat([images.new_full((1, 1, 1), level) for level in colour])
     return torch.where(inside, fill, images)

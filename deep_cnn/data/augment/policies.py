@@ -64,6 +64,7 @@ GEOMETRY: dict[str, Callable[[np.ndarray, int, int], np.ndarray]] = {
     "Rotate": lambda m, height, width: kernels.rotation(m),
 }
 COLOUR = ("Brightness", "Contrast", "Color")  # likewise, in the order of `kernels.adjust_colour`
+KINDS = dict.fromkeys(GEOMETRY, "geometry") | dict.fromkeys(COLOUR, "colour")  # of kernels; the others have their own
 # the others: (images, strengths m: float64 (b,)) -> images
 OTHERS: dict[str, Callable[[torch.Tensor, torch.Tensor], torch.Tensor]] = {
     "Sharpness": lambda images, m: kernels.adjust_sharpness(images, 1 + m),
@@ -200,14 +201,14 @@ def changed(images: torch.Tensor, names: np.ndarray, m: np.ndarray, interpolatio
 
     Images with the same kernels side by side, and all that the kernels need in one copy to the device.
     """
-    kinds, which, matrices = names.astype(object), np.zeros(len(names)), np.zeros((len(names), 2, 3))
+    kinds = np.array([KINDS.get(name, name) for name in names])
+    which, matrices = np.zeros(len(names)), np.zeros((len(names), 2, 3))
     for name in np.unique(names):
         members = names == name
         if name in GEOMETRY:
-            kinds[members], matrices[members] = "geometry", GEOMETRY[name](m[members], *images.shape[-2:])
+            matrices[members] = GEOMETRY[name](m[members], *images.shape[-2:])
         elif name in COLOUR:
-            kinds[members], which[members] = "colour", COLOUR.index(name)
-    kinds = kinds.astype(str)
+            which[members] = COLOUR.index(name)
     order = np.argsort(kinds, kind="stable")
     packed = upload(np.column_stack([order, m[order], which[order], matrices[order].reshape(-1, 6)]), images.device)
     present, counts = np.unique(kinds, return_counts=True)
