@@ -4,6 +4,7 @@ import logging
 from dataclasses import replace
 from typing import Any
 
+import torch
 from torch import nn
 
 from deep_cnn.config.schema import Config
@@ -12,6 +13,7 @@ from deep_cnn.data.feed import steps_per_epoch
 from deep_cnn.models.memory import images_that_fit, pieces_for, saved_bytes_per_image, step_bytes
 from deep_cnn.runtime import distributed
 from deep_cnn.runtime.device import (
+    REPLAYED_SHARE,
     ComputeSettings,
     compiler_works,
     compiles,
@@ -73,6 +75,16 @@ _decided = main_process(decide)
 def all_steps(config: Config, dataset: Dataset) -> int:
     """The optimizer steps of a whole run."""
     return steps_per_epoch(len(dataset.training), config.batch) * config.epochs
+
+
+def replays(settings: ComputeSettings, device: torch.device, step: int) -> bool:
+    """Whether a compiled network's steps become CUDA graphs: batches in one part, on one GPU. step: from `step_memory`.
+
+    A graph keeps its memory from step to step, also while the network is evaluated.
+    """
+    if device.type != "cuda" or settings.processes > 1 or settings.pieces > 1:
+        return False
+    return step <= REPLAYED_SHARE * memory_for_training(device)
 
 
 def step_memory(run: Run, model: nn.Module, settings: ComputeSettings, crop: int) -> int:

@@ -3,6 +3,7 @@
 import contextlib
 from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -52,7 +53,11 @@ class Step:
 
 
 def train_one_epoch(
-    model: nn.Module, batches: Iterable[Batch], task: Task, state: TrainingState, settings: StepSettings
+    model: Callable[[torch.Tensor], Any],
+    batches: Iterable[Batch],
+    task: Task,
+    state: TrainingState,
+    settings: StepSettings,
 ) -> Generator[Step, None, None]:
     """Train on each batch in turn; yields after each optimizer step, so that the caller may save, show or stop there.
 

@@ -41,6 +41,7 @@ from deep_cnn.runtime.device import (
     give_back_memory,
     granted_cores,
     pick_precision,
+    replayed,
 )
 from deep_cnn.runtime.distributed import main_process
 from deep_cnn.runtime.errors import DataError
@@ -179,9 +180,12 @@ class Trainer:
         )
         self.features = setup.open_features(self, feeds)
         self.feeds: Mapping[str, BatchSource] = self.features.feeds if self.features else feeds
+        self.step_network: Callable[..., Any] | None = None  # instead of the network, where its kernels are replayed
         if self.settings.compile and not self.features:
             compile_shapes(model)
             feeds["train"].compile()
+            if compute.replays(self.settings, self.device, reserve):
+                self.step_network = replayed(model)
         self.schedule = make_schedule(self.config.schedule, self.steps * self.config.epochs, self.config.warmup)
         self.gradients = GradientSync()
         self.losses = LossWatch(dataset.sample_names(), self.device)
@@ -427,13 +431,13 @@ class Trainer:
         """What the feeds' batches go through: the whole network, or what follows its frozen backbone."""
         return self.features.cut.tail_of(model) if self.features else model
 
-    def training_network(self, epoch: int) -> nn.Module:
+    def training_network(self, epoch: int) -> Callable[..., Any]:
         """The network as an epoch's steps call it, in training mode; of several ranks, with gradients that are summed."""
         frozen = self.frozen_parameters(epoch)
         training_mode(self.state.model, frozen, keep_statistics=self.config.batchnorm == "keep")
         network = self.network(self.state.model)
         if distributed.world_size() == 1:
-            return network
+            return self.step_network or network
         # compiled, for the shape of the steps to come: a compilation takes a minute
         rows = self.config.batch // distributed.world_size() // self.settings.pieces if self.settings.compile else 2
         side = self.side(epoch)
@@ -441,7 +445,7 @@ class Trainer:
         example = torch.zeros((max(2, rows), *shape), device=self.device, dtype=self.dtype)
         return self.gradients.wrapped(network, frozen, example, self.autocast)
 
-    def step_settings(self, network: nn.Module) -> StepSettings:
+    def step_settings(self, network: Callable[..., Any]) -> StepSettings:
         """How a step of this run is computed. network: from `training_network`."""
         return StepSettings(
             seed=self.config.seed,

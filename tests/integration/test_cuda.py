@@ -241,14 +241,15 @@ def test_scores_are_trained_and_every_command_uses_the_network(run_cli, tmp_path
     assert run_cli("export", root_dir=tmp_path, run_name="scores", output=tmp_path / "net.onnx", count=4)[0] == 0
 
 
-def test_memory_that_runs_out_ends_in_one_line_and_the_next_run_has_all_of_it(run_cli, tmp_path, caplog):
+def test_memory_that_runs_out_ends_in_one_line_and_the_next_run_has_all_of_it(run_cli, tmp_path, capsys):
     torch.cuda.empty_cache()
     total = torch.cuda.get_device_properties(0).total_memory
     torch.cuda.set_per_process_memory_fraction((torch.cuda.memory_allocated() + 2**28) / total)
     try:
         flags = {"image_size": 512, "batch_size": 32, "grad_accumulation": 1}
         assert train(run_cli, tmp_path, "large", **flags)[0] == 2
-        assert "GPU memory with --batch_size=32" in caplog.text and "Traceback" not in caplog.text
+        printed = capsys.readouterr().err
+        assert "GPU memory with --batch_size=32" in printed and "Traceback" not in printed
     finally:
         torch.cuda.set_per_process_memory_fraction(1.0)
     assert train(run_cli, tmp_path, "large", **flags)[0] == 0

@@ -85,11 +85,11 @@ def _taps(
         pixel = (out.float() * scale.float()).floor().to(exact)
         weights = torch.ones_like(pixel)
     else:
-        # the pixels that a target's kernel reaches: 4 to 8 of a row, where the row has hundreds
+        # the pixels whose middle is within a target's kernel: 2 to 8 of a row, where the row has hundreds
         kernel, radius = (_triangle, 1) if interpolation == "bilinear" else (_keys_cubic, 2)
-        taps = math.ceil(2 * radius * max(1.0, longest / target)) + 2
+        taps = math.ceil(2 * radius * max(1.0, longest / target))
         stretch, centre = scale.clamp(min=1), scale * (out + 0.5)
-        pixel = (centre - radius * stretch - 0.5).floor() + torch.arange(taps, device=length.device, dtype=exact)
+        pixel = (centre - radius * stretch + 0.5).floor() + torch.arange(taps, device=length.device, dtype=exact)
         weights = kernel((pixel + 0.5 - centre) / stretch) * ((pixel >= 0) & (pixel < size))
         weights /= weights.sum(-1, keepdim=True)
     # as many bits as keep the largest weight below 2**15
@@ -164,44 +164,61 @@ def resized_window(
     return resized_crop(windows, zero, zero, uploaded[:, 2], uploaded[:, 3], side, interpolation)
 
 
+def taps_of_boxes(
+    boxes: torch.Tensor, longest: int, side: int, interpolation: str
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """The sums of `_taps` for both sides of boxes, (B, 4) of top, left, height, width; none is longer than `longest`.
+
+    Returns:
+        pixel: int32 (T, 2, B, side), of columns and of rows, counted from the box's corner; those outside of the box, whose
+            weight is 0, are replaced by the nearest inside. weight: likewise. bits: int32 (2, B).
+    """
+    lengths = torch.cat([boxes[:, 3], boxes[:, 2]])
+    pixel, weight, bits = _taps(lengths, longest, side, interpolation)  # (2 * B, side, T)
+    pixel = pixel.minimum(lengths[:, None, None] - 1).clamp(min=0)
+    pixel, weight = (
+        part.int().view(2, len(boxes), side, -1).permute(3, 0, 1, 2).contiguous() for part in (pixel, weight)
+    )
+    return pixel, weight, bits.int().view(2, -1)
+
+
 def resized_picture(
     memory: torch.Tensor,
     places: torch.Tensor,
     widths: torch.Tensor,
     boxes: torch.Tensor,
+    taps: tuple[torch.Tensor, torch.Tensor, torch.Tensor],
     rows: int,
-    longest: int,
-    side: int,
-    interpolation: str,
 ) -> torch.Tensor:
-    """`resized_window` by sums of single pixels: a few kernels that read each pixel once, where they are compiled; else slow.
+    """`resized_window` by sums of single pixels: two kernels that read each pixel a few times, where they are compiled; else slow.
 
     Args:
         memory, places: as `PictureBatch` has them; widths: of the pictures, (B,).
-        boxes: (B, 4) of top, left, height, width; none is higher than `rows`, or longer than `longest`.
+        boxes: (B, 4) of top, left, height, width; none is higher than `rows`. taps: as `taps_of_boxes` gives them. Made in
+            the same kernel they would be made anew for each pixel that is read.
     """
-    top, left, height, width = boxes.long().unbind(1)
-    pixel, weight, bits = _taps(torch.cat([width, height]), longest, side, interpolation)
-    pixel, weight, bits, batch = pixel.long(), weight.int(), bits.int(), len(boxes)
+    pixel, weight, bits = taps
+    top, left, height, _ = boxes.long().unbind(1)
     # columns first; of the rows below a box the last one is read again
     row = top[:, None] + torch.arange(rows, device=boxes.device).minimum((height - 1)[:, None])  # (B, h)
-    starts, places = (row * widths.long()[:, None])[:, :, None], places[:, None, None]
-    sums = torch.zeros((), dtype=torch.int32, device=boxes.device)
-    for tap in range(pixel.shape[-1]):
-        column = left[:, None] + pixel[:batch, :, tap].minimum((width - 1)[:, None]).clamp(min=0)  # (B, S)
-        values = memory[places, starts + column[:, None, :]].int()  # (B, h, S, 3)
-        sums = sums + values * weight[:batch, None, :, tap, None]
-    across = _grey_levels(sums, bits[:batch, :, :, None])
+    starts, places = (row * widths.long()[:, None] + left[:, None])[:, :, None], places[:, None, None]
+    sums = zero = torch.zeros((), dtype=torch.int32, device=boxes.device)
+    for column, factor in zip(pixel[:, 0], weight[:, 0], strict=True):  # (B, S) each
+        sums = sums + memory[places, starts + column[:, None]].int() * factor[:, None, :, None]  # (B, h, S, 3)
+    across = _grey_levels(sums, bits[0])
     # then rows
-    image, sums = torch.arange(batch, device=boxes.device)[:, None], torch.zeros_like(bits[0, 0, 0])
-    for tap in range(pixel.shape[-1]):
-        line = pixel[batch:, :, tap].clamp(0, rows - 1)  # (B, S)
-        sums = sums + across[image, line].int() * weight[batch:, :, tap, None, None]  # (B, S, S, 3)
-    return _grey_levels(sums, bits[batch:, :, :, None]).permute(0, 3, 1, 2)
+    image, sums = torch.arange(len(boxes), device=boxes.device)[:, None], zero
+    for line, factor in zip(pixel[:, 1], weight[:, 1], strict=True):
+        sums = sums + across[image, line.long()].int() * factor[:, :, None, None]  # (B, S, S, 3)
+    return _grey_levels(sums, bits[1]).permute(0, 3, 1, 2)
 
 
 def _grey_levels(sums: torch.Tensor, bits: torch.Tensor) -> torch.Tensor:
-    """Sums of weights times pixels, int32, divided by 2**bits and rounded. They are below 400 * 2**22: room in 31 bits."""
+    """Sums of weights times pixels, int32 (B, ., ., .), divided by 2**bits, (B,), and rounded.
+
+    They are below 400 * 2**22: room in 31 bits.
+    """
+    bits = bits[:, None, None, None]
     half = 1 << (bits - 1)
     return ((sums + half) >> bits).clamp(0, 255).to(torch.uint8)
 
@@ -264,7 +281,9 @@ def adjust_colour(images: torch.Tensor, which: torch.Tensor, factor: torch.Tenso
     """Brightness, contrast or saturation of each image, int (B,) of 0, 1 and 2, by a factor (B,): one pass for all three."""
     bright, contrast = (per_sample(which == number, torch.bool) for number in (0, 1))
     other = grey(images)  # (B, 1, H, W)
-    other = torch.where(contrast, other.mean((1, 2, 3), keepdim=True), other)
+    # row by row first: enough sums for all of a GPU, and exact, since grey levels are whole numbers
+    mean = other.sum(3, keepdim=True).sum(2, keepdim=True) / other[0].numel()
+    other = torch.where(contrast, mean, other)
     return _blend(images, other.masked_fill_(bright, 0), factor)
 
 

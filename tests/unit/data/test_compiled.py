@@ -5,6 +5,7 @@ import pytest
 import torch
 from test_picture import SIZES, batch_of, photograph
 
+from deep_cnn.data.augment import kernels
 from deep_cnn.data.augment.compiled import CompiledAugmentation, can_be_compiled, compiled_augmentation
 from deep_cnn.data.augment.steps import parse_augment
 from deep_cnn.data.normalise import Normaliser
@@ -32,7 +33,7 @@ def test_pixel_by_pixel_is_the_plain_way(chain, sides, interpolation):
     augmentation, samples = parse_augment(chain, small_epochs=1), np.arange(7, 27)
     pictures = batch_of([fitted(photograph(*SIZES[i % len(SIZES)], seed=i), pre) for i in range(20)], pre)
     compiled = CompiledAugmentation(augmentation, pre, torch.float32)
-    compiled.make = compiled.images
+    compiled.make, compiled.find_taps = compiled.images, kernels.taps_of_boxes
     for epoch in (0, 1):  # small images, and whole ones
         found = compiled(pictures, 3, epoch, samples)
         assert found.is_contiguous(memory_format=torch.channels_last)
