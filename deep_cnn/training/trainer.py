@@ -554,10 +554,12 @@ class Trainer:
         total, trained = (sum(p.numel() for p in model.parameters() if p.requires_grad or not only) for only in (0, 1))
         return f"{self.spec.name}: {total:,} parameters, {trained:,} of them trained, head {', '.join(self.head)}\n\n{model}"
 
-    def close_feeds(self) -> None:
-        """Let go of the feeds' threads: a search or a notebook makes many trainers in one process."""
+    def let_go(self) -> None:
+        """Of the feeds' threads, and of the memory of CUDA graphs: a search or a notebook makes many trainers in one process."""
         for feed in self.opened_feeds:
             feed.close()
+        if self.step_network is not None:
+            torch.compiler.reset()
 
 
 @contextlib.contextmanager
@@ -570,7 +572,7 @@ def build_trainer(
     if config.tta != "none" and not len(dataset.samples("test")):
         log.info("--tta=%s has no effect: there is no test set", config.tta)
     with contextlib.ExitStack() as stack:
-        stack.callback(trainer.close_feeds)
+        stack.callback(trainer.let_go)
         signals.raise_if_requested()
         if saved.state is None:
             read_first_images(trainer, replaces=bool(saved.to_move))
@@ -604,7 +606,7 @@ def rehearse(config: Config) -> None:
     with contextlib.ExitStack() as at_end:
         at_end.callback(dataset.close)
         trainer = Trainer(run, dataset, task, SavedRun({}))
-        at_end.callback(trainer.close_feeds)
+        at_end.callback(trainer.let_go)
         read_first_images(trainer, replaces=True)
 
 

@@ -21,6 +21,7 @@ def test_its_steps_are_the_plain_ones_within_rounding(run_cli, tmp_path, monkeyp
         return lambda images: calls.append(tuple(images.shape)) or forward(images)
 
     monkeypatch.setattr(trainer, "replayed", counting)
+    monkeypatch.setattr(torch.compiler, "reset", lambda: calls.append("memory of the graphs"))
     monkeypatch.setattr(trainer, "compile_shapes", lambda model: None)  # the evaluation's: another minute
     losses = {}
     for replays in (False, True):
@@ -33,7 +34,7 @@ def test_its_steps_are_the_plain_ones_within_rounding(run_cli, tmp_path, monkeyp
             row[name] for row in checkpoint.load(files.last)["history"] for name in ("train_loss", "val_loss")
         ]
     assert losses[True] == pytest.approx(losses[False], rel=1e-3)
-    assert calls == [(20, 3, 32, 32)] * 4
+    assert calls == [(20, 3, 32, 32)] * 4 + ["memory of the graphs"]
 
 
 def test_it_follows_the_networks_weights_and_mode():
