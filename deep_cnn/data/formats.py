@@ -22,7 +22,7 @@ from PIL import Image, UnidentifiedImageError
 
 from deep_cnn.config.registries import IMAGE_FORMATS, resolve
 from deep_cnn.data.archives import Source
-from deep_cnn.data.jpeg import jpeg_decoder
+from deep_cnn.data.jpeg import is_plain, jpeg_decoder
 from deep_cnn.data.mistaken import what_else
 from deep_cnn.runtime.errors import DataError
 
@@ -109,12 +109,18 @@ def _upright(pixels: torch.Tensor, orientation: int) -> torch.Tensor:
 
 def read_jpeg(data: bytearray, path: str | Source, bits: int) -> torch.Tensor:
     """JPEG bytes -> uint8 (3, H, W)."""
-    with _open(io.BytesIO(data), path) as image:  # refuses a header of 65,500 x 65,500 pixels before 13 GB are reserved
-        if image.mode in ("L", "RGB"):  # of CMYK each library has its own idea
-            try:
-                return _upright(jpeg_decoder()(data), _orientation(image))
-            except (RuntimeError, ValueError):
-                pass  # Pillow reads the rarer kinds, and says better what is wrong with the others
+    usual, orientation = is_plain(data), 1
+    if not usual:
+        with _open(
+            io.BytesIO(data), path
+        ) as image:  # refuses a header of 65,500 x 65,500 pixels before 13 GB are reserved
+            # of CMYK each library has its own idea
+            usual, orientation = image.mode in ("L", "RGB"), _orientation(image)
+    if usual:
+        try:
+            return _upright(jpeg_decoder()(data), orientation)
+        except (RuntimeError, ValueError):
+            pass  # Pillow reads the rarer kinds, and says better what is wrong with the others
     return read_by_pillow(data, path, bits)
 
 

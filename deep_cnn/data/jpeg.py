@@ -9,6 +9,7 @@ Measured by `python -m benchmarks.decoders`.
 import functools
 import io
 import logging
+import struct
 from collections.abc import Callable
 
 import numpy as np
@@ -17,6 +18,9 @@ import torch
 log = logging.getLogger(__name__)
 
 APP1, APP12, START_OF_SCAN = 0xE1, 0xEC, 0xDA  # the second byte of a JPEG's markers
+FRAMES = (0xC0, 0xC1, 0xC2)  # what begins a baseline, an extended and a progressive image
+PLAIN = (*FRAMES, 0xC4, 0xDB, 0xDD, 0xE0, 0xEE, 0xFE)  # and its tables, JFIF, Adobe and comments: nothing that turns it
+FEW_PIXELS = 2**24
 
 Decoder = Callable[
     [bytearray], torch.Tensor
@@ -39,6 +43,27 @@ def _without_exif(data: bytearray) -> bytearray:
             changed[position + 1] = APP12
         position += 2 + int.from_bytes(data[position + 2 : position + 4], "big")
     return changed
+
+
+def is_plain(data: bytearray) -> bool:
+    """Whether a JPEG has no metadata and any decoder reads it: grey or colour, 8 bits, at most FEW_PIXELS.
+
+    Of all others Pillow has to tell. It takes 80 microseconds to open an image, and one of 32 x 32 pixels is decoded in 30.
+    """
+    position, usual = 2, False
+    while position + 10 <= len(data) and data[position] == 0xFF:
+        marker, length = data[position + 1], int.from_bytes(data[position + 2 : position + 4], "big")
+        if marker == START_OF_SCAN:
+            return usual
+        if marker not in PLAIN or length < 2:
+            return False
+        if marker in FRAMES:
+            bits, height, width, channels = struct.unpack_from(">BHHB", data, position + 4)
+            if usual or bits != 8 or channels not in (1, 3) or not 0 < height * width <= FEW_PIXELS:
+                return False
+            usual = True
+        position += 2 + length
+    return False
 
 
 def _simplejpeg() -> Decoder:

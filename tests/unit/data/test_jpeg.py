@@ -8,7 +8,8 @@ import pytest
 import torch
 from PIL import Image
 
-from deep_cnn.data import jpeg
+from deep_cnn.data import formats, jpeg
+from deep_cnn.runtime.errors import DataError
 
 
 def encoded(mode: str = "RGB", width: int = 133, height: int = 97, **options) -> bytearray:
@@ -70,3 +71,38 @@ def test_the_first_that_works_is_chosen(monkeypatch, caplog):
         decoder = jpeg.jpeg_decoder.__wrapped__()
     assert decoder(encoded()).shape == (3, 97, 133)
     assert "not by broken" in caplog.text and "by pillow" in caplog.text
+
+
+def test_what_is_plain_needs_no_pillow():
+    """Whatever is changed in a header: Pillow would read the same pixels, unturned, or the decoder refuses them as well."""
+    assert [kind for kind, data in KINDS.items() if not jpeg.is_plain(data)] == ["turned by EXIF"]
+    assert (
+        not jpeg.is_plain(encoded("CMYK"))
+        and not jpeg.is_plain(bytearray(b"\xff\xd8\xff"))
+        and not jpeg.is_plain(bytearray())
+    )
+    rng, files, plain = np.random.default_rng(0), list(KINDS.values()), 0
+    for i in range(3000):
+        data = bytearray(files[i % len(files)])
+        for place in rng.integers(2, data.find(b"\xff\xda") + 10, 2):
+            data[place] = rng.integers(0, 256)
+        if not jpeg.is_plain(data):
+            continue
+        plain += 1
+        try:
+            image = formats._open(io.BytesIO(data), "x.jpg")
+        except DataError:
+            with pytest.raises((RuntimeError, ValueError)):
+                jpeg.jpeg_decoder()(data)
+            continue
+        assert image.mode in ("L", "RGB") and formats._orientation(image) == 1
+    assert plain > 1000
+
+
+def test_a_header_of_too_many_pixels_is_not_plain():
+    data = encoded()
+    at = data.find(b"\xff\xc0")
+    data[at + 5 : at + 9] = b"\xff\xff\xff\xff"
+    assert not jpeg.is_plain(data)
+    with pytest.raises(DataError, match="pixels"):
+        formats.read_jpeg(data, "x.jpg", 8)

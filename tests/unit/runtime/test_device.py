@@ -189,11 +189,11 @@ def test_a_network_is_compiled_for_every_size_of_batch(monkeypatch):
     from torch._dynamo import config
     from torch._dynamo.testing import CompileCounter
 
-    monkeypatch.setattr(config, "recompile_limit", config.recompile_limit)
     counter, model = CompileCounter(), torch.nn.Linear(2, 2)
     compile_model = model.compile
     monkeypatch.setattr(model, "compile", lambda **options: compile_model(backend=counter, **options))
-    device.compile_shapes(model)
-    for size in range(2, 22):
-        model(torch.zeros(size, 2))
+    with config.patch(recompile_limit=config.recompile_limit):
+        device.compile_shapes(model)
+        for size in range(2, 22):
+            model(torch.zeros(size, 2))
     assert counter.frame_count == 20
