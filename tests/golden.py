@@ -106,7 +106,7 @@ CASES = {  # a run stands behind those that it needs
     ),
     "probe": Case(PROBE + "--epochs=3"),
     "probe_views": Case(PROBE + "--epochs=3 --augment=basic --views=2"),
-    "muon": "intervals of the test set, by other methods than the bootstrap",
+    "muon": Case(TRAIN + "--recipe=cifar_fast --epochs=2 --small_epochs=1 --subset=32"),
     "lr_auto": Case(TRAIN + "--model=net --epochs=1 --lr=auto --subset=0.5 --oversample --cache={root}/cache"),
     "search": Case(
         f"search {TRAIN} --model=net --epochs=2 --seed=5 --sampler=random --trials=3 "
