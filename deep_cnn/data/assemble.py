@@ -267,7 +267,7 @@ class DeviceAssembler:
         self.compiled: CompiledAugmentation | None = None
 
     def compile(self) -> None:
-        """Augment by one compiled function from now on, where the augmentation allows it."""
+        """Augment by compiled functions from now on, where the augmentation allows it."""
         if self.augmentation is not None and can_be_compiled(self.augmentation):
             self.compiled = compiled_augmentation(self.augmentation, self.pixels.pre, self.dtype)
 

@@ -293,7 +293,7 @@ class Feed:
                 pending.cancel()
 
     def compile(self) -> None:
-        """On a GPU: augment by one compiled function from now on. About half a minute for the first batch."""
+        """On a GPU: augment by compiled functions from now on. About half a minute for the first batch."""
         self._assembler.compile()
 
     def close(self) -> None:

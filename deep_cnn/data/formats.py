@@ -111,11 +111,10 @@ def read_jpeg(data: bytearray, path: str | Source, bits: int) -> torch.Tensor:
     """JPEG bytes -> uint8 (3, H, W)."""
     usual, orientation = is_plain(data), 1
     if not usual:
-        with _open(
-            io.BytesIO(data), path
-        ) as image:  # refuses a header of 65,500 x 65,500 pixels before 13 GB are reserved
-            # of CMYK each library has its own idea
-            usual, orientation = image.mode in ("L", "RGB"), _orientation(image)
+        # a header of 65,500 x 65,500 pixels is refused here, before 13 GB are reserved
+        with _open(io.BytesIO(data), path) as image:
+            usual = image.mode in ("L", "RGB")  # of CMYK each library has its own idea
+            orientation = _orientation(image)
     if usual:
         try:
             return _upright(jpeg_decoder()(data), orientation)
