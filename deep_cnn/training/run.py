@@ -14,7 +14,7 @@ from deep_cnn.config import defaults
 from deep_cnn.config.fields import parse_duration
 from deep_cnn.config.schema import Config
 from deep_cnn.data.preprocess import Preprocessing
-from deep_cnn.runtime import console, distributed, faults
+from deep_cnn.runtime import console, distributed, faults, signals
 from deep_cnn.runtime.errors import DeepCNNError, LostPeer, machine_fault
 from deep_cnn.runtime.lock import RunLock, held
 from deep_cnn.runtime.run_files import RunFiles
@@ -45,6 +45,7 @@ class Run:
         weights_digest: SHA-256 of the user's file of weights that the run begins with.
         chosen: flag -> what its `auto` came to; known after `with_defaults`.
         began: time.monotonic() at its start.
+        at_end: closed last, after status.json says how the run has ended.
     """
 
     config: Config
@@ -57,6 +58,7 @@ class Run:
     pre: Preprocessing | None = None
     weights_digest: str | None = None
     chosen: dict[str, Any] = field(default_factory=dict)
+    at_end: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
 
 
 @contextlib.contextmanager
@@ -65,11 +67,12 @@ def opened_run(config: Config, place: RunPlace | None = None) -> Iterator[Run]:
 
     However the run ends, status.json says so.
     """
-    with contextlib.ExitStack() as stack:
+    with contextlib.ExitStack() as at_end, contextlib.ExitStack() as stack:
         if place is None:
             stack.enter_context(connected_ranks(config))
             place = stack.enter_context(opened_place(config))
-        run = Run(config, place.files, place.lock, Status(place.files, distributed.is_main()), time.monotonic())
+        status = Status(place.files, distributed.is_main())
+        run = Run(config, place.files, place.lock, status, time.monotonic(), at_end=at_end)
         stack.enter_context(end_in_status(run.status))
         stack.enter_context(faults.explained(defaults.largest_batch(config), 1))
         yield run
@@ -97,23 +100,30 @@ def _folders_log_and_lock(config: Config, files: RunFiles) -> Iterator[RunLock]:
 
 @contextlib.contextmanager
 def end_in_status(status: Status) -> Iterator[None]:
-    """However the run ends, status.json says so."""
+    """However the run ends, status.json says so.
+
+    A signal does not disturb that: where one of torchrun's processes has died, the others get a SIGTERM within 0.1 s.
+    """
     try:
         yield
+    except BaseException as end:
+        with signals.between_steps(alone=False):
+            _say_end(status, end)
+        raise
+    with signals.between_steps(alone=False):
         status.say("finished")
-    except Stopped as stop:
-        log.debug("%s", stop)  # to the log file; the console gets it as the command's last line
-        stop.noted = status.say("stopped", str(stop))
-        raise
-    except KeyboardInterrupt:
+
+
+def _say_end(status: Status, end: BaseException) -> None:
+    if isinstance(end, Stopped):
+        log.debug("%s", end)  # to the log file; the console gets it as the command's last line
+        end.noted = status.say("stopped", str(end))
+    elif isinstance(end, KeyboardInterrupt):
         status.say("stopped", "by a second SIGINT, immediately; the last checkpoint is kept")
-        raise
-    except DeepCNNError as mistake:
-        log.debug("%s", mistake)
-        status.say("failed" if isinstance(mistake, LostPeer) else "mistake", str(mistake))
-        raise
-    except BaseException as fault:
-        log.debug("%s", traceback.format_exc())
-        sentence = machine_fault(fault)  # which the command says, too, as of a mistake
-        status.say("failed" if sentence is None else "mistake", sentence or f"{type(fault).__name__}: {fault}")
-        raise
+    elif isinstance(end, DeepCNNError):
+        log.debug("%s", end)
+        status.say("failed" if isinstance(end, LostPeer) else "mistake", str(end))
+    else:
+        log.debug("%s", "".join(traceback.format_exception(end)))
+        sentence = machine_fault(end)  # which the command says, too, as of a mistake
+        status.say("failed" if sentence is None else "mistake", sentence or f"{type(end).__name__}: {end}")

@@ -581,7 +581,7 @@ def build_trainer(
             find_learning_rate(trainer)
         records.write(trainer)
         stack.enter_context(faults.explained(config.batch, trainer.settings.pieces))
-        stack.enter_context(signals.between_steps(alone=distributed.world_size() == 1))
+        run.at_end.enter_context(signals.between_steps(alone=distributed.world_size() == 1))
         deadline = time_limit(parse_duration("max_time", config.max_time)) if distributed.is_main() else Deadline(None)
         timer = trainer.profile.timer
         trainer.checkpoints = Checkpointer(run.files, trainer, config.save_every, deadline, timer)
