@@ -20,7 +20,6 @@ from deep_cnn.models.weights import (
     FORMAT_VERSION,
     REPLACED,
     NewerVersion,
-    Replaced,
     check_declared_sizes,
     check_version,
     refused_object,
@@ -30,6 +29,10 @@ from deep_cnn.runtime.atomic import FULL, Announce, atomic_path
 from deep_cnn.runtime.errors import CheckpointError, DeepCNNError, NonFiniteLoss
 
 log = logging.getLogger(__name__)
+
+
+class Replaced(CheckpointError):
+    """A checkpoint that can be read, but is not the one that digests.json lists."""
 
 
 def save(path: Path, state: dict[str, Any], announce: Announce | None = None) -> None:

@@ -59,10 +59,6 @@ class NewerVersion(CheckpointError):
     """A checkpoint of a newer version: newer states are not to be given up for older ones."""
 
 
-class Replaced(CheckpointError):
-    """A checkpoint that can be read, but is not the one that digests.json lists."""
-
-
 @dataclass(frozen=True)
 class WeightsFile:
     """state: the tensors, under the file's own names; info: a checkpoint of ours also tells its "model",

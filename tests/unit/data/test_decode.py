@@ -2,6 +2,7 @@
 
 import errno
 import io
+import os
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -243,15 +244,28 @@ def test_a_network_file_system_gets_three_more_chances(failures, works, tmp_path
         if left[0]:
             left[0] -= 1
             raise OSError(errno.EIO, "Input/output error")
-        return open(*args)
+        return read(*args)
 
-    monkeypatch.setattr(module, "open", flaky, raising=False)
+    read = module._read
+    monkeypatch.setattr(module, "_read", flaky)
     monkeypatch.setattr(module.time, "sleep", lambda seconds: None)
     if works:
         assert decoded(path).shape == (R, R, 3)
     else:
         with pytest.raises(DataError, match=r"remote\.jpg.*Input/output error"):
             decode(path, PRE)
+
+
+@pytest.mark.parametrize("size", [1, 1 << 16, (1 << 16) + 1, 300_000])
+def test_a_file_is_read_whole(size, tmp_path, monkeypatch):
+    content = np.random.default_rng(size).bytes(size)
+    (tmp_path / "image.jpg").write_bytes(content)
+    assert module.read_dated(str(tmp_path / "image.jpg")) == (content, (tmp_path / "image.jpg").stat().st_mtime_ns)
+    read = os.read
+    monkeypatch.setattr(
+        module.os, "read", lambda file, count: read(file, min(count, 50_000))
+    )  # as a file server may answer
+    assert module.read_dated(str(tmp_path / "image.jpg"))[0] == content
 
 
 def test_threads_agree(tmp_path):
