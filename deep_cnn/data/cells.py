@@ -63,6 +63,7 @@ CURRENCY = re.compile(r"[+-]?[$€£¥]\s?\d[\d.,]*|[+-]?\d[\d.,]*\s?[$€£¥]"
 PERCENT = re.compile(r"[+-]?\d+(?:[.,]\d+)?\s?[%‰]")
 DEGREES = re.compile(r"[+-]?\d{1,3},\d+")  # 47,37: no latitude has thousands
 POINTS = re.compile(r"[+-]?[1-9]\d{0,2}(?:\.\d{3})+")  # 1.234 among decimal commas
+PLAIN_THOUSANDS = re.compile(r"\.\d{3}[.,]")  # 1.234.567 and 1.234,5
 FULL_WIDTH = re.compile("[\uff0b-\uff0e\uff10-\uff19]")
 ONE_NUMBER = re.compile(r"\+?(-?)(0|[1-9]\d*)(?:\.(\d*?)0*)?")  # 3, 3.0, 3.50; not 007
 SEPARATORS_OF_NUMBERS = re.compile("[. \u00a0\u202f'’]")
@@ -105,6 +106,18 @@ def is_missing(cell: str) -> bool:
 def missing(cells: np.ndarray) -> np.ndarray:
     """Which cells mean that there is no value, bool (M,)."""
     return of_each(cells, is_missing).astype(bool)
+
+
+def one_cell(labels_of_image: Iterable[str]) -> str:
+    """Several labels as a cell of a table has them.
+
+    Raises:
+        DataError: a label with a semicolon, which would be two.
+    """
+    several = list(labels_of_image)
+    if bad := [label for label in several if ";" in label]:
+        raise DataError(f"the label {bad[0]!r} has a semicolon, which separates labels; rename it")
+    return ";".join(several)
 
 
 def spelled(cells: Iterable[str]) -> str:
@@ -162,6 +175,10 @@ def parse(cells: np.ndarray, separator: str = ",") -> Numbers:
         notation = _notation(texts[written], texts[~empty & ~np.isnan(values)])
     if notation == "decimal commas" and separator in COMMA_SEPARATORS:
         with_points = np.array([bool(POINTS.fullmatch(cell)) for cell in texts], dtype=bool) & ~empty
+        if with_points.any() and not any(PLAIN_THOUSANDS.search(cell) for cell in texts[written | with_points]):
+            return Numbers(
+                empty[codes], values[codes], "decimal commas beside points that may be decimal, too", with_points[codes]
+            )
         values[written | with_points] = [_from_commas(cell) for cell in texts[written | with_points]]
         notation, written = "", np.zeros(len(distinct), dtype=bool)
     elif not notation and (points := _thousands_points(texts, empty)).any():
@@ -266,6 +283,7 @@ def _remedy(notation: str) -> str:
         "thousands separators": "write 1000 for 1,000",
         "points that separate thousands": "write 1200 for 1.200",
         "decimal commas beside decimal points": "write all of them in one way",
+        "decimal commas beside points that may be decimal, too": "write all of them in one way: 1200 for one thousand two hundred",
     }.get(notation, "write 1000 or 1.000")
 
 

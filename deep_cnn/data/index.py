@@ -35,6 +35,7 @@ from deep_cnn.data.votes import (
     of_images,
     read_votes,
     side_columns,
+    unused_words,
     vote_columns,
 )
 from deep_cnn.data.webdataset import CLASS, has_classes, has_values, sidecar_table
@@ -362,6 +363,7 @@ def _from_votes(files: Files, table: Table, options: IndexOptions, notes: list[s
     matcher = Matcher(files.paths, files.root)
     if not options.vote_columns:
         check_two_images(table, columns, matcher)
+        notes += [] if columns.question else unused_words(table, columns)
     votes, rows, said = read_votes(table, columns, matcher, asked)
     notes += said
     used = np.unique(votes.images)

@@ -19,6 +19,7 @@ import numpy as np
 import pandas as pd
 
 from deep_cnn.config.registries import IMAGE_ENDINGS
+from deep_cnn.data.cells import one_cell
 from deep_cnn.data.files import SYSTEM_FOLDERS
 from deep_cnn.data.table import Table
 from deep_cnn.data.webdataset import CLASS_ENDING, keys_of
@@ -79,7 +80,7 @@ def _has_cells(kind: Any) -> bool:
     """Whether a column is text, numbers or dates, or lists of these, which are several labels."""
     import pyarrow as pa
 
-    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
         kind = kind.value_type
     return not (pa.types.is_nested(kind) or _is_bytes(kind))
 
@@ -113,7 +114,7 @@ def _text(cell: Any) -> str:
     if cell is None or (isinstance(cell, float) and math.isnan(cell)):
         return ""
     if isinstance(cell, list):
-        return ";".join(map(_text, cell))
+        return one_cell(map(_text, cell))
     if isinstance(cell, float) and cell.is_integer() and abs(cell) < 2**53:
         return str(int(cell))  # pandas writes whole numbers of a column with gaps as floats
     return str(cell)

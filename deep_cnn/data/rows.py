@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from deep_cnn.config.fields import grid_size
 from deep_cnn.data import place_pulse
 from deep_cnn.data.cells import label_key, missing, parse, parse_where, where_mask
 from deep_cnn.data.certainty import CertaintyColumns, certainty_columns
@@ -218,7 +219,10 @@ def one_row_per_file(rows: Rows, options: "IndexOptions", files: Files) -> tuple
     asked = [
         *((name, "--target") for name in rows.target),
         (options.split_column, "--split_column"),
-        (options.group, "--group"),
+        (options.group if grid_size(options.group) is None else None, "--group"),
+        *((name, "--raters") for name in rows.certainty.raters),
+        *((name, "--target_std") for name in rows.certainty.std),
+        *((name, "--weigh_by") for name in rows.certainty.votes),
     ]
     for name, flag in asked:
         if not name:

@@ -31,13 +31,17 @@ NO_TEXT_MAGIC = {b"PK\3\4": ".xlsx or .zip", b"\xd0\xcf\x11\xe0": ".xls", b"PAR1
 ROWS_OF_HEAD = 50  # by which the separator is told
 ROWS_AT_ONCE = 1 << 12  # of a frame: pandas keeps text in a third of the memory that Python's strings need
 ESCAPED = re.compile("[\udc80-\udcff]")  # a byte that is not UTF-8
+NO_CP1252 = re.compile("[\udc81\udc8d\udc8f\udc90\udc9d]")  # nor a letter of Windows-1252
 # What is in no cell: the mark of UTF-8 where files were joined, zeros behind a file that a disk cut, the end of a file in DOS
 NO_TEXT_OF_CELLS = {0: None, 0x1A: None, 0xFEFF: None}
 INVISIBLE = "\u200b\u2060\ufeff\u00ad"  # spaces of no width and soft hyphens, which browsers' clipboards bring along
 FORMULA = re.compile(r'="(.*)"', re.DOTALL)  # ="007": text that a spreadsheet must not take for a number
 QUALTRICS = '{"ImportId":'  # each cell of its third line
-COMMENT = re.compile(r"\s*#")  # before the header, or before the first name of a list
 CELL_ENDS = r"[,;\t|]"
+NUMBER = re.compile(r"[+-]?[.,]?\d[\d.,' ]*(?:[eE][+-]?\d+)?\s?%?")
+COMMENT = re.compile(
+    rf"\s*#(?!{CELL_ENDS})"
+)  # before the header, or before the first name of a list; "#," is a column's name
 Lines = Sequence[int] | np.ndarray | pd.Index  # of each row, its line in the file
 
 
@@ -179,7 +183,7 @@ class TableReader:
         columns: names without the blanks around them; [] for a file without text.
         separator: of the columns.
         headless: whether the first line names an image instead of columns, which are then "column 1", "column 2"...
-        escaped: whether a byte so far is not UTF-8.
+        escaped: whether a byte so far is not UTF-8. undecoded: the first line with a byte that Windows-1252 has not either; 0.
         repeated: how often the header has come again so far; such rows are left out.
         described: whether the first two rows were Qualtrics' descriptions of the columns; they are left out.
     """
@@ -188,7 +192,7 @@ class TableReader:
         """lines: of an open file, with their ends; ending: the file's; what: names the table in messages."""
         csv.field_size_limit(2**31 - 1)  # a cell may hold the outline of a city
         self.repeated, self.described = 0, False
-        self.what, self.escaped, self._formulas, self._ended = what, False, False, False
+        self.what, self.escaped, self._formulas, self._ended, self.undecoded = what, False, False, False, 0
         lines = iter(lines)
         separator, self._skipped, head = _preamble(lines)
         head += itertools.islice(lines, ROWS_OF_HEAD)
@@ -243,18 +247,28 @@ class TableReader:
         """DataError where a cell of several lines has other rows in it: two quotes that were never closed."""
         inside = [part for cell in row if "\n" in cell for part in cell.split("\n")[1:] if self.separator in part]
         for part in inside:
-            if any(map(looks_like_image, part.split(self.separator))):
+            cells = part.split(self.separator)
+            as_a_row = len(cells) >= len(self.columns) and (self.separator == "\t" or _form(cells[0]) == _form(row[0]))
+            if as_a_row or any(map(looks_like_image, cells)):
                 raise DataError(
                     f"{self.what}: the cell in quotes that begins in line {line} has another row in it ({part.strip()[:40]!r}); correct "
                     "the quotes"
                 )
 
     def _watched(self, lines: Iterable[str]) -> Iterator[str]:
-        for line in lines:
-            self.escaped = self.escaped or (not line.isascii() and bool(ESCAPED.search(line)))
+        for number, line in enumerate(lines, start=self._skipped + 1):
+            if not line.isascii() and ESCAPED.search(line):
+                self.escaped = True
+                if not self.undecoded and NO_CP1252.search(line):
+                    self.undecoded = number
             self._formulas = self._formulas or '="' in line
             yield line.translate(NO_TEXT_OF_CELLS) if _has_no_text(line) else line
         self._ended = True
+
+
+def _form(cell: str) -> str:
+    """What kind of words and numbers a cell has, for example a0 for p01."""
+    return re.sub(r"\d+", "0", re.sub(r"[^\W\d]+", "a", cell.strip()))
 
 
 def _without_formula(cell: str) -> str:
@@ -396,10 +410,11 @@ def read_table(path: Path) -> Table:
             for k, name in enumerate(reader.columns, start=1)
         ]
         lines = array("q")
-        parts, rows = [], iter(reader)
+        parts, rows, short = [], iter(reader), dict[int, int]()
         while block := list(itertools.islice(rows, ROWS_AT_ONCE)):
             for line, row in block:
                 if len(row) != len(names):
+                    short |= {line: len(row)} if len(row) < len(names) else {}
                     fill(row, names, line, what)
             block_lines, cells = zip(*block, strict=True)
             lines.extend(block_lines)
@@ -409,7 +424,12 @@ def read_table(path: Path) -> Table:
             parts.append(pd.DataFrame({name: list(c) for name, c in zip(names, columns, strict=True)}, dtype=str))
     if not parts:
         raise DataError(f"{what}: no rows below the header")
+    if reader.undecoded:  # letters that were lost would make one label of two
+        raise DataError(
+            f"{what}: line {reader.undecoded} is neither UTF-8 nor Windows-1252, so its letters are not known; save the table as UTF-8"
+        )
     frame = pd.concat(parts, ignore_index=True).set_axis(np.frombuffer(lines, dtype=np.int64))
+    _check_short(frame, short, what)
     notes = [f"{path.name} is not UTF-8; reading it as Windows-1252"] if reader.escaped else []
     if reader.repeated:
         notes.append(f"{path.name}: {plural(reader.repeated, 'line')} with the header again, left out")
@@ -418,6 +438,42 @@ def read_table(path: Path) -> Table:
     with open(path, "rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     return Table(path.name, frame, digest, tuple(notes), reader.separator, twice)
+
+
+def _check_short(frame: pd.DataFrame, short: dict[int, int], what: str) -> None:
+    """DataError for a row with fewer cells than the header, unless only its last ones can be missing.
+
+    Spreadsheets leave out empty cells at the ends of rows, but a cell that was lost elsewhere moves the others to wrong columns.
+
+    Args:
+        short: line -> cells of the row.
+    """
+    if not short:
+        return
+    whole = frame[~frame.index.isin(list(short))]
+    numbers = [bool(len(whole)) and all(map(_is_number_or_empty, whole[name])) for name in frame.columns]
+    ends_empty = bool(len(whole)) and not whole[frame.columns[-1]].str.strip().all()
+    for line, cells in short.items():
+        row = [_is_number_or_empty(cell) if cell.strip() else None for cell in map(str, frame.loc[line].iloc[:cells])]
+        fits = all(kind in (None, number) for kind, number in zip(row, numbers, strict=False))
+        if not fits or (not ends_empty and _ways(row, numbers) > 1):
+            raise DataError(
+                f"{what}: line {line} has {plural(cells, 'cell')}, but the header has {len(numbers)}, and which are missing is not known; "
+                "correct the line, or write a separator for each empty cell"
+            )
+
+
+def _is_number_or_empty(cell: str) -> bool:
+    return not cell.strip() or NUMBER.fullmatch(cell.strip()) is not None
+
+
+def _ways(row: list[bool | None], numbers: list[bool]) -> int:
+    """In how many ways the cells may be those of some of the columns in order, by whether they are numbers; None: either."""
+    ways = [1, *(0 for _ in row)]  # of the first k cells among the columns so far
+    for number in numbers:
+        for k in range(len(row), 0, -1):
+            ways[k] += ways[k - 1] if row[k - 1] in (None, number) else 0
+    return ways[-1]
 
 
 def fill(row: list[str], names: Sequence[str], line: int, what: str) -> None:

@@ -1,5 +1,6 @@
 """From the cells of a table to targets: what its columns could be, classes, labels or numbers, and why."""
 
+import html
 import re
 from collections import Counter
 from collections.abc import Callable
@@ -272,6 +273,7 @@ def far_nines(name: str, values: np.ndarray) -> list[str]:
 
 def _labels(table: Table, columns: tuple[str, ...]) -> Targets:
     name, cells = columns[0], table.column(columns[0], "--target")
+    cells = of_each(cells, lambda cell: html.unescape(cell) if ENTITY.search(cell) else cell)  # its ; separates nothing
     rows = ~missing(cells)
     if not any(";" in cell for cell in cells) and (problem := _several_labels(cells[rows], name)):
         raise DataError(problem)

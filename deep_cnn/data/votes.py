@@ -9,10 +9,11 @@ from functools import cached_property
 import numpy as np
 
 from deep_cnn.data import place_pulse
-from deep_cnn.data.cells import label_key, labels, missing, of_each, spelled
+from deep_cnn.data.cells import is_missing, label_key, labels, missing, of_each, parse, spelled
 from deep_cnn.data.match import SAMPLE, Matcher, check_single, plain
 from deep_cnn.data.table import Table, stem
 from deep_cnn.runtime.errors import ConfigError, DataError, nearest
+from deep_cnn.runtime.format import some
 
 # What people call the columns, without capitals; a pair of words has its number or letter exchanged
 SIDES = tuple(
@@ -25,7 +26,14 @@ SIDES = tuple(
     )
 )  # fmt: skip
 WINNERS = ("winner", "choice", "vote", "preferred", "preference", "result", "answer", "chosen", "selected", "response")
-QUESTIONS = ("question", "category", "study_id", "study", "attribute", "dimension", "study_question", "question_id")
+QUESTIONS = (
+    "question", "category", "study_id", "study", "attribute", "dimension", "study_question", "question_id",
+    "criterion", "criteria", "trait", "aspect", "perception", "adjective", "construct", "quality", "impression",
+)  # fmt: skip
+# may name the question, or a part of the survey
+MAYBE_QUESTIONS = ("prompt", "task", "item", "scale", "topic", "label", "condition", "type", "measure", "variable")
+MOST_QUESTIONS = 50
+FEW_WORDS = 12  # that a column has which may name the question
 LEFT_WORDS = frozenset(("left", "l", "a", "image_left", "left_image", "first"))
 RIGHT_WORDS = frozenset(("right", "r", "b", "image_right", "right_image", "second"))
 TIE_WORDS = frozenset(
@@ -156,19 +164,94 @@ def vote_columns(table: Table, given: tuple[str, ...] = ()) -> VoteColumns | Non
                 "winner's, and a fourth with the question if there are several"
             )
         return VoteColumns(*named)
+    if (found := _sides_and_winner(table)) is None:
+        return None
+    known, sides, winner = found
+    if "winner" in sides[0].lower():
+        others = [known[word] for word in WINNERS if word in known and known[word] not in sides]
+        _check_no_ties(table, sides, others)
+    return VoteColumns(*sides, winner, _question_column(table, known, (*sides, winner)))
+
+
+def _sides_and_winner(table: Table) -> tuple[dict[str, str], tuple[str, str], str] | None:
+    """The columns by their words in small letters, those of the two sides, and that of the winner; None where they are not there."""
     plainly = {str(name).strip().lower().replace(" ", "_").replace("-", "_"): str(name) for name in table.frame.columns}
     known = {OF_A_FORM.sub("", word): name for word, name in plainly.items()} | plainly
     pair = next(((one, other) for one, other in SIDES if one in known and other in known), None)
     if pair is None:
         return None
     sides = known[pair[0]], known[pair[1]]
-    winner = next((known[name] for name in WINNERS if name in known and known[name] not in sides), None)
-    if winner is None:
-        if "winner" not in pair[0]:
-            return None
-        winner = sides[0]  # the image on the left has always won
-    question = next((known[name] for name in QUESTIONS if name in known), None)
-    return VoteColumns(*sides, winner, question)
+    if "winner" in pair[0]:
+        return known, sides, sides[0]  # the image on the left has always won, whatever key was pressed
+    winner = next((known[word] for word in WINNERS if word in known and known[word] not in sides), None)
+    return None if winner is None else (known, sides, winner)
+
+
+def _check_no_ties(table: Table, sides: tuple[str, str], others: Sequence[str]) -> None:
+    """DataError where a table that has the winner and the loser in columns of their own calls some votes ties in another one."""
+    for other in others:
+        cells = table.column(other, "--metadata")
+        if len(tied := np.flatnonzero(of_each(cells, lambda cell: cell.lower() in TIE_WORDS))):
+            raise DataError(
+                f"--metadata={table.name}: {sides[0]} and {sides[1]} name a winner, but {other} is {cells[tied[0]]!r} in line "
+                f"{table.frame.index[tied[0]]} ({len(tied):,} such rows); name the two images in columns left and right, and the winner's name or 'tie' in a "
+                "column winner"
+            )
+
+
+def _question_column(table: Table, known: dict[str, str], used: tuple[str, ...]) -> str | None:
+    """The column that names the question of each vote, by its name; None where there is none.
+
+    Raises:
+        DataError: two columns that may be it, and say different things; one whose name is used for other things, too.
+    """
+    free = {word: name for word, name in known.items() if name not in used and name not in table.twice}
+    found = list(dict.fromkeys(free[word] for word in QUESTIONS if word in free))
+    found = [name for name in found if len(_values_of(table, name)) > 1] or found[:1]
+    for other in found[1:]:
+        if not _one_to_one(table, found[0], other):
+            raise _which_question(table, used, found[0], other)
+    if found:
+        return found[0]
+    for word in MAYBE_QUESTIONS:
+        if word in free and 1 < len(_values_of(table, free[word])) <= MOST_QUESTIONS:
+            raise _which_question(table, used, free[word])
+    return None
+
+
+def _which_question(table: Table, used: tuple[str, ...], *columns: str) -> DataError:
+    values = "; ".join(f"{name}: {some(_values_of(table, name), 3)}" for name in columns)
+    three = ",".join(used)
+    return DataError(
+        f"--metadata={table.name}: {' or '.join(columns)} may say which question was asked ({values}); add "
+        f"--vote_columns={three},{columns[0]} to learn each, or --vote_columns={three} to take all votes as one question"
+    )
+
+
+def _values_of(table: Table, name: str) -> list[str]:
+    return sorted(cell for cell in set(table.column(name, "--metadata").tolist()) if not is_missing(cell))
+
+
+def _one_to_one(table: Table, one: str, other: str) -> bool:
+    """Whether two columns say the same in different words."""
+    pairs = set(zip(table.column(one, "--metadata").tolist(), table.column(other, "--metadata").tolist(), strict=True))
+    return len(pairs) == len({a for a, _ in pairs}) == len({b for _, b in pairs})
+
+
+def unused_words(table: Table, columns: VoteColumns) -> list[str]:
+    """Lines about columns of few words that are not read: one of them may be the question."""
+    used = {columns.left, columns.right, columns.winner}
+    notes = []
+    for name in (str(name) for name in table.frame.columns):
+        if name in used or name in table.twice or name.lower() in COUNTS:
+            continue
+        values = _values_of(table, name)
+        if 1 < len(values) <= FEW_WORDS and not parse(np.array(values, dtype=object)).all_read:
+            notes.append(
+                f"Column {name} ({some(values, 4)}) is not used; if it says which question was asked, add "
+                f"--vote_columns={columns.left},{columns.right},{columns.winner},{name}"
+            )
+    return notes
 
 
 def _in_common(one: str, other: str) -> int:
@@ -187,11 +270,11 @@ def check_two_images(table: Table, columns: VoteColumns, matcher: Matcher) -> No
     )
     before, after = re.escape(left[:start]), re.escape(left[len(left) - end :])
     third = re.compile(rf"{before}(\d+|[a-z]|third|middle|cent(er|re)){after}", re.IGNORECASE)
-    some = table.take(np.arange(min(SAMPLE, len(table.frame))))
+    first = table.take(np.arange(min(SAMPLE, len(table.frame))))
     for name in map(str, table.frame.columns):
         if name in (left, right, columns.winner) or not third.fullmatch(name) or name in table.twice:
             continue
-        if 2 * matcher.match(some.column(name, "--metadata")).found > len(some.frame):
+        if 2 * matcher.match(first.column(name, "--metadata")).found > len(first.frame):
             raise DataError(
                 f"--metadata={table.name}: {left}, {right} and {name} all name images, but a vote is between two; write the choice of one of "
                 "three as two votes, the chosen image against each of the others, or name the columns as --vote_columns"
@@ -200,11 +283,11 @@ def check_two_images(table: Table, columns: VoteColumns, matcher: Matcher) -> No
 
 def looks_like_votes(table: Table) -> bool:
     """Whether a table has the columns of votes, and its winners are sides, ties or images of the pair."""
-    columns = vote_columns(table)
-    if columns is None:
+    if (found := _sides_and_winner(table)) is None:
         return False
-    some = table.take(np.arange(min(SAMPLE, len(table.frame))))
-    left, right, winner = (some.column(name, "--metadata") for name in (columns.left, columns.right, columns.winner))
+    columns = VoteColumns(*found[1], found[2])
+    first = table.take(np.arange(min(SAMPLE, len(table.frame))))
+    left, right, winner = (first.column(name, "--metadata") for name in (columns.left, columns.right, columns.winner))
     outcome = _outcomes(left, right, winner, columns)
     return bool(np.isfinite(outcome).mean() > 0.5)
 
@@ -315,23 +398,29 @@ def _files_of(cells: np.ndarray, matcher: Matcher, table: Table) -> np.ndarray:
 
 def _outcomes(left: np.ndarray, right: np.ndarray, winner: np.ndarray, columns: VoteColumns) -> np.ndarray:
     """The left image's share of each vote, float64 (M,); NaN where the cell is neither a side, nor a tie, nor an image of the vote."""
-    words = {**dict.fromkeys(LEFT_WORDS, LEFT), **dict.fromkeys(RIGHT_WORDS, RIGHT), **dict.fromkeys(TIE_WORDS, TIE)}
+    plainly = {"left": LEFT, "right": RIGHT, **dict.fromkeys(TIE_WORDS, TIE)}  # what no image is called
+    words = {**dict.fromkeys(LEFT_WORDS, LEFT), **dict.fromkeys(RIGHT_WORDS, RIGHT), **plainly}
     for name, opposite, share in ((columns.left, columns.right, LEFT), (columns.right, columns.left, RIGHT)):
         words |= {name.strip().lower(): share, _number_of(name, opposite): share}
 
-    def side(cell: str) -> float:
+    def side(cell: str, known: dict[str, float] = words) -> float:
         word = cell.lower()
         forms = (word, label_key(word), AROUND.sub("", re.sub(r"[\s-]+", "_", word)))  # 1.0 is 1
-        return next((words[form] for form in forms if form in words), np.nan)
+        return next((known[form] for form in forms if form in known), np.nan)
 
-    by_word = of_each(winner, side).astype(np.float64)
+    def plain_side(cell: str) -> float:
+        return side(cell, plainly)
+
+    by_word, by_side = of_each(winner, side).astype(np.float64), of_each(winner, plain_side).astype(np.float64)
     one, other, won = (of_each(cells, _image_name) for cells in (left, right, winner))
     by_image = np.where(won == one, LEFT, np.where(won == other, RIGHT, np.nan))
     for row in np.flatnonzero((one == other) & (won == one)).tolist():  # before/1.jpg and after/1.jpg
         is_left, is_right = _same_path(winner[row], left[row]), _same_path(winner[row], right[row])
         by_image[row] = (LEFT if is_left else RIGHT) if is_left != is_right else np.nan
-    if (np.isfinite(by_image) | (by_word == TIE) | missing(winner)).all():  # images may be called a and b, or 1 and 2
-        return np.where(by_word == TIE, TIE, by_image)
+    # images may be called a and b, or 1 and 2: what explains more of the votes is meant by all of them
+    sides = np.isfinite(by_word) & (by_word != TIE)
+    if np.isfinite(by_image).sum() >= sides.sum():
+        return np.where(by_word == TIE, TIE, np.where(np.isnan(by_image), by_side, by_image))
     return np.where(np.isnan(by_word), by_image, by_word)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from deep_cnn.data.cells import one_cell
 from deep_cnn.data.files import Files
 from deep_cnn.data.table import Table
 from deep_cnn.runtime import signals
@@ -92,7 +93,7 @@ def _read(files: Files) -> Iterator[tuple[str, dict[str, str]]]:
         signals.raise_if_requested()
         source = files.sidecars.members.at(i, path)
         try:
-            text = source.read().decode("utf-8")
+            text = source.read().decode("utf-8-sig")
             yield path, {CLASS: text.strip()} if _ending(path) == CLASS_ENDING else _cells(json.loads(text))
         except (OSError, ValueError) as error:
             raise DataError(f"{source}: cannot be read ({error}); correct or remove it") from error
@@ -105,7 +106,7 @@ def _cells(values: Any) -> dict[str, str]:
     found = {}
     for name, value in values.items():
         if isinstance(value, list) and all(isinstance(one, str | int | float) for one in value):
-            found[str(name)] = ";".join(map(str, value))  # several labels, as in a table's cell
+            found[str(name)] = one_cell(map(str, value))
         elif value is None or isinstance(value, str | int | float):
             found[str(name)] = "" if value is None else re.sub(r"\s+", " ", str(value)).strip()
     return found

@@ -96,7 +96,7 @@ def test_a_separator_in_quotes_does_not_count(folder):
         '#TYPE System.IO.FileInfo\r\n"image","score"\r\n' + SCORES.partition("\n")[2].replace("\n", "\r\n"),
         SCORES.replace("\n", "\r"),
         SCORES.replace("\n", ",,\n").replace("score,,", "score"),
-        '"image","score","what; is; seen?\n1; 2; 3"\n' + SCORES.partition("\n")[2],
+        '"image","score","what; is; seen?\n1; 2; 3"\n' + SCORES.partition("\n")[2].replace("\n", ",x\n"),
         'image,score,5" wide\n' + SCORES.partition("\n")[2].replace("\n", ',2"\n'),
     ],
     ids=["blank lines", "sep=;", "PowerShell", "old Mac", "empty cells at the end", "name of two lines", "inches"],
@@ -784,3 +784,96 @@ def test_ranges_that_became_dates_are_named(folder):
     )
     assert "'04. Mrz', '4-Mar' may be a range (3-4) that a spreadsheet has made a date" in said
     assert "range" not in "\n".join(index_of(folder, table(["4-Mar", "5-Mar"] * 3), target=("y",)).notes)
+
+
+def test_letters_of_an_unknown_encoding_are_refused(folder):
+    """Read as Windows-1252, bytes that it has not would make one label of two."""
+    rows = "".join(f"{i}.JPG,{'充深犬'[i % 3]}\n" for i in range(1, 7))
+    refused(folder, ("image,y\n" + rows).encode("shift-jis"), r"line 2 is neither UTF-8 nor Windows-1252.*UTF-8")
+    refused(
+        folder,
+        ("image,y\n" + rows.replace("充", "pêche")).replace("深", "a").replace("犬", "b").encode("mac-roman"),
+        "line 4",
+    )
+
+
+def test_points_beside_decimal_commas_are_read_only_where_they_are_clear(folder):
+    rows = "".join(
+        f"{i}.JPG;{value}\n" for i, value in enumerate(("3,5", "2,25", "4.125", "3.250", "1,5", "2"), start=1)
+    )
+    refused(
+        folder,
+        "image;score\n" + rows,
+        r"'4\.125' in line 4: decimal commas beside points that may be decimal, too",
+        target=("score",),
+        task="regression",
+    )
+    index = index_of(folder, "image;score\n" + rows.replace("2,25", "1.002,25"), target=("score",), task="regression")
+    assert index.targets[:, 0].tolist() == [3.5, 1002.25, 4125, 3250, 1.5, 2]
+
+
+@pytest.mark.parametrize("flags", [{"target_std": ("sd",)}, {"weigh_by": "votes"}])
+def test_rows_that_repeat_an_image_with_another_certainty_are_refused(folder, flags):
+    text = "image,score,sd,num_votes\n" + "".join(
+        f"{i}.JPG,{i},{sd},{n}\n" for i in range(1, 7) for sd, n in ((0.1, 1), (0.9, 50))
+    )
+    refused(
+        folder,
+        text,
+        r"1\.JPG has two rows with different values of (sd|num_votes) \(lines 2 and 3\)",
+        target=("score",),
+        task="regression",
+        **flags,
+    )
+
+
+@pytest.mark.parametrize("separator", ["\t", ","])
+def test_a_quote_that_swallows_rows_is_named_where_names_have_no_ending(folder, separator):
+    lines = [f"{i},{i}.5,fine" for i in range(1, 7)]
+    lines[1], lines[4] = '2,2.5,"great view', '5,5.5,"wow" nice'
+    text = "\n".join(["image,score,comment", *lines]).replace(",", separator)
+    refused(folder, text, "begins in line 3 has another row in it", target=("score",))
+    kept = text.replace('"great view', f'"great view{separator} trees\nand quiet{separator} houses"').replace(
+        '"wow" nice', "nice"
+    )
+    assert index_of(folder, kept, target=("score",)).targets[:, 0].tolist() == [1.5, 2.5, 3.5, 4.5, 5.5, 6.5]
+
+
+def test_entities_of_html_separate_no_labels(folder):
+    text = "image,tags\n" + "".join(f"{i}.JPG,{'bed &amp; breakfast;pool' if i % 2 else 'pool'}\n" for i in range(1, 7))
+    assert index_of(folder, text, target=("tags",)).classes == ("bed & breakfast", "pool")
+
+
+def test_short_rows(folder):
+    """A spreadsheet leaves out empty cells at the ends of rows; a cell that is lost elsewhere moves the others."""
+    full = "".join(f"{i}.JPG,Oslo,{i},{7 * i}\n" for i in range(2, 7))
+    refused(
+        folder,
+        "image,city,score,n\n1.JPG,0.5,3\n" + full,
+        "line 2 has 3 cells, but the header has 4",
+        target=("score",),
+    )
+    refused(
+        folder,
+        "image,a,b\n1.JPG,1\n" + "".join(f"{i}.JPG,{i},{i}\n" for i in range(2, 7)),
+        "line 2 has 2",
+        target=("a",),
+    )
+    index = index_of(
+        folder, "image,score,note\n1.JPG,1\n" + "".join(f"{i}.JPG,{i},x\n" for i in range(2, 7)), target=("score",)
+    )
+    assert index.targets[:, 0].tolist() == [1, 2, 3, 4, 5, 6]
+    gaps = "".join(f"{i}.JPG,{i},{i if i % 2 else ''}\n" for i in range(2, 7))  # the last column has gaps anyway
+    index = index_of(folder, "image,score,n\n1.JPG,1\n" + gaps, target=("score",))
+    assert index.targets[:, 0].tolist() == [1, 2, 3, 4, 5, 6]
+
+
+def test_a_column_may_be_called_by_a_number_sign(folder):
+    text = "#,image,score\n" + "".join(f"{k},{k},{k * 1.5}\n" for k in range(1, 7))
+    index = index_of(folder, text, image_column="image", target=("score",))
+    assert index.targets[:, 0].tolist() == [1.5, 3, 4.5, 6, 7.5, 9]
+
+
+def test_rows_that_repeat_an_image_and_groups_of_a_grid(folder):
+    text = "image,latitude,longitude,score\n" + "".join(f"{i}.JPG,47.{i},8.{i},{i}\n" * 2 for i in range(1, 7))
+    assert len(index_of(folder, text, target=("score",), group="grid:1km").group_names) == 6

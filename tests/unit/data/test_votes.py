@@ -275,3 +275,56 @@ def test_a_side_that_always_wins_and_counts_are_told(folder):
 def test_groups_of_images_are_spelled_in_any_way(folder):
     rows = [f"{row},{x},{y}" for row, x, y in zip(ROWS, ("1", "2", "3"), ("2.0", "3.0", "1.0"), strict=True)]
     assert indexed(folder, rows, "left,right,winner,left_g,right_g", group="g").group_names == ("1", "2", "3")
+
+
+def test_the_winner_in_a_column_of_its_own_wins_whatever_key_was_pressed(folder):
+    header = "winner,loser,response"
+    index = indexed(folder, ["a.png,b.png,left", "b.png,c.png,right", "c.png,d.png,right"], header)
+    assert index.votes.outcome.tolist() == [1, 1, 1]
+    with pytest.raises(
+        DataError, match=r"winner and loser name a winner, but response is 'tie' in line 3 \(1 such rows\)"
+    ):
+        indexed(folder, ["a.png,b.png,left", "b.png,c.png,tie"], header)
+
+
+PAIRS = ["a,b,left", "b,c,right", "c,d,left", "d,a,left"]
+
+
+@pytest.mark.parametrize("name", ["criterion", "Trait", "aspect", "adjective"])
+def test_a_column_that_names_the_question_by_another_word(folder, name):
+    rows = [f"{row},{('safe', 'lively')[k % 2]}" for k, row in enumerate(PAIRS)]
+    assert indexed(folder, rows, f"left,right,winner,{name}").target_names == ("lively", "safe")
+
+
+def test_a_column_that_may_name_the_question_is_asked_for(folder):
+    rows = [f"{row},{('safe', 'lively')[k % 2]}" for k, row in enumerate(PAIRS)]
+    header = "left,right,winner,prompt"
+    with pytest.raises(
+        DataError, match=r"prompt may say which question.*lively, safe.*--vote_columns=left,right,winner,prompt"
+    ):
+        indexed(folder, rows, header)
+    assert indexed(folder, rows, header, vote_columns=("left", "right", "winner")).target_names == ("score",)
+    index = indexed(folder, rows, "left,right,winner,seen_by")  # of the rater, or the question: the log says so
+    assert any("Column seen_by (lively, safe) is not used; if it says which question" in note for note in index.notes)
+
+
+def test_two_columns_that_name_different_questions_are_asked_for(folder):
+    rows = [f"{row},{('urban', 'rural')[k % 2]},{('safe', 'lively')[k // 2]}" for k, row in enumerate(PAIRS)]
+    with pytest.raises(DataError, match="category or attribute may say which question was asked"):
+        indexed(folder, rows, "left,right,winner,category,attribute")
+    rows = [f"{row},{('7', '8')[k % 2]},{('safe', 'lively')[k % 2]}" for k, row in enumerate(PAIRS)]
+    assert len(indexed(folder, rows, "left,right,winner,study_id,study_question").target_names) == 2
+
+
+def test_a_wrong_winner_does_not_turn_the_others(tmp_path):
+    """Images that are called 1, 2... and sides that are, too."""
+    (tmp_path / "images").mkdir()
+    for k in range(1, 7):
+        Image.new("RGB", (8, 8), (40 * k, 0, 0)).save(tmp_path / "images" / f"{k}.jpg")
+    rows = [f"{one},{two},{min(one, two)}" for one in range(1, 7) for two in range(1, 7) if one != two]
+    index = indexed(tmp_path, rows, "image_1,image_2,winner")
+    assert index.targets[0, 0] == 1
+    with pytest.raises(DataError, match="winner is '2' in line 32, which is neither"):
+        indexed(tmp_path, [*rows, "5,6,2"], "image_1,image_2,winner")
+    index = indexed(tmp_path, [*rows, "5,6,right"], "image_1,image_2,winner")
+    assert index.targets[0, 0] == 1 and index.votes.outcome[-1] == 0
