@@ -283,6 +283,20 @@ def test_values_with_commas_are_given_by_name(jobs):
     assert " -v ARGS,RESUBMITS submit.pbs" in qsub and qsub.endswith(f"[{args}]")
 
 
+def test_flags_that_are_written_in_several_lines_are_not_lost(jobs):
+    (jobs.folder / "flags.txt").write_text("# scores\n--metadata=t.csv\n--target=price\n", encoding="utf-8")
+    done = jobs.submit(FLAGS_FILE="flags.txt")
+    assert done.returncode == 2 and "write all flags of a run in one line" in done.stdout and jobs.calls() == []
+
+
+def test_a_table_and_the_folder_of_weights_are_handed_on(jobs):
+    jobs.plan("stopped 75")
+    jobs.submit(METADATA="t.csv", TARGET="price", IMAGE_SIZE="64", RECIPE="probe", TORCH_HOME="/weights")
+    program, qsub = jobs.calls()
+    assert " --image_size=64 --recipe=probe --metadata=t.csv --target=price " in program
+    assert "-v IMAGE_SIZE,RECIPE,METADATA,TARGET,TORCH_HOME,RESUBMITS submit.pbs" in qsub
+
+
 def test_an_array_runs_a_line_each(jobs):
     lines = "# sweep\n--model=resnet18 --lr=1e-3\n\n--model=resnet50 --run_name=big\nsearch --trials=4\n"
     (jobs.folder / "flags.txt").write_text(lines, encoding="utf-8")
