@@ -1,6 +1,8 @@
 """The images of a finished run's splits: where they lie, their targets, and what the network predicts."""
 
+import itertools
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -42,7 +44,7 @@ def split_images(run: FinishedRun, split: str) -> SplitImages:
         raise DataError(f"{table}: cannot be read ({error.strerror}); train first, or check --run_name") from None
     if not rows:
         raise DataError(f"--split={split}: run {run.files.name} has no such images")
-    root = next((folder for folder in run.image_folders if Place(folder).has(rows[0][0])), None)
+    root = folder_of(run, rows[0][0])
     if root is None:
         raise DataError(
             f"{table}: {rows[0][0]} is not below {', '.join(map(str, run.image_folders))}; "
@@ -52,6 +54,17 @@ def split_images(run: FinishedRun, split: str) -> SplitImages:
     images = Images(root, Paths.from_list(names), members=Place(root).locate(names))
     with understood(table):
         return SplitImages(images, run.network.task.parse_targets([row[1:-1] for row in rows]))
+
+
+def folder_of(run: FinishedRun, name: str) -> Path | None:
+    """Where the run's images lie, by the name of one of them; None where it is not found."""
+    return next((folder for folder in run.image_folders if Place(folder).has(name)), None)
+
+
+def own_folder(run: FinishedRun) -> Path | None:
+    """Where the images that the run was trained with lie; None where that is not known."""
+    rows = itertools.islice(read_csv(Manifest(run.files).require("splits.csv")), 1, 2)  # below the header
+    return next((folder_of(run, row[0]) for row in rows), None)
 
 
 def predicted(run: FinishedRun, images: Images, workers: int) -> np.ndarray:

@@ -1,6 +1,7 @@
 """explain: maps by hand, the sanity check, and the pictures of a run."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from deep_cnn.inference.explain.maps import Layer, find_layer, signed_maps
 from deep_cnn.inference.explain.sanity import cascade, mean_correlation
 from deep_cnn.inference.explain.sheet import LOWERS, RAISES, overlay, parts
 from deep_cnn.inference.load import open_run
-from deep_cnn.inference.run_images import split_images
+from deep_cnn.inference.run_images import own_folder, split_images
 from deep_cnn.models.build import ModelSpec, build_model
 from deep_cnn.runtime.errors import ConfigError
 
@@ -132,3 +133,17 @@ def test_chosen_images_and_an_unknown_class(run_cli, places_run, capsys):
     assert run_cli("explain", root_dir=root, images=chosen, target="beach")[0] == 0
     assert run_cli("explain", root_dir=root, images=chosen, target="beech")[0] == 2
     assert "Did you mean beach?" in capsys.readouterr().err
+    assert run_cli("explain", root_dir=root, images=PLACES / "test")[0] == 2
+    assert "test: is a folder; give files" in capsys.readouterr().err
+
+
+def test_images_from_elsewhere_leave_the_reports_own_pictures(run_cli, places_run, tmp_path):
+    from deep_cnn.reporting.report.page import write_report
+
+    run = open_run("default", str(places_run.files.outputs.parent), precision="fp32")
+    page = write_report(run.files, own_folder(run)).read_text(encoding="utf-8")
+    assert "Errors" in page and (shown := page.count("<img"))
+    shutil.copy(next((PLACES / "test" / "beach").iterdir()), tmp_path / "new.jpg")
+    assert run_cli("explain", root_dir=places_run.files.outputs.parent, images=tmp_path / "new.jpg")[0] == 0
+    after = (run.files.results / "report.html").read_text(encoding="utf-8")
+    assert after.count("<img") >= shown and ">Explanations</h2>" in after

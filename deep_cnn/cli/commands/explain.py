@@ -45,9 +45,9 @@ def main(options: Options) -> int:
     from deep_cnn.runtime.extras import require_extra
 
     require_extra("explain", ("captum",), "explain")
-    from deep_cnn.data.sources import Place
     from deep_cnn.inference.explain import job
     from deep_cnn.inference.load import open_run
+    from deep_cnn.inference.run_images import own_folder
     from deep_cnn.reporting.report.page import write_report
     from deep_cnn.runtime import console
     from deep_cnn.runtime.device import workers_of
@@ -64,6 +64,5 @@ def main(options: Options) -> int:
     log = logging.getLogger("deep_cnn")
     log.info("Everything is in %s", run.files.explanations)
     if (run.files.results / "report.html").exists():
-        data = next((folder for folder in run.image_folders if Place(folder).has(chosen.names[0])), None)
-        log.info("Added to the report: %s", write_report(run.files, data))
+        log.info("Added to the report: %s", write_report(run.files, own_folder(run)))
     return 0

@@ -3,6 +3,7 @@
 import logging
 import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -37,6 +38,11 @@ class Chosen:
 
 def choose(run: FinishedRun, split: str, files: tuple[str, ...], count: int, workers: int) -> Chosen:
     """The named images, or the `count` most wrong of a split, the worst first."""
+    for file in files:
+        if Path(file).is_dir():
+            raise ConfigError(
+                f"--images={file}: is a folder; give files (A.jpg,B.jpg), or --split for a run's own images"
+            )
     if files:
         images = images_from_list(files, run.image_folders)
         decoded = predicted(run, images, workers)
