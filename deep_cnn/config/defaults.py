@@ -70,8 +70,8 @@ def chosen_line(asked: Config, config: Config, images: int, samples: str = "imag
     if not made:
         return None
     reasons = {
-        "batch_size": f"with {FULL_BATCH} an epoch would have only {-(-images // FULL_BATCH)} of the {STEPS} steps that training needs",
-        "batchnorm": "statistics of so few images are too noisy",
+        "batch_size": f"with {FULL_BATCH} an epoch would have only {-(-images // FULL_BATCH)} steps, and training needs at least {STEPS}",
+        "batchnorm": "the means of so few images are too noisy for BatchNorm",
     }
     flags = " ".join(f"--{name}={getattr(config, name)}" for name in made)
     return f"{flags} for {images:,} training {samples}: {'; '.join(reasons[name] for name in made)}"

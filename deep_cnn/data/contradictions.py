@@ -40,9 +40,9 @@ def label(index: Index, sample: int) -> str:
 def notes(index: Index, groups: np.ndarray) -> list[str]:
     """Lines about files with the same bytes and different targets. groups: of `duplicate_groups`."""
     pairs = different_targets(index, same_bytes_pairs(groups))
-    lines = [f"The same image with two labels: {named(index, pair)}" for pair in pairs[:NAMED]]
+    lines = [f"The same image with two targets: {named(index, pair)}; correct the data" for pair in pairs[:NAMED]]
     if len(pairs) > NAMED:
         lines.append(
-            f"{len(pairs):,} images in total have the same bytes as another one with another label; correct the data"
+            f"{len(pairs):,} images in total have the same bytes as another one with another target; correct the data"
         )
     return lines

@@ -299,7 +299,7 @@ def _locate(name: str, source: str) -> Path:
         which = "" if source == "pretrained" else f" --weights={source}"
         remedy = (
             f"Run on a computer with internet access: python -m deep_cnn prefetch --model={name}{which}; "
-            "or start from random weights with --weights=none"
+            "or use --model=efficientnet_lite0, whose weights are installed with the program, or random weights (--weights=none)"
         )
         return download.fetch(published.url, published.file, flag, remedy)
     source, _, sha256 = source.partition(WEIGHTS_DIGEST)

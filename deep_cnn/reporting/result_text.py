@@ -167,7 +167,7 @@ def calibration_lines(result: dict[str, Any]) -> list[str]:
         )
     if "ece" in found:
         low, high = (percent(value, 1) for value in found["ece_null"])
-        line += f"; calibration error (ECE) {percent(found['ece'], 1)}, where {low} to {high} is chance"
+        line += f"; calibration error (ECE) {percent(found['ece'], 1)}, where a perfectly calibrated network would have {low} to {high}"
     return [line]
 
 
@@ -245,7 +245,7 @@ def _not_better(result: dict[str, Any]) -> str:
         return ""
     return (
         f"The network is no better than a linear predictor on mean colours and edges ({METRICS[metric].label} "
-        f"{signed(metric, found[metric]['value'])}): train longer, or look whether colours give the answer away."
+        f"{signed(metric, found[metric]['value'])}): train longer, or check whether the colours alone tell what is to be learnt."
     )
 
 

@@ -81,5 +81,6 @@ def _test_below_validation(size: RunSize) -> str:
         return ""
     return (
         f"The test set ({plural(test, 'image')}) is smaller than the validation set ({validation:,}), although the final result comes from "
-        "it. Use a larger --test_split or a smaller --val_split."
+        "it. Use a larger --test_split or a smaller --val_split; where the validation images have a folder of their own, "
+        "--test_folder=val --val_folder=none makes them the test set."
     )

@@ -74,7 +74,10 @@ def show_again(run: Run, dataset: Dataset, saved: SavedRun, *, searching: bool) 
             again = f"python -m deep_cnn evaluate --run_name={run.files.name} --tta={level}"
             log.info("It was tested without --tta=%s; to test with it, run: %s", level, again)
         log.info("Everything is in %s", run.files.results)
-    if not searching and not (run.files.results / "report.html").exists():
+    page = run.files.results / "report.html"
+    if page.exists():
+        log.info("Report: %s", page)
+    elif not searching:
         write_report_of(run.files, dataset.index.root)  # the process before this one died while it wrote it
     return result
 

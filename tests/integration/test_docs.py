@@ -130,7 +130,7 @@ def test_messages_in_troubleshooting_are_the_programs():
 def test_messages_are_read_off_the_code():
     found = [message for group in generate.messages().values() for message in group]
     assert "--val_split=… --test_split=…: nothing would be left to train on; their sum must be below 1" in found
-    assert any(message.endswith("Use a larger --test_split or a smaller --val_split.") for message in found)
+    assert any("Use a larger --test_split or a smaller --val_split" in message for message in found)
     assert len(found) > 250 and all(len(message.split()) >= 3 for message in found)
 
 

@@ -72,6 +72,8 @@ def test_lists():
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
+        (["--learning-rate=3"], "--learning_rate: no such flag; -h lists the flags. Did you mean --lr?"),
+        (["predict", "--learning_rate=3"], "--learning_rate: no such flag; -h lists the flags."),
         (["--epoch=3"], "--epoch: no such flag; -h lists the flags. Did you mean --epochs?"),
         (["--lr=abc"], "--lr=abc: expected a number"),
         (["--epochs=1.5"], "--epochs=1.5: expected a whole number"),

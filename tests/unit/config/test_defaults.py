@@ -50,8 +50,8 @@ def test_what_was_chosen_is_said_with_its_reason():
     asked = Config()
     line = defaults.chosen_line(asked, defaults.resolved(asked, 207), 207)
     assert line == (
-        "--batch_size=16 --batchnorm=keep for 207 training images: with 128 an epoch would have only 2 of the 10 steps that training "
-        "needs; statistics of so few images are too noisy"
+        "--batch_size=16 --batchnorm=keep for 207 training images: with 128 an epoch would have only 2 steps, and training needs "
+        "at least 10; the means of so few images are too noisy for BatchNorm"
     )
     assert defaults.chosen_line(asked, defaults.resolved(asked, 5000), 5000) is None
     assert " for 1,200 training votes: " in str(
@@ -61,7 +61,7 @@ def test_what_was_chosen_is_said_with_its_reason():
     assert defaults.chosen_line(given, given, 207) is None
     one = replace(asked, batch_size=16)
     assert defaults.chosen_line(one, defaults.resolved(one, 207), 207).startswith(
-        "--batchnorm=keep for 207 training images: stat"
+        "--batchnorm=keep for 207 training images: the means of"
     )
 
 

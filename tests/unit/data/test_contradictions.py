@@ -21,14 +21,14 @@ def folders(root: Path, contents: dict[str, bytes]) -> Index:
 
 def notes_of(index: Index) -> list[str]:
     splits = make_splits(index, Strata(np.zeros(len(index), int), ""), val_split=0.2, test_split=0.2, seed=0)
-    return [note for note in splits.notes if "two labels" in note or "another label" in note]
+    return [note for note in splits.notes if "two targets" in note or "another target" in note]
 
 
 def test_copies_in_two_class_folders_are_named_and_others_are_not(tmp_path):
     index = folders(
         tmp_path, {"cat/1.jpg": b"x", "cat/2.jpg": b"y", "cat/3.jpg": b"x", "dog/4.jpg": b"x", "dog/5.jpg": b"z"}
     )
-    assert notes_of(index) == ["The same image with two labels: cat/1.jpg (cat) and dog/4.jpg (dog)"]
+    assert notes_of(index) == ["The same image with two targets: cat/1.jpg (cat) and dog/4.jpg (dog); correct the data"]
 
 
 def test_many_are_counted(tmp_path):
@@ -40,7 +40,9 @@ def test_many_are_counted(tmp_path):
 def test_copies_in_two_splits_with_two_labels(tmp_path):
     names = ["train/a/1.jpg", "train/b/2.jpg", "test/a/3.jpg", "test/b/4.jpg"]
     index = folders(tmp_path, {name: b"x" if "1" in name or "4" in name else name.encode() for name in names})
-    assert notes_of(index) == ["The same image with two labels: test/b/4.jpg (b) and train/a/1.jpg (a)"]
+    assert notes_of(index) == [
+        "The same image with two targets: test/b/4.jpg (b) and train/a/1.jpg (a); correct the data"
+    ]
 
 
 @pytest.mark.parametrize(
@@ -67,4 +69,4 @@ def test_labels_of_a_table_are_written_as_they_are(tmp_path):
     (tmp_path / "t.csv").write_text("file,kind\n1.jpg,sea;sun\n2.jpg,sea\n3.jpg,sun;sea\n")
     index = build_index(tmp_path, IndexOptions(metadata=tmp_path / "t.csv", target=("kind",), task="multilabel"))
     lines = contradictions.notes(index, duplicate_groups(index))
-    assert lines == ["The same image with two labels: 1.jpg (sea;sun) and 2.jpg (sea)"]
+    assert lines == ["The same image with two targets: 1.jpg (sea;sun) and 2.jpg (sea); correct the data"]
