@@ -38,6 +38,7 @@ INVISIBLE = "\u200b\u2060\ufeff\u00ad"  # spaces of no width and soft hyphens, w
 FORMULA = re.compile(r'="(.*)"', re.DOTALL)  # ="007": text that a spreadsheet must not take for a number
 QUALTRICS = '{"ImportId":'  # each cell of its third line
 CELL_ENDS = r"[,;\t|]"
+NOTHING = frozenset(("", "na", "n/a", "nan", "null", "none", "-", "?"))
 NUMBER = re.compile(r"[+-]?[.,]?\d[\d.,' ]*(?:[eE][+-]?\d+)?\s?%?")
 COMMENT = re.compile(
     rf"\s*#(?!{CELL_ENDS})"
@@ -451,10 +452,13 @@ def _check_short(frame: pd.DataFrame, short: dict[int, int], what: str) -> None:
     if not short:
         return
     whole = frame[~frame.index.isin(list(short))]
-    numbers = [bool(len(whole)) and all(map(_is_number_or_empty, whole[name])) for name in frame.columns]
+    numbers = []
+    for name in frame.columns:
+        kinds = [kind for kind in map(_is_number, whole[name]) if kind is not None]
+        numbers.append(2 * sum(kinds) > len(kinds))
     ends_empty = bool(len(whole)) and not whole[frame.columns[-1]].str.strip().all()
     for line, cells in short.items():
-        row = [_is_number_or_empty(cell) if cell.strip() else None for cell in map(str, frame.loc[line].iloc[:cells])]
+        row = [_is_number(cell) for cell in map(str, frame.loc[line].iloc[:cells])]
         fits = all(kind in (None, number) for kind, number in zip(row, numbers, strict=False))
         if not fits or (not ends_empty and _ways(row, numbers) > 1):
             raise DataError(
@@ -463,8 +467,10 @@ def _check_short(frame: pd.DataFrame, short: dict[int, int], what: str) -> None:
             )
 
 
-def _is_number_or_empty(cell: str) -> bool:
-    return not cell.strip() or NUMBER.fullmatch(cell.strip()) is not None
+def _is_number(cell: str) -> bool | None:
+    """Whether a cell is a number; None where it is missing, as either may be."""
+    word = cell.strip()
+    return None if word.lower() in NOTHING else NUMBER.fullmatch(word) is not None
 
 
 def _ways(row: list[bool | None], numbers: list[bool]) -> int:

@@ -58,7 +58,7 @@ def _few_steps(size: RunSize) -> str:
 def _best_is_last(size: RunSize) -> str:
     if size.best_epoch is None or size.epochs < 2 or size.best_epoch < size.epochs - 1:
         return ""
-    return f"The best epoch ({size.best_epoch}) is the last one: training may have ended too early. Try more --epochs."
+    return f"The best epoch ({size.best_epoch}, counted from 0) is the last one: training may have ended too early. Try more --epochs."
 
 
 def _small_test(test: dict[str, Any], headline: Sequence[str]) -> str:

@@ -21,7 +21,7 @@ def test_enough_is_told_nothing():
     ("change", "said"),
     [
         ({"steps": 299}, "Only 299 optimizer steps in 10 epochs"),
-        ({"best_epoch": 9}, "The best epoch (9) is the last one"),
+        ({"best_epoch": 9}, "The best epoch (9, counted from 0) is the last one"),
         (
             {"images": {"validation": 151, "test": 150}},
             "The test set (150 images) is smaller than the validation set (151)",
