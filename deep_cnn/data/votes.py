@@ -28,10 +28,12 @@ SIDES = tuple(
 WINNERS = ("winner", "choice", "vote", "preferred", "preference", "result", "answer", "chosen", "selected", "response")
 QUESTIONS = (
     "question", "category", "study_id", "study", "attribute", "dimension", "study_question", "question_id",
-    "criterion", "criteria", "trait", "aspect", "perception", "adjective", "construct", "quality", "impression",
+    "criterion", "criteria", "trait", "aspect", "perception", "adjective", "construct",
 )  # fmt: skip
 # may name the question, or a part of the survey
-MAYBE_QUESTIONS = ("prompt", "task", "item", "scale", "topic", "label", "condition", "type", "measure", "variable")
+MAYBE_QUESTIONS = (
+    "prompt", "task", "item", "scale", "topic", "label", "condition", "type", "measure", "variable", "quality", "impression",
+)  # fmt: skip
 MOST_QUESTIONS = 50
 FEW_WORDS = 12  # that a column has which may name the question
 LEFT_WORDS = frozenset(("left", "l", "a", "image_left", "left_image", "first"))
