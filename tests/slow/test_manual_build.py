@@ -26,7 +26,9 @@ def test_the_site_is_built_and_every_tutorial_runs(tmp_path):
     done = subprocess.run(words, cwd=project / "docs", env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
     for page in manual.PAGES:
-        if page.parent.name == "tutorials":
+        if (
+            page.parent.name == "tutorials" and page.stem != "perception"
+        ):  # which test_perception_walk.py runs, not the site
             html = (project / "docs" / "_build" / "html" / "tutorials" / f"{page.stem}.html").read_text(
                 encoding="utf-8"
             )
