@@ -64,6 +64,7 @@ PERCENT = re.compile(r"[+-]?\d+(?:[.,]\d+)?\s?[%‰]")
 DEGREES = re.compile(r"[+-]?\d{1,3},\d+")  # 47,37: no latitude has thousands
 POINTS = re.compile(r"[+-]?[1-9]\d{0,2}(?:\.\d{3})+")  # 1.234 among decimal commas
 PLAIN_THOUSANDS = re.compile(r"\.\d{3}[.,]")  # 1.234.567 and 1.234,5
+IDENTIFIER = re.compile(r"0\d+|\d{16,}")  # 02139 is not 2139, and float64 has 15 digits
 FULL_WIDTH = re.compile("[\uff0b-\uff0e\uff10-\uff19]")
 ONE_NUMBER = re.compile(r"\+?(-?)(0|[1-9]\d*)(?:\.(\d*?)0*)?")  # 3, 3.0, 3.50; not 007
 SEPARATORS_OF_NUMBERS = re.compile("[. \u00a0\u202f'’]")
@@ -403,7 +404,11 @@ def where_mask(table: Table, condition: str) -> np.ndarray:
     number = parse(np.array([value], dtype=object), table.separator)
     if number.all_read and parse(cells, table.separator).all_read:
         values = numbers(cells, table.frame.index, f"--where={condition}", table.separator)
-        return COMPARISONS[sign](values, float(number.values[0]))  # with NaN all are false but !=
+        found: np.ndarray = COMPARISONS[sign](values, float(number.values[0]))  # with NaN all are false but !=
+        same = set(cells[found if sign == "==" else ~found].tolist()) if sign in ("==", "!=") else set()
+        if len(same) > 1 and value in same and any(IDENTIFIER.fullmatch(cell) for cell in same):
+            return COMPARISONS[sign](cells, value).astype(bool)
+        return found
     if sign in ("==", "!="):
         key = functools.partial(label_key, separator=table.separator)
         return COMPARISONS[sign](of_each(cells, key), key(value)).astype(bool)

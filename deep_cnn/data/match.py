@@ -50,6 +50,7 @@ FORMAT_OF = {ending: name for name, row in IMAGE_FORMATS.items() for ending in r
 IS_NUMBER = re.compile(r"[+-]?\d+(?:[.,]\d+)?")
 ABSOLUTE = re.compile(r"/|~|[A-Za-z][A-Za-z0-9+.-]*:/")  # also C:/ and https://
 WHOLE = re.compile(r"(\d+)(?:[.,]0*)?")  # 7 and 7.0: what a spreadsheet or pandas makes of 007
+THOUSAND = re.compile(r"[1-9]\d{0,2}[.,]000")
 FIFTEEN_DIGITS = re.compile(r"\d{15,}0")  # 1234567890123450: more are zeros after Excel
 COUNTED = re.compile(r"\d+|(?<=[a-z_ -])[A-Z]$|(?<=[_ -])[a-z]$")  # site1, fold_2, siteA, set_b
 
@@ -177,7 +178,12 @@ class Matcher:
     def by_value(self, cell: str) -> list[int]:
         """Positions of the files whose names are the number in a cell but for zeros: 007.jpg for 7 and 7.0."""
         number = WHOLE.fullmatch(cell.strip())
-        return self._values.get(int(number[1]), []) if number and cell.isascii() else []
+        if not number or not cell.isascii():
+            return []
+        found = self._values.get(int(number[1]), [])
+        if THOUSAND.fullmatch(cell.strip()):  # 1,000 may be both
+            found = [*found, *self._values.get(int(re.sub("[.,]", "", cell)), [])]
+        return found
 
     def _best(self, wanted: str, dropped: str, endings: bool) -> list[int]:
         folder, _, name = wanted.rpartition("/")
@@ -264,6 +270,12 @@ class Matcher:
     def folder(self, position: int) -> str:
         """The folder of a file, from the root of the disk on."""
         return f"{self.roots[0]}/{plain(self.paths[position]).rpartition('/')[0]}".strip("/")
+
+    @functools.cached_property
+    def folder_names(self) -> set[str]:
+        """The names of all folders that images are in, in small letters."""
+        folders = {self.paths[i].rpartition("/")[0] for i in range(len(self.paths))}
+        return {part.casefold() for folder in folders for part in plain(folder).split("/")}
 
     def of_this_name(self, cell: str) -> str | None:
         """A file of the same name in whatever folder, for messages."""
@@ -423,6 +435,16 @@ def check_not_rounded(match: Match, cells: Sequence[str] | np.ndarray, lines: Li
         raise DataError(
             f"{what}: {cells[lost[0]]} in line {lines[lost[0]]} is a long number that a spreadsheet has rounded ({len(lost):,} such "
             "cells), so which image it names is lost; export the table again with this column as text"
+        )
+
+
+def check_no_row_numbers(name: str, match: Match, cells: np.ndarray, what: str) -> None:
+    """DataError where a column without a name numbers the rows from 0, as pandas writes it, and files are numbered from 1."""
+    numbered = standing(name) == 0 and cells.tolist() == [str(row) for row in range(len(cells))]
+    if numbered and len(cells) > 1 and match.positions[0] < 0:
+        raise DataError(
+            f"{what}: the only column that fits the images numbers the rows ({cells[0]}, {cells[1]}...); write the names of the images into the "
+            f"table, or give --image_column={name!r} if they are these numbers"
         )
 
 

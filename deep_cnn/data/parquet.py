@@ -62,13 +62,24 @@ def read_frame(path: Path, what: str) -> pd.DataFrame:
     table = file.read([name for name in file.schema_arrow.names if name not in nested])
     if nested and not table.num_columns:
         raise DataError(f"{what}: no column of text or numbers; if its images are in it, give it as --data_dir")
-    frame = {name: table.column(name).to_pylist() for name in table.column_names}
+    frame = {name: _values(table.column(name)) for name in table.column_names}
     for name, classes in _class_names(file.schema_arrow).items():
         if name in frame:
             frame[name] = [
                 _class_of(code, classes, f"{what}: row {k}, {name}") for k, code in enumerate(frame[name], 1)
             ]
     return pd.DataFrame({name: [_text(cell) for cell in cells] for name, cells in frame.items()}, dtype=str)
+
+
+def _values(column: Any) -> list[Any]:
+    """The cells of a column; numbers of 32 bits with the digits that they have, 0.3 and not 0.30000001192092896."""
+    import pyarrow as pa
+
+    cells: list[Any] = column.to_pylist()
+    if not (pa.types.is_float32(column.type) or pa.types.is_float16(column.type)):
+        return cells
+    exact = column.type.to_pandas_dtype()
+    return [float(str(exact(cell))) if isinstance(cell, float) else cell for cell in cells]
 
 
 def _check_names(schema: Any, what: str) -> None:

@@ -17,6 +17,7 @@ from deep_cnn.data.match import (
     Match,
     Matcher,
     check_evidence,
+    check_no_row_numbers,
     check_not_rounded,
     check_single,
     choose_column,
@@ -25,6 +26,8 @@ from deep_cnn.data.match import (
     plain,
     standing,
 )
+from deep_cnn.data.space import place_columns
+from deep_cnn.data.split_names import split_word
 from deep_cnn.data.table import Table, looks_like_image
 from deep_cnn.runtime.errors import ConfigError, DataError, nearest
 from deep_cnn.runtime.format import some
@@ -109,6 +112,7 @@ def _of_table(files: Files, table: Table, options: "IndexOptions") -> Rows:
     check_not_rounded(match, cells, table.frame.index, f"--image_column={column}")
     if options.image_column is None:
         check_evidence(column, match, len(files.paths), f"--metadata={table.name}")
+        check_no_row_numbers(column, match, cells, f"--metadata={table.name}")
     kept, rows, notes = rows_where(table, options.where)
     notes = [f"Image column: {column} ({match.evidence()})", *notes]
     if match.dropped:
@@ -116,7 +120,8 @@ def _of_table(files: Files, table: Table, options: "IndexOptions") -> Rows:
             1, f"The paths of column {column} are of another computer: {match.theirs} is taken as {files.root}"
         )
     positions = match.positions[rows]
-    _check_folder_columns(kept, replace(match, positions=positions, ways=match.ways[rows]), matcher)
+    used = {*target, options.split_column, options.group}
+    _check_folder_columns(kept, replace(match, positions=positions, ways=match.ways[rows]), matcher, used)
     check_single(
         replace(match, positions=positions), cells[rows], kept.frame.index, matcher, f"--image_column={column}"
     )
@@ -124,15 +129,18 @@ def _of_table(files: Files, table: Table, options: "IndexOptions") -> Rows:
     return Rows(kept, positions, _listed(match.positions, len(files.paths)), target, notes, about)
 
 
-def _check_folder_columns(table: Table, match: Match, matcher: Matcher) -> None:
-    """DataError where a column folder or directory says that images are elsewhere than the files of their bare names.
+def _check_folder_columns(table: Table, match: Match, matcher: Matcher, used: set[str | None]) -> None:
+    """DataError where a column of folders says that images are elsewhere than the files of their bare names.
+
+    It is called folder or directory, or all its cells are names of folders that are there. used: columns that say other things.
 
     A column that agrees with no file may be of a tree that was made flat or renamed: only train for test, or site1 for site2,
     contradicts then.
     """
     rows = np.flatnonzero((match.positions >= 0) & (match.ways != PATH))
     for name in table.frame.columns:
-        if "".join(re.split(r"[\W_]+", name)).lower() not in FOLDER_COLUMNS:
+        by_name = "".join(re.split(r"[\W_]+", name)).lower() in FOLDER_COLUMNS
+        if not by_name and (name in used or not _all_are_folders(table, name, matcher)):
             continue
         cells = table.column(name, "--metadata")
         said = ((row, plain(cells[row]).strip("/")) for row in rows[~missing(cells[rows])].tolist())
@@ -148,6 +156,13 @@ def _check_folder_columns(table: Table, match: Match, matcher: Matcher) -> None:
             )
 
 
+def _all_are_folders(table: Table, name: str, matcher: Matcher) -> bool:
+    """Whether a column's cells are names of folders of images, and not words for splits."""
+    words = {cell.strip().casefold() for cell in set(table.frame[name].tolist())} - {""}
+    known = matcher.folder_names
+    return len(words) > 1 and words <= known and not any(split_word(word)[0] is not None for word in words)
+
+
 def _listed(positions: np.ndarray, files: int) -> np.ndarray:
     """Which files have a row, bool (files,)."""
     return np.bincount(positions[positions >= 0], minlength=files) > 0
@@ -159,6 +174,7 @@ def rows_where(table: Table, conditions: tuple[str, ...]) -> tuple[Table, np.nda
     for condition in conditions:
         kept = where_mask(table, condition)
         notes += _leaves_all(table, condition) if kept.all() else []
+        notes += _taken_as_one(table, condition, kept)
         rows &= kept
         if not rows.any():
             raise DataError(
@@ -168,6 +184,13 @@ def rows_where(table: Table, conditions: tuple[str, ...]) -> tuple[Table, np.nda
         return table, rows, []
     notes.append(f"--where: {rows.sum():,} of {len(rows):,} rows of {table.name} match; the others are not used")
     return table.take(rows), rows, notes
+
+
+def _taken_as_one(table: Table, condition: str, kept: np.ndarray) -> list[str]:
+    """A line about several spellings that a condition with == takes for its value: 1.1 and 1.10 may be two."""
+    column, sign, value = parse_where(condition)
+    words = sorted(set(table.column(column, "--where")[kept].tolist())) if sign == "==" and value else []
+    return [f"--where={condition}: takes {some(words)} as equal"] if len(words) > 1 else []
 
 
 def _leaves_all(table: Table, condition: str) -> list[str]:
@@ -220,6 +243,7 @@ def one_row_per_file(rows: Rows, options: "IndexOptions", files: Files) -> tuple
         *((name, "--target") for name in rows.target),
         (options.split_column, "--split_column"),
         (options.group if grid_size(options.group) is None else None, "--group"),
+        *((name, "--group") for name in (place_columns(table) if grid_size(options.group) is not None else ())),
         *((name, "--raters") for name in rows.certainty.raters),
         *((name, "--target_std") for name in rows.certainty.std),
         *((name, "--weigh_by") for name in rows.certainty.votes),

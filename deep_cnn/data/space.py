@@ -22,6 +22,13 @@ LAGS = 24
 CELL_RANGES = 2.5  # a cell of so many ranges: nearly all of it is unlike what lies in other cells
 
 
+def place_columns(table: Table) -> list[str]:
+    """The columns of latitude and longitude, those that are there."""
+    columns = {str(c).strip().lower(): str(c) for c in table.frame.columns}
+    found = (next((columns[name] for name in names if name in columns), None) for names in (LATITUDES, LONGITUDES))
+    return [name for name in found if name is not None]
+
+
 def places_of(table: Table | None, paths: Sequence[str], needed: bool = False) -> Floats | None:
     """Latitude and longitude of each image in degrees, float64 (N, 2), NaN where unknown; None where nothing says them.
 
@@ -32,11 +39,9 @@ def places_of(table: Table | None, paths: Sequence[str], needed: bool = False) -
     Raises:
         DataError: a coordinate that is none.
     """
-    columns = {} if table is None else {str(c).strip().lower(): str(c) for c in table.frame.columns}
-    found = [next((columns[name] for name in names if name in columns), None) for names in (LATITUDES, LONGITUDES)]
-    if table is not None and None not in found:
+    if table is not None and len(found := place_columns(table)) == 2:
         try:
-            read = [_degrees(table, name, limit) for name, limit in zip(found, (90.0, 180.0), strict=True) if name]
+            read = [_degrees(table, name, limit) for name, limit in zip(found, (90.0, 180.0), strict=True)]
         except DataError:
             if needed:
                 raise

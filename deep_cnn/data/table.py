@@ -38,7 +38,7 @@ INVISIBLE = "\u200b\u2060\ufeff\u00ad"  # spaces of no width and soft hyphens, w
 FORMULA = re.compile(r'="(.*)"', re.DOTALL)  # ="007": text that a spreadsheet must not take for a number
 QUALTRICS = '{"ImportId":'  # each cell of its third line
 CELL_ENDS = r"[,;\t|]"
-NOTHING = frozenset(("", "na", "n/a", "nan", "null", "none", "-", "?"))
+NOTHING = re.compile(r"[\W_]*|#.*|n\.?/?a\.?|nan|null|none", re.IGNORECASE)
 NUMBER = re.compile(r"[+-]?[.,]?\d[\d.,' ]*(?:[eE][+-]?\d+)?\s?%?")
 COMMENT = re.compile(
     rf"\s*#(?!{CELL_ENDS})"
@@ -181,7 +181,8 @@ class TableReader:
     Iterating gives (line of the file, cells) of each row below the header; blank lines are left out.
 
     Attributes:
-        columns: names without the blanks around them; [] for a file without text.
+        names: of the columns, without the blanks around them; [] for a file without text.
+        columns: the same, where those without a name are "column 3"...
         separator: of the columns.
         headless: whether the first line names an image instead of columns, which are then "column 1", "column 2"...
         escaped: whether a byte so far is not UTF-8. undecoded: the first line with a byte that Windows-1252 has not either; 0.
@@ -202,11 +203,16 @@ class TableReader:
         watched = self._watched(itertools.chain(head, lines))
         self._rows = csv.reader(watched, delimiter=self.separator, skipinitialspace=blank)
         names = next(self._rows, [])
+        inside = (part for name in names for part in name.split("\n")[1:] if self.separator in part)
+        for part in (part for part in inside if any(map(_names_or_counts, part.split(self.separator)))):
+            raise DataError(
+                f"{what}: the name of a column in quotes has a row in it ({part.strip()[:40]!r}); correct the quotes in the header"
+            )
         self.headless = any(looks_like_image(name) for name in names)
         self._first = [(self._skipped + 1, names)] if self.headless else []
         names = [""] * len(names) if self.headless else [visible(as_text(name)).strip() for name in names]
         names = [_without_formula(name) for name in names]
-        self._header, self._names = names, frozenset(() if self.headless else names)
+        self.names, self._names = names, frozenset(() if self.headless else names)
         self.columns = [name or f"column {k}" for k, name in enumerate(names, start=1)]
 
     def __iter__(self) -> Iterator[tuple[int, list[str]]]:
@@ -223,12 +229,16 @@ class TableReader:
     def _is_header(self, line: int, row: list[str]) -> bool:
         """Whether a row is the header once more, as where files were joined; DataError where the columns have another order."""
         names = [visible(as_text(name)).strip() for name in row]
-        if names != self._header and sorted(names) == sorted(self._header):
+        if names != self.names and sorted(names) == sorted(self.names):
             raise DataError(
                 f"{self.what}: line {line} is a header again, with the columns in another order; join files whose columns are in the "
                 "same order"
             )
-        return names == self._header
+        if names != self.names and row[0].strip() == self.names[0] and not any(map(_names_or_counts, row)):
+            raise DataError(
+                f"{self.what}: line {line} is another header ({some(row, 4)}); files whose columns differ cannot be joined below each other"
+            )
+        return names == self.names
 
     def _all_rows(self) -> Iterator[tuple[int, list[str]]]:
         yield from self._first
@@ -249,12 +259,17 @@ class TableReader:
         inside = [part for cell in row if "\n" in cell for part in cell.split("\n")[1:] if self.separator in part]
         for part in inside:
             cells = part.split(self.separator)
-            as_a_row = len(cells) >= len(self.columns) and (self.separator == "\t" or _form(cells[0]) == _form(row[0]))
-            if as_a_row or any(map(looks_like_image, cells)):
+            if any(map(looks_like_image, cells)) or (row and self._is_like_a_row(cells, row)):
                 raise DataError(
                     f"{self.what}: the cell in quotes that begins in line {line} has another row in it ({part.strip()[:40]!r}); correct "
                     "the quotes"
                 )
+
+    def _is_like_a_row(self, cells: list[str], row: list[str]) -> bool:
+        """Whether parts of a cell begin as a row does, with a number or a name that has one, or are as many as the columns."""
+        if self.separator == "\t":
+            return len(cells) >= len(self.columns)
+        return "0" in (form := _form(row[0])) and form == _form(cells[0])
 
     def _watched(self, lines: Iterable[str]) -> Iterator[str]:
         for number, line in enumerate(lines, start=self._skipped + 1):
@@ -265,6 +280,10 @@ class TableReader:
             self._formulas = self._formulas or '="' in line
             yield line.translate(NO_TEXT_OF_CELLS) if _has_no_text(line) else line
         self._ended = True
+
+
+def _names_or_counts(cell: str) -> bool:
+    return looks_like_image(cell) or _is_number(cell) is True
 
 
 def _form(cell: str) -> str:
@@ -296,7 +315,8 @@ def _preamble(lines: Iterator[str]) -> tuple[str | None, int, list[str]]:
             comment = line
         elif (
             comment
-            and _names_an_image(line)
+            and (_names_an_image(line) or any(_is_number(cell) for cell in re.split(CELL_ENDS, line)))
+            and not any(_is_number(cell) for cell in re.split(CELL_ENDS, COMMENT.sub("", comment)))
             and len(re.findall(CELL_ENDS, comment)) == len(re.findall(CELL_ENDS, line))
         ):
             return separator, skipped - 1, [COMMENT.sub("", comment), line]
@@ -411,11 +431,12 @@ def read_table(path: Path) -> Table:
             for k, name in enumerate(reader.columns, start=1)
         ]
         lines = array("q")
-        parts, rows, short = [], iter(reader), dict[int, int]()
+        named = len(_without_empty_end(reader.names))  # the last columns may have none
+        parts, rows, short, long = [], iter(reader), dict[int, int](), dict[int, int]()
         while block := list(itertools.islice(rows, ROWS_AT_ONCE)):
-            for line, row in block:
+            for number, (line, row) in enumerate(block, start=len(lines)):
                 if len(row) != len(names):
-                    short |= {line: len(row)} if len(row) < len(names) else {}
+                    (short if len(row) < named else long if len(row) > len(names) else {})[number] = len(row)
                     fill(row, names, line, what)
             block_lines, cells = zip(*block, strict=True)
             lines.extend(block_lines)
@@ -431,6 +452,7 @@ def read_table(path: Path) -> Table:
         )
     frame = pd.concat(parts, ignore_index=True).set_axis(np.frombuffer(lines, dtype=np.int64))
     _check_short(frame, short, what)
+    _check_long(frame, long, reader.separator, what)
     notes = [f"{path.name} is not UTF-8; reading it as Windows-1252"] if reader.escaped else []
     if reader.repeated:
         notes.append(f"{path.name}: {plural(reader.repeated, 'line')} with the header again, left out")
@@ -447,38 +469,63 @@ def _check_short(frame: pd.DataFrame, short: dict[int, int], what: str) -> None:
     Spreadsheets leave out empty cells at the ends of rows, but a cell that was lost elsewhere moves the others to wrong columns.
 
     Args:
-        short: line -> cells of the row.
+        short: row -> its cells.
     """
     if not short:
         return
-    whole = frame[~frame.index.isin(list(short))]
-    numbers = []
-    for name in frame.columns:
-        kinds = [kind for kind in map(_is_number, whole[name]) if kind is not None]
-        numbers.append(2 * sum(kinds) > len(kinds))
-    ends_empty = bool(len(whole)) and not whole[frame.columns[-1]].str.strip().all()
-    for line, cells in short.items():
-        row = [_is_number(cell) for cell in map(str, frame.loc[line].iloc[:cells])]
-        fits = all(kind in (None, number) for kind, number in zip(row, numbers, strict=False))
-        if not fits or (not ends_empty and _ways(row, numbers) > 1):
+    cells = frame.to_numpy(dtype=object)
+    whole = np.delete(cells, list(short), axis=0) if len(short) < len(cells) else cells
+    kinds = [_kind(column) for column in whole.T]
+    usual = 2 * len(short) >= len(cells) or not all(map(str.strip, whole[:, -1]))
+    for row, count in short.items():
+        found = [_is_number(cell) for cell in cells[row, :count]]
+        fits = all(None in pair or pair[0] == pair[1] for pair in zip(found, kinds, strict=False))
+        if not fits or (not usual and _ways(found, kinds) > 1):
             raise DataError(
-                f"{what}: line {line} has {plural(cells, 'cell')}, but the header has {len(numbers)}, and which are missing is not known; "
-                "correct the line, or write a separator for each empty cell"
+                f"{what}: line {frame.index[row]} has {plural(count, 'cell')}, but the header has {len(kinds)}, and which are missing is not "
+                "known; correct the line, or write a separator for each empty cell"
             )
+
+
+def _check_long(frame: pd.DataFrame, long: dict[int, int], separator: str, what: str) -> None:
+    """DataError for rows with more separators than the header and nothing behind them, where one of them may be within a number or a text.
+
+    Args:
+        long: row -> its cells.
+    """
+    if not long:
+        return
+    row, count = next(iter(long.items()))
+    whole = [_all_digits(column) for column in frame.to_numpy(dtype=object).T] if separator == "," else [False]
+    if len(long) < len(frame) or any(one and other for one, other in itertools.pairwise(whole)):
+        raise DataError(
+            f"{what}: line {frame.index[row]} has {count} cells, the last of them empty, but the header has {len(frame.columns)}; put quotes "
+            "around cells that contain the separator (a number with a decimal comma, too), or remove the separators at the ends of rows"
+        )
+
+
+def _all_digits(column: np.ndarray) -> bool:
+    return all(cell.strip().lstrip("+-").isdecimal() for cell in column)
 
 
 def _is_number(cell: str) -> bool | None:
     """Whether a cell is a number; None where it is missing, as either may be."""
     word = cell.strip()
-    return None if word.lower() in NOTHING else NUMBER.fullmatch(word) is not None
+    return None if NOTHING.fullmatch(word) else NUMBER.fullmatch(word) is not None
 
 
-def _ways(row: list[bool | None], numbers: list[bool]) -> int:
+def _kind(column: np.ndarray) -> bool | None:
+    """Whether a column has numbers; None where it has both numbers and words."""
+    kinds = set(map(_is_number, column)) - {None}
+    return kinds.pop() if len(kinds) == 1 else None
+
+
+def _ways(row: list[bool | None], kinds: list[bool | None]) -> int:
     """In how many ways the cells may be those of some of the columns in order, by whether they are numbers; None: either."""
     ways = [1, *(0 for _ in row)]  # of the first k cells among the columns so far
-    for number in numbers:
+    for kind in kinds:
         for k in range(len(row), 0, -1):
-            ways[k] += ways[k - 1] if row[k - 1] in (None, number) else 0
+            ways[k] += ways[k - 1] if None in (row[k - 1], kind) or row[k - 1] == kind else 0
     return ways[-1]
 
 

@@ -119,9 +119,14 @@ def _check_no_cut_decimals(table: Table, name: str) -> None:
         )
 
 
+def _unescaped(cell: str) -> str:
+    """With the letters that HTML's entities mean; R&B; has none."""
+    return ENTITY.sub(lambda found: html.unescape(found[0]), cell) if "&" in cell else cell
+
+
 def _likely(table: Table, name: str) -> Candidate:
     cells = table.column(name, "--target")
-    if several := sum(";" in ENTITY.sub("", cell) for cell in cells):
+    if several := sum(";" in _unescaped(cell) for cell in cells):
         return replace(
             LABELS,
             reason=f"column {name} contains labels separated by ';' ({several:,} of {len(cells):,} cells) -> multi-label classification",
@@ -271,9 +276,28 @@ def far_nines(name: str, values: np.ndarray) -> list[str]:
     ]
 
 
+def _check_lists(lists: list[list[str]], classes: set[str], name: str) -> None:
+    """DataError where lists are vectors of numbers, or where some separate labels by commas."""
+    all_numbers = parse(np.array(sorted(classes), dtype=object)).all_read
+    vector = next((cell for cell in lists if len(set(cell)) < len(cell)), None) if all_numbers else None
+    if vector is not None or (all_numbers and any("." in label for label in classes)):
+        example = ";".join(vector or lists[0])[:40]
+        raise DataError(
+            f"--target={name}: {example!r} is a list of numbers, not of labels; write each number into a column of its own and give the "
+            "columns as --target, or write the names of the labels that an image has"
+        )
+    for label in sorted(classes):
+        parts = [part.strip() for part in label.split(",")]
+        if len(parts) > 1 and all(part in classes for part in parts):
+            raise DataError(
+                f"--target={name}: {label!r} is taken as one label, but {' and '.join(map(repr, parts))} are labels of other images; write "
+                "';' between labels"
+            )
+
+
 def _labels(table: Table, columns: tuple[str, ...]) -> Targets:
     name, cells = columns[0], table.column(columns[0], "--target")
-    cells = of_each(cells, lambda cell: html.unescape(cell) if ENTITY.search(cell) else cell)  # its ; separates nothing
+    cells = of_each(cells, _unescaped)  # the semicolon of &amp; separates nothing
     rows = ~missing(cells)
     if not any(";" in cell for cell in cells) and (problem := _several_labels(cells[rows], name)):
         raise DataError(problem)
@@ -294,6 +318,7 @@ def _labels(table: Table, columns: tuple[str, ...]) -> Targets:
             f"--target={name}: {len(classes):,} different labels in {len(words):,} are too many to learn (e.g. {classes[0]!r}, "
             f"{classes[1]!r}); choose a column with labels that recur, or --task=classification if ';' is a part of its texts"
         )
+    _check_lists(lists, set(classes), name)
     if gone:
         notes.append(f"{name}: {plural(len(gone), 'label')} missing beside others ({spelled(gone)})")
     code = {label: k for k, label in enumerate(classes)}
