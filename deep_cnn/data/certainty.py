@@ -14,6 +14,9 @@ from deep_cnn.runtime.errors import ConfigError, DataError
 if TYPE_CHECKING:
     from deep_cnn.data.index import IndexOptions
 
+FEW_RATINGS = 10  # of one rater: their correlation and range say little
+REVERSED = -0.3
+APART_SCALES = 3.0  # times as wide a range
 MEAN_RATING = "mean_rating"  # what --raters alone learns
 # columns that hold how many votes or ratings a score is made of
 VOTE_COUNTS = (
@@ -117,6 +120,11 @@ def certainty_columns(table: Table, options: "IndexOptions", target: tuple[str, 
                 f"--weigh_by=votes: {table.name} has no column with the number of votes ({', '.join(VOTE_COUNTS)}); rename "
                 "yours, or give the columns of raters as --raters"
             )
+        if found in target:
+            raise ConfigError(
+                f"--weigh_by=votes: the only column with a number of votes is the target {found}; rename the column with the numbers of votes "
+                f"to {VOTE_COUNTS[0]}"
+            )
         votes = (found,) * len(target)
     posterior = any(POSTERIOR in name.lower() for name in (*std, *(target if std else ())))
     return CertaintyColumns(options.raters, std, votes, posterior)
@@ -146,6 +154,13 @@ def read_certainty(table: Table, columns: CertaintyColumns, targets: np.ndarray)
         raise DataError(
             f"--weigh_by=votes: {columns.votes[0]} in line {table.frame.index[row]} is below 0; correct the table"
         )
+    if votes is not None and len(strange := np.flatnonzero((votes % 1 > 0).any(axis=1))):
+        raise DataError(
+            f"--weigh_by=votes: {columns.votes[0]} in line {table.frame.index[strange[0]]} is no whole number, so no number of votes "
+            f"({len(strange):,} such rows); rename the column with the numbers of votes to {VOTE_COUNTS[0]}"
+        )
+    if votes is not None:
+        notes.append(f"--weigh_by=votes: the numbers of votes are those of column {columns.votes[0]}")
     if votes is not None and not (votes > 0).any():
         raise DataError(f"--weigh_by=votes: no image has a vote in column {columns.votes[0]}; leave the flag out")
     if ratings is not None:
@@ -162,7 +177,7 @@ def _ratings(table: Table, raters: tuple[str, ...], targets: np.ndarray, notes: 
                 f"--raters={name}: this rater has {'a single rating' if count else 'no rating'} of an image that is used; leave "
                 "the column out"
             )
-    notes += far_nines("--raters", ratings.ravel())
+    notes += [*far_nines("--raters", ratings.ravel()), *_unlike_the_others(raters, ratings)]
     twice = int((there.sum(axis=1) > 1).sum())
     if not twice:
         raise DataError(
@@ -180,6 +195,28 @@ def _ratings(table: Table, raters: tuple[str, ...], targets: np.ndarray, notes: 
         f"--raters: {len(raters)} raters, {there.sum() / max(1, there.any(axis=1).sum()):.3g} ratings an image"
     )
     return ratings
+
+
+def _unlike_the_others(raters: tuple[str, ...], ratings: np.ndarray) -> list[str]:
+    """Lines about raters whose ratings fall where the others' rise, or are on another scale. ratings: float64 (M, R)."""
+    notes = []
+    for k, name in enumerate(raters):
+        others = np.delete(ratings, k, axis=1)
+        counts = (~np.isnan(others)).sum(axis=1)
+        both = ~np.isnan(ratings[:, k]) & (counts > 0)
+        own, mean = ratings[both, k], np.nansum(others[both], axis=1) / counts[both]
+        if len(own) < FEW_RATINGS:
+            continue
+        if own.std() > 0 and mean.std() > 0 and (found := float(np.corrcoef(own, mean)[0, 1])) < REVERSED:
+            notes.append(
+                f"--raters: {name} correlates by {found:.2f} with the mean of the others; if its scale is reversed, turn it round first"
+            )
+        low, high = float(np.nanmin(others)), float(np.nanmax(others))
+        if (span := float(own.max() - own.min())) > APART_SCALES * (high - low) > 0 or APART_SCALES * span < high - low:
+            notes.append(
+                f"--raters: {name} is from {own.min():g} to {own.max():g}, the others from {low:g} to {high:g}; bring all to one scale first"
+            )
+    return notes
 
 
 def _check_std(table: Table, names: tuple[str, ...], std: np.ndarray) -> None:

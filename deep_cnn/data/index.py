@@ -350,6 +350,8 @@ def _from_votes(files: Files, table: Table, options: IndexOptions, notes: list[s
     for flag in ("image_column", "split_column", "raters", "target_std", "weigh_by"):
         if getattr(options, flag):
             raise ConfigError(f"--{flag}: not available for votes (--task=pairwise); leave it out")
+    table, _, said = rows_where(table, options.where)
+    notes += said
     columns = vote_columns(table, options.vote_columns)
     if columns is None:
         names = some(table.frame.columns, 12)
@@ -357,13 +359,11 @@ def _from_votes(files: Files, table: Table, options: IndexOptions, notes: list[s
             f"--metadata={table.name}: no table of votes, whose columns are the left image, the right image and the winner (found "
             f"{names}); name them as --vote_columns=LEFT,RIGHT,WINNER, or learn scores with --task=regression --target=COLUMN"
         )
-    table, _, said = rows_where(table, options.where)
-    notes += said
     asked = options.target or tuple(word.strip() for word in (options.study_id or "").split(",") if word.strip())
     matcher = Matcher(files.paths, files.root)
     if not options.vote_columns:
         check_two_images(table, columns, matcher)
-        notes += [] if columns.question else unused_words(table, columns)
+        notes += [] if columns.question else unused_words(table, columns, options.group)
     votes, rows, said = read_votes(table, columns, matcher, asked)
     notes += said
     used = np.unique(votes.images)

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from deep_cnn.data.cells import labels, missing, numbers, spelled
 from deep_cnn.data.rows import Rows
+from deep_cnn.data.targets import far_nines
 from deep_cnn.runtime.errors import DataError
 from deep_cnn.runtime.format import plural, some
 
@@ -51,6 +52,7 @@ def with_mean_ratings(rows: Rows, column: str) -> tuple[Rows, RaterGroups, list[
     ratings = np.stack(
         [numbers(table.column(t, "--target"), lines, f"--target={t}", table.separator) for t in rows.target], axis=1
     )  # (M, T)
+    far = [line for t, values in zip(rows.target, ratings.T, strict=True) for line in far_nines(t, values)]
     said, notes = labels(cells, f"--rater_group={name}", table.separator)
     empty = missing(cells)
     names, code = np.unique(said[~empty].astype(str), return_inverse=True)
@@ -74,7 +76,7 @@ def with_mean_ratings(rows: Rows, column: str) -> tuple[Rows, RaterGroups, list[
     written = {
         t: ["" if np.isnan(x) else repr(x) for x in overall[file, k].tolist()] for k, t in enumerate(rows.target)
     }
-    return replace(rows, table=replace(table, frame=table.frame.assign(**written))), groups, notes
+    return replace(rows, table=replace(table, frame=table.frame.assign(**written))), groups, [*notes, *far]
 
 
 def _means(ratings: np.ndarray, code: np.ndarray, count: int) -> tuple[NDArray[np.float64], NDArray[np.int64]]:

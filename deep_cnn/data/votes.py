@@ -13,7 +13,7 @@ from deep_cnn.data.cells import is_missing, label_key, labels, missing, of_each,
 from deep_cnn.data.match import SAMPLE, Matcher, check_single, plain
 from deep_cnn.data.table import Table, stem
 from deep_cnn.runtime.errors import ConfigError, DataError, nearest
-from deep_cnn.runtime.format import some
+from deep_cnn.runtime.format import plural, some
 
 # What people call the columns, without capitals; a pair of words has its number or letter exchanged
 SIDES = tuple(
@@ -27,7 +27,7 @@ SIDES = tuple(
 )  # fmt: skip
 WINNERS = ("winner", "choice", "vote", "preferred", "preference", "result", "answer", "chosen", "selected", "response")
 QUESTIONS = (
-    "question", "category", "study_id", "study", "attribute", "dimension", "study_question", "question_id",
+    "question", "q", "query", "category", "study_id", "study", "attribute", "dimension", "study_question", "question_id",
     "criterion", "criteria", "trait", "aspect", "perception", "adjective", "construct",
 )  # fmt: skip
 # may name the question, or a part of the survey
@@ -35,6 +35,33 @@ MAYBE_QUESTIONS = (
     "prompt", "task", "item", "scale", "topic", "label", "condition", "type", "measure", "variable", "quality", "impression",
 )  # fmt: skip
 MOST_QUESTIONS = 50
+QUESTION = re.compile(
+    r"(?:q|qid|query|question|criterion|prompt)(?:_?(?:no|nr|num|number|id|text|type|name|label|key))"
+)
+TIES = (
+    "tie",
+    "ties",
+    "tied",
+    "is_tie",
+    "draw",
+    "is_draw",
+    "equal",
+    "is_equal",
+    "no_preference",
+)  # columns of yes and no
+SWAPPED = (
+    "swapped",
+    "is_swapped",
+    "flipped",
+    "is_flipped",
+    "reversed",
+    "is_reversed",
+    "mirrored",
+    "sides_swapped",
+    "order_swapped",
+)
+YES, NO = frozenset(("1", "1.0", "true", "yes", "t", "y")), frozenset(("0", "0.0", "false", "no", "f", "n", ""))
+OF_A_SIDE = re.compile(r"(?:^|_)(?:left|right|winner|loser|a|b|1|2)(?:_|$)")
 FEW_WORDS = 12  # that a column has which may name the question
 LEFT_WORDS = frozenset(("left", "l", "a", "image_left", "left_image", "first"))
 RIGHT_WORDS = frozenset(("right", "r", "b", "image_right", "right_image", "second"))
@@ -44,7 +71,32 @@ TIE_WORDS = frozenset(
 # what people write around a side: "the left one", "left image", "Option A"
 AROUND = re.compile(r"^(?:the_)?(?:(?:image|photo|picture|option)_)?|_(?:image|photo|picture|side|one|option)$")
 OF_A_FORM = re.compile(r"^(?:input|answer)[._]|\.label$")  # around the names of columns in Mechanical Turk's results
-COUNTS = frozenset(("count", "counts", "n", "weight", "weights", "frequency", "num_votes", "n_votes", "votes"))
+COUNTS = frozenset(
+    f"{before}{word}{after}"
+    for word in (
+        "count",
+        "counts",
+        "n",
+        "weight",
+        "weights",
+        "frequency",
+        "freq",
+        "num_votes",
+        "n_votes",
+        "votes",
+        "wins",
+        "times",
+    )
+    for before, after in (
+        ("", ""),
+        ("", "_left"),
+        ("", "_right"),
+        ("left_", ""),
+        ("right_", ""),
+        ("total_", ""),
+        ("n_", ""),
+    )
+)
 MANY = 20  # votes that one side wins by chance once in 500,000 tables
 FEW = 100  # votes of a question: fewer say next to nothing
 LEFT, TIE, RIGHT = 1.0, 0.5, 0.0  # the left image's share of a vote
@@ -172,6 +224,8 @@ def vote_columns(table: Table, given: tuple[str, ...] = ()) -> VoteColumns | Non
     if "winner" in sides[0].lower():
         others = [known[word] for word in WINNERS if word in known and known[word] not in sides]
         _check_no_ties(table, sides, others)
+    else:
+        _check_one_choice(table, known, VoteColumns(*sides, winner))
     return VoteColumns(*sides, winner, _question_column(table, known, (*sides, winner)))
 
 
@@ -201,6 +255,34 @@ def _check_no_ties(table: Table, sides: tuple[str, str], others: Sequence[str]) 
             )
 
 
+def _check_one_choice(table: Table, known: dict[str, str], columns: VoteColumns) -> None:
+    """DataError where two columns may say who won, and differ, or where the sides were swapped in some rows."""
+    left, right, winner = (table.column(name, "--metadata") for name in (columns.left, columns.right, columns.winner))
+    outcome = _outcomes(left, right, winner, columns)
+    for other in dict.fromkeys(known[word] for word in WINNERS if word in known):
+        if other in (columns.left, columns.right, columns.winner):
+            continue
+        second = _outcomes(left, right, table.column(other, "--metadata"), columns)
+        both = np.isfinite(outcome) & np.isfinite(second)
+        if 2 * both.sum() > len(both) and len(apart := np.flatnonzero(both & (outcome != second))):
+            raise DataError(
+                f"--metadata={table.name}: {columns.winner} and {other} may both say who won, and differ in line "
+                f"{table.frame.index[apart[0]]} ({len(apart):,} such rows); name the right one: "
+                f"--vote_columns={columns.left},{columns.right},{columns.winner}"
+            )
+    names = of_each(winner, _image_name)
+    by_name = (names == of_each(left, _image_name)) | (names == of_each(right, _image_name))
+    for name in (known[word] for word in SWAPPED if word in known):
+        cells = of_each(table.column(name, "--metadata"), str.lower)
+        swapped = np.array([cell in YES for cell in cells], dtype=bool) & ~by_name & np.isfinite(outcome)
+        if swapped.any():
+            raise DataError(
+                f"--metadata={table.name}: {name} is {cells[np.flatnonzero(swapped)[0]]!r} in {plural(int(swapped.sum()), 'row')}, so which image "
+                f"{columns.winner} means there is not known; write the name of the winning image, or remove column {name} if the sides are as "
+                "they were shown"
+            )
+
+
 def _question_column(table: Table, known: dict[str, str], used: tuple[str, ...]) -> str | None:
     """The column that names the question of each vote, by its name; None where there is none.
 
@@ -208,17 +290,22 @@ def _question_column(table: Table, known: dict[str, str], used: tuple[str, ...])
         DataError: two columns that may be it, and say different things; one whose name is used for other things, too.
     """
     free = {word: name for word, name in known.items() if name not in used and name not in table.twice}
-    found = list(dict.fromkeys(free[word] for word in QUESTIONS if word in free))
-    found = [name for name in found if len(_values_of(table, name)) > 1] or found[:1]
-    for other in found[1:]:
-        if not _one_to_one(table, found[0], other):
-            raise _which_question(table, used, found[0], other)
-    if found:
-        return found[0]
-    for word in MAYBE_QUESTIONS:
-        if word in free and 1 < len(_values_of(table, free[word])) <= MOST_QUESTIONS:
-            raise _which_question(table, used, free[word])
-    return None
+    named = list(dict.fromkeys(free[word] for word in (*QUESTIONS, *free) if word in free and is_question(word)))
+    maybe = [free[word] for word in MAYBE_QUESTIONS if word in free]
+    several = [name for name in (*named, *maybe) if 1 < len(_values_of(table, name)) <= MOST_QUESTIONS]
+    if not several:
+        return next((name for name in named if len(_values_of(table, name)) <= MOST_QUESTIONS), None)
+    for other in several[1:]:
+        if not _follows(table, several[0], other):
+            raise _which_question(table, used, several[0], other)
+    if several[0] in maybe:
+        raise _which_question(table, used, several[0])
+    return several[0]
+
+
+def is_question(word: str) -> bool:
+    """Whether a column of this name, in small letters, says which question a vote answers."""
+    return word in QUESTIONS or QUESTION.fullmatch(word) is not None
 
 
 def _which_question(table: Table, used: tuple[str, ...], *columns: str) -> DataError:
@@ -234,26 +321,33 @@ def _values_of(table: Table, name: str) -> list[str]:
     return sorted(cell for cell in set(table.column(name, "--metadata").tolist()) if not is_missing(cell))
 
 
-def _one_to_one(table: Table, one: str, other: str) -> bool:
-    """Whether two columns say the same in different words."""
-    pairs = set(zip(table.column(one, "--metadata").tolist(), table.column(other, "--metadata").tolist(), strict=True))
-    return len(pairs) == len({a for a, _ in pairs}) == len({b for _, b in pairs})
+def _follows(table: Table, one: str, other: str) -> bool:
+    """Whether a column is known from another one: it says the same in other words, or less."""
+    cells = [table.column(name, "--metadata").tolist() for name in (one, other)]
+    return len(set(zip(*cells, strict=True))) == len(set(cells[0]))
 
 
-def unused_words(table: Table, columns: VoteColumns) -> list[str]:
-    """Lines about columns of few words that are not read: one of them may be the question."""
-    used = {columns.left, columns.right, columns.winner}
-    notes = []
-    for name in (str(name) for name in table.frame.columns):
-        if name in used or name in table.twice or name.lower() in COUNTS:
+def unused_words(table: Table, columns: VoteColumns, group: str | None) -> list[str]:
+    """A line about columns of few words that are not read: one of them may be the question."""
+    used = {columns.left, columns.right, columns.winner, group}
+    found = []
+    for name in (str(name) for name in table.frame.columns if str(name) not in table.twice):
+        word = _plain(name)
+        if name in used or word in COUNTS or word in TIES or OF_A_SIDE.search(word):
             continue
         values = _values_of(table, name)
         if 1 < len(values) <= FEW_WORDS and not parse(np.array(values, dtype=object)).all_read:
-            notes.append(
-                f"Column {name} ({some(values, 4)}) is not used; if it says which question was asked, add "
-                f"--vote_columns={columns.left},{columns.right},{columns.winner},{name}"
-            )
-    return notes
+            found.append(f"{name} ({some(values, 3)})")
+    if not found:
+        return []
+    return [
+        f"Not used: {some(found, 4, '; ')}. If a column says which question was asked, add "
+        f"--vote_columns={columns.left},{columns.right},{columns.winner},COLUMN"
+    ]
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[\s-]+", "_", name.strip().lower())
 
 
 def _in_common(one: str, other: str) -> int:
@@ -307,15 +401,16 @@ def read_votes(
             images, nothing but ties.
     """
     notes = [
-        f"Column {name} is not used: each row is one vote" for name in table.frame.columns if name.lower() in COUNTS
+        f"Column {name} is not used: each row is one vote" for name in table.frame.columns if _plain(name) in COUNTS
     ]
     table, rows_of, question, questions = _questions(table, columns, wanted, notes)
     sides = [table.column(name, "--vote_columns") for name in (columns.left, columns.right)]
     winner = table.column(columns.winner, "--vote_columns")
     positions = np.stack([_files_of(cells, matcher, table) for cells in sides], axis=1)
     total = len(positions)
-    empty = missing(winner)
     outcome = _outcomes(sides[0], sides[1], winner, columns)
+    outcome[tied := _ties(table, columns, notes)] = TIE
+    empty = missing(winner) & ~tied
     unknown = np.flatnonzero(np.isnan(outcome) & ~empty)
     if len(unknown):
         row = unknown[0]
@@ -348,6 +443,18 @@ def read_votes(
             f"column {columns.winner}"
         )
     return votes, rows_of[kept], notes
+
+
+def _ties(table: Table, columns: VoteColumns, notes: list[str]) -> np.ndarray:
+    """Which votes a column of yes and no calls ties, bool (M,)."""
+    for name in (str(name) for name in table.frame.columns if _plain(str(name)) in TIES):
+        cells = of_each(table.column(name, "--metadata"), str.lower)
+        if name == columns.winner or not set(cells) <= YES | NO:
+            continue
+        tied = np.array([cell in YES for cell in cells], dtype=bool)
+        notes.append(f"Column {name} calls {plural(int(tied.sum()), 'vote')} ties")
+        return tied
+    return np.zeros(len(table.frame), dtype=bool)
 
 
 def _questions(
@@ -400,7 +507,12 @@ def _files_of(cells: np.ndarray, matcher: Matcher, table: Table) -> np.ndarray:
 
 def _outcomes(left: np.ndarray, right: np.ndarray, winner: np.ndarray, columns: VoteColumns) -> np.ndarray:
     """The left image's share of each vote, float64 (M,); NaN where the cell is neither a side, nor a tie, nor an image of the vote."""
-    plainly = {"left": LEFT, "right": RIGHT, **dict.fromkeys(TIE_WORDS, TIE)}  # what no image is called
+    exchanged = "right" in columns.left.lower() and "left" in columns.right.lower()  # as --vote_columns names them
+    plainly = {
+        "left": RIGHT if exchanged else LEFT,
+        "right": LEFT if exchanged else RIGHT,
+        **dict.fromkeys(TIE_WORDS, TIE),
+    }  # what no image is called
     words = {**dict.fromkeys(LEFT_WORDS, LEFT), **dict.fromkeys(RIGHT_WORDS, RIGHT), **plainly}
     for name, opposite, share in ((columns.left, columns.right, LEFT), (columns.right, columns.left, RIGHT)):
         words |= {name.strip().lower(): share, _number_of(name, opposite): share}

@@ -79,7 +79,9 @@ def write_areas(options: Options, table: Path, task: "Task") -> None:
     log = logging.getLogger("deep_cnn")
     assert options.aggregate is not None
     run = RunFiles(Path(options.root_dir).expanduser() / "outputs", options.run_name)
-    written, notes = aggregate(table, options.aggregate, options.images, task, None if options.checkpoint else run)
+    written, notes = aggregate(
+        table, options.aggregate, options.images, options.image_column, task, None if options.checkpoint else run
+    )
     for note in notes:
         log.info(note)
     log.info("Means of areas: %s", ", ".join(map(str, written)))

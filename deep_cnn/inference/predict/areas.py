@@ -16,6 +16,7 @@ from deep_cnn.data.place_pulse import name_parts
 from deep_cnn.data.rows import same_value
 from deep_cnn.data.space import grid_cells
 from deep_cnn.data.table import TABLE_ENDINGS, Table, TableReader, open_text, same_name
+from deep_cnn.data.targets import far_nines
 from deep_cnn.inference.predict.convert import place_of
 from deep_cnn.inference.predict.output_table import rows_of
 from deep_cnn.runtime.atomic import read_csv, unescaped, write_csv, write_text
@@ -29,13 +30,13 @@ UNKNOWN = ""  # an area without a name: these images are left out and counted
 
 
 def aggregate(
-    predictions: Path, by: str, images: str | None, task: Task, run: RunFiles | None
+    predictions: Path, by: str, images: str | None, image_column: str | None, task: Task, run: RunFiles | None
 ) -> tuple[list[Path], list[str]]:
     """Write PREDICTIONS_areas.csv, and .geojson where coordinates are known; the files, and lines for the log.
 
     Args:
         by: --aggregate, a column of the table of images or grid:SIZE. images: --images, whose table has that column and,
-            under the names of the targets, local ratings, if any. run: whose grouped test says how alike errors of an area are.
+            under the names of the targets, local ratings, if any. image_column: that names the images, if given. run: whose grouped test says how alike errors of an area are.
 
     Raises:
         DataError: no such column, no coordinates.
@@ -44,7 +45,7 @@ def aggregate(
     files = [unescaped(row["file"]) for row in rows]
     places = np.array([place_of(row) or (np.nan, np.nan) for row in rows], dtype=np.float64).reshape(-1, 2)
     notes: list[str] = []
-    table_rows = _rows_of(images, files, (by, *task.names))
+    table_rows = _rows_of(images, image_column, files, (by, *task.names))
     area = _areas(by, files, places, table_rows, notes)
     known = np.array([name != UNKNOWN for name in area])
     if not known.all():
@@ -54,6 +55,9 @@ def aggregate(
     code = np.array(area, dtype=object)
     errors = [None if run is None else _errors_of(run, name) for name in task.names]
     ratings = {name: _ratings(table_rows, name, files) for name in task.names}
+    for name in task.names:
+        predicted = np.array([float(row[f"predicted_{name}"]) for row in rows])
+        notes += _about_ratings(table_rows, name, ratings[name], predicted)
     for name in names:
         here = np.flatnonzero(code == name)
         found = [
@@ -139,11 +143,11 @@ class _Rows:
         return self.table.frame.index.to_numpy()[self.row_of]
 
 
-def _rows_of(images: str | None, files: list[str], used: Sequence[str]) -> _Rows | None:
+def _rows_of(images: str | None, column: str | None, files: list[str], used: Sequence[str]) -> _Rows | None:
     """The rows of the table of images by what they call the file; None where --images is no table.
 
     Raises:
-        DataError: two rows about one file that differ in one of the columns `used`.
+        DataError: two columns that name as many of the files, two rows about one file that differ in one of the columns `used`.
     """
     path = None if images in (None, "-") else Path(str(images)).expanduser()
     if path is None or not path.is_file() or not _is_table(path):
@@ -152,9 +156,15 @@ def _rows_of(images: str | None, files: list[str], used: Sequence[str]) -> _Rows
     wanted = set(files)
     names = {str(name): table.frame[name].str.strip() for name in table.frame.columns}
     hits = {name: int(cells.isin(wanted).sum()) for name, cells in names.items()}
+    if column is not None:
+        hits = {found: hits[found] for found in [table.find(column, "--image_column")]}
     best = max(hits, key=lambda name: hits[name], default=None)
     if best is None or not hits[best]:
         return None
+    if len(equal := [name for name in hits if hits[name] == hits[best] and not names[name].equals(names[best])]):
+        raise DataError(
+            f"--images={path.name}: the images may be those of column {best} or of {equal[0]}; name the right one as --image_column"
+        )
     first: dict[str, int] = {}
     again = [(row, first[cell]) for row, cell in enumerate(names[best]) if first.setdefault(cell, row) != row]
     for name in (name for name in used if same_name(list(names), name)):
@@ -212,6 +222,28 @@ def _ratings(rows: _Rows | None, target: str, files: list[str]) -> np.ndarray:
     if rows is None or not same_name(rows.columns, target):
         return np.full(len(files), np.nan)
     return numbers(rows.cells(target), rows.lines, f"--images: {target}", rows.table.separator)
+
+
+def _about_ratings(rows: _Rows | None, target: str, ratings: np.ndarray, predicted: np.ndarray) -> list[str]:
+    """Lines about local ratings: a column that is spelled in another way, values that mean missing, another scale."""
+    if np.isnan(ratings).all():
+        columns = [] if rows is None else rows.columns
+        near = next((name for name in columns if name.strip().lower() == target.lower() and name != target), None)
+        return [f"Column {near} is not taken for ratings of {target}; write its name as the target's"] if near else []
+    known = ~np.isnan(ratings)
+    notes = [
+        f"{plural(int(known.sum()), 'image', 'have')} a local rating in column {target}",
+        *far_nines(target, ratings),
+    ]
+    low, high = float(np.nanmin(predicted)), float(np.nanmax(predicted))
+    margin = high - low
+    outside = (ratings[known] < low - margin) | (ratings[known] > high + margin)
+    if outside.any():
+        notes.append(
+            f"{plural(int(outside.sum()), 'local rating', 'are')} of {target} far from all predictions ({np.nanmin(ratings):g} to "
+            f"{np.nanmax(ratings):g}; predictions are from {low:.3g} to {high:.3g}); check that both are on one scale"
+        )
+    return notes
 
 
 def _errors_of(run: RunFiles, target: str) -> AreaErrors | None:

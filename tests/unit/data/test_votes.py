@@ -305,7 +305,7 @@ def test_a_column_that_may_name_the_question_is_asked_for(folder):
         indexed(folder, rows, header)
     assert indexed(folder, rows, header, vote_columns=("left", "right", "winner")).target_names == ("score",)
     index = indexed(folder, rows, "left,right,winner,seen_by")  # of the rater, or the question: the log says so
-    assert any("Column seen_by (lively, safe) is not used; if it says which question" in note for note in index.notes)
+    assert any("Not used: seen_by (lively, safe). If a column says which question" in note for note in index.notes)
 
 
 def test_two_columns_that_name_different_questions_are_asked_for(folder):

@@ -17,7 +17,7 @@ def areas_of(folder: Path, table: str, files: int = 6, by: str = "place") -> tup
     (folder / "images.csv").write_text(table, encoding="utf-8")
     rows = "".join(f"{i}.jpg,{i}\n" for i in range(files))
     (folder / "p.csv").write_text(f"file,predicted_y\n{rows}")
-    written, notes = aggregate(folder / "p.csv", by, str(folder / "images.csv"), TASK, None)
+    written, notes = aggregate(folder / "p.csv", by, str(folder / "images.csv"), None, TASK, None)
     with open(written[0], newline="", encoding="utf-8") as file:
         return {row["area"]: row for row in csv.DictReader(file)}, "\n".join(notes)
 
@@ -54,7 +54,7 @@ def test_areas_of_a_table_of_parquet_and_names_with_other_blanks(tmp_path):
     pq.write_table(pa.table({"image": ["0.jpg", "1.jpg"], "city\u00a0name": [1.0, 2.0]}), tmp_path / "t.parquet")
     (tmp_path / "p.csv").write_text("file,predicted_y\n0.jpg,5\n1.jpg,6\n")
     check_aggregate("city name", str(tmp_path / "t.parquet"), TASK)
-    written, _ = aggregate(tmp_path / "p.csv", "city name", str(tmp_path / "t.parquet"), TASK, None)
+    written, _ = aggregate(tmp_path / "p.csv", "city name", str(tmp_path / "t.parquet"), None, TASK, None)
     assert [line.split(",")[:3] for line in written[0].read_text().split("\n")[1:3]] == [
         ["1", "1", "5.0"],
         ["2", "1", "6.0"],
