@@ -877,3 +877,128 @@ def test_a_column_may_be_called_by_a_number_sign(folder):
 def test_rows_that_repeat_an_image_and_groups_of_a_grid(folder):
     text = "image,latitude,longitude,score\n" + "".join(f"{i}.JPG,47.{i},8.{i},{i}\n" * 2 for i in range(1, 7))
     assert len(index_of(folder, text, target=("score",), group="grid:1km").group_names) == 6
+
+
+def numbered(cells: list[str], header: str, separator: str = ",") -> str:
+    return "\n".join([header, *(f"{i}.JPG{separator}{cell}" for i, cell in enumerate(cells, start=1))])
+
+
+def test_rows_with_a_separator_too_many(folder):
+    """It may be within a number or a text that has no quotes."""
+    refused(
+        folder,
+        numbered([f"{i},5," for i in range(6)], "image,score,note"),
+        "line 2 has 4 cells, the last of them empty",
+        target=("score",),
+    )
+    cells = ["Oslo,dog,x", "Boston, MA,cat,", *(["Rome,cat,y"] * 4)]
+    refused(folder, numbered(cells, "image,city,label,note"), "line 3 has 5 cells", target=("label",))
+    index = index_of(folder, numbered([f"{i}.5,x," for i in range(6)], "image,score,note"), target=("score",))
+    assert index.targets[:, 0].tolist() == [0.5, 1.5, 2.5, 3.5, 4.5, 5.5]  # each row ends so
+
+
+def test_a_quote_that_swallows_one_row(folder):
+    rows = ["1,ok,1.5", '2,"great view,2.5', '3,"wow",3.5', "4,a,4.5", "5,b,5.5", "6,c,6.5"]
+    refused(folder, "\n".join(["image,comment,score", *rows]), "another row in it", target=("score",))
+    rows = ["1,1.5,a", "2,2.5,b", '3,3.5,c"', "4,4.5,d", "5,5.5,e", "6,6.5,f"]
+    refused(folder, "\n".join(['image,score,"note', *rows]), "correct the quotes in the header", target=("score",))
+    text = "city,image,score,note\n" + "".join(
+        f'Boston,{i}.JPG,{i},"I like it:\ngreen, quiet, clean, safe"\n' for i in range(1, 7)
+    )
+    assert index_of(folder, text, target=("score",)).targets[:, 0].tolist() == [1, 2, 3, 4, 5, 6]
+
+
+def test_lists_of_numbers_are_no_labels(folder):
+    for cells in (["0;1;0", "1;0;0"] * 3, ["0.1;0.9", "0.7;0.3"] * 3):
+        refused(folder, numbered(cells, "image,tags"), "is a list of numbers, not of labels", target=("tags",))
+    assert index_of(folder, numbered(["3;7", "2"] * 3, "image,tags"), target=("tags",)).classes == ("2", "3", "7")
+
+
+def test_labels_that_some_separate_by_commas(folder):
+    refused(
+        folder,
+        numbered(["beach;people", '"beach, people"'] * 3, "image,tags"),
+        "'beach, people' is taken as one label",
+        target=("tags",),
+    )
+    index = index_of(folder, numbered(["R&B;rock", "rock"] * 3, "image,tags"), target=("tags",))
+    assert index.task == "multilabel" and index.classes == ("R&B", "rock")
+
+
+def test_conditions_on_identifiers(folder):
+    def kept(cells: list[str], condition: str) -> list[float]:
+        text = numbered([f"{cell},{k}" for k, cell in enumerate(cells)], "image,id,y")
+        index = index_of(folder, text, target=("y",), where=(condition,), task="regression")
+        notes.extend(index.notes)
+        return index.targets[:, 0].tolist()
+
+    notes: list[str] = []
+    ids = [f"90000000000000000{k}" for k in (1, 2, 3, 3, 4, 5)]
+    assert kept(ids, f"id=={ids[2]}") == [2, 3] and kept(ids, f"id!={ids[2]}") == [0, 1, 4, 5]
+    zips = ["02139", "2139", "02139", "1", "2", "3"]
+    assert kept(zips, "id==02139") == [0, 2] and kept(zips, "id!=02139") == [1, 3, 4, 5]
+    assert kept(["01", "02", "01", "03", "04", "05"], "id==1") == [0, 2]  # months
+    assert not any("as equal" in note for note in notes)
+    assert kept(["1.1", "1.10", "1.2", "2", "2", "2"], "id==1.1") == [0, 1]
+    assert "--where=id==1.1: takes 1.1, 1.10 as equal" in notes
+
+
+def test_thousands_in_an_identifier(folder):
+    (folder / "images" / "1000.JPG").write_bytes(b"thousand")
+    text = "id;score\n" + "".join(f"{cell};{k}\n" for k, cell in enumerate(("1,000", "2", "3", "4", "5", "6")))
+    refused(folder, text, "1,000", target=("score",), image_column="id")
+
+
+def test_a_column_of_folders_that_are_there_by_any_name(tmp_path):
+    for name in ("boston/1.jpg", "paris/9.jpg", "paris/2.jpg", "boston/3.jpg"):
+        (tmp_path / "images" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "images" / name).write_bytes(name.encode())
+    rows = "city,image,score\nparis,1.jpg,5.5\nparis,2.jpg,4\nboston,3.jpg,3\nparis,9.jpg,1\n"
+    refused(tmp_path, rows, "column city has paris in line 2, but the image found is", target=("score",))
+    assert len(index_of(tmp_path, rows.replace("paris,1", "boston,1"), target=("score",))) == 4
+
+
+def test_joined_files_with_other_columns(folder):
+    text = (
+        "image,safety\n"
+        + "".join(f"{i}.JPG,{i}\n" for i in (1, 2, 3))
+        + "image,beauty\n"
+        + "".join(f"{i}.JPG,{i}\n" for i in (4, 5, 6))
+    )
+    refused(folder, text, r"line 5 is another header \(image, beauty\)", target=("safety",))
+
+
+def test_row_numbers_of_pandas_are_no_names(folder):
+    text = ",score\n" + "".join(f"{k},{k * 1.5}\n" for k in range(6))
+    refused(folder, text, "numbers the rows", target=("score",))
+
+
+def test_rows_that_repeat_an_image_elsewhere(folder):
+    text = "image,lat,lon,score\n" + "".join(f"{i}.JPG,47.{i},8.1,{i}\n{i}.JPG,48.{i},8.1,{i}\n" for i in range(1, 7))
+    refused(folder, text, "two rows with different values of lat", target=("score",), group="grid:1km")
+
+
+def test_rows_without_their_empty_ends(folder):
+    stripped = numbered(["3", "4", "5,nice", "6", "7", "8"], "image,score,comment")
+    assert index_of(folder, stripped, target=("score",)).targets[:, 0].tolist() == [3, 4, 5, 6, 7, 8]
+    stripped = numbered(["cat", "dog", "cat,nice", "dog", "cat", "dog"], "image,label,comment")
+    assert index_of(folder, stripped, target=("label",)).classes == ("cat", "dog")
+    assert len(index_of(folder, numbered(list("345678"), "image,score,"), target=("score",))) == 6
+    assert len(index_of(folder, numbered([*"3456", "7,x", ".,y"], "image,score,comment"), target=("score",))) == 5
+
+
+def test_a_header_behind_a_number_sign(folder):
+    text = "#image,score\n" + "".join(f"{k},{k * 1.5}\n" for k in range(1, 7))
+    assert index_of(folder, text, target=("score",)).targets[:, 0].tolist() == [1.5, 3, 4.5, 6, 7.5, 9]
+    text = "# made by A, B\nimage,score\n" + "".join(f"{k},{k * 1.5}\n" for k in range(1, 7))
+    assert index_of(folder, text, target=("score",)).targets[:, 0].tolist() == [1.5, 3, 4.5, 6, 7.5, 9]
+
+
+def test_raters_on_other_scales_are_named(folder):
+    for k in range(7, 25):
+        (folder / "images" / f"{k}.JPG").write_bytes(b"image %d" % k)
+    values = [1 + k % 5 for k in range(24)]
+    text = numbered([f"{v},{6 - v},{v},{25 * v}" for v in values], "image,a,b,c,d")
+    notes = index_of(folder, text, raters=("a", "b", "c", "d")).notes
+    assert any("b correlates by -" in note and "reversed" in note for note in notes)
+    assert any("d is from 25 to 125, the others from 1 to 5" in note for note in notes)

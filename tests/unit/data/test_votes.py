@@ -328,3 +328,74 @@ def test_a_wrong_winner_does_not_turn_the_others(tmp_path):
         indexed(tmp_path, [*rows, "5,6,2"], "image_1,image_2,winner")
     index = indexed(tmp_path, [*rows, "5,6,right"], "image_1,image_2,winner")
     assert index.targets[0, 0] == 1 and index.votes.outcome[-1] == 0
+
+
+@pytest.mark.parametrize("name", ["prompt", "trait"])
+def test_a_question_beside_a_study_that_is_the_same_everywhere(folder, name):
+    """Prolific writes its own study_id into each row."""
+    rows = [f"{row},65f0aa,{('safe', 'lively')[k % 2]}" for k, row in enumerate(PAIRS)]
+    header = f"left,right,winner,study_id,{name}"
+    if name == "trait":
+        assert indexed(folder, rows, header).target_names == ("lively", "safe")
+    else:
+        with pytest.raises(DataError, match=r"prompt may say which question was asked \(prompt: lively, safe\)"):
+            indexed(folder, rows, header)
+    assert indexed(folder, [f"{row},65f0aa" for row in PAIRS], "left,right,winner,study_id").target_names == ("65f0aa",)
+
+
+@pytest.mark.parametrize("name", ["q", "qid", "question_no", "Question Number", "query", "question_text"])
+def test_numbers_and_texts_of_questions(folder, name):
+    rows = [f"{row},{1 + k % 2}" for k, row in enumerate(PAIRS)]
+    assert indexed(folder, rows, f"left,right,winner,{name}").target_names == ("1", "2")
+
+
+def test_a_condition_leaves_one_question(folder):
+    rows = [f"{row},{('safe', 'lively')[k % 2]}" for k, row in enumerate(PAIRS)]
+    index = indexed(folder, rows, "left,right,winner,prompt", where=("prompt==safe",))
+    assert index.target_names == ("score",) and len(index.votes) == 2
+
+
+@pytest.mark.parametrize(
+    ("header", "rows"),
+    [
+        ("winner,loser,tie", ["a,b,0", "b,c,1", "c,d,0"]),
+        ("left,right,winner,is_draw", ["a,b,left,False", "b,c,,True", "c,d,left,False"]),
+        ("left,right,winner,equal", ["a,b,left,no", "b,c,right,yes", "c,d,left,no"]),
+    ],
+)
+def test_ties_in_a_column_of_their_own(folder, header, rows):
+    index = indexed(folder, rows, header)
+    assert index.votes.outcome.tolist() == [1, 0.5, 1]
+    assert any("calls 1 vote ties" in note for note in index.notes)
+
+
+def test_two_columns_that_say_who_won_must_agree(folder):
+    header = "left,right,answer,response"
+    assert len(indexed(folder, [f"{row},{row.split(',')[2]}" for row in PAIRS], header).votes) == 4
+    with pytest.raises(
+        DataError, match=r"answer and response may both say who won, and differ in line 3 .*--vote_columns="
+    ):
+        indexed(folder, ["a,b,left,left", "b,c,right,left", "c,d,left,left"], header)
+
+
+def test_sides_that_were_swapped_are_not_known(folder):
+    header = "image_1,image_2,swapped,choice"
+    with pytest.raises(DataError, match="swapped is '1' in 1 row, so which image choice means there is not known"):
+        indexed(folder, ["a,b,0,left", "b,c,1,right"], header)
+    index = indexed(folder, ["a,b,0,a", "b,c,1,c"], header)  # a name says it
+    assert index.votes.outcome.tolist() == [1, 0]
+
+
+def test_sides_that_are_given_the_other_way_round(folder):
+    fields = {"task": "pairwise", "vote_columns": ("image_right", "image_left", "choice")}
+    index = indexed(folder, ["a,b,left", "b,c,right"], "image_left,image_right,choice", **fields)
+    assert [(vote[0], vote[1], vote[2]) for vote in votes_of(index)] == [("b.png", "a.png", 0), ("c.png", "b.png", 1)]
+
+
+def test_what_is_not_used_is_told_in_one_line(folder):
+    rows = [f"{row},{('f', 'm')[k % 2]},{('de', 'fr')[k // 2]},Oslo,Rome,{k}" for k, row in enumerate(PAIRS)]
+    index = indexed(folder, rows, "left,right,winner,sex,country,left_city,right_city,Num Votes")
+    assert [note for note in index.notes if "ot used" in note] == [
+        "Not used: sex (f, m); country (de, fr). If a column says which question was asked, add --vote_columns=left,right,winner,COLUMN",
+        "Column Num Votes is not used: each row is one vote",
+    ]

@@ -66,3 +66,30 @@ def test_a_list_of_images_has_no_columns(tmp_path):
         areas_of(tmp_path, "0.jpg\n1.jpg\n")
     with pytest.raises(ConfigError, match="a column needs a table of images"):
         check_aggregate("place", str(tmp_path / "images.csv"), TASK)
+
+
+def test_two_columns_that_name_the_images(tmp_path):
+    table = "nearest,image,place\n1.jpg,0.jpg,A\n2.jpg,1.jpg,B\n0.jpg,2.jpg,C\n"
+    with pytest.raises(
+        DataError, match="may be those of column nearest or of image; name the right one as --image_column"
+    ):
+        areas_of(tmp_path, table, 3)
+    written, _ = aggregate(tmp_path / "p.csv", "place", str(tmp_path / "images.csv"), "image", TASK, None)
+    assert [line.split(",")[2] for line in written[0].read_text().splitlines()[1:]] == ["0.0", "1.0", "2.0"]
+
+
+def test_ratings_that_may_be_on_another_scale_are_told(tmp_path):
+    rows = [f"{i}.jpg,a,{i}" for i in range(5)]
+    assert (
+        "6 images have a local rating in column y"
+        in areas_of(tmp_path, "\n".join(["image,place,y", *rows, "5.jpg,a,4"]))[1]
+    )
+    assert (
+        "values far from all others (-999: 1"
+        in areas_of(tmp_path, "\n".join(["image,place,y", *rows, "5.jpg,a,-999"]))[1]
+    )
+    assert (
+        "1 local rating is of y far from all"
+        in areas_of(tmp_path, "\n".join(["image,place,y", *rows, "5.jpg,a,50"]))[1]
+    )
+    assert "Column Y is not taken for ratings of y" in areas_of(tmp_path, "\n".join(["image,place,Y", *rows]))[1]
