@@ -257,22 +257,24 @@ def _check_no_ties(table: Table, sides: tuple[str, str], others: Sequence[str]) 
 
 def _check_one_choice(table: Table, known: dict[str, str], columns: VoteColumns) -> None:
     """DataError where two columns may say who won, and differ, or where the sides were swapped in some rows."""
-    left, right, winner = (table.column(name, "--metadata") for name in (columns.left, columns.right, columns.winner))
+    used = (columns.left, columns.right, columns.winner)
+    others = [name for name in dict.fromkeys(known[word] for word in WINNERS if word in known) if name not in used]
+    exchanges = [known[word] for word in SWAPPED if word in known]
+    if not (others or exchanges):
+        return
+    left, right, winner = (table.column(name, "--metadata") for name in used)
     outcome = _outcomes(left, right, winner, columns)
-    for other in dict.fromkeys(known[word] for word in WINNERS if word in known):
-        if other in (columns.left, columns.right, columns.winner):
-            continue
+    for other in others:
         second = _outcomes(left, right, table.column(other, "--metadata"), columns)
         both = np.isfinite(outcome) & np.isfinite(second)
         if 2 * both.sum() > len(both) and len(apart := np.flatnonzero(both & (outcome != second))):
             raise DataError(
                 f"--metadata={table.name}: {columns.winner} and {other} may both say who won, and differ in line "
-                f"{table.frame.index[apart[0]]} ({len(apart):,} such rows); name the right one: "
-                f"--vote_columns={columns.left},{columns.right},{columns.winner}"
+                f"{table.frame.index[apart[0]]} ({len(apart):,} such rows); name the right one: --vote_columns={','.join(used)}"
             )
     names = of_each(winner, _image_name)
     by_name = (names == of_each(left, _image_name)) | (names == of_each(right, _image_name))
-    for name in (known[word] for word in SWAPPED if word in known):
+    for name in exchanges:
         cells = of_each(table.column(name, "--metadata"), str.lower)
         swapped = np.array([cell in YES for cell in cells], dtype=bool) & ~by_name & np.isfinite(outcome)
         if swapped.any():
