@@ -36,6 +36,7 @@ place_pulse      Place Pulse tables and file names
 preprocess       size, crop, mean and std of the input
 public           CIFAR-10 and CIFAR-100 as class folders
 rater_groups     mean ratings of all raters and of subgroups of them
+row_lengths      rows with more or fewer cells than the header
 rows             rows of a table that are samples, with files
 sources          images of a folder, an archive or shards, in one order
 space            where images were taken: grid cells, distances, variogram
@@ -47,6 +48,7 @@ table            read tables as text
 table_folders    splits that the folders of a table's images make
 targets          table cells to classes, labels or numbers
 thumbnails       read every image once, for `check`
-votes            tables of votes between two images
+vote_columns     which columns of a table hold votes, and who won
+votes            votes between two images: read, counted, divided by splits
 webdataset       classes and values beside the images of archives
 """

@@ -28,16 +28,8 @@ from deep_cnn.data.split_names import FREE, NO_FOLDER, SPLITS, TEST, TRAIN, VALI
 from deep_cnn.data.table import Table, find_table
 from deep_cnn.data.table_folders import contradicted_folders, split_of_folders
 from deep_cnn.data.targets import Targets, candidates, choose
-from deep_cnn.data.votes import (
-    Votes,
-    check_two_images,
-    looks_like_votes,
-    of_images,
-    read_votes,
-    side_columns,
-    unused_words,
-    vote_columns,
-)
+from deep_cnn.data.vote_columns import check_two_images, looks_like_votes, unused_words, vote_columns
+from deep_cnn.data.votes import Votes, of_images, read_votes, side_columns
 from deep_cnn.data.webdataset import CLASS, has_classes, has_values, sidecar_table
 from deep_cnn.runtime.errors import ConfigError, DataError
 from deep_cnn.runtime.format import plural, some

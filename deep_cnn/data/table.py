@@ -19,6 +19,7 @@ import pandas as pd
 
 from deep_cnn.config.registries import IMAGE_ENDINGS
 from deep_cnn.data.mistaken import no_table, what_else
+from deep_cnn.data.row_lengths import check_long, check_short, fill, is_number
 from deep_cnn.runtime.errors import DataError, nearest
 from deep_cnn.runtime.format import plural, some
 
@@ -38,8 +39,6 @@ INVISIBLE = "\u200b\u2060\ufeff\u00ad"  # spaces of no width and soft hyphens, w
 FORMULA = re.compile(r'="(.*)"', re.DOTALL)  # ="007": text that a spreadsheet must not take for a number
 QUALTRICS = '{"ImportId":'  # each cell of its third line
 CELL_ENDS = r"[,;\t|]"
-NOTHING = re.compile(r"[\W_]*|#.*|n\.?/?a\.?|nan|null|none", re.IGNORECASE)
-NUMBER = re.compile(r"[+-]?[.,]?\d[\d.,' ]*(?:[eE][+-]?\d+)?\s?%?")
 COMMENT = re.compile(
     rf"\s*#(?!{CELL_ENDS})"
 )  # before the header, or before the first name of a list; "#," is a column's name
@@ -283,7 +282,7 @@ class TableReader:
 
 
 def _names_or_counts(cell: str) -> bool:
-    return looks_like_image(cell) or _is_number(cell) is True
+    return looks_like_image(cell) or is_number(cell) is True
 
 
 def _form(cell: str) -> str:
@@ -315,8 +314,8 @@ def _preamble(lines: Iterator[str]) -> tuple[str | None, int, list[str]]:
             comment = line
         elif (
             comment
-            and (_names_an_image(line) or any(_is_number(cell) for cell in re.split(CELL_ENDS, line)))
-            and not any(_is_number(cell) for cell in re.split(CELL_ENDS, COMMENT.sub("", comment)))
+            and (_names_an_image(line) or any(is_number(cell) for cell in re.split(CELL_ENDS, line)))
+            and not any(is_number(cell) for cell in re.split(CELL_ENDS, COMMENT.sub("", comment)))
             and len(re.findall(CELL_ENDS, comment)) == len(re.findall(CELL_ENDS, line))
         ):
             return separator, skipped - 1, [COMMENT.sub("", comment), line]
@@ -451,8 +450,8 @@ def read_table(path: Path) -> Table:
             f"{what}: line {reader.undecoded} is neither UTF-8 nor Windows-1252, so its letters are not known; save the table as UTF-8"
         )
     frame = pd.concat(parts, ignore_index=True).set_axis(np.frombuffer(lines, dtype=np.int64))
-    _check_short(frame, short, what)
-    _check_long(frame, long, reader.separator, what)
+    check_short(frame, short, what)
+    check_long(frame, long, reader.separator, what)
     notes = [f"{path.name} is not UTF-8; reading it as Windows-1252"] if reader.escaped else []
     if reader.repeated:
         notes.append(f"{path.name}: {plural(reader.repeated, 'line')} with the header again, left out")
@@ -461,81 +460,3 @@ def read_table(path: Path) -> Table:
     with open(path, "rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     return Table(path.name, frame, digest, tuple(notes), reader.separator, twice)
-
-
-def _check_short(frame: pd.DataFrame, short: dict[int, int], what: str) -> None:
-    """DataError for a row with fewer cells than the header, unless only its last ones can be missing.
-
-    Spreadsheets leave out empty cells at the ends of rows, but a cell that was lost elsewhere moves the others to wrong columns.
-
-    Args:
-        short: row -> its cells.
-    """
-    if not short:
-        return
-    cells = frame.to_numpy(dtype=object)
-    whole = np.delete(cells, list(short), axis=0) if len(short) < len(cells) else cells
-    kinds = [_kind(column) for column in whole.T]
-    usual = 2 * len(short) >= len(cells) or not all(map(str.strip, whole[:, -1]))
-    for row, count in short.items():
-        found = [_is_number(cell) for cell in cells[row, :count]]
-        fits = all(None in pair or pair[0] == pair[1] for pair in zip(found, kinds, strict=False))
-        if not fits or (not usual and _ways(found, kinds) > 1):
-            raise DataError(
-                f"{what}: line {frame.index[row]} has {plural(count, 'cell')}, but the header has {len(kinds)}, and which are missing is not "
-                "known; correct the line, or write a separator for each empty cell"
-            )
-
-
-def _check_long(frame: pd.DataFrame, long: dict[int, int], separator: str, what: str) -> None:
-    """DataError for rows with more separators than the header and nothing behind them, where one of them may be within a number or a text.
-
-    Args:
-        long: row -> its cells.
-    """
-    if not long:
-        return
-    row, count = next(iter(long.items()))
-    whole = [_all_digits(column) for column in frame.to_numpy(dtype=object).T] if separator == "," else [False]
-    if len(long) < len(frame) or any(one and other for one, other in itertools.pairwise(whole)):
-        raise DataError(
-            f"{what}: line {frame.index[row]} has {count} cells, the last of them empty, but the header has {len(frame.columns)}; put quotes "
-            "around cells that contain the separator (a number with a decimal comma, too), or remove the separators at the ends of rows"
-        )
-
-
-def _all_digits(column: np.ndarray) -> bool:
-    return all(cell.strip().lstrip("+-").isdecimal() for cell in column)
-
-
-def _is_number(cell: str) -> bool | None:
-    """Whether a cell is a number; None where it is missing, as either may be."""
-    word = cell.strip()
-    return None if NOTHING.fullmatch(word) else NUMBER.fullmatch(word) is not None
-
-
-def _kind(column: np.ndarray) -> bool | None:
-    """Whether a column has numbers; None where it has both numbers and words."""
-    kinds = set(map(_is_number, column)) - {None}
-    return kinds.pop() if len(kinds) == 1 else None
-
-
-def _ways(row: list[bool | None], kinds: list[bool | None]) -> int:
-    """In how many ways the cells may be those of some of the columns in order, by whether they are numbers; None: either."""
-    ways = [1, *(0 for _ in row)]  # of the first k cells among the columns so far
-    for kind in kinds:
-        for k in range(len(row), 0, -1):
-            ways[k] += ways[k - 1] if None in (row[k - 1], kind) or row[k - 1] == kind else 0
-    return ways[-1]
-
-
-def fill(row: list[str], names: Sequence[str], line: int, what: str) -> None:
-    """Give a row as many cells as the header; DataError where it has more than that."""
-    width = len(names)
-    if any(row[width:]):
-        raise DataError(
-            f"{what}: line {line} has {len(row)} cells, but the header has {width}; put quotes around cells that "
-            "contain the separator (a number with a decimal comma, too), remove lines above the header "
-            f"({some(names)} is taken for it), and in R use write.csv, whose header names every column"
-        )
-    row[width:] = [""] * (width - len(row))

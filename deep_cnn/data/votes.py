@@ -1,7 +1,6 @@
-"""Tables of votes: which of two images was preferred. Read from a table; counted for each image; divided by the splits of images."""
+"""Votes: which of two images was preferred. Read from a table; counted for each image; divided by the splits of images."""
 
 import hashlib
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -9,97 +8,15 @@ from functools import cached_property
 import numpy as np
 
 from deep_cnn.data import place_pulse
-from deep_cnn.data.cells import is_missing, label_key, labels, missing, of_each, parse, spelled
-from deep_cnn.data.match import SAMPLE, Matcher, check_single, plain
-from deep_cnn.data.table import Table, stem
-from deep_cnn.runtime.errors import ConfigError, DataError, nearest
-from deep_cnn.runtime.format import plural, some
+from deep_cnn.data.cells import labels, missing, of_each, spelled
+from deep_cnn.data.match import Matcher, check_single
+from deep_cnn.data.table import Table
+from deep_cnn.data.vote_columns import COUNTS, LEFT, NO, TIE, TIES, YES, VoteColumns, outcomes, plain_name
+from deep_cnn.runtime.errors import DataError, nearest
+from deep_cnn.runtime.format import plural
 
-# What people call the columns, without capitals; a pair of words has its number or letter exchanged
-SIDES = tuple(
-    (f"{before}{left}{after}", f"{before}{right}{after}")
-    for left, right in (("left", "right"), ("1", "2"), ("a", "b"), ("first", "second"), ("winner", "loser"), ("0", "1"))
-    for before, after in (
-        ("", ""), ("", "_image"), ("image_", ""), ("", "_id"), ("image", ""), ("img_", ""), ("img", ""), ("", "_img"),
-        ("", "_photo"), ("photo_", ""), ("", "_place"), ("place_", ""), ("", "_image_id"), ("", "_path"), ("", "_file"),
-        ("image_url_", ""), ("", "_image_url"), ("url_", ""), ("", "_url"), ("", "_name"), ("", "_filename"),
-    )
-)  # fmt: skip
-WINNERS = ("winner", "choice", "vote", "preferred", "preference", "result", "answer", "chosen", "selected", "response")
-QUESTIONS = (
-    "question", "q", "query", "category", "study_id", "study", "attribute", "dimension", "study_question", "question_id",
-    "criterion", "criteria", "trait", "aspect", "perception", "adjective", "construct",
-)  # fmt: skip
-# may name the question, or a part of the survey
-MAYBE_QUESTIONS = (
-    "prompt", "task", "item", "scale", "topic", "label", "condition", "type", "measure", "variable", "quality", "impression",
-)  # fmt: skip
-MOST_QUESTIONS = 50
-QUESTION = re.compile(
-    r"(?:q|qid|query|question|criterion|prompt)(?:_?(?:no|nr|num|number|id|text|type|name|label|key))"
-)
-TIES = (
-    "tie",
-    "ties",
-    "tied",
-    "is_tie",
-    "draw",
-    "is_draw",
-    "equal",
-    "is_equal",
-    "no_preference",
-)  # columns of yes and no
-SWAPPED = (
-    "swapped",
-    "is_swapped",
-    "flipped",
-    "is_flipped",
-    "reversed",
-    "is_reversed",
-    "mirrored",
-    "sides_swapped",
-    "order_swapped",
-)
-YES, NO = frozenset(("1", "1.0", "true", "yes", "t", "y")), frozenset(("0", "0.0", "false", "no", "f", "n", ""))
-OF_A_SIDE = re.compile(r"(?:^|_)(?:left|right|winner|loser|a|b|1|2)(?:_|$)")
-FEW_WORDS = 12  # that a column has which may name the question
-LEFT_WORDS = frozenset(("left", "l", "a", "image_left", "left_image", "first"))
-RIGHT_WORDS = frozenset(("right", "r", "b", "image_right", "right_image", "second"))
-TIE_WORDS = frozenset(
-    ("tie", "ties", "tied", "equal", "equals", "both", "draw", "same", "neither", "no preference", "no_preference", "undecided")
-)  # fmt: skip
-# what people write around a side: "the left one", "left image", "Option A"
-AROUND = re.compile(r"^(?:the_)?(?:(?:image|photo|picture|option)_)?|_(?:image|photo|picture|side|one|option)$")
-OF_A_FORM = re.compile(r"^(?:input|answer)[._]|\.label$")  # around the names of columns in Mechanical Turk's results
-COUNTS = frozenset(
-    f"{before}{word}{after}"
-    for word in (
-        "count",
-        "counts",
-        "n",
-        "weight",
-        "weights",
-        "frequency",
-        "freq",
-        "num_votes",
-        "n_votes",
-        "votes",
-        "wins",
-        "times",
-    )
-    for before, after in (
-        ("", ""),
-        ("", "_left"),
-        ("", "_right"),
-        ("left_", ""),
-        ("right_", ""),
-        ("total_", ""),
-        ("n_", ""),
-    )
-)
 MANY = 20  # votes that one side wins by chance once in 500,000 tables
 FEW = 100  # votes of a question: fewer say next to nothing
-LEFT, TIE, RIGHT = 1.0, 0.5, 0.0  # the left image's share of a vote
 
 UNUSED = 3
 
@@ -194,202 +111,6 @@ def split_votes(votes: Votes, split_of: np.ndarray) -> VoteSplit:
 # --- reading ---------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class VoteColumns:
-    """Names of columns of a table of votes. question: None where there is one question only."""
-
-    left: str
-    right: str
-    winner: str
-    question: str | None = None
-
-
-def vote_columns(table: Table, given: tuple[str, ...] = ()) -> VoteColumns | None:
-    """Which columns hold the votes: --vote_columns, or by their names; None where the table has no such columns.
-
-    Raises:
-        DataError: a column that is not there. ConfigError: another number of columns than three or four.
-    """
-    if given:
-        named = table.names(given, "--vote_columns") if len(given) > 2 else given  # a name may have commas
-        if len(named) not in (3, 4):
-            raise ConfigError(
-                f"--vote_columns={','.join(given)}: {len(named)} columns; give the left image's, the right image's and the "
-                "winner's, and a fourth with the question if there are several"
-            )
-        return VoteColumns(*named)
-    if (found := _sides_and_winner(table)) is None:
-        return None
-    known, sides, winner = found
-    if "winner" in sides[0].lower():
-        others = [known[word] for word in WINNERS if word in known and known[word] not in sides]
-        _check_no_ties(table, sides, others)
-    else:
-        _check_one_choice(table, known, VoteColumns(*sides, winner))
-    return VoteColumns(*sides, winner, _question_column(table, known, (*sides, winner)))
-
-
-def _sides_and_winner(table: Table) -> tuple[dict[str, str], tuple[str, str], str] | None:
-    """The columns by their words in small letters, those of the two sides, and that of the winner; None where they are not there."""
-    plainly = {str(name).strip().lower().replace(" ", "_").replace("-", "_"): str(name) for name in table.frame.columns}
-    known = {OF_A_FORM.sub("", word): name for word, name in plainly.items()} | plainly
-    pair = next(((one, other) for one, other in SIDES if one in known and other in known), None)
-    if pair is None:
-        return None
-    sides = known[pair[0]], known[pair[1]]
-    if "winner" in pair[0]:
-        return known, sides, sides[0]  # the image on the left has always won, whatever key was pressed
-    winner = next((known[word] for word in WINNERS if word in known and known[word] not in sides), None)
-    return None if winner is None else (known, sides, winner)
-
-
-def _check_no_ties(table: Table, sides: tuple[str, str], others: Sequence[str]) -> None:
-    """DataError where a table that has the winner and the loser in columns of their own calls some votes ties in another one."""
-    for other in others:
-        cells = table.column(other, "--metadata")
-        if len(tied := np.flatnonzero(of_each(cells, lambda cell: cell.lower() in TIE_WORDS))):
-            raise DataError(
-                f"--metadata={table.name}: {sides[0]} and {sides[1]} name a winner, but {other} is {cells[tied[0]]!r} in line "
-                f"{table.frame.index[tied[0]]} ({len(tied):,} such rows); name the two images in columns left and right, and the winner's name or 'tie' in a "
-                "column winner"
-            )
-
-
-def _check_one_choice(table: Table, known: dict[str, str], columns: VoteColumns) -> None:
-    """DataError where two columns may say who won, and differ, or where the sides were swapped in some rows."""
-    used = (columns.left, columns.right, columns.winner)
-    others = [name for name in dict.fromkeys(known[word] for word in WINNERS if word in known) if name not in used]
-    exchanges = [known[word] for word in SWAPPED if word in known]
-    if not (others or exchanges):
-        return
-    left, right, winner = (table.column(name, "--metadata") for name in used)
-    outcome = _outcomes(left, right, winner, columns)
-    for other in others:
-        second = _outcomes(left, right, table.column(other, "--metadata"), columns)
-        both = np.isfinite(outcome) & np.isfinite(second)
-        if 2 * both.sum() > len(both) and len(apart := np.flatnonzero(both & (outcome != second))):
-            raise DataError(
-                f"--metadata={table.name}: {columns.winner} and {other} may both say who won, and differ in line "
-                f"{table.frame.index[apart[0]]} ({len(apart):,} such rows); name the right one: --vote_columns={','.join(used)}"
-            )
-    names = of_each(winner, _image_name)
-    by_name = (names == of_each(left, _image_name)) | (names == of_each(right, _image_name))
-    for name in exchanges:
-        cells = of_each(table.column(name, "--metadata"), str.lower)
-        swapped = np.array([cell in YES for cell in cells], dtype=bool) & ~by_name & np.isfinite(outcome)
-        if swapped.any():
-            raise DataError(
-                f"--metadata={table.name}: {name} is {cells[np.flatnonzero(swapped)[0]]!r} in {plural(int(swapped.sum()), 'row')}, so which image "
-                f"{columns.winner} means there is not known; write the name of the winning image, or remove column {name} if the sides are as "
-                "they were shown"
-            )
-
-
-def _question_column(table: Table, known: dict[str, str], used: tuple[str, ...]) -> str | None:
-    """The column that names the question of each vote, by its name; None where there is none.
-
-    Raises:
-        DataError: two columns that may be it, and say different things; one whose name is used for other things, too.
-    """
-    free = {word: name for word, name in known.items() if name not in used and name not in table.twice}
-    named = list(dict.fromkeys(free[word] for word in (*QUESTIONS, *free) if word in free and is_question(word)))
-    maybe = [free[word] for word in MAYBE_QUESTIONS if word in free]
-    several = [name for name in (*named, *maybe) if 1 < len(_values_of(table, name)) <= MOST_QUESTIONS]
-    if not several:
-        return next((name for name in named if len(_values_of(table, name)) <= MOST_QUESTIONS), None)
-    for other in several[1:]:
-        if not _follows(table, several[0], other):
-            raise _which_question(table, used, several[0], other)
-    if several[0] in maybe:
-        raise _which_question(table, used, several[0])
-    return several[0]
-
-
-def is_question(word: str) -> bool:
-    """Whether a column of this name, in small letters, says which question a vote answers."""
-    return word in QUESTIONS or QUESTION.fullmatch(word) is not None
-
-
-def _which_question(table: Table, used: tuple[str, ...], *columns: str) -> DataError:
-    values = "; ".join(f"{name}: {some(_values_of(table, name), 3)}" for name in columns)
-    three = ",".join(used)
-    return DataError(
-        f"--metadata={table.name}: {' or '.join(columns)} may say which question was asked ({values}); add "
-        f"--vote_columns={three},{columns[0]} to learn each, or --vote_columns={three} to take all votes as one question"
-    )
-
-
-def _values_of(table: Table, name: str) -> list[str]:
-    return sorted(cell for cell in set(table.column(name, "--metadata").tolist()) if not is_missing(cell))
-
-
-def _follows(table: Table, one: str, other: str) -> bool:
-    """Whether a column is known from another one: it says the same in other words, or less."""
-    cells = [table.column(name, "--metadata").tolist() for name in (one, other)]
-    return len(set(zip(*cells, strict=True))) == len(set(cells[0]))
-
-
-def unused_words(table: Table, columns: VoteColumns, group: str | None) -> list[str]:
-    """A line about columns of few words that are not read: one of them may be the question."""
-    used = {columns.left, columns.right, columns.winner, group}
-    found = []
-    for name in (str(name) for name in table.frame.columns if str(name) not in table.twice):
-        word = _plain(name)
-        if name in used or word in COUNTS or word in TIES or OF_A_SIDE.search(word):
-            continue
-        values = _values_of(table, name)
-        if 1 < len(values) <= FEW_WORDS and not parse(np.array(values, dtype=object)).all_read:
-            found.append(f"{name} ({some(values, 3)})")
-    if not found:
-        return []
-    return [
-        f"Not used: {some(found, 4, '; ')}. If a column says which question was asked, add "
-        f"--vote_columns={columns.left},{columns.right},{columns.winner},COLUMN"
-    ]
-
-
-def _plain(name: str) -> str:
-    return re.sub(r"[\s-]+", "_", name.strip().lower())
-
-
-def _in_common(one: str, other: str) -> int:
-    """How many letters two words have in common at their beginning."""
-    return next((k for k, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
-
-
-def check_two_images(table: Table, columns: VoteColumns, matcher: Matcher) -> None:
-    """DataError where a third column names an image, as image_3 beside image_1 and image_2: a vote is between two."""
-    left, right = columns.left, columns.right
-    start = _in_common(left, right)
-    end = (
-        len(left) - start - 4
-        if left[start:].lower().startswith("left")
-        else _in_common(left[:start:-1], right[:start:-1])
-    )
-    before, after = re.escape(left[:start]), re.escape(left[len(left) - end :])
-    third = re.compile(rf"{before}(\d+|[a-z]|third|middle|cent(er|re)){after}", re.IGNORECASE)
-    first = table.take(np.arange(min(SAMPLE, len(table.frame))))
-    for name in map(str, table.frame.columns):
-        if name in (left, right, columns.winner) or not third.fullmatch(name) or name in table.twice:
-            continue
-        if 2 * matcher.match(first.column(name, "--metadata")).found > len(first.frame):
-            raise DataError(
-                f"--metadata={table.name}: {left}, {right} and {name} all name images, but a vote is between two; write the choice of one of "
-                "three as two votes, the chosen image against each of the others, or name the columns as --vote_columns"
-            )
-
-
-def looks_like_votes(table: Table) -> bool:
-    """Whether a table has the columns of votes, and its winners are sides, ties or images of the pair."""
-    if (found := _sides_and_winner(table)) is None:
-        return False
-    columns = VoteColumns(*found[1], found[2])
-    first = table.take(np.arange(min(SAMPLE, len(table.frame))))
-    left, right, winner = (first.column(name, "--metadata") for name in (columns.left, columns.right, columns.winner))
-    outcome = _outcomes(left, right, winner, columns)
-    return bool(np.isfinite(outcome).mean() > 0.5)
-
-
 def read_votes(
     table: Table, columns: VoteColumns, matcher: Matcher, wanted: tuple[str, ...]
 ) -> tuple[Votes, np.ndarray, list[str]]:
@@ -403,14 +124,14 @@ def read_votes(
             images, nothing but ties.
     """
     notes = [
-        f"Column {name} is not used: each row is one vote" for name in table.frame.columns if _plain(name) in COUNTS
+        f"Column {name} is not used: each row is one vote" for name in table.frame.columns if plain_name(name) in COUNTS
     ]
     table, rows_of, question, questions = _questions(table, columns, wanted, notes)
     sides = [table.column(name, "--vote_columns") for name in (columns.left, columns.right)]
     winner = table.column(columns.winner, "--vote_columns")
     positions = np.stack([_files_of(cells, matcher, table) for cells in sides], axis=1)
     total = len(positions)
-    outcome = _outcomes(sides[0], sides[1], winner, columns)
+    outcome = outcomes(sides[0], sides[1], winner, columns)
     outcome[tied := _ties(table, columns, notes)] = TIE
     empty = missing(winner) & ~tied
     unknown = np.flatnonzero(np.isnan(outcome) & ~empty)
@@ -449,7 +170,7 @@ def read_votes(
 
 def _ties(table: Table, columns: VoteColumns, notes: list[str]) -> np.ndarray:
     """Which votes a column of yes and no calls ties, bool (M,)."""
-    for name in (str(name) for name in table.frame.columns if _plain(str(name)) in TIES):
+    for name in (str(name) for name in table.frame.columns if plain_name(str(name)) in TIES):
         cells = of_each(table.column(name, "--metadata"), str.lower)
         if name == columns.winner or not set(cells) <= YES | NO:
             continue
@@ -505,56 +226,6 @@ def _files_of(cells: np.ndarray, matcher: Matcher, table: Table) -> np.ndarray:
     else:
         check_single(match, distinct.astype(object), table.frame.index[first], matcher, f"--metadata={table.name}")
     return positions[codes]
-
-
-def _outcomes(left: np.ndarray, right: np.ndarray, winner: np.ndarray, columns: VoteColumns) -> np.ndarray:
-    """The left image's share of each vote, float64 (M,); NaN where the cell is neither a side, nor a tie, nor an image of the vote."""
-    exchanged = "right" in columns.left.lower() and "left" in columns.right.lower()  # as --vote_columns names them
-    plainly = {
-        "left": RIGHT if exchanged else LEFT,
-        "right": LEFT if exchanged else RIGHT,
-        **dict.fromkeys(TIE_WORDS, TIE),
-    }  # what no image is called
-    words = {**dict.fromkeys(LEFT_WORDS, LEFT), **dict.fromkeys(RIGHT_WORDS, RIGHT), **plainly}
-    for name, opposite, share in ((columns.left, columns.right, LEFT), (columns.right, columns.left, RIGHT)):
-        words |= {name.strip().lower(): share, _number_of(name, opposite): share}
-
-    def side(cell: str, known: dict[str, float] = words) -> float:
-        word = cell.lower()
-        forms = (word, label_key(word), AROUND.sub("", re.sub(r"[\s-]+", "_", word)))  # 1.0 is 1
-        return next((known[form] for form in forms if form in known), np.nan)
-
-    def plain_side(cell: str) -> float:
-        return side(cell, plainly)
-
-    by_word, by_side = of_each(winner, side).astype(np.float64), of_each(winner, plain_side).astype(np.float64)
-    one, other, won = (of_each(cells, _image_name) for cells in (left, right, winner))
-    by_image = np.where(won == one, LEFT, np.where(won == other, RIGHT, np.nan))
-    for row in np.flatnonzero((one == other) & (won == one)).tolist():  # before/1.jpg and after/1.jpg
-        is_left, is_right = _same_path(winner[row], left[row]), _same_path(winner[row], right[row])
-        by_image[row] = (LEFT if is_left else RIGHT) if is_left != is_right else np.nan
-    # images may be called a and b, or 1 and 2: what explains more of the votes is meant by all of them
-    sides = np.isfinite(by_word) & (by_word != TIE)
-    if np.isfinite(by_image).sum() >= sides.sum():
-        return np.where(by_word == TIE, TIE, np.where(np.isnan(by_image), by_side, by_image))
-    return np.where(np.isnan(by_word), by_image, by_word)
-
-
-def _number_of(name: str, other: str) -> str:
-    """The number by which the name of a column differs from that of the other side: 1 of image_1 and image_2; else the name."""
-    numbers, others = re.findall(r"\d+", name), re.findall(r"\d+", other)
-    differing = [a for a, b in zip(numbers, others, strict=False) if a != b]
-    return differing[0] if len(differing) == 1 and len(numbers) == len(others) else name.strip().lower()
-
-
-def _same_path(one: str, other: str) -> bool:
-    """Whether two cells name one file, of which one may write fewer folders."""
-    a, b = (f"/{plain(str(cell)).casefold()}" for cell in (one, other))
-    return a.endswith(b) or b.endswith(a)
-
-
-def _image_name(cell: str) -> str:
-    return stem(plain(str(cell)).rpartition("/")[2]).casefold()
 
 
 def _about(votes: Votes) -> list[str]:

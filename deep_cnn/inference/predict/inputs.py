@@ -25,6 +25,7 @@ from deep_cnn.data.cells import coordinate
 from deep_cnn.data.files import Paths
 from deep_cnn.data.match import NAME, PATH, SAMPLE, Match, Matcher, check_single, choose_column, standing
 from deep_cnn.data.parquet import has_images, is_parquet, read_frame
+from deep_cnn.data.row_lengths import fill
 from deep_cnn.data.sources import Place, archive_above, find_files, is_source
 from deep_cnn.data.table import (
     COMMENT,
@@ -34,7 +35,6 @@ from deep_cnn.data.table import (
     as_lines,
     as_text,
     check_is_text,
-    fill,
     looks_like_image,
     open_text,
     same_name,
