@@ -9,6 +9,7 @@ from typing import Any
 
 from deep_cnn.config.identity import DATA_CHANGED, OLDER_BATCHNORM, differences, is_identity, run_identity, saved_flags
 from deep_cnn.config.schema import AUTO, Config
+from deep_cnn.runtime.format import plural
 
 FULL_BATCH = 128  # images: of large training sets, as in the course's hand-out
 SMALLEST_BATCH = 8
@@ -70,7 +71,7 @@ def chosen_line(asked: Config, config: Config, images: int, samples: str = "imag
     if not made:
         return None
     reasons = {
-        "batch_size": f"with {FULL_BATCH} an epoch would have only {-(-images // FULL_BATCH)} steps, and training needs at least {STEPS}",
+        "batch_size": f"with {FULL_BATCH} an epoch would have only {plural(-(-images // FULL_BATCH), 'step')}, and training needs at least {STEPS}",
         "batchnorm": "the means of so few images are too noisy for BatchNorm",
     }
     flags = " ".join(f"--{name}={getattr(config, name)}" for name in made)

@@ -212,7 +212,9 @@ def _unlike_the_others(raters: tuple[str, ...], ratings: np.ndarray) -> list[str
                 f"--raters: {name} correlates by {found:.2f} with the mean of the others; if its scale is reversed, turn it round first"
             )
         low, high = float(np.nanmin(others)), float(np.nanmax(others))
-        if (span := float(own.max() - own.min())) > APART_SCALES * (high - low) > 0 or APART_SCALES * span < high - low:
+        span, wide = float(own.max() - own.min()), high - low
+        elsewhere = 4 * abs(own.mean() - mean.mean()) > max(span, wide)  # a cautious rater is in the middle
+        if elsewhere and (span > APART_SCALES * wide > 0 or APART_SCALES * span < wide):
             notes.append(
                 f"--raters: {name} is from {own.min():g} to {own.max():g}, the others from {low:g} to {high:g}; bring all to one scale first"
             )

@@ -1,6 +1,5 @@
 """Rows of a table with more or fewer cells than the header: which can be completed, and which may have their cells in wrong columns."""
 
-import itertools
 import re
 from collections.abc import Sequence
 
@@ -44,7 +43,7 @@ def check_short(frame: pd.DataFrame, short: dict[int, int], what: str) -> None:
     for row, count in short.items():
         found = [is_number(cell) for cell in cells[row, :count]]
         fits = all(None in pair or pair[0] == pair[1] for pair in zip(found, kinds, strict=False))
-        if not fits or (not usual and _ways(found, kinds) > 1):
+        if not fits or not (usual or _numbers_are_certain(found, kinds)):
             raise DataError(
                 f"{what}: line {frame.index[row]} has {plural(count, 'cell')}, but the header has {len(kinds)}, and which are missing is not "
                 "known; correct the line, or write a separator for each empty cell"
@@ -59,13 +58,39 @@ def check_long(frame: pd.DataFrame, long: dict[int, int], separator: str, what: 
     """
     if not long:
         return
-    row, count = next(iter(long.items()))
-    whole = [_all_digits(column) for column in frame.to_numpy(dtype=object).T] if separator == "," else [False]
-    if len(long) < len(frame) or any(one and other for one, other in itertools.pairwise(whole)):
+    cells = frame.to_numpy(dtype=object)
+    usual = np.delete(cells, list(long), axis=0) if len(long) < len(cells) else cells
+    kinds = [_kind(column) for column in usual.T]
+    for row, count in long.items():
+        found = list(map(is_number, cells[row]))
+        fits = all(None in pair or pair[0] == pair[1] for pair in zip(found, kinds, strict=True))
+        if not fits or (separator == "," and _may_be_cut(cells[row], usual)):
+            raise DataError(
+                f"{what}: line {frame.index[row]} has {count} cells, the last of them empty, but the header has {len(kinds)}; put quotes around "
+                "cells that contain the separator (a number with a decimal comma, too), or remove the separators at the ends of rows"
+            )
+
+
+def check_unnamed(frame: pd.DataFrame, what: str) -> None:
+    """DataError where the last column has values but no name: the names may be those of other columns, or numbers were cut at a comma."""
+    cells = frame.iloc[:, -1].str.strip().to_numpy(dtype=object)
+    filled = np.flatnonzero(cells.astype(bool))
+    if len(filled) and (2 * len(filled) >= len(cells) or _all_digits(cells[filled])):
         raise DataError(
-            f"{what}: line {frame.index[row]} has {count} cells, the last of them empty, but the header has {len(frame.columns)}; put quotes "
-            "around cells that contain the separator (a number with a decimal comma, too), or remove the separators at the ends of rows"
+            f"{what}: the last column has values ({cells[filled[0]]} in line {frame.index[filled[0]]}) but no name; give every column a name, "
+            "write numbers with decimal points, and put quotes around cells that contain the separator"
         )
+
+
+def _may_be_cut(row: np.ndarray, usual: np.ndarray) -> bool:
+    """Whether two cells may be one with a comma: 3,5 where all rows have two whole numbers, or Boston, MA where no other has the blank."""
+    for k in range(1, len(row)):
+        if row[k].startswith(" ") and (usual is row or not any(cell.startswith(" ") for cell in usual[:, k])):
+            return True
+        pair = usual[:, k - 1 : k + 1].ravel()
+        if _all_digits(np.append(pair, row[k - 1 : k + 1])) and not set(map(str.strip, pair)) <= {"0", "1"}:
+            return True
+    return False
 
 
 def _all_digits(column: np.ndarray) -> bool:
@@ -84,10 +109,18 @@ def _kind(column: np.ndarray) -> bool | None:
     return kinds.pop() if len(kinds) == 1 else None
 
 
-def _ways(row: list[bool | None], kinds: list[bool | None]) -> int:
-    """In how many ways the cells may be those of some of the columns in order, by whether they are numbers; None: either."""
-    ways = [1, *(0 for _ in row)]  # of the first k cells among the columns so far
-    for kind in kinds:
-        for k in range(len(row), 0, -1):
-            ways[k] += ways[k - 1] if None in (row[k - 1], kind) or row[k - 1] == kind else 0
-    return ways[-1]
+def _numbers_are_certain(row: list[bool | None], kinds: list[bool | None]) -> bool:
+    """Whether each number can only be in one column, the cells being those of some of the columns in order."""
+
+    def places(cells: list[bool | None], columns: list[bool | None]) -> list[int]:
+        k, found = 0, []  # each cell as early as it can be
+        for cell in cells:
+            while k < len(columns) and None not in (cell, columns[k]) and cell != columns[k]:
+                k += 1
+            found.append(k)
+            k += 1
+        return found
+
+    earliest, last = places(row, kinds), len(kinds) - 1
+    latest = [last - k for k in places(row[::-1], kinds[::-1])][::-1]
+    return all(one == other for cell, one, other in zip(row, earliest, latest, strict=True) if cell)

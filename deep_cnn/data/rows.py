@@ -120,8 +120,9 @@ def _of_table(files: Files, table: Table, options: "IndexOptions") -> Rows:
             1, f"The paths of column {column} are of another computer: {match.theirs} is taken as {files.root}"
         )
     positions = match.positions[rows]
-    used = {*target, options.split_column, options.group}
-    _check_folder_columns(kept, replace(match, positions=positions, ways=match.ways[rows]), matcher, used)
+    of_rows = replace(match, positions=positions, ways=match.ways[rows])
+    _check_folder_columns(kept, of_rows, matcher)
+    notes += _other_folders(kept, of_rows, matcher)
     check_single(
         replace(match, positions=positions), cells[rows], kept.frame.index, matcher, f"--image_column={column}"
     )
@@ -129,18 +130,15 @@ def _of_table(files: Files, table: Table, options: "IndexOptions") -> Rows:
     return Rows(kept, positions, _listed(match.positions, len(files.paths)), target, notes, about)
 
 
-def _check_folder_columns(table: Table, match: Match, matcher: Matcher, used: set[str | None]) -> None:
-    """DataError where a column of folders says that images are elsewhere than the files of their bare names.
-
-    It is called folder or directory, or all its cells are names of folders that are there. used: columns that say other things.
+def _check_folder_columns(table: Table, match: Match, matcher: Matcher) -> None:
+    """DataError where a column folder or directory says that images are elsewhere than the files of their bare names.
 
     A column that agrees with no file may be of a tree that was made flat or renamed: only train for test, or site1 for site2,
     contradicts then.
     """
     rows = np.flatnonzero((match.positions >= 0) & (match.ways != PATH))
     for name in table.frame.columns:
-        by_name = "".join(re.split(r"[\W_]+", name)).lower() in FOLDER_COLUMNS
-        if not by_name and (name in used or not _all_are_folders(table, name, matcher)):
+        if "".join(re.split(r"[\W_]+", name)).lower() not in FOLDER_COLUMNS:
             continue
         cells = table.column(name, "--metadata")
         said = ((row, plain(cells[row]).strip("/")) for row in rows[~missing(cells[rows])].tolist())
@@ -156,11 +154,34 @@ def _check_folder_columns(table: Table, match: Match, matcher: Matcher, used: se
             )
 
 
-def _all_are_folders(table: Table, name: str, matcher: Matcher) -> bool:
-    """Whether a column's cells are names of folders of images, and not words for splits."""
-    words = {cell.strip().casefold() for cell in set(table.frame[name].tolist())} - {""}
-    known = matcher.folder_names
-    return len(words) > 1 and words <= known and not any(split_word(word)[0] is not None for word in words)
+def _other_folders(table: Table, match: Match, matcher: Matcher) -> list[str]:
+    """A line about a column whose words are all names of folders, and say of some images another one than that of the file found.
+
+    None where a column of such words says of every image what its folder says: then the others are labels, or another rater's.
+    """
+    rows = np.flatnonzero((match.positions >= 0) & (match.ways != PATH))
+    said = []
+    for name in (str(name) for name in table.frame.columns if name not in table.twice):
+        cells = table.column(name, "--metadata")
+        words = {cell.casefold() for cell in set(cells.tolist())} - {""}
+        if (
+            len(words) < 2
+            or not words <= matcher.folder_names
+            or any(split_word(word)[0] is not None for word in words)
+        ):
+            continue
+        own = {
+            row: matcher.folder(int(match.positions[row])).casefold().split("/") for row in rows.tolist() if cells[row]
+        }
+        apart = [row for row, parts in own.items() if cells[row].casefold() not in parts]
+        if not apart:
+            return []
+        said.append(
+            f"Column {name} has {cells[apart[0]]} in line {table.frame.index[apart[0]]}, but the image found is "
+            f"{matcher.paths[int(match.positions[apart[0]])]} ({len(apart):,} such rows); if the column names folders, write folder and name in one "
+            "column"
+        )
+    return said[:1]
 
 
 def _listed(positions: np.ndarray, files: int) -> np.ndarray:

@@ -19,7 +19,7 @@ import pandas as pd
 
 from deep_cnn.config.registries import IMAGE_ENDINGS
 from deep_cnn.data.mistaken import no_table, what_else
-from deep_cnn.data.row_lengths import check_long, check_short, fill, is_number
+from deep_cnn.data.row_lengths import check_long, check_short, check_unnamed, fill, is_number
 from deep_cnn.runtime.errors import DataError, nearest
 from deep_cnn.runtime.format import plural, some
 
@@ -202,11 +202,13 @@ class TableReader:
         watched = self._watched(itertools.chain(head, lines))
         self._rows = csv.reader(watched, delimiter=self.separator, skipinitialspace=blank)
         names = next(self._rows, [])
-        inside = (part for name in names for part in name.split("\n")[1:] if self.separator in part)
-        for part in (part for part in inside if any(map(_names_or_counts, part.split(self.separator)))):
-            raise DataError(
-                f"{what}: the name of a column in quotes has a row in it ({part.strip()[:40]!r}); correct the quotes in the header"
-            )
+        for lines in (name.split("\n")[1:] for name in names if "\n" in name):
+            widths = {len(part.split(self.separator)) for part in lines[:-1]}
+            named = any(looks_like_image(cell) for part in lines for cell in part.split(self.separator))
+            if named or (len(lines) > 2 and len(widths) == 1 and widths != {1}):
+                raise DataError(
+                    f"{what}: the name of a column in quotes has rows in it ({lines[0].strip()[:40]!r}); correct the quotes in the header"
+                )
         self.headless = any(looks_like_image(name) for name in names)
         self._first = [(self._skipped + 1, names)] if self.headless else []
         names = [""] * len(names) if self.headless else [visible(as_text(name)).strip() for name in names]
@@ -235,7 +237,8 @@ class TableReader:
             )
         if names != self.names and row[0].strip() == self.names[0] and not any(map(_names_or_counts, row)):
             raise DataError(
-                f"{self.what}: line {line} is another header ({some(row, 4)}); files whose columns differ cannot be joined below each other"
+                f"{self.what}: line {line} looks like another header ({some(row, 4)}); remove it, or, where files were joined, join only those "
+                "whose columns are the same"
             )
         return names == self.names
 
@@ -249,26 +252,28 @@ class TableReader:
                 )
             if self._rows.line_num > before + 1:
                 self._check_quotes(before + 1 + self._skipped, row)
-            if len(row) > 1 or (row and row[0].strip()):
+            if any(cell.strip() for cell in row):
                 yield before + 1 + self._skipped, [_without_formula(c) for c in row] if self._formulas else row
             before = self._rows.line_num
 
     def _check_quotes(self, line: int, row: list[str]) -> None:
         """DataError where a cell of several lines has other rows in it: two quotes that were never closed."""
-        inside = [part for cell in row if "\n" in cell for part in cell.split("\n")[1:] if self.separator in part]
-        for part in inside:
-            cells = part.split(self.separator)
-            if any(map(looks_like_image, cells)) or (row and self._is_like_a_row(cells, row)):
-                raise DataError(
-                    f"{self.what}: the cell in quotes that begins in line {line} has another row in it ({part.strip()[:40]!r}); correct "
-                    "the quotes"
-                )
+        for k, cell in enumerate(row):
+            lines = cell.split("\n")[1:]
+            for number, part in enumerate(lines, start=1):
+                cells = part.split(self.separator)
+                whole = cells + (row[k + 1 :] if number == len(lines) else [])
+                if len(cells) > 1 and (any(map(looks_like_image, cells)) or self._is_like_a_row(whole, row)):
+                    raise DataError(
+                        f"{self.what}: the cell in quotes that begins in line {line} has another row in it ({part.strip()[:40]!r}); correct "
+                        "the quotes"
+                    )
 
     def _is_like_a_row(self, cells: list[str], row: list[str]) -> bool:
-        """Whether parts of a cell begin as a row does, with a number or a name that has one, or are as many as the columns."""
-        if self.separator == "\t":
-            return len(cells) >= len(self.columns)
-        return "0" in (form := _form(row[0])) and form == _form(cells[0])
+        """Whether cells are as many as the columns, of the row's kinds, and begin as the row does."""
+        kinds = zip(map(is_number, cells), map(is_number, row), strict=False)
+        fits = all(None in pair or pair[0] == pair[1] for pair in kinds)
+        return len(cells) >= len(self.columns) and fits and _form(row[0]) == _form(cells[0])
 
     def _watched(self, lines: Iterable[str]) -> Iterator[str]:
         for number, line in enumerate(lines, start=self._skipped + 1):
@@ -316,12 +321,17 @@ def _preamble(lines: Iterator[str]) -> tuple[str | None, int, list[str]]:
             comment
             and (_names_an_image(line) or any(is_number(cell) for cell in re.split(CELL_ENDS, line)))
             and not any(is_number(cell) for cell in re.split(CELL_ENDS, COMMENT.sub("", comment)))
-            and len(re.findall(CELL_ENDS, comment)) == len(re.findall(CELL_ENDS, line))
+            and _ends(comment) == _ends(line)
         ):
             return separator, skipped - 1, [COMMENT.sub("", comment), line]
         else:
             return separator, skipped, [line]
     return separator, 0, [comment] if comment else []
+
+
+def _ends(line: str) -> int:
+    """How many separators a line has outside of quotes."""
+    return len(re.findall(CELL_ENDS, re.sub(r'"(?:[^"]|"")*"', "", line)))
 
 
 def _names_an_image(line: str) -> bool:
@@ -450,6 +460,8 @@ def read_table(path: Path) -> Table:
             f"{what}: line {reader.undecoded} is neither UTF-8 nor Windows-1252, so its letters are not known; save the table as UTF-8"
         )
     frame = pd.concat(parts, ignore_index=True).set_axis(np.frombuffer(lines, dtype=np.int64))
+    if len(names) > 1 and not reader.names[-1]:
+        check_unnamed(frame, what)
     check_short(frame, short, what)
     check_long(frame, long, reader.separator, what)
     notes = [f"{path.name} is not UTF-8; reading it as Windows-1252"] if reader.escaped else []

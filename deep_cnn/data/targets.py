@@ -1,6 +1,7 @@
 """From the cells of a table to targets: what its columns could be, classes, labels or numbers, and why."""
 
 import html
+import itertools
 import re
 from collections import Counter
 from collections.abc import Callable
@@ -62,8 +63,6 @@ def candidates(table: Table, columns: tuple[str, ...]) -> list[Candidate]:
     Raises:
         DataError: no such column.
     """
-    for name in columns:
-        _check_no_cut_decimals(table, name)
     if len(columns) > 1:
         several = replace(NUMBERS, reason=f"{len(columns)} columns ({','.join(columns)}) -> regression")
         found = _ones(table, columns)
@@ -97,26 +96,6 @@ def choose(found: list[Candidate], task: str, columns: tuple[str, ...]) -> Candi
         f"--task={task}: needs exactly one --target, or several columns of 0 and 1, not {names}; several columns of numbers need "
         "--task=regression"
     )
-
-
-def _check_no_cut_decimals(table: Table, name: str) -> None:
-    """DataError where commas seem to have cut numbers in two: whole numbers, and behind them digits in a column without a name."""
-    cells, names = table.column(name, "--target"), list(table.frame.columns)
-    position = names.index(table.find(name, "--target"))
-    if (
-        table.separator != ","
-        or name == f"column {position + 1}"
-        or names[position + 1 :] != [f"column {position + 2}"]
-    ):
-        return
-    behind = table.frame[names[position + 1]].str.strip().to_numpy(dtype=object)
-    rows = np.flatnonzero(~missing(cells) & ~missing(behind))
-    if len(rows) and all(cells[row].lstrip("+-").isdecimal() and behind[row].isdecimal() for row in rows):
-        first = rows[0]
-        raise DataError(
-            f"--target={name}: behind it is a column of digits without a name, as if {cells[first]},{behind[first]} in line "
-            f"{table.frame.index[first]} were one number with a decimal comma; write decimal points or quotes, or give that column a name"
-        )
 
 
 def _unescaped(cell: str) -> str:
@@ -286,8 +265,8 @@ def _check_lists(lists: list[list[str]], classes: set[str], name: str) -> None:
             f"--target={name}: {example!r} is a list of numbers, not of labels; write each number into a column of its own and give the "
             "columns as --target, or write the names of the labels that an image has"
         )
-    for label in sorted(classes):
-        parts = [part.strip() for part in label.split(",")]
+    for label, separator in itertools.product(sorted(classes), ", "):
+        parts = [part.strip() for part in label.split(separator) if part.strip()]
         if len(parts) > 1 and all(part in classes for part in parts):
             raise DataError(
                 f"--target={name}: {label!r} is taken as one label, but {' and '.join(map(repr, parts))} are labels of other images; write "

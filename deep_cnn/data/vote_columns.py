@@ -24,7 +24,7 @@ SIDES = tuple(
 )  # fmt: skip
 WINNERS = ("winner", "choice", "vote", "preferred", "preference", "result", "answer", "chosen", "selected", "response")
 QUESTIONS = (
-    "question", "q", "query", "category", "study_id", "study", "attribute", "dimension", "study_question", "question_id",
+    "category", "study_id", "study", "attribute", "dimension", "study_question", "question_id",
     "criterion", "criteria", "trait", "aspect", "perception", "adjective", "construct",
 )  # fmt: skip
 # may name the question, or a part of the survey
@@ -33,7 +33,7 @@ MAYBE_QUESTIONS = (
 )  # fmt: skip
 MOST_QUESTIONS = 50
 QUESTION = re.compile(
-    r"(?:q|qid|query|question|criterion|prompt)(?:_?(?:no|nr|num|number|id|text|type|name|label|key))"
+    r"(?:q|query|question|criterion)(?:_?(?:no|nr|num|number|id|text|type|name|label|key))?|prompt_(?:no|nr|id|text)"
 )
 TIES = (
     "tie",
@@ -59,6 +59,9 @@ SWAPPED = (
 )
 YES, NO = frozenset(("1", "1.0", "true", "yes", "t", "y")), frozenset(("0", "0.0", "false", "no", "f", "n", ""))
 OF_A_SIDE = re.compile(r"(?:^|_)(?:left|right|winner|loser|a|b|1|2)(?:_|$)")
+OF_A_RATER = re.compile(
+    r"gender|sex|age|country|nation|language|device|browser|platform|education|ethnic|race|income|job|employ|student|rater|status|consent"
+)
 FEW_WORDS = 12  # that a column has which may name the question
 LEFT_WORDS = frozenset(("left", "l", "a", "image_left", "left_image", "first"))
 RIGHT_WORDS = frozenset(("right", "r", "b", "image_right", "right_image", "second"))
@@ -195,8 +198,11 @@ def _question_column(table: Table, known: dict[str, str], used: tuple[str, ...])
         DataError: two columns that may be it, and say different things; one whose name is used for other things, too.
     """
     free = {word: name for word, name in known.items() if name not in used and name not in table.twice}
-    named = list(dict.fromkeys(free[word] for word in (*QUESTIONS, *free) if word in free and is_question(word)))
-    maybe = [free[word] for word in MAYBE_QUESTIONS if word in free]
+    plainly = list(
+        dict.fromkeys(free[word] for word in ("question", *free) if word in free and QUESTION.fullmatch(word))
+    )
+    named = list(dict.fromkeys([*plainly, *(free[word] for word in QUESTIONS if word in free)]))
+    maybe = [free[word] for word in MAYBE_QUESTIONS if word in free and not plainly]
     several = [name for name in (*named, *maybe) if 1 < len(_values_of(table, name)) <= MOST_QUESTIONS]
     if not several:
         return next((name for name in named if len(_values_of(table, name)) <= MOST_QUESTIONS), None)
@@ -206,11 +212,6 @@ def _question_column(table: Table, known: dict[str, str], used: tuple[str, ...])
     if several[0] in maybe:
         raise _which_question(table, used, several[0])
     return several[0]
-
-
-def is_question(word: str) -> bool:
-    """Whether a column of this name, in small letters, says which question a vote answers."""
-    return word in QUESTIONS or QUESTION.fullmatch(word) is not None
 
 
 def _which_question(table: Table, used: tuple[str, ...], *columns: str) -> DataError:
@@ -238,7 +239,7 @@ def unused_words(table: Table, columns: VoteColumns, group: str | None) -> list[
     found = []
     for name in (str(name) for name in table.frame.columns if str(name) not in table.twice):
         word = plain_name(name)
-        if name in used or word in COUNTS or word in TIES or OF_A_SIDE.search(word):
+        if name in used or word in COUNTS or word in TIES or OF_A_SIDE.search(word) or OF_A_RATER.search(word):
             continue
         values = _values_of(table, name)
         if 1 < len(values) <= FEW_WORDS and not parse(np.array(values, dtype=object)).all_read:

@@ -394,8 +394,15 @@ def test_sides_that_are_given_the_other_way_round(folder):
 
 def test_what_is_not_used_is_told_in_one_line(folder):
     rows = [f"{row},{('f', 'm')[k % 2]},{('de', 'fr')[k // 2]},Oslo,Rome,{k}" for k, row in enumerate(PAIRS)]
-    index = indexed(folder, rows, "left,right,winner,sex,country,left_city,right_city,Num Votes")
+    index = indexed(folder, rows, "left,right,winner,mood,block,left_city,right_city,Num Votes")
     assert [note for note in index.notes if "ot used" in note] == [
-        "Not used: sex (f, m); country (de, fr). If a column says which question was asked, add --vote_columns=left,right,winner,COLUMN",
+        "Not used: mood (f, m); block (de, fr). If a column says which question was asked, add --vote_columns=left,right,winner,COLUMN",
         "Column Num Votes is not used: each row is one vote",
     ]
+
+
+def test_a_condition_beside_the_question_is_no_question(folder):
+    rows = [f"{row},{('safe', 'lively')[k % 2]},{('day', 'night')[k // 2]}" for k, row in enumerate(PAIRS)]
+    assert indexed(folder, rows, "left,right,winner,question,condition").target_names == ("lively", "safe")
+    rows = [f"{row},safe,{('day', 'night')[k // 2]}" for k, row in enumerate(PAIRS)]
+    assert indexed(folder, rows, "left,right,winner,question,condition").target_names == ("safe",)
