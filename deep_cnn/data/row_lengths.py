@@ -1,7 +1,7 @@
 """Rows of a table with more or fewer cells than the header: which can be completed, and which may have their cells in wrong columns."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -42,8 +42,7 @@ def check_short(frame: pd.DataFrame, short: dict[int, int], what: str) -> None:
     usual = 2 * len(short) >= len(cells) or not all(map(str.strip, whole[:, -1]))
     for row, count in short.items():
         found = [is_number(cell) for cell in cells[row, :count]]
-        fits = all(None in pair or pair[0] == pair[1] for pair in zip(found, kinds, strict=False))
-        if not fits or not (usual or _numbers_are_certain(found, kinds)):
+        if not fit(found, kinds) or not (usual or _numbers_are_certain(found, kinds)):
             raise DataError(
                 f"{what}: line {frame.index[row]} has {plural(count, 'cell')}, but the header has {len(kinds)}, and which are missing is not "
                 "known; correct the line, or write a separator for each empty cell"
@@ -62,9 +61,7 @@ def check_long(frame: pd.DataFrame, long: dict[int, int], separator: str, what: 
     usual = np.delete(cells, list(long), axis=0) if len(long) < len(cells) else cells
     kinds = [_kind(column) for column in usual.T]
     for row, count in long.items():
-        found = list(map(is_number, cells[row]))
-        fits = all(None in pair or pair[0] == pair[1] for pair in zip(found, kinds, strict=True))
-        if not fits or (separator == "," and _may_be_cut(cells[row], usual)):
+        if not fit(map(is_number, cells[row]), kinds) or (separator == "," and _may_be_cut(cells[row], usual)):
             raise DataError(
                 f"{what}: line {frame.index[row]} has {count} cells, the last of them empty, but the header has {len(kinds)}; put quotes around "
                 "cells that contain the separator (a number with a decimal comma, too), or remove the separators at the ends of rows"
@@ -101,6 +98,11 @@ def is_number(cell: str) -> bool | None:
     """Whether a cell is a number; None where it is missing, as either may be."""
     word = cell.strip()
     return None if NOTHING.fullmatch(word) else NUMBER.fullmatch(word) is not None
+
+
+def fit(found: Iterable[bool | None], kinds: Iterable[bool | None]) -> bool:
+    """Whether cells are numbers where the columns have numbers, and words where they have words; None: either."""
+    return all(None in pair or pair[0] == pair[1] for pair in zip(found, kinds, strict=False))
 
 
 def _kind(column: np.ndarray) -> bool | None:

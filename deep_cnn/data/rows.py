@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 
 # What people call a column of folders beside one of bare names
+MOST_FOLDERS = 1000  # that a column names
 FOLDER_COLUMNS = frozenset(
     ("folder", "foldername", "dir", "dirname", "directory", "subfolder", "subdir", "subdirectory", "ordner", "dossier")
 )
@@ -160,16 +161,14 @@ def _other_folders(table: Table, match: Match, matcher: Matcher) -> list[str]:
     None where a column of such words says of every image what its folder says: then the others are labels, or another rater's.
     """
     rows = np.flatnonzero((match.positions >= 0) & (match.ways != PATH))
-    said = []
-    for name in (str(name) for name in table.frame.columns if name not in table.twice):
-        cells = table.column(name, "--metadata")
-        words = {cell.casefold() for cell in set(cells.tolist())} - {""}
-        if (
-            len(words) < 2
-            or not words <= matcher.folder_names
-            or any(split_word(word)[0] is not None for word in words)
-        ):
+    said: list[str] = []
+    for name in (str(name) for name in table.frame.columns if len(rows) and name not in table.twice):
+        words = {cell.strip().casefold() for cell in table.frame[name].unique()} - {""}
+        if not 1 < len(words) <= MOST_FOLDERS or not words <= matcher.folder_names:
             continue
+        if any(split_word(word)[0] is not None for word in words):
+            continue
+        cells = table.column(name, "--metadata")
         own = {
             row: matcher.folder(int(match.positions[row])).casefold().split("/") for row in rows.tolist() if cells[row]
         }

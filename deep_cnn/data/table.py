@@ -19,7 +19,7 @@ import pandas as pd
 
 from deep_cnn.config.registries import IMAGE_ENDINGS
 from deep_cnn.data.mistaken import no_table, what_else
-from deep_cnn.data.row_lengths import check_long, check_short, check_unnamed, fill, is_number
+from deep_cnn.data.row_lengths import check_long, check_short, check_unnamed, fill, fit, is_number
 from deep_cnn.runtime.errors import DataError, nearest
 from deep_cnn.runtime.format import plural, some
 
@@ -39,9 +39,8 @@ INVISIBLE = "\u200b\u2060\ufeff\u00ad"  # spaces of no width and soft hyphens, w
 FORMULA = re.compile(r'="(.*)"', re.DOTALL)  # ="007": text that a spreadsheet must not take for a number
 QUALTRICS = '{"ImportId":'  # each cell of its third line
 CELL_ENDS = r"[,;\t|]"
-COMMENT = re.compile(
-    rf"\s*#(?!{CELL_ENDS})"
-)  # before the header, or before the first name of a list; "#," is a column's name
+# before the header, or before the first name of a list; "#," is a column's name
+COMMENT = re.compile(rf"\s*#(?!{CELL_ENDS})")
 Lines = Sequence[int] | np.ndarray | pd.Index  # of each row, its line in the file
 
 
@@ -271,9 +270,8 @@ class TableReader:
 
     def _is_like_a_row(self, cells: list[str], row: list[str]) -> bool:
         """Whether cells are as many as the columns, of the row's kinds, and begin as the row does."""
-        kinds = zip(map(is_number, cells), map(is_number, row), strict=False)
-        fits = all(None in pair or pair[0] == pair[1] for pair in kinds)
-        return len(cells) >= len(self.columns) and fits and _form(row[0]) == _form(cells[0])
+        alike = fit(map(is_number, cells), map(is_number, row)) and _form(row[0]) == _form(cells[0])
+        return alike and len(cells) >= len(self.columns)
 
     def _watched(self, lines: Iterable[str]) -> Iterator[str]:
         for number, line in enumerate(lines, start=self._skipped + 1):
@@ -445,7 +443,10 @@ def read_table(path: Path) -> Table:
         while block := list(itertools.islice(rows, ROWS_AT_ONCE)):
             for number, (line, row) in enumerate(block, start=len(lines)):
                 if len(row) != len(names):
-                    (short if len(row) < named else long if len(row) > len(names) else {})[number] = len(row)
+                    if len(row) < named:
+                        short[number] = len(row)
+                    elif len(row) > len(names):
+                        long[number] = len(row)
                     fill(row, names, line, what)
             block_lines, cells = zip(*block, strict=True)
             lines.extend(block_lines)

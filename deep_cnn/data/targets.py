@@ -265,7 +265,8 @@ def _check_lists(lists: list[list[str]], classes: set[str], name: str) -> None:
             f"--target={name}: {example!r} is a list of numbers, not of labels; write each number into a column of its own and give the "
             "columns as --target, or write the names of the labels that an image has"
         )
-    for label, separator in itertools.product(sorted(classes), ", "):
+    separators = "," if any(len(cell) > 1 for cell in lists) else ", "  # a wine glass beside wine;glass
+    for label, separator in itertools.product(sorted(classes), separators):
         parts = [part.strip() for part in label.split(separator) if part.strip()]
         if len(parts) > 1 and all(part in classes for part in parts):
             raise DataError(

@@ -60,7 +60,7 @@ SWAPPED = (
 YES, NO = frozenset(("1", "1.0", "true", "yes", "t", "y")), frozenset(("0", "0.0", "false", "no", "f", "n", ""))
 OF_A_SIDE = re.compile(r"(?:^|_)(?:left|right|winner|loser|a|b|1|2)(?:_|$)")
 OF_A_RATER = re.compile(
-    r"gender|sex|age|country|nation|language|device|browser|platform|education|ethnic|race|income|job|employ|student|rater|status|consent"
+    r"(?:^|_)(?:gender|sex|age|country|nation|language|device|browser|platform|education|ethnic|race|income|job|employ|student|rater|status|consent)"
 )
 FEW_WORDS = 12  # that a column has which may name the question
 LEFT_WORDS = frozenset(("left", "l", "a", "image_left", "left_image", "first"))
