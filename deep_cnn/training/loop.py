@@ -11,6 +11,7 @@ from torch import nn
 
 from deep_cnn.data.feed import Batch
 from deep_cnn.models.build import main_and_auxiliary
+from deep_cnn.runtime.device import seed_generators
 from deep_cnn.runtime.rng import number
 from deep_cnn.tasks.base import Task
 from deep_cnn.training.mixup import Mixer
@@ -71,7 +72,7 @@ def train_one_epoch(
     for step, batch in enumerate(batches, first_step):
         # dropout and stochastic depth draw from torch's generator: seeded by the step, so a resumed run draws the same
         stream = ("part", settings.dropout_stream) if settings.dropout_stream and batch.shard.parts > 1 else ()
-        torch.manual_seed(number(settings.seed, "step", step, *stream))
+        seed_generators(number(settings.seed, "step", step, *stream), batch.images.device)
         optimizers.set_lr(optimizer, settings.lr_multiplier(step))
         images, targets = settings.mixer(
             batch.images, batch.targets, task, settings.seed, step, shared=batch.shard.parts > 1

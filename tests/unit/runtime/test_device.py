@@ -197,3 +197,22 @@ def test_a_network_is_compiled_for_every_size_of_batch(monkeypatch):
         for size in range(2, 22):
             model(torch.zeros(size, 2))
     assert counter.frame_count == 20
+
+
+def test_draws_of_a_step_are_those_of_torchs_own_seed():
+    torch.manual_seed(2**63 + 5)
+    expected = torch.rand(3)
+    device.seed_generators(2**63 + 5, torch.device("cpu"))
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_deterministic_runs_do_not_fill_their_buffers():
+    """50 MB of each batch, where torch looks for reads of memory that nobody has written."""
+    before = torch.are_deterministic_algorithms_enabled(), torch.utils.deterministic.fill_uninitialized_memory
+    try:
+        device.set_determinism(True, torch.device("cpu"))
+        assert torch.are_deterministic_algorithms_enabled()
+        assert not torch.utils.deterministic.fill_uninitialized_memory
+    finally:
+        torch.use_deterministic_algorithms(before[0])
+        torch.utils.deterministic.fill_uninitialized_memory = before[1]
