@@ -71,9 +71,8 @@ def _read(path: str | os.PathLike[str]) -> tuple[bytearray, int]:
     """
     file = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
     try:
-        data = bytearray(
-            os.read(file, FIRST_READ)
-        )  # bytearray: torch.frombuffer warns about memory it could not write to
+        # bytearray: torch.frombuffer warns about memory it could not write to
+        data = bytearray(os.read(file, FIRST_READ))
         while len(data) < (now := os.fstat(file)).st_size and (more := os.read(file, now.st_size - len(data))):
             data += more
         return data, now.st_mtime_ns

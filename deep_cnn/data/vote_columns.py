@@ -35,28 +35,11 @@ MOST_QUESTIONS = 50
 QUESTION = re.compile(
     r"(?:q|query|question|criterion)(?:_?(?:no|nr|num|number|id|text|type|name|label|key))?|prompt_(?:no|nr|id|text)"
 )
-TIES = (
-    "tie",
-    "ties",
-    "tied",
-    "is_tie",
-    "draw",
-    "is_draw",
-    "equal",
-    "is_equal",
-    "no_preference",
-)  # columns of yes and no
+# columns of yes and no
+TIES = ("tie", "ties", "tied", "is_tie", "draw", "is_draw", "equal", "is_equal", "no_preference")
 SWAPPED = (
-    "swapped",
-    "is_swapped",
-    "flipped",
-    "is_flipped",
-    "reversed",
-    "is_reversed",
-    "mirrored",
-    "sides_swapped",
-    "order_swapped",
-)
+    "swapped", "is_swapped", "flipped", "is_flipped", "reversed", "is_reversed", "mirrored", "sides_swapped", "order_swapped",
+)  # fmt: skip
 YES, NO = frozenset(("1", "1.0", "true", "yes", "t", "y")), frozenset(("0", "0.0", "false", "no", "f", "n", ""))
 OF_A_SIDE = re.compile(r"(?:^|_)(?:left|right|winner|loser|a|b|1|2)(?:_|$)")
 OF_A_RATER = re.compile(
@@ -73,30 +56,9 @@ AROUND = re.compile(r"^(?:the_)?(?:(?:image|photo|picture|option)_)?|_(?:image|p
 OF_A_FORM = re.compile(r"^(?:input|answer)[._]|\.label$")  # around the names of columns in Mechanical Turk's results
 COUNTS = frozenset(
     f"{before}{word}{after}"
-    for word in (
-        "count",
-        "counts",
-        "n",
-        "weight",
-        "weights",
-        "frequency",
-        "freq",
-        "num_votes",
-        "n_votes",
-        "votes",
-        "wins",
-        "times",
-    )
-    for before, after in (
-        ("", ""),
-        ("", "_left"),
-        ("", "_right"),
-        ("left_", ""),
-        ("right_", ""),
-        ("total_", ""),
-        ("n_", ""),
-    )
-)
+    for word in ("count", "counts", "n", "weight", "weights", "frequency", "freq", "num_votes", "n_votes", "votes", "wins", "times")
+    for before, after in (("", ""), ("", "_left"), ("", "_right"), ("left_", ""), ("right_", ""), ("total_", ""), ("n_", ""))
+)  # fmt: skip
 LEFT, TIE, RIGHT = 1.0, 0.5, 0.0  # the left image's share of a vote
 
 
@@ -127,7 +89,7 @@ def vote_columns(table: Table, given: tuple[str, ...] = ()) -> VoteColumns | Non
     if (found := _sides_and_winner(table)) is None:
         return None
     known, sides, winner = found
-    if "winner" in sides[0].lower():
+    if winner == sides[0]:
         others = [known[word] for word in WINNERS if word in known and known[word] not in sides]
         _check_no_ties(table, sides, others)
     else:
@@ -181,8 +143,8 @@ def _check_one_choice(table: Table, known: dict[str, str], columns: VoteColumns)
     names = of_each(winner, _image_name)
     by_name = (names == of_each(left, _image_name)) | (names == of_each(right, _image_name))
     for name in exchanges:
-        cells = of_each(table.column(name, "--metadata"), str.lower)
-        swapped = np.array([cell in YES for cell in cells], dtype=bool) & ~by_name & np.isfinite(outcome)
+        cells = table.column(name, "--metadata")
+        swapped = says_yes(cells) & ~by_name & np.isfinite(outcome)
         if swapped.any():
             raise DataError(
                 f"--metadata={table.name}: {name} is {cells[np.flatnonzero(swapped)[0]]!r} in {plural(int(swapped.sum()), 'row')}, so which image "
@@ -252,6 +214,11 @@ def unused_words(table: Table, columns: VoteColumns, group: str | None) -> list[
     ]
 
 
+def says_yes(cells: np.ndarray) -> np.ndarray:
+    """Which cells of a column of yes and no say yes, bool (M,)."""
+    return of_each(cells, lambda cell: cell.lower() in YES).astype(bool)
+
+
 def plain_name(name: str) -> str:
     """A column's name in small letters, its words joined: num_votes for Num Votes."""
     return re.sub(r"[\s-]+", "_", name.strip().lower())
@@ -309,7 +276,7 @@ def outcomes(left: np.ndarray, right: np.ndarray, winner: np.ndarray, columns: V
 
     def side(cell: str, known: dict[str, float] = words) -> float:
         word = cell.lower()
-        forms = (word, label_key(word), AROUND.sub("", re.sub(r"[\s-]+", "_", word)))  # 1.0 is 1
+        forms = (word, label_key(word), AROUND.sub("", plain_name(word)))  # 1.0 is 1
         return next((known[form] for form in forms if form in known), np.nan)
 
     def plain_side(cell: str) -> float:

@@ -8,10 +8,10 @@ from functools import cached_property
 import numpy as np
 
 from deep_cnn.data import place_pulse
-from deep_cnn.data.cells import labels, missing, of_each, spelled
+from deep_cnn.data.cells import labels, missing, spelled
 from deep_cnn.data.match import Matcher, check_single
 from deep_cnn.data.table import Table
-from deep_cnn.data.vote_columns import COUNTS, LEFT, NO, TIE, TIES, YES, VoteColumns, outcomes, plain_name
+from deep_cnn.data.vote_columns import COUNTS, LEFT, NO, TIE, TIES, YES, VoteColumns, outcomes, plain_name, says_yes
 from deep_cnn.runtime.errors import DataError, nearest
 from deep_cnn.runtime.format import plural
 
@@ -171,10 +171,10 @@ def read_votes(
 def _ties(table: Table, columns: VoteColumns, notes: list[str]) -> np.ndarray:
     """Which votes a column of yes and no calls ties, bool (M,)."""
     for name in (str(name) for name in table.frame.columns if plain_name(str(name)) in TIES):
-        cells = of_each(table.column(name, "--metadata"), str.lower)
-        if name == columns.winner or not set(cells) <= YES | NO:
+        cells = table.column(name, "--metadata")
+        if name == columns.winner or not {cell.lower() for cell in set(cells.tolist())} <= YES | NO:
             continue
-        tied = np.array([cell in YES for cell in cells], dtype=bool)
+        tied = says_yes(cells)
         notes.append(f"Column {name} calls {plural(int(tied.sum()), 'vote')} ties")
         return tied
     return np.zeros(len(table.frame), dtype=bool)

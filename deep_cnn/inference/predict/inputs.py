@@ -27,6 +27,7 @@ from deep_cnn.data.match import NAME, PATH, SAMPLE, Match, Matcher, check_single
 from deep_cnn.data.parquet import has_images, is_parquet, read_frame
 from deep_cnn.data.row_lengths import fill
 from deep_cnn.data.sources import Place, archive_above, find_files, is_source
+from deep_cnn.data.space import LATITUDES, LONGITUDES
 from deep_cnn.data.table import (
     COMMENT,
     ROWS_OF_HEAD,
@@ -43,7 +44,6 @@ from deep_cnn.runtime.atomic import unescaped
 from deep_cnn.runtime.errors import DataError, nearest
 from deep_cnn.runtime.format import plural, some
 
-LATITUDES, LONGITUDES = ("latitude", "lat"), ("longitude", "lon", "lng", "long")
 SEPARATORS = ",;\t|"
 UNDERLINE = re.compile(r"-+(\s+-+)*")  # below the names of columns, as PowerShell shows tables
 
