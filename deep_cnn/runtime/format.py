@@ -74,6 +74,11 @@ def some(names: Iterable[object], most: int = 3, between: str = ", ") -> str:
     return between.join([*first[:most], "..."] if len(first) > most else first)
 
 
+def listed(names: Sequence[str]) -> str:
+    """["a", "b", "c"] -> "a, b and c"."""
+    return " and ".join(part for part in (", ".join(names[:-1]), *names[-1:]) if part)
+
+
 def cell(value: Any) -> str:
     """A value of any kind in a table: numbers as `quantity`, None as ''."""
     return "" if value is None else quantity(value) if isinstance(value, float) else str(value)

@@ -218,6 +218,10 @@ class Task(ABC):
         return iter(())
 
     @abstractmethod
+    def distribution(self, targets: np.ndarray) -> list[str]:
+        """What is learnt of each image and how it is distributed, in sentences for a paper. targets: of all images."""
+
+    @abstractmethod
     def target_rows(self, targets: np.ndarray) -> list[list[str]]:
         """Each sample's target as text, as splits.csv has it: its class, its labels joined by ';', or its scores."""
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from deep_cnn.data.balance import rarity_of_bins
 from deep_cnn.data.split import Strata
+from deep_cnn.runtime.format import plural
 from deep_cnn.tasks.base import Chance, Mistake
 from deep_cnn.tasks.calibration import calibration, confidences, debiased_squared_error, null_range
 from deep_cnn.tasks.conformal import Calibration, Rule, set_rule
@@ -59,6 +60,13 @@ class Classification(NamedOutputs):
 
     def members(self, targets: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
         return ((name, targets == k) for k, name in enumerate(self.names))
+
+    def distribution(self, targets: np.ndarray) -> list[str]:
+        counts = np.bincount(targets.astype(np.int64), minlength=len(self.names))
+        low, high = int(counts.min()), int(counts.max())
+        smallest = f"the smallest has {plural(low, 'image')}, the largest {high:,}"
+        sizes = f"each class has {low:,} images" if low == high else smallest
+        return [f"Each image has one of {len(self.names)} classes{self.listed_names()}; {sizes}."]
 
     def target_rows(self, targets: np.ndarray) -> list[list[str]]:
         return [[self.names[target]] for target in targets.tolist()]

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from deep_cnn.data.balance import balanced
 from deep_cnn.data.split import Strata
+from deep_cnn.runtime.format import plural
 from deep_cnn.tasks.base import Chance, Mistake, Task
 from deep_cnn.tasks.calibration import f1_threshold
 from deep_cnn.tasks.linear import discriminant, standardised
@@ -94,6 +95,13 @@ class MultiLabel(NamedOutputs):
 
     def members(self, targets: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
         return ((name, targets[:, k] > 0.5) for k, name in enumerate(self.names))
+
+    def distribution(self, targets: np.ndarray) -> list[str]:
+        counts = targets.sum(axis=0)
+        rarest = (
+            f"the rarest label is on {plural(int(counts.min()), 'image')}, the most frequent on {counts.max():,.0f}"
+        )
+        return [f"Each image has any number of {len(self.names)} labels{self.listed_names()}; {rarest}."]
 
     def target_rows(self, targets: np.ndarray) -> list[list[str]]:
         return [

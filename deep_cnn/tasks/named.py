@@ -8,9 +8,12 @@ from typing import Any, Self
 import numpy as np
 from torch import Tensor, nn
 
+from deep_cnn.runtime.format import listed
 from deep_cnn.tasks.base import Task
 from deep_cnn.tasks.calibration import FITTED_ON, fit_temperature
 from deep_cnn.tasks.metrics import ClassificationScores, MultilabelScores, Scored
+
+MOST_LISTED = 12  # classes or labels that a paper's sentence names
 
 
 @dataclass(frozen=True)
@@ -144,6 +147,10 @@ class NamedOutputs(Task):
         """' (ants, bees)' for a sentence; '' where there are many names, or long ones."""
         text = ", ".join(self.names)
         return f" ({text})" if len(text) <= 60 else ""
+
+    def listed_names(self) -> str:
+        """' (ants and bees)' for a paper; '' where there are many names."""
+        return f" ({listed(self.names)})" if len(self.names) <= MOST_LISTED else ""
 
     def output_text(self, output: int, value: float) -> str:
         return f"{self.names[output]} {100 * value:.0f}%"

@@ -20,7 +20,7 @@ from deep_cnn.data.split import Strata
 from deep_cnn.data.vote_columns import LEFT, TIE
 from deep_cnn.data.votes import Votes
 from deep_cnn.runtime.errors import ConfigError
-from deep_cnn.runtime.format import quantity
+from deep_cnn.runtime.format import listed, quantity
 from deep_cnn.tasks.base import Mistake, Task
 from deep_cnn.tasks.pair_result import pair_result
 from deep_cnn.tasks.pair_scores import PairScores
@@ -153,6 +153,10 @@ class Pairwise(Regression):
         return dataclasses.replace(super().strata(won), how="by deciles of the share of won votes")
 
     # --- scores ------------------------------------------------------------------------------------------------------
+
+    def distribution(self, targets: np.ndarray) -> list[str]:
+        more = f"more of {listed(self.names)}" if len(self.names) > 1 else f"more {self.names[0]}"
+        return [f"Their targets are votes: which of two images has {more}."]
 
     def metric_names(self) -> list[str]:
         names = Task.metric_names(self)

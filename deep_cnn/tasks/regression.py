@@ -188,6 +188,20 @@ class Regression(Task):
     def measured(self, targets: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
         return zip(self.names, targets.T, strict=True)
 
+    def distribution(self, targets: np.ndarray) -> list[str]:
+        found = []
+        for t, (name, values) in enumerate(zip(self.names, targets.T, strict=True)):
+            known = values[~np.isnan(values)]
+            unit = f" {self.unit(t)}" if self.unit(t) else ""
+            missing = len(values) - len(known)
+            of = f" (missing for {missing:,} of them)" if missing else ""
+            spread = quantity(known.std(ddof=1)) if len(known) > 1 else "undefined"
+            found.append(
+                f"The target {name} ranges from {quantity(known.min())} to {quantity(known.max())}{unit} (mean "
+                f"{quantity(known.mean())}, standard deviation {spread}){of}."
+            )
+        return found
+
     def target_rows(self, targets: np.ndarray) -> list[list[str]]:
         return [["" if np.isnan(value) else repr(value) for value in row] for row in targets.tolist()]
 

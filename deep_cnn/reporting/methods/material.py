@@ -2,19 +2,11 @@
 
 from pathlib import Path
 
-import numpy as np
-
 from deep_cnn.config.fields import grid_size
 from deep_cnn.reporting.methods.study import Study
-from deep_cnn.runtime.format import percent, plural, quantity
+from deep_cnn.runtime.format import listed, percent, plural, quantity
 
 WORDS = {"train": "training", "validation": "validation", "test": "testing"}
-FEW_NAMES = 12  # classes or labels that are named
-
-
-def listed(names: list[str]) -> str:
-    """["a", "b", "c"] -> "a, b and c"."""
-    return " and ".join(part for part in (", ".join(names[:-1]), *names[-1:]) if part)
 
 
 def between(values: list[int]) -> str:
@@ -43,52 +35,11 @@ def images(study: Study) -> list[str]:
 
 def targets(study: Study) -> list[str]:
     """What was learnt of each image, with counts or moments of all images."""
-    return {
-        "classification": _classes,
-        "multilabel": _labels,
-        "regression": _scores,
-        "ordinal": _scores,
-        "pairwise": _votes,
-    }[study.task.name](study)
-
-
-def _classes(study: Study) -> list[str]:
-    names = study.task.names
-    counts = np.bincount(study.targets.astype(np.int64), minlength=len(names))
-    named = f" ({listed(list(names))})" if len(names) <= FEW_NAMES else ""
-    low, high = int(counts.min()), int(counts.max())
-    sizes = (
-        f"each class has {low:,} images"
-        if low == high
-        else f"the smallest has {plural(low, 'image')}, the largest {high:,}"
-    )
-    return [f"Each image has one of {len(names)} classes{named}; {sizes}."]
-
-
-def _labels(study: Study) -> list[str]:
-    names, counts = study.task.names, study.targets.sum(axis=0)
-    named = f" ({listed(list(names))})" if len(names) <= FEW_NAMES else ""
-    return [
-        f"Each image has any number of {len(names)} labels{named}; the rarest label is on {plural(int(counts.min()), 'image')}, the most "
-        f"frequent on {counts.max():,.0f}."
-    ]
-
-
-def _scores(study: Study) -> list[str]:
-    flags, found = study.flags, []
-    for t, name in enumerate(study.task.names):
-        known = study.targets[:, t][~np.isnan(study.targets[:, t])]
-        unit = f" {study.task.unit(t)}" if study.task.unit(t) else ""
-        missing = study.images - len(known)
-        of = f" (missing for {missing:,} of them)" if missing else ""
-        found.append(
-            f"The target {name} ranges from {quantity(known.min())} to {quantity(known.max())}{unit} (mean {quantity(known.mean())}, "
-            f"standard deviation {quantity(known.std(ddof=1)) if len(known) > 1 else 'undefined'}){of}."
-        )
+    flags, found = study.flags, study.task.distribution(study.targets)
     if raters := flags.get("raters"):
-        found.append(f"Ratings of {plural(len(raters), 'rater')} are known ({listed(list(raters))}).")
+        found.append(f"Ratings of {plural(len(raters), 'rater')} are known ({listed(raters)}).")
     if std := flags.get("target_std"):
-        found.append(f"Standard errors of the scores are known ({listed(list(std))}).")
+        found.append(f"Standard errors of the scores are known ({listed(std)}).")
     if flags.get("study_id"):
         found.append("The scores are those of Place Pulse 2.0 [@place_pulse], TrueSkill fits of votes [@trueskill].")
     if (transform := flags.get("target_transform", "none")) != "none":
@@ -97,17 +48,7 @@ def _scores(study: Study) -> list[str]:
     if by := flags.get("weigh_by"):
         what = {"votes": "its number of votes", "std": "its standard error"}[by]
         found.append(f"In the loss, each image was weighted by the certainty of its score, from {what}.")
-    return found
-
-
-def _votes(study: Study) -> list[str]:
-    names = list(study.task.names)
     ties = [share for share in study.first.config["task"].get("tie_shares", ()) if share is not None]
-    found = [
-        f"Their targets are votes: which of two images has more of {listed(names)}."
-        if len(names) > 1
-        else f"Their targets are votes: which of two images has more {names[0]}."
-    ]
     if any(ties) and not study.of_folds:
         found.append(f"In training, {listed([percent(share) for share in ties])} of the votes were ties.")
     return found

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from deep_cnn.reporting.methods import evaluation, material, training
 from deep_cnn.reporting.methods.study import Study
+from deep_cnn.runtime.format import listed
 
 Answer = Callable[[Study], Sequence[str]]
 
@@ -50,7 +51,7 @@ def excluded(study: Study) -> list[str]:
     """Which rows and images were not used."""
     flags, found = study.flags, []
     if flags.get("where"):
-        found.append(f"Only rows with {material.listed(list(flags['where']))} were used.")
+        found.append(f"Only rows with {listed(list(flags['where']))} were used.")
     if left_out := study.first.config.get("left_out"):
         found.append(f"Not readable, and left out: {', '.join(left_out)}.")
     return [
@@ -108,7 +109,7 @@ def metrics_used(study: Study) -> list[str]:
     """Names of the metrics."""
     test = study.test
     names = [evaluation.METRICS[name].label for name in evaluation.METRICS if isinstance(test.get(name), (int, float))]
-    return [f"Reported are {material.listed(names)}. Why these is the author's to say."] if names else []
+    return [f"Reported are {listed(names)}. Why these is the author's to say."] if names else []
 
 
 def uncertainty(study: Study) -> list[str]:

@@ -10,9 +10,9 @@ from deep_cnn.config.registries import (
     metric_row,
 )
 from deep_cnn.reporting.methods.citations import of_network
-from deep_cnn.reporting.methods.material import between, listed
+from deep_cnn.reporting.methods.material import between
 from deep_cnn.reporting.methods.study import Study
-from deep_cnn.runtime.format import percent, plural, quantity
+from deep_cnn.runtime.format import listed, percent, plural, quantity
 
 WITH_PAPER = frozenset(
     ("trivialaugment", "randaugment", "autoaugment", "adamw", "adam", "muon")
