@@ -243,6 +243,11 @@ def _not_better(result: dict[str, Any]) -> str:
     metric = _first_metric(found)
     if metric is None or (found[metric]["value"] > 0) == metric_row(metric).higher_is_better:
         return ""
+    if found[metric]["value"] == 0:
+        return (
+            f"A linear predictor on mean colours and edges is as good as the network (the same {METRICS[metric].label}): the "
+            "colours alone may tell what is to be learnt."
+        )
     return (
         f"The network is no better than a linear predictor on mean colours and edges ({METRICS[metric].label} "
         f"{signed(metric, found[metric]['value'])}): train longer, or check whether the colours alone tell what is to be learnt."

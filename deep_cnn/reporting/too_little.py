@@ -71,7 +71,7 @@ def _small_test(test: dict[str, Any], headline: Sequence[str]) -> str:
         if interval:
             half = (interval[1] - interval[0]) / 2
             width = f"{100 * half:.1f} points" if metric_row(name).share else quantity(half, digits=3)
-            return f"{few}: {metric_row(name).label} is known to about +-{width} (95%). {more}"
+            return f"{few}: {metric_row(name).label} is known to within {width} (95%). {more}"
     return f"{few}, and no interval. {more}"
 
 

@@ -86,9 +86,9 @@ def verdict(task: Task, result: dict[str, Any], name: str) -> Verdict:
     better_if_higher = metric_row(name).higher_is_better
     if found and found.get("interval"):
         ends, change = found["interval"], found["value"]
-        direction = "higher" if change > 0 else "lower"
+        by = f"{_difference(name, abs(change), unit)} {'higher' if change > 0 else 'lower'}" if change else "the same"
         low = _difference(name, ends[0], unit).removesuffix(" points").removesuffix(f" {unit}")
-        size = f"{metric_row(name).label} is {_difference(name, abs(change), unit)} {direction} (95% interval of the difference "
+        size = f"{metric_row(name).label} is {by} (95% interval of the difference "
         size += f"{low} to {_difference(name, ends[1], unit)})"
     elif base is not None and interval:
         ends = [end - base for end in interval]

@@ -34,6 +34,7 @@ def test_a_classification():
     "value, interval, tone, word",
     [
         (0.02, [-0.05, 0.09], "bad", "Not clearly better"),
+        (0.0, [-0.05, 0.05], "bad", "top-1 is the same (95% interval of the difference -5.0 to 5.0 points)"),
         (-0.3, [-0.4, -0.2], "bad", "Worse than"),
         (0.3, [0.01, 0.4], "good", "Better than"),
         (0.3, None, "open", "cannot be said"),

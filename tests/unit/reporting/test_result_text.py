@@ -2,7 +2,7 @@
 
 import pytest
 
-from deep_cnn.reporting.result_text import difference_lines
+from deep_cnn.reporting.result_text import cautions, difference_lines
 
 
 @pytest.mark.parametrize(
@@ -25,3 +25,19 @@ def test_a_difference_is_told_of_the_metric_that_counts(blind, found, said):
     values = {metric: {"value": value, "interval": interval, "p": None} for metric, (value, interval) in found.items()}
     assert difference_lines({"differences": {blind: values}}) == [f"Compared with {said}"]
     assert difference_lines({"differences": {blind: {}}}) == []
+
+
+@pytest.mark.parametrize(
+    ("metric", "value", "said"),
+    [
+        ("top1", 0.0, "A linear predictor on mean colours and edges is as good as the network (the same top-1)"),
+        ("top1", -0.02, "The network is no better than a linear predictor on mean colours and edges (top-1 -2.00%)"),
+        ("mae", 3.0, "The network is no better than a linear predictor on mean colours and edges (MAE +3)"),
+        ("top1", 0.02, ""),
+        ("mae", -3.0, ""),
+    ],
+)
+def test_a_network_is_compared_with_colours_alone(metric, value, said):
+    found = {"linear_baseline": {metric: {"value": value, "interval": None}}}
+    lines = [line for line in cautions({"count": 500, "differences": found}) if "linear" in line]
+    assert [line[: len(said)] for line in lines] == ([said] if said else [])

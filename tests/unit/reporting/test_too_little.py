@@ -36,8 +36,8 @@ def test_each_is_told_alone_with_its_number(change, said):
 @pytest.mark.parametrize(
     ("intervals", "said"),
     [
-        ({"top1": (0.75, 0.95)}, "top-1 is known to about +-10.0 points (95%)"),
-        ({"top1": None, "loss": (0.4, 0.6)}, "loss is known to about +-0.1 (95%)"),
+        ({"top1": (0.75, 0.95)}, "top-1 is known to within 10.0 points (95%)"),
+        ({"top1": None, "loss": (0.4, 0.6)}, "loss is known to within 0.1 (95%)"),
         ({"top1": None}, "99 images, and no interval"),
     ],
 )
