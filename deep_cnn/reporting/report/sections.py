@@ -31,7 +31,7 @@ from deep_cnn.runtime.format import duration, number, percent, plural
 
 Values = dict[str, Any]
 
-NOTES = (vote_lines, ceiling_lines, space_lines, coverage_lines)  # what only some results have, in sentences
+NOTES = (vote_lines, ceiling_lines, space_lines)  # what only some results have, in sentences
 
 
 def data(record: Record, photographs: Photographs) -> Values:
@@ -72,11 +72,13 @@ def test(record: Record, photographs: Photographs) -> Values | None:
     """The held-out result: metrics, groups, figures and classes."""
     if record.test is None:
         return None
+    has_table = len(record.test.get("coverage", {}).get("per_target", {})) > 1  # of prediction intervals
+    notes = NOTES if has_table else (*NOTES, coverage_lines)
     return {
         "count": record.test["count"],
         "intervals": interval_lines(record.test),
         "differences": difference_lines(record.test),
-        "notes": [line for lines in NOTES for line in lines(record.test)],
+        "notes": [line for lines in notes for line in lines(record.test)],
         "cautions": cautions(record.test),
         **result_values(record),
     }

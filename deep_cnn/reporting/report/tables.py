@@ -11,7 +11,7 @@ from deep_cnn.config.registries import METRICS, metric_row
 from deep_cnn.data.index import SPLITS
 from deep_cnn.reporting.report.front import baseline, between, metric_text, unit_of
 from deep_cnn.reporting.report.record import Record
-from deep_cnn.runtime.format import number, percent
+from deep_cnn.runtime.format import number, percent, plural
 from deep_cnn.tasks.base import Task
 
 NUMBER = re.compile(r"[+−-]?[<~]? ?\.?\d|[-–]$")  # how the cells of a column of numbers begin
@@ -124,7 +124,7 @@ def metric_tables(record: Record) -> list[Table]:
         tables.append(_by_target(task, result, list(targets)))
     if views := result.get("tta"):
         tables.append(_metrics(task, views, f"Averaged over views of each image (--tta={views['views']})"))
-    return tables
+    return [*tables, *_prediction_intervals(task, result)]
 
 
 def _metrics(task: Task, result: dict[str, Any], title: str) -> Table:
@@ -171,6 +171,23 @@ def _by_target(task: Task, result: dict[str, Any], targets: Sequence[str]) -> Ta
         rows.append(row)
     last = [f"{metric_row(blind).label} of predicting the mean"] if blind else []
     return Table("By target, with 95% intervals", ["target", *(METRICS[n].label for n in names), *last], rows)
+
+
+def _prediction_intervals(task: Task, result: dict[str, Any]) -> list[Table]:
+    """A row for each of several targets; a single one has a sentence."""
+    found = result.get("coverage", {})
+    if len(found.get("per_target", {})) < 2:
+        return []
+    rows: list[list[Any]] = []
+    for target, about in found["per_target"].items():
+        if "reached" in about:
+            share = Small(percent(about["reached"]), _share_interval(about["interval"]))
+            width = metric_text("mae", about["mean_width"], unit_of(task, f"{target}/mae"))
+            rows.append([target, share, width, f"{about['method']}, {plural(about['calibration_images'], 'image')}"])
+        else:
+            rows.append([target, "", "", about["method"]])
+    columns = ["target", "contain the truth", "mean width", "calibrated on validation"]
+    return [Table(f"{percent(found['level'], 0)} prediction intervals", columns, rows)]
 
 
 def class_table(record: Record) -> Table | None:
