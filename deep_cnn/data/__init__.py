@@ -48,6 +48,7 @@ table            read tables as text
 table_folders    splits that the folders of a table's images make
 targets          table cells to classes, labels or numbers
 thumbnails       read every image once, for `check`
+turns            small images are read by one thread at a time
 vote_columns     which columns of a table hold votes, and who won
 votes            votes between two images: read, counted, divided by splits
 webdataset       classes and values beside the images of archives

@@ -25,6 +25,7 @@ from deep_cnn.data.index import Paths
 from deep_cnn.data.normalise import Normaliser
 from deep_cnn.data.picture import Picture, PictureBatch, from_row, most_pixels, square, to_row
 from deep_cnn.data.preprocess import Preprocessing
+from deep_cnn.data.turns import Turns
 from deep_cnn.runtime import signals
 from deep_cnn.runtime.device import free_memory, upload
 from deep_cnn.runtime.format import readable
@@ -74,6 +75,7 @@ class Pixels:
         contents: Contents | None = None,
     ):
         self.images, self.pre, self.cache, self.rows, self.contents = images, pre, cache, rows, contents
+        self.turns = Turns(most_pixels(pre))
 
     def __len__(self) -> int:
         return len(self.images.paths)
@@ -88,6 +90,10 @@ class Pixels:
 
     def pictures(self, samples: np.ndarray) -> list[Picture]:
         """Several whole pictures, by their sample numbers int64 (n,)."""
+        with self.turns.of(len(samples)):
+            return self._pictures(samples)
+
+    def _pictures(self, samples: np.ndarray) -> list[Picture]:
         pictures, rows = [], samples if self.rows is None else self.rows[samples]
         for sample, row in zip(samples.tolist(), rows.tolist(), strict=True):
             stored = self.cache.read(row) if self.cache else None

@@ -49,7 +49,8 @@ class TolerantPixels(Pixels):
 
     def pictures(self, samples: np.ndarray) -> list[Picture]:
         """As `Pixels.pictures`, without DataError."""
-        return [self._read_or_note(index) for index in samples.tolist()]
+        with self.turns.of(len(samples)):
+            return [self._read_or_note(index) for index in samples.tolist()]
 
     def _read_or_note(self, index: int) -> Picture:
         path, content = self.images.source(index), UNKNOWN
