@@ -8,7 +8,7 @@ from collections.abc import Iterator
 SMALL = 2 * 96**2  # pixels of a picture; of larger ones, threads decode most of the time, outside Python's lock
 SLOW = 0.00025  # seconds an image; what takes longer waits for a disk, or decodes a photograph
 ENOUGH = 8  # slow calls in a row
-PATIENCE = 0.05  # seconds; a thread that has waited so long for its turn reads beside the others
+PATIENCE = 1.0  # seconds; who has waited so long waits for a disk: sixteen threads need 0.14 s for 64 small images each
 
 
 class Turns:
@@ -29,6 +29,7 @@ class Turns:
     def of(self, images: int) -> Iterator[None]:
         """The turn of the thread that calls, which reads so many images."""
         if not self.taken or not self._turn.acquire(timeout=PATIENCE):
+            self.taken = False
             yield
             return
         begun = time.perf_counter()
@@ -36,5 +37,5 @@ class Turns:
             yield
         finally:
             self._slow = self._slow + 1 if time.perf_counter() - begun > SLOW * images else 0
-            self.taken = self._slow < ENOUGH
+            self.taken = self.taken and self._slow < ENOUGH
             self._turn.release()

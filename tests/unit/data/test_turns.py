@@ -42,10 +42,7 @@ def test_small_images_are_read_one_after_the_other(clock, monkeypatch):
 
 
 def test_larger_ones_are_read_by_all(clock):
-    turn = Turns(SMALL + 1)
-    with turn.of(8), turn.of(8):  # a thread that waited for itself would never come here
-        pass
-    assert most_at_once(turn) > 1
+    assert most_at_once(Turns(SMALL + 1)) > 1
 
 
 def test_slow_images_are_read_by_all(clock):
@@ -57,10 +54,12 @@ def test_slow_images_are_read_by_all(clock):
     assert not turn.taken
 
 
-def test_nobody_waits_for_long_behind_a_file_that_hangs(clock):
+def test_nobody_waits_for_long_behind_a_file_that_hangs(clock, monkeypatch):
+    monkeypatch.setattr(turns, "PATIENCE", 0.05)
     turn = Turns(SMALL)
     with turn.of(8), turn.of(8):
-        pass
+        assert not turn.taken
+    assert not turn.taken, "the one that hung was fast by this clock, but others have waited for it"
 
 
 def test_a_thread_that_fails_gives_its_turn_back(clock, monkeypatch):
