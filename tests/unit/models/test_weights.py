@@ -146,37 +146,6 @@ def test_densenets_published_file_has_names_of_2017():
     assert same_backbone("densenet121", model, state)
 
 
-def test_vits_published_file_has_old_names_and_another_size():
-    """The blocks were called linear_1 and linear_2; at 64 pixels the grid of positions has 2 x 2 places, not 7 x 7."""
-    state = network("vit_b_32").state_dict()
-    old = {
-        key.replace("mlp.0.", "mlp.linear_1.").replace("mlp.3.", "mlp.linear_2."): value for key, value in state.items()
-    }
-    download.folder().mkdir(parents=True)
-    spec = ModelSpec("vit_b_32", 3, image_size=64)
-    model = build_model(spec, 0)
-    file = download.folder() / find("vit_b_32").published("vit_b_32").file
-    torch.save(_versioned(old), file)
-    load_weights(model, spec, "pretrained")
-    own = model.state_dict()
-    assert own["encoder.pos_embedding"].shape == (1, 5, 768)
-    assert torch.equal(own["encoder.pos_embedding"][:, 0], state["encoder.pos_embedding"][:, 0])
-    key = "encoder.layers.encoder_layer_11.mlp.3.weight"
-    assert torch.equal(own[key], state[key])
-
-
-def _versioned(tensors):
-    """A state dict as torch saved it before the layers were renamed: every module at version 1."""
-    from collections import OrderedDict
-
-    state = OrderedDict(tensors)
-    names = {key.rpartition(".")[0] for key in tensors}
-    state._metadata = OrderedDict(
-        (name.replace(".linear_1", "").replace(".linear_2", ""), {"version": 1}) for name in names
-    )
-    return state
-
-
 def test_resized_positions_of_a_linear_ramp_stay_a_ramp():
     ramp = torch.linspace(0, 1, 14).repeat(14, 1).reshape(1, -1, 1)  # grows from left to right
     positions = torch.cat([torch.full((1, 1, 1), 9.0), ramp], dim=1)
@@ -480,9 +449,10 @@ def test_files_that_are_no_weights_are_refused(tmp_path):
 @pytest.mark.parametrize("other", ["resnet34", "resnet50", "mobilenet_v3_small"])
 def test_weights_of_another_network_are_refused(other, tmp_path):
     """resnet34 has every tensor of resnet18 and more: only what is left over gives it away."""
-    torch.save(network(other).state_dict(), tmp_path / "w.pth")
+    state = network(other).state_dict()
+    torch.save(state, tmp_path / "w.pth")
     refused(tmp_path / "w.pth", "does not match the network of --model", "resnet18")
-    ours = {"format": "deep_cnn", "weights": network(other).state_dict(), "model": ModelSpec(other, 3).to_dict()}
+    ours = {"format": "deep_cnn", "weights": state, "model": ModelSpec(other, 3).to_dict()}
     torch.save(ours, tmp_path / "best.pt")
     refused(tmp_path / "best.pt", f"these weights are for {other}, but --model=resnet18", "resnet18")
 
