@@ -90,7 +90,7 @@ class Pixels:
 
     def pictures(self, samples: np.ndarray) -> list[Picture]:
         """Several whole pictures, by their sample numbers int64 (n,)."""
-        with self.turns.of(len(samples)):
+        with self.turns.reading(len(samples)):
             return self._pictures(samples)
 
     def _pictures(self, samples: np.ndarray) -> list[Picture]:
@@ -120,10 +120,11 @@ class Pixels:
 
     def fill(self, buffer: torch.Tensor, frames: np.ndarray, samples: np.ndarray, start: int) -> None:
         """Read samples[start : start + CHUNK] into the same rows of a buffer, uint8 (B, most pixels * 3), and of frames (B, 3)."""
-        for position, picture in enumerate(self.pictures(samples[start : start + CHUNK]), start):
-            pixels = picture.pixels.permute(1, 2, 0).reshape(-1)
-            buffer[position, : len(pixels)] = pixels
-            frames[position] = picture.frame
+        with self.turns.taking():
+            for position, picture in enumerate(self.pictures(samples[start : start + CHUNK]), start):
+                pixels = picture.pixels.permute(1, 2, 0).reshape(-1)
+                buffer[position, : len(pixels)] = pixels
+                frames[position] = picture.frame
 
 
 @dataclass
@@ -182,14 +183,15 @@ class HostAssembler:
         """Crop or augment samples[start : start + CHUNK] into the buffer, uint8 (B, S, S, 3)."""
         chunk, pre = samples[start : start + CHUNK], self.pixels.pre
         target = buffer[start : start + CHUNK].permute(0, 3, 1, 2)  # (b, 3, S, S)
-        if self.augmentation is None or not self.augmentation.changes_pixels:
-            for row, image in zip(target, self.pixels.read(chunk), strict=True):
-                row.copy_(center_crop(image, pre.crop))
-            return
-        pictures = self.pixels.pictures(chunk)
-        images = pictures if self.augmentation.sees_all else [square(picture, pre) for picture in pictures]
-        # a chunk at a time: drawing its parameters costs as much as for one image
-        self.augmentation.each(images, pre.crop, self.seed, epoch, chunk, pre.interpolation, out=target)
+        with self.pixels.turns.taking():
+            if self.augmentation is None or not self.augmentation.changes_pixels:
+                for row, image in zip(target, self.pixels.read(chunk), strict=True):
+                    row.copy_(center_crop(image, pre.crop))
+                return
+            pictures = self.pixels.pictures(chunk)
+            images = pictures if self.augmentation.sees_all else [square(picture, pre) for picture in pictures]
+            # a chunk at a time: drawing its parameters costs as much as for one image
+            self.augmentation.each(images, pre.crop, self.seed, epoch, chunk, pre.interpolation, out=target)
 
 
 class Residents:

@@ -49,7 +49,7 @@ class TolerantPixels(Pixels):
 
     def pictures(self, samples: np.ndarray) -> list[Picture]:
         """As `Pixels.pictures`, without DataError."""
-        with self.turns.of(len(samples)):
+        with self.turns.reading(len(samples)):
             return [self._read_or_note(index) for index in samples.tolist()]
 
     def _read_or_note(self, index: int) -> Picture:

@@ -24,7 +24,7 @@ def most_at_once(turn: Turns, threads: int = 4) -> int:
 
     def read(_: int) -> None:
         nonlocal inside, most
-        with turn.of(8):
+        with turn.reading(8):
             with lock:
                 inside, most = inside + 1, max(most, inside + 1)
             time.sleep(0.002)
@@ -49,23 +49,44 @@ def test_slow_images_are_read_by_all(clock):
     turn = Turns(SMALL)
     for slow in [True] * (ENOUGH - 1) + [False] + [True] * ENOUGH:  # a single fast one: it was no slow disk
         assert turn.taken
-        with turn.of(8):
+        with turn.reading(8):
             clock[0] += 8 * (turns.SLOW * 2 if slow else turns.SLOW / 2)
     assert not turn.taken
 
 
 def test_nobody_waits_for_long_behind_a_file_that_hangs(clock, monkeypatch):
     monkeypatch.setattr(turns, "PATIENCE", 0.05)
-    turn = Turns(SMALL)
-    with turn.of(8), turn.of(8):
-        assert not turn.taken
+    turn, hangs = Turns(SMALL), threading.Event()
+
+    def hang() -> None:
+        with turn.reading(8):
+            hangs.wait(60)
+
+    with ThreadPoolExecutor(1) as pool:
+        stuck = pool.submit(hang)
+        while not stuck.running():
+            time.sleep(0.001)
+        with turn.reading(8):
+            assert not turn.taken
+        hangs.set()
     assert not turn.taken, "the one that hung was fast by this clock, but others have waited for it"
+
+
+def test_a_thread_that_has_its_turn_need_not_wait_for_itself(clock, monkeypatch):
+    monkeypatch.setattr(turns, "PATIENCE", 60)
+    turn = Turns(SMALL)
+    for _ in range(2 * ENOUGH):
+        with turn.taking():
+            with turn.reading(8):
+                pass
+            clock[0] += 8 * turns.SLOW * 2  # what is done with the images after they were read says nothing of the disk
+    assert turn.taken
 
 
 def test_a_thread_that_fails_gives_its_turn_back(clock, monkeypatch):
     monkeypatch.setattr(turns, "PATIENCE", 60)
     turn = Turns(SMALL)
-    with pytest.raises(ValueError), turn.of(1):
+    with pytest.raises(ValueError), turn.reading(1):
         raise ValueError
-    with turn.of(1):
+    with turn.reading(1):
         pass
