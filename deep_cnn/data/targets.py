@@ -196,7 +196,7 @@ def _classes(table: Table, columns: tuple[str, ...]) -> Targets:
     if len(classes) > FEW and 2 * len(classes) > len(values):
         raise DataError(
             f"--target={name}: {len(classes):,} different values in {len(values):,} rows are too many for classes "
-            f"(e.g. {classes[0]!r}, {classes[1]!r}); choose a column with repeated values, or a numeric column"
+            f"(e.g. {classes[0]!r}, {classes[1]!r}); choose a column with repeated values; numbers are learnt as scores with --task=regression"
         )
     return Targets(tuple(classes), (name,), values.astype(np.int64), rows, tuple(notes))
 

@@ -39,6 +39,7 @@ from deep_cnn.runtime.device import (
 from deep_cnn.runtime.errors import ConfigError
 from deep_cnn.runtime.launch import this_rank
 from deep_cnn.runtime.run_files import RunFiles
+from deep_cnn.runtime.status import read_status, unfinished
 from deep_cnn.tasks.base import Task
 from deep_cnn.tasks.conformal import Calibration
 from deep_cnn.tasks.make import task_from_dict
@@ -193,6 +194,7 @@ def open_networks(paths: Sequence[Path], *, device: str, precision: str = "auto"
     networks = [open_network(path, target, precision) for path in paths]
     first = networks[0].task
     for path, network in zip(paths, networks, strict=True):
+        _warn_of_unfinished(path)
         if (network.task.name, network.task.names) != (first.name, first.names):
             raise ConfigError(
                 f"--checkpoint={path}: predicts {_named(network.task)}, but {paths[0]} predicts {_named(first)}; "
@@ -204,6 +206,14 @@ def open_networks(paths: Sequence[Path], *, device: str, precision: str = "auto"
     set_threads(max(network.settings.threads for network in networks) if as_before else granted_cores())
     keep_freed_memory()
     return networks
+
+
+def _warn_of_unfinished(path: Path) -> None:
+    """A network of a run that still trains is another one tomorrow, and its test would be looked at before the end."""
+    files = RunFiles(path.absolute().parent.parent.parent, path.absolute().parent.name)
+    status = read_status(files) if path.absolute().parent.parent.name == "models" else None
+    if status is not None and (reason := unfinished(status)) is not None:
+        log.warning("%s: this run has not finished: %s. Its network is that of the best epoch so far", path, reason)
 
 
 def open_run(

@@ -26,7 +26,7 @@ from deep_cnn.models.weights import (
 )
 from deep_cnn.runtime import manifest
 from deep_cnn.runtime.atomic import FULL, Announce, atomic_path
-from deep_cnn.runtime.errors import CheckpointError, DeepCNNError, NonFiniteLoss
+from deep_cnn.runtime.errors import CheckpointError, DeepCNNError, NonFiniteLoss, nearest
 
 log = logging.getLogger(__name__)
 
@@ -161,7 +161,7 @@ def load(path: Path) -> dict[str, Any]:
         runs = sorted(other.parent.name for other in path.parent.parent.glob(f"*/{path.name}"))
         there = f" (found: {', '.join(runs)})" if runs else ""
         raise CheckpointError(
-            f"{path}: no such checkpoint{there}; train first, or check --run_name and --root_dir"
+            f"{path}: no such checkpoint{there}.{nearest(path.parent.name, runs)} Train first, or check --run_name and --root_dir"
         ) from None
     except Exception as error:  # a damaged file raises whatever the unpickler stumbles over
         reason = str(error).strip().splitlines()[0][:120] if str(error).strip() else type(error).__name__

@@ -5,12 +5,12 @@ from typing import Any
 from deep_cnn.config.registries import metric_row
 from deep_cnn.reporting.compare.paired import difference_of_rows
 from deep_cnn.reporting.compare.rows import shown_difference
-from deep_cnn.reporting.compare.runs import Row, Run, unfinished
+from deep_cnn.reporting.compare.runs import Row, Run
 from deep_cnn.reporting.report.record import Record, read_record
 from deep_cnn.runtime.atomic import read_json
 from deep_cnn.runtime.errors import DataError
 from deep_cnn.runtime.run_files import RunFiles
-from deep_cnn.runtime.status import read_status
+from deep_cnn.runtime.status import read_status, unfinished
 from deep_cnn.tasks.differences import Difference
 
 FROZEN = "backbone"  # of --freeze

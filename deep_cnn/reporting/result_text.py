@@ -78,6 +78,9 @@ def vote_lines(result: dict[str, Any]) -> list[str]:
         "are with scores of the test images made of their votes alone (Bradley-Terry)"
     ]
     for question, found in result["pair_ceiling"].items():
+        if found["pair_accuracy"] is None:
+            lines.append(f"Largest pair accuracy of {question}: cannot be estimated, {found['note']}")
+            continue
         between = bracketed(found["interval"], percent)
         share = "" if found["share"] is None else f"; {percent(found['share'], 0)} of what is above a coin is reached"
         lines.append(

@@ -22,6 +22,22 @@ def read_status(files: RunFiles) -> dict[str, Any] | None:
     return None if _of_another(files, values.pop("config", None)) else values
 
 
+def unfinished(status: dict[str, Any] | None) -> str | None:
+    """How far a run is that has not finished, by its status.json; None where it has."""
+    status = status or {}
+    state = status.get("state")
+    if state == "finished":
+        return None
+    if state is None:
+        return "status.json is missing or damaged, so it is unknown whether it is finished"
+    done = f"{status.get('step')} of {status['steps']} steps" if status.get("steps") else "no step yet"
+    hint = {
+        "running": "still running, or killed",
+        "stopped": "stopped; the same command resumes it",
+    }.get(state, state)
+    return f"{hint} ({done})" + (f": {status.get('reason')}" if state in ("mistake", "failed") else "")
+
+
 def _of_another(files: RunFiles, config: str | None) -> bool:
     """Whether a status was said beside another config.json (by its digest) than the run's own, where that one is sound."""
     return config not in (None, _config_of(files)) and Manifest(files).agrees(files.results / "config.json") is True

@@ -130,7 +130,7 @@ def _add_ceilings(result: dict[str, Any], task: "Pairwise", dataset: Dataset, sp
         ceiling = pair_ceiling(index.votes.of_question(q), len(index))
         if ceiling is not None:
             value = result["per_target"][name]["pair_accuracy"]
-            beyond = ceiling["pair_accuracy"] - 0.5
+            beyond = (ceiling["pair_accuracy"] or 0.5) - 0.5
             ceiling["share"] = None if value is None or beyond <= 0 else (value - 0.5) / beyond
             result["pair_ceiling"][name] = ceiling
         votes, spread = task.reference_votes(dataset, split, q)

@@ -352,7 +352,7 @@ class Regression(Task):
         return "; ".join(f"{name} {quantity(t)}, predicted {quantity(d)}" for name, t, d in parts)
 
     def output_text(self, output: int, value: float) -> str:
-        return f"{self.names[output]}: {value:.4g}"
+        return f"{self.names[output]}: {quantity(value)} {self.unit(output)}".rstrip()
 
     def truth_text(self, target: Any) -> str:
         return " ".join(f"{value:.4g}" for value in target)

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from deep_cnn.data.bradley_terry import agreement, best_accuracy, fit_scores, spread_of
+from deep_cnn.data.bradley_terry import SPREADS, agreement, best_accuracy, fit_scores, spread_of
 from deep_cnn.data.votes import Votes
 from deep_cnn.tasks.ceiling import Reliability
 from deep_cnn.tasks.confidence import jackknife_interval
@@ -18,7 +18,8 @@ FEW_HALVINGS = 5
 def pair_ceiling(votes: Votes, count: int, level: float = 0.95) -> dict[str, Any] | None:
     """The largest pair accuracy that any scores of the images can reach on new votes; None without two votes on an image.
 
-    No pair needs to be voted on twice, see `data/bradley_terry.agreement`. Assumes that true scores are normal.
+    No pair needs to be voted on twice, see `data/bradley_terry.agreement`. Assumes that true scores are normal; where the votes
+    contradict that, its "pair_accuracy" is None.
 
     Args:
         votes: of one question. count: images.
@@ -30,6 +31,10 @@ def pair_ceiling(votes: Votes, count: int, level: float = 0.95) -> dict[str, Any
     above, below = above[several], below[several]
     q = float(above.sum() / below.sum())
     spread = float(spread_of(q))
+    votes_decided = int((votes.outcome != 0.5).sum())
+    if spread >= SPREADS[-1]:
+        note = f"votes on one image agree more ({q:.2f}) than those on normal scores can (below 1/3)"
+        return {"pair_accuracy": None, "interval": None, "spread": None, "votes": votes_decided, "note": note}
     without = best_accuracy(spread_of((above.sum() - above) / (below.sum() - below)))
     value = float(best_accuracy(spread))
     interval = jackknife_interval(value, without, len(without) - 1.0, "logit", level) if value > 0.5 else None
@@ -37,7 +42,7 @@ def pair_ceiling(votes: Votes, count: int, level: float = 0.95) -> dict[str, Any
         "pair_accuracy": value,
         "interval": None if interval is None else (max(0.5, interval[0]), interval[1]),
         "spread": spread,
-        "votes": int((votes.outcome != 0.5).sum()),
+        "votes": votes_decided,
         "note": "of these voters, if true scores are normal",
     }
 

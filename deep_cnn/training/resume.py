@@ -30,6 +30,7 @@ log = logging.getLogger(__name__)
 # of images with another time of change, before an unfinished run goes on; what is beyond is compared when it is read
 COMPARED_AT_ONCE = 1 << 30
 NAMED = 3  # files in a message
+OTHER_RUN = "give its own flags to continue it, or leave --resume out to train anew"
 
 
 @dataclass(frozen=True)
@@ -95,13 +96,17 @@ def find_checkpoint(run: Run, identity: dict[str, Any], tested: bool, asked: Ask
                 "restore them to continue the run, or start over with --resume=never"
             )
         if mode == "must":
-            raise CheckpointError(f"--resume=must: {files.last} belongs to a different run: {'; '.join(changed)}")
-        unfinished = "" if finished else "; it is unfinished, and continues with its own flags and its new name"
+            raise CheckpointError(
+                f"--resume=must: {files.last} belongs to a different run: {'; '.join(changed)}; {OTHER_RUN}"
+            )
+        unfinished = (
+            "" if finished else "; it is unfinished: to continue it, give its own flags and its new name as --run_name"
+        )
         return SavedRun(identity, to_move=f"The existing run differs ({'; '.join(changed)}){unfinished}")
     other = _other_data(run, state, asked, identity, finished)
     if other:
         if mode == "must":
-            raise CheckpointError(f"--resume=must: {files.last} belongs to a different run: {other}")
+            raise CheckpointError(f"--resume=must: {files.last} belongs to a different run: {other}; {OTHER_RUN}")
         return SavedRun(identity, to_move=f"{other}, so it is trained again")
     if sources_changed and finished and mode != "must":
         why = "The source code has changed since this run finished, so it is trained again"

@@ -237,6 +237,19 @@ RESULTS = (
 )
 
 
+def test_the_network_of_a_run_that_has_not_finished_is_told_to_be_one(train, run_cli, tmp_path, capsys):
+    files = train()[1]
+    assert run_cli("evaluate")[0] == 0
+    assert "has not finished" not in capsys.readouterr().err
+    stopped = Status(files)
+    stopped.claim()
+    stopped.say("stopped", "by SIGTERM")
+    for command in ("evaluate", "predict"):
+        assert run_cli(command, **({"images": PLACES / "test"} if command == "predict" else {}))[0] == 0
+        told = capsys.readouterr()
+        assert "best.pt: this run has not finished: stopped; the same command resumes it" in told.out + told.err
+
+
 def test_the_status_of_another_run_is_not_believed(train, run_cli, tmp_path, capsys):
     """A run that was stopped is not finished because a status.json says so that was copied from another one."""
     files = [train(run_name=name, seed=seed)[1] for seed, name in enumerate(("finished", "stopped"))]

@@ -232,6 +232,11 @@ def test_leave_one_group_out_of_a_table_of_scores(run_cli, tmp_path):
     assert [fold["count"] for fold in result["per_fold"]] == [26, 14] and result["count"] == 40
     for fold in result["per_fold"]:
         assert fold["mae"] == pytest.approx(result["per_group"][fold["name"]]["mae"])
+    # beside metrics of all images together stands the error of all images together, not the mean over folds of 26 and 14
+    table = pd.read_csv(files.results / "folds.csv")
+    means = table["fold"].map({fold: table["score"][table["fold"] != fold].mean() for fold in (1, 2)})
+    assert result["mean_predictor"]["mae"] == pytest.approx((table["score"] - means).abs().mean())
+    assert result["mean_predictor"]["rmse"] == pytest.approx(((table["score"] - means) ** 2).mean() ** 0.5)
     # areas by the mean of the folds' networks
     flags = {"images": tmp_path / "scores.csv", "data_dir": PLACES, "output": tmp_path / "said.csv"}
     code, _ = run_cli("predict", **flags, run_name="default", aggregate="city")

@@ -106,9 +106,9 @@ def test_what_belongs_to_other_images_or_networks_is_not_gone_on_with(
 ):
     predict(tmp_path / "out.csv", images=PLACES / "test")
     code, _ = predict(tmp_path / "out.csv", images=scenes)
-    assert code == 2 and "other list" in capsys.readouterr().err
+    assert code == 2 and "different: list" in capsys.readouterr().err
     code, _ = run_cli("predict", checkpoint=scores_run.checkpoint, images=PLACES / "test", output=tmp_path / "out.csv")
-    assert code == 2 and "other checkpoints" in capsys.readouterr().err
+    assert code == 2 and "different: checkpoints" in capsys.readouterr().err
     (tmp_path / "mine.csv").write_text("a,b\n1,2\n")
     assert predict(tmp_path / "mine.csv", images=scenes)[0] == 2
     assert (tmp_path / "mine.csv").read_text() == "a,b\n1,2\n"
@@ -287,7 +287,7 @@ def test_a_table_with_places(predict, tmp_path, capsys):
     frame.assign(lng=[5, 6, 7, 9]).to_csv(tmp_path / "places.csv", index=False, sep=";")
     capsys.readouterr()
     code, _ = predict(output, images=tmp_path / "places.csv", data_dir=PLACES, image_column="Photo")
-    assert code == 2 and "was made with other places" in capsys.readouterr().err
+    assert code == 2 and "different: places" in capsys.readouterr().err
 
 
 def test_the_most_probable_classes(predict, tmp_path):

@@ -42,7 +42,10 @@ def find_layer(name: str, model: nn.Module, size: int, wanted: str | None = None
     modules = dict(model.named_modules())
     if wanted is not None:
         if wanted not in modules:
-            raise ConfigError(f"--layer={wanted}: {name} has no such layer.{nearest(wanted, modules)}")
+            ends = ", ".join(names[-1] for _, names in stages(name, model) if names[-1] in modules)
+            raise ConfigError(
+                f"--layer={wanted}: {name} has no such layer.{nearest(wanted, modules)} Its stages end with {ends}"
+            )
         candidates = [wanted]
     else:
         candidates = [names[-1] for _, names in stages(name, model) if names[-1] in modules]

@@ -67,7 +67,7 @@ def known_of(files: TableFiles, about: dict[str, Any]) -> dict[str, Any] | None:
     # tables of 0.1.0 do not name the places that they were made with
     if different := [k for k, v in about.items() if known.get(k, v if k == "places" else None) != v]:
         raise ConfigError(
-            f"--output={files.rows}: the file exists and was made with other {', '.join(different)}; choose another "
+            f"--output={files.rows}: the file exists and is of another prediction (different: {', '.join(different)}); choose another "
             "name or remove the file"
         )
     if edited(files, known):

@@ -25,7 +25,7 @@ def rules_for(networks: Sequence[TrainedNetwork], coverage: float, tta: str) -> 
     """
     task = networks[0].task
     if not task.region_columns:
-        raise wrong("coverage", coverage, f"not available for {task.title}", "use the thresholds in test.json")
+        raise wrong("coverage", coverage, f"not available for {task.title}", "leave the flag out")
     if tta != "none":
         raise wrong(
             "coverage", coverage, f"is calibrated on plain predictions, not on --tta={tta}", "omit one of the two"

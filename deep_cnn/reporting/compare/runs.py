@@ -18,7 +18,7 @@ from deep_cnn.runtime.atomic import escaped
 from deep_cnn.runtime.errors import DataError, nearest
 from deep_cnn.runtime.manifest import NAME
 from deep_cnn.runtime.run_files import RunFiles
-from deep_cnn.runtime.status import read_status
+from deep_cnn.runtime.status import read_status, unfinished
 from deep_cnn.tasks.differences import LINEAR_BASELINE
 from deep_cnn.tasks.metrics import Scored
 
@@ -274,22 +274,6 @@ def read_runs(outputs: Path, patterns: Sequence[str]) -> tuple[list[Record], lis
     if not records:
         raise DataError(f"no finished run to compare: {'; '.join(left_out)}")
     return records, left_out
-
-
-def unfinished(status: dict[str, Any] | None) -> str | None:
-    """Why a run is not to be compared, by its status.json; None where it is finished."""
-    status = status or {}
-    state = status.get("state")
-    if state == "finished":
-        return None
-    if state is None:
-        return "status.json is missing or damaged, so it is unknown whether it is finished"
-    done = f"{status.get('step')} of {status['steps']} steps" if status.get("steps") else "no step yet"
-    hint = {
-        "running": "still running, or killed",
-        "stopped": "stopped; the same command resumes it",
-    }.get(state, state)
-    return f"{hint} ({done})" + (f": {status.get('reason')}" if state in ("mistake", "failed") else "")
 
 
 def rows_of(runs: Sequence[Run]) -> tuple[list[Row], list[str]]:

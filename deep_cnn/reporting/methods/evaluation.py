@@ -134,6 +134,8 @@ def _vote_details(study: Study) -> list[str]:
         "votes, none of them between two training images [@bradley]."
     ]
     for question, ceiling in (study.first.test or {}).get("pair_ceiling", {}).items():
+        if ceiling["pair_accuracy"] is None:
+            continue  # the assumption does not hold
         found.append(
             f"The largest pair accuracy that any scores could reach on votes of these people was estimated as "
             f"{percent(ceiling['pair_accuracy'])}{_of(question, study)}, under the assumption that true scores are normal."

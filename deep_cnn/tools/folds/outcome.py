@@ -166,9 +166,12 @@ def common_result(plan: Plan, found: OutOfFold) -> dict[str, Any]:
     }
     if per_class := pooled.metrics().get("per_class"):
         result["per_class"] = per_class
+    differences = baseline_differences(plan, found)
     if trivial := mean_predictor(found.records):
-        result["mean_predictor"] = trivial
-    return result | {"differences": baseline_differences(plan, found)}
+        against = differences.get(found.task.blind_name, {}) if found.group is not None else {}
+        of_all = {name: result[name] - against[name]["value"] for name in trivial if name in against}
+        result["mean_predictor"] = trivial | of_all  # beside metrics of all images together, theirs
+    return result | {"differences": differences}
 
 
 def of_images(

@@ -15,6 +15,7 @@ from deep_cnn.tasks import pair_losses
 from deep_cnn.tasks.dyadic import dyadic_variance, share_of_votes, without_groups
 from deep_cnn.tasks.make import new_task, task_from_dict
 from deep_cnn.tasks.pairwise import Pairwise
+from deep_cnn.tasks.vote_ceiling import pair_ceiling
 
 OUTCOMES = torch.tensor([1.0, 0.5, 0.0, 1.0, 0.0])
 LEADS = torch.tensor([0.3, -1.2, 2.0, -40.0, 0.0], dtype=torch.float64)
@@ -222,6 +223,13 @@ def test_ceiling_of_pair_accuracy_without_repeated_pairs():
     spread = float(np.interp(0.725, best_accuracy(SPREADS), SPREADS))
     found = simulate_ceiling(spread, simulations=20)
     assert found.mean == pytest.approx(found.truth, abs=0.02) and found.covered >= 0.85
+
+
+def test_votes_that_no_normal_scores_explain_have_no_ceiling():
+    """Of two kinds of images, the better kind always wins: two votes on one image always agree, and q is 1."""
+    pairs = np.array([(i, 10 + (i + k) % 10) for i in range(10) for k in range(4)])
+    found = pair_ceiling(Votes(pairs, np.zeros(40, np.int64), np.ones(40), ("safety",)), 20)
+    assert found["pair_accuracy"] is None and found["interval"] is None and "(1.00)" in found["note"]
 
 
 def test_reliability_of_scores_made_of_votes():

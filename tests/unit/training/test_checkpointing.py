@@ -124,7 +124,9 @@ def test_what_is_no_checkpoint_of_ours_is_refused_by_name(tmp_path):
     for run in ("streets", "ants"):
         (tmp_path / run).mkdir()
         (tmp_path / run / "best.pt").touch()
-    with pytest.raises(CheckpointError, match=r"no such checkpoint \(found: ants, streets\); train first"):
+    with pytest.raises(
+        CheckpointError, match=r"no such checkpoint \(found: ants, streets\)\. Did you mean ants\? Train first"
+    ):
         checkpoint.load(tmp_path / "ant" / "best.pt")
 
 
