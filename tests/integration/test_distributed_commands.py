@@ -35,7 +35,7 @@ def test_predict_makes_the_table_of_one(server, tmp_path):
         assert len(list(csv.DictReader(table))) == 70
     # a table of other images has this name
     run = several.Several(server, [f"--images={PLACES}", f"--output={tmp_path / 'three.csv'}"], tmp_path, 2, "predict")
-    assert set(run.ended()) == {2} and "was made with other list" in run.words()
+    assert set(run.ended()) == {2} and "different: list" in run.words()
 
 
 def test_predict_is_stopped_together(server, tmp_path):
