@@ -1,6 +1,7 @@
 """Imports point one way: a folder imports only from the folders to its left. Read off the syntax tree, nothing is imported."""
 
 import ast
+import functools
 import graphlib
 import subprocess
 import sys
@@ -38,22 +39,36 @@ def modules() -> dict[str, Path]:
     return found
 
 
-def imports_of(file: Path, names: set[str]) -> set[str]:
-    """Our modules that a file imports, at its top or within a function."""
+def imports_of(node: ast.AST, names: set[str], annotations: bool) -> set[str]:
+    """Our modules that a file imports, at its top or within a function. annotations: also those for annotations alone."""
+    if (
+        not annotations
+        and isinstance(node, ast.If)
+        and isinstance(node.test, ast.Name)
+        and node.test.id == "TYPE_CHECKING"
+    ):
+        return set()
     found = set()
-    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{file}: relative import"
-            inner = {f"{node.module}.{alias.name}" for alias in node.names}
-            found |= {name if name in names else node.module for name in inner}
-    return found & names
+    if isinstance(node, ast.Import):
+        found = {alias.name for alias in node.names}
+    elif isinstance(node, ast.ImportFrom):
+        assert node.level == 0, f"line {node.lineno}: relative import"
+        inner = {f"{node.module}.{alias.name}" for alias in node.names}
+        found = {name if name in names else node.module for name in inner}
+    elif isinstance(node, ast.expr):
+        return set()  # no statement is inside of an expression
+    return found.intersection(names).union(
+        *(imports_of(child, names, annotations) for child in ast.iter_child_nodes(node))
+    )
 
 
-def graph() -> dict[str, set[str]]:
+@functools.cache
+def graph(annotations: bool) -> dict[str, set[str]]:
     files = modules()
-    return {name: imports_of(file, set(files)) - {name} for name, file in files.items()}
+    return {
+        name: imports_of(ast.parse(file.read_text(encoding="utf-8")), set(files), annotations) - {name}
+        for name, file in files.items()
+    }
 
 
 def place(module: str) -> int:
@@ -69,7 +84,7 @@ def wrong_imports(found: dict[str, set[str]]) -> list[str]:
 
 
 def test_folders_import_only_to_the_left():
-    assert wrong_imports(graph()) == []
+    assert wrong_imports(graph(annotations=True)) == []
     assert wrong_imports({"deep_cnn.data.feed": {"deep_cnn.models.build"}}) == [
         "deep_cnn.data.feed -> deep_cnn.models.build"
     ]
@@ -81,32 +96,10 @@ def test_the_folders_are_those_of_the_order():
 
 
 def test_no_module_imports_itself_through_others():
-    found = graph()
-    found["deep_cnn"] = set()  # its functions are looked up when they are asked for
-    list(graphlib.TopologicalSorter(typed_only_left_out(found)).static_order())  # CycleError names the circle
+    found = graph(annotations=False) | {"deep_cnn": set()}  # its functions are looked up when they are asked for
+    list(graphlib.TopologicalSorter(found).static_order())  # CycleError names the circle
     with pytest.raises(graphlib.CycleError):
         graphlib.TopologicalSorter(found | {"deep_cnn.runtime.errors": {"deep_cnn.training.setup"}}).prepare()
-
-
-def typed_only_left_out(found: dict[str, set[str]]) -> dict[str, set[str]]:
-    """Without what a file imports for its annotations alone."""
-    left = {}
-    for name, file in modules().items():
-        tree = ast.parse(file.read_text(encoding="utf-8"))
-        for node in ast.walk(tree):
-            if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
-                node.body = [ast.Pass()]
-        kept = {n for n in found[name] if any(_mentions(node, n) for node in ast.walk(tree))}
-        left[name] = kept
-    return left
-
-
-def _mentions(node: ast.AST, module: str) -> bool:
-    if isinstance(node, ast.Import):
-        return any(alias.name == module for alias in node.names)
-    if isinstance(node, ast.ImportFrom):
-        return node.module == module or any(f"{node.module}.{alias.name}" == module for alias in node.names)
-    return False
 
 
 @pytest.mark.parametrize("folder", [path for path in PACKAGE.rglob("*") if (path / "__init__.py").is_file()])
