@@ -107,8 +107,9 @@ download() {
         if fetch && [ -z "$size" ]; then break; fi
         if [ "$(size_of "$part")" -gt "$before" ]; then tries=0; else tries=$((tries + 1)); fi
         if [ "$tries" -ge "${PLACES_TRIES:-5}" ]; then
-            die "the download does not go on. $(gigabytes "$(size_of "$part")") are kept in $part: the same command" \
-                "goes on from there. No internet on this node? Run it on the login node"
+            kept=$(gigabytes "$(size_of "$part")")
+            die "the download does not continue. $kept are kept in $part: the same command continues from there." \
+                "No internet on this node? Run it on the login node"
         fi
         if [ "$tries" -gt 0 ]; then sleep $((tries * tries)); fi
     done

@@ -176,7 +176,7 @@ RUN_FILES = {
     "results/RUN/report.html": "the report, in one file",
 }
 OTHER_FILES = {
-    "results/RUN/votes_test.csv": "with `--task=pairwise`: each vote between two test images, with the predicted lead of the left one",
+    "results/RUN/votes_test.csv": "with `--task=pairwise`: each vote between two test images, with the predicted score difference (left minus right)",
     "results/RUN/external.json": "`evaluate --metadata`: the result on another rated set; with `--rater_group` also of each subgroup of raters",
     "models/RUN/best.TABLE.pt": "`evaluate --recalibrate`: the network with the scale of that table's ratings",
     "results/RUN/lr_range.png": "with `--lr=auto`: the range test",
@@ -267,7 +267,7 @@ def networks() -> str:
         "",
         "*Weights* lists the values of `--weights`, besides `none`, files and URLs. *Side* is the default side of the input in pixels.",
         "",
-        "| network | side | smallest side | weights |",
+        "| network | side | minimum side | weights |",
         "|---|---|---|---|",
     ]
     offers = dict(weights_on_offer())

@@ -120,7 +120,7 @@ class Config:
     )
     weigh_by: str | None = flag(
         None,
-        "give certain scores more weight in the loss: by their number of votes, or by --target_std",
+        "give more precise scores more weight in the loss: by their number of votes, or by --target_std",
         group="data",
         kind=str,
         choices=("votes", "std"),
@@ -238,7 +238,7 @@ class Config:
     )
     fit: str = flag(
         "crop",
-        "how to make images square: cut the middle out, squash, or pad with grey",
+        "how to make images square: crop the centre, squash, or pad with grey",
         group="data",
         choices=("crop", "squash", "pad"),
     )

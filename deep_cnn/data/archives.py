@@ -62,7 +62,7 @@ class Archive:
             return _whole(file.read, length)
 
     def last_change(self) -> int:
-        """The time of change, ns, of the file that is read from; it is not `time` once somebody has written to it."""
+        """The modification time, ns, of the file that is read from; it is not `time` once somebody has written to it."""
         opened = self.keep_open and hasattr(os, "pread")
         return (os.fstat(self._opened()) if opened else os.stat(self.path)).st_mtime_ns
 

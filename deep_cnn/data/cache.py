@@ -47,12 +47,12 @@ log = logging.getLogger(__name__)
 
 PRESENT, LENGTH_BIT = 1 << 32, 33
 TYPICAL_ASPECT = 4 / 3  # of a photograph: how large a cache is expected to become
-SETTLED = 5.0  # seconds for which a time of change has been seen before rows count as verified: FAT ticks each 2 s
+SETTLED = 5.0  # seconds for which a modification time has been seen before rows count as verified: FAT ticks each 2 s
 LARGEST_SHARE = 1 / 3  # of the free space, so that a shared or small disk keeps room for others
 
 
 def cache_key(index: Index, pre: Preprocessing) -> str:
-    """Names the pixels: the files (path, size, time of change) and the geometry, not the normalisation."""
+    """Names the pixels: the files (path, size, modification time) and the geometry, not the normalisation."""
     # 4: the sum is of the content, too. 3: whole pictures. 2: orientation is found wherever Pillow finds it, values of 16-bit images count from the highest used bit
     digest = hashlib.sha256(f"4 {pre.resize} {pre.fit} {pre.interpolation} {pre.bits}\n".encode())
     digest.update(index.paths.blob)
@@ -97,7 +97,7 @@ class RowCache:
         self._sums, self.contents = np.zeros(rows, np.uint64), np.zeros(rows, np.int64)
         self._read_at(2, 0, self.contents)
         self._read_at(1, 0, self._sums)
-        self._verified = np.zeros(rows, np.int64)  # the file's time of change when each row was verified, 0 at first
+        self._verified = np.zeros(rows, np.int64)  # the file's modification time when each row was verified, 0 at first
         self._seen = (0, 0.0)  # that time as it was seen last, and when it was first seen (time.monotonic)
         self._lock = threading.Lock()  # of writing and closing: a closed file's number may soon be another file's
         self._writable, self._warned = True, False
@@ -157,7 +157,7 @@ class RowCache:
                 )
 
     def _settled_time(self) -> int:
-        """The time of change (ns) of the file of rows; 0 where it may still be that of the next write, or cannot be known."""
+        """The modification time (ns) of the file of rows; 0 where it may still be that of the next write, or cannot be known."""
         if sys.platform != "linux":
             return 0
         try:

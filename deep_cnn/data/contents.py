@@ -1,6 +1,6 @@
-"""Do the files still hold the bytes that a run has read? Their digests, and their times of change as a hint.
+"""Do the files still hold the bytes that a run has read? Their digests, and their modification times as a hint.
 
-A digest is made of bytes that are in memory anyway, to be decoded. A file whose size and time of change are as they were is
+A digest is made of bytes that are in memory anyway, to be decoded. A file whose size and modification time are as they were is
 taken to be unchanged; one with another time is read again before it is called changed, since a copy has another time, too.
 """
 
@@ -31,7 +31,7 @@ def digest_of(data: bytes | bytearray | memoryview) -> int:
 
 
 def status_of(path: Source) -> tuple[int, int]:
-    """Size in bytes and time of change in ns of a file, in an archive the archive's; (-1, -1) where there is none."""
+    """Size in bytes and modification time in ns of a file, in an archive the archive's; (-1, -1) where there is none."""
     if isinstance(path, Member):
         return (-1, -1) if path.offset == NOWHERE else (path.size, path.archive.time)
     try:
@@ -45,8 +45,8 @@ class Contents:
     """What each sample's bytes were when they were read, in a run of this or an earlier process.
 
     Attributes:
-        digests: int64 (N,), UNKNOWN where they were never read. times: int64 (N,) ns, the file's time of change then.
-        now: int64 (N,) ns, the times of change of the files that were found by this process. sizes: int64 (N,) bytes.
+        digests: int64 (N,), UNKNOWN where they were never read. times: int64 (N,) ns, the file's modification time then.
+        now: int64 (N,) ns, the modification times of the files that were found by this process. sizes: int64 (N,) bytes.
         unsaved: whether something is known that `save` has not written.
     """
 
@@ -62,7 +62,7 @@ class Contents:
         return part
 
     def is_as_found(self, sample: int, size: int, time: int) -> bool:
-        """Whether a file that has been read is of the size (bytes) and time of change (ns) that this process found."""
+        """Whether a file that has been read is of the size (bytes) and modification time (ns) that this process found."""
         return size == self.sizes[sample] and time == self.now[sample]
 
     def note(self, sample: int, digest: int, name: Callable[[], Any], as_found: bool = True) -> None:
@@ -86,7 +86,7 @@ class Contents:
         self.unsaved = True
 
     def doubtful(self, before: "Contents") -> np.ndarray:
-        """The samples, int64 (M,), whose digest is known from `before` and that have another time of change now."""
+        """The samples, int64 (M,), whose digest is known from `before` and that have another modification time now."""
         return np.flatnonzero((before.digests != UNKNOWN) & (before.times != self.now))
 
     def differing(self, before: "Contents", rows: np.ndarray) -> np.ndarray:

@@ -29,7 +29,7 @@ def duplicate_groups(index: Index, cache_dir: Path | None = None) -> np.ndarray:
     Files of equal size are compared by 4 kB of their middle, and where these agree, whole, once per inode.
 
     Args:
-        cache_dir: where the answer is kept for the next start, under the files' names, sizes and times of change.
+        cache_dir: where the answer is kept for the next start, under the files' names, sizes and modification times.
 
     Raises:
         DataError: a file that is gone or may not be read, by name.
@@ -64,7 +64,7 @@ def _twins(index: Index, rows: np.ndarray) -> np.ndarray:
 
 
 def files_key(index: Index) -> str:
-    """Names the files by their folder, names, sizes and times of change."""
+    """Names the files by their folder, names, sizes and modification times."""
     digest = blake2b(os.path.realpath(index.root).encode("utf-8", "surrogateescape"), digest_size=8)
     digest.update(index.paths.blob)
     for column in (index.paths.offsets, index.sizes, index.mtimes):

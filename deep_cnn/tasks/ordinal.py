@@ -122,7 +122,7 @@ class Ordinal(Regression):
     # --- learning ----------------------------------------------------------------------------------------------------
 
     def on_scale(self, transform: str, targets: np.ndarray) -> "Ordinal":
-        raise wrong("target_transform", transform, f"levels have no other scale ({self.flag})", "omit it")
+        raise wrong("target_transform", transform, f"ordered levels cannot be rescaled ({self.flag})", "omit it")
 
     def encode(self, targets: np.ndarray) -> Tensor:
         """The number of each level, from 0: float32 (N, T), NaN where it is missing."""

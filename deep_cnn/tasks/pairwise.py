@@ -263,7 +263,7 @@ class Pairwise(Regression):
     # --- how an answer is written down -------------------------------------------------------------------------------
 
     def test_tables(self, dataset: Dataset, outputs: np.ndarray) -> Iterator[tuple[str, list[str], list[list[Any]]]]:
-        """Each vote between two test images, in the order of the table, with the predicted lead of the left image."""
+        """Each vote between two test images, in the order of the table, with the predicted score difference (left minus right)."""
         pairs, paths = self.pair_scores(dataset, "test", outputs), dataset.index.paths
         spread = np.array(self.std)[pairs.votes.question]
         words = {LEFT: "left", TIE: "tie"}

@@ -38,7 +38,7 @@ def fitted_line(predicted: np.ndarray, true: np.ndarray) -> dict[str, float]:
 def _check_scales(task: Task) -> None:
     if not task.has_scales:
         raise ConfigError(
-            f"--recalibrate: levels have no other scale (the network learnt {task.describe()}); fine-tune on the new ratings instead "
+            f"--recalibrate: ordered levels cannot be rescaled (the network learnt {task.describe()}); fine-tune on the new ratings instead "
             "(--weights=best.pt)"
         )
 
@@ -49,7 +49,7 @@ def rescaled(task: Task, lines: dict[str, dict[str, float]]) -> Task:
     _check_scales(task)
     if task.transform != "none":
         raise ConfigError(
-            f"--recalibrate: the network learnt on a {task.transform} scale (--target_transform), where a line is no line; use --recalibrate=monotone"
+            f"--recalibrate: the network learnt on a {task.transform} scale (--target_transform); a line is fitted to scores on their own scale. Use --recalibrate=monotone"
         )
     mean, std = list(task.mean), list(task.std)
     for t, name in enumerate(task.names):

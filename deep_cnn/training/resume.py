@@ -27,7 +27,7 @@ from deep_cnn.training.run import Run
 
 log = logging.getLogger(__name__)
 
-# of images with another time of change, before an unfinished run goes on; what is beyond is compared when it is read
+# of images with another modification time, before an unfinished run goes on; what is beyond is compared when it is read
 COMPARED_AT_ONCE = 1 << 30
 NAMED = 3  # files in a message
 OTHER_RUN = "give its own flags to continue it, or leave --resume out to train anew"
@@ -183,10 +183,10 @@ def _changed(now: Contents, before: Contents, dataset: Dataset, finished: bool) 
     doubtful = doubtful[now.digests[doubtful] == UNKNOWN]
     if len(doubtful):
         if finished or index.sizes[doubtful].sum() <= COMPARED_AT_ONCE:
-            log.info("Files with another time of change: %d; comparing their contents", len(doubtful))
+            log.info("Files with another modification time: %d; comparing their contents", len(doubtful))
             now.read(doubtful, lambda i: read_file(index.source(i)))
         else:
-            log.info("Files with another time of change: %d; each is compared when it is read", len(doubtful))
+            log.info("Files with another modification time: %d; each is compared when it is read", len(doubtful))
     return now.differing(before, np.flatnonzero(before.digests != UNKNOWN))
 
 

@@ -102,7 +102,7 @@ def test_a_run_on_an_archive_is_known_again_goes_on_and_notices_other_pictures(t
     shutil.rmtree(tmp_path / "outputs")
     code, files = train(**FLAGS, data_dir=place, cache="off")
     assert results(files) == (weights, written)
-    shutil.copyfile(place, tmp_path / "copy.tar")  # another time of change
+    shutil.copyfile(place, tmp_path / "copy.tar")  # another modification time
     assert train(**FLAGS, data_dir=tmp_path / "copy.tar", cache="off")[0] == 0
     assert "This run is finished" in capsys.readouterr().out
     data = bytearray(place.read_bytes())

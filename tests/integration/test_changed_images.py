@@ -1,4 +1,4 @@
-"""Other pictures under the same names: a run and a table of predictions notice, however the times of change look."""
+"""Other pictures under the same names: a run and a table of predictions notice, however the modification times look."""
 
 import json
 import os
@@ -29,7 +29,7 @@ def draw(folder, seed, names=None):
 
 
 def touch(folder):
-    """Other times of change, as a staged copy has."""
+    """Other modification times, as a staged copy has."""
     for path in folder.rglob("*.bmp"):
         os.utime(path, (2_000_000, 2_000_000))
 

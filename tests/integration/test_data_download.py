@@ -97,7 +97,7 @@ def test_a_failed_download_keeps_what_it_has(places):
     gone = places.served.with_name("elsewhere.tar")
     places.served.rename(gone)
     done = places.run("sh", "data_download.sh", PLACES_TRIES="1")
-    assert done.returncode == 2 and "goes on from there" in done.stderr
+    assert done.returncode == 2 and "continues from there" in done.stderr
     assert part.stat().st_size == 30_000
     gone.rename(places.served)
     assert places.run("sh", "data_download.sh").returncode == 0

@@ -100,7 +100,7 @@ def test_stopped_in_an_epoch_it_ends_with_the_same_bits(ratings, train, monkeypa
     ("flags", "said"),
     [
         ({"mixup": 0.2}, "--mixup=0.2: not available for --loss=ordinal"),
-        ({"target_transform": "log"}, "--target_transform=log: levels have no other scale (--loss=ordinal)"),
+        ({"target_transform": "log"}, "--target_transform=log: ordered levels cannot be rescaled (--loss=ordinal)"),
         ({"task": "classification", "target": "safety"}, "--loss=ordinal: not available for --task=classification"),
     ],
 )

@@ -1,7 +1,7 @@
 """The table of predictions on disk: rows are only ever appended, and each one that is whole is true for good.
 
 Beside FILE.csv lie FILE.failed.csv (images that cannot be read, and why) and FILE.csv.json (what makes the table: the
-checkpoints, the list of images, the columns), and FILE.csv.contents (24 bytes for each image: size, time of change and
+checkpoints, the list of images, the columns), and FILE.csv.contents (24 bytes for each image: size, modification time and
 digest of the file that was read). Failures are flushed to the disk before the rows that follow them, so the
 last whole row of FILE.csv tells how far the work came; what lies behind it in either file is cut off and done again.
 """
@@ -26,7 +26,7 @@ from deep_cnn.runtime.errors import ConfigError, MachineError
 FLUSH_SECONDS = 1.0  # at most so much work is done twice; a flush takes 1 to 10 ms
 FAILED_HEADER = ["file", "reason"]
 NOT_KEPT = -2  # in place of a time: nothing is known of this image
-ENTRY = 3 * 8  # bytes of an image in FILE.csv.contents: int64 size (-1: no such file), time of change, digest
+ENTRY = 3 * 8  # bytes of an image in FILE.csv.contents: int64 size (-1: no such file), modification time, digest
 
 
 @dataclass(frozen=True)

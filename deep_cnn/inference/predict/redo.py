@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 def changed(files: TableFiles, images: Images, first: int, last: int) -> np.ndarray:
     """Which of the images first ... last - 1 are not what they were when their rows were made, bool (n,).
 
-    Those that have no row yet, and those of which nothing was kept, count as unchanged. An image of another time of change is
+    Those that have no row yet, and those of which nothing was kept, count as unchanged. An image of another modification time is
     read, and is changed if its bytes are; one that could not be read is changed when there is a file of its name now.
     """
     kept = read_contents(files, last - first)  # int64 (n, 3): size, time, digest

@@ -29,7 +29,7 @@ class Predicted:
         decoded: float64 (M, n, K), of each network and view, as often as `tta.COUNTS` says.
         distances: float64 (n,) from the training set, above 1 unusual; or None.
         failures: position -> reason.
-        contents: int64 (n, 3), size in bytes, time of change in ns and digest of each image's file, -1 and UNKNOWN without one.
+        contents: int64 (n, 3), size in bytes, modification time in ns and digest of each image's file, -1 and UNKNOWN without one.
     """
 
     positions: np.ndarray

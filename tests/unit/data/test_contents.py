@@ -12,7 +12,7 @@ from deep_cnn.runtime.errors import DataError, ImageChanged
 
 
 def found(times):
-    """Files of 5 bytes that were found with these times of change."""
+    """Files of 5 bytes that were found with these modification times."""
     return Contents(np.array(times), np.full(len(times), 5))
 
 

@@ -59,7 +59,7 @@ def test_values_without_a_place_are_named():
         with pytest.raises(ConfigError, match=f"is for scores, not for --task={task}"):
             new_task(task, ["a", "b"]).on_scale("log", np.ones((3, 2)))
     logged = new_task("regression", ["a"]).on_scale("log", np.ones((3, 1))).fitted(np.array([[1.0], [2.0], [4.0]]))
-    with pytest.raises(ConfigError, match="where a line is no line"):
+    with pytest.raises(ConfigError, match="a line is fitted to scores on their own scale"):
         rescaled(logged, {"a": {"slope": 1.0, "intercept": 0.0}})
 
 
