@@ -16,8 +16,8 @@ from deep_cnn.data.split_names import (
     TRAIN,
     VALIDATION,
     Asked,
-    listed,
     roles_of,
+    shortlist,
     split_word,
     uses,
 )
@@ -153,7 +153,7 @@ def _layout(tree: _Tree, asked: Asked) -> _Layout:
         elif name in asked.named():
             flag = asked.named()[name][0]
             raise DataError(
-                f"{flag}={name}: contains no folders with the names of the classes ({listed(sorted(known))})"
+                f"{flag}={name}: contains no folders with the names of the classes ({shortlist(sorted(known))})"
             )
     return _Layout(bases, True, {})
 
@@ -210,7 +210,7 @@ def _check_classes(
     sets = [] if layout.bases else _data_sets(tree)
     if len(sets) > 1 and len(classes) > 1:
         raise DataError(
-            f"--data_dir={tree.root}: contains {len(sets)} data sets ({listed(sets)}), each with its own train folder, "
+            f"--data_dir={tree.root}: contains {len(sets)} data sets ({shortlist(sets)}), each with its own train folder, "
             f"instead of class folders; choose one of them, e.g. --data_dir={tree.root / sets[0]}"
         )
     if sets and len(classes) > 1:
@@ -232,7 +232,7 @@ def _check_classes(
             roles = roles_of((inner for inner in tree.inside(name) if inner.lower() in ALIASES), Asked())
             if TRAIN in roles.values() and len(roles) > 1:
                 raise DataError(
-                    f"--data_dir={tree.root}: the class folder {name}/ contains {listed(f'{role}/' for role in roles)}, others do "
+                    f"--data_dir={tree.root}: the class folder {name}/ contains {shortlist(f'{role}/' for role in roles)}, others do "
                     "not; give every class these folders, or none"
                 )
     if not layout.bases and {ALIASES.get(name.lower()) for name in classes} <= {VALIDATION, TEST}:
@@ -255,7 +255,7 @@ def _check_no_splits(tree: _Tree, classes: tuple[str, ...]) -> None:
         return
     if len(parts) == len(classes) or set.intersection(*(set(tree.inside(name)) for name in parts)):
         raise DataError(
-            f"--data_dir={tree.root}: {listed(f'{name}/' for name in parts)} look like parts of a data set, not like classes; "
+            f"--data_dir={tree.root}: {shortlist(f'{name}/' for name in parts)} look like parts of a data set, not like classes; "
             "arrange them as train/CLASS/ and test/CLASS/, or give one of them as --data_dir"
         )
 
@@ -272,7 +272,7 @@ def _about_stray(tree: _Tree, top: str, count: int, classes: tuple[str, ...], la
     """A line about images that belong to no class."""
     if not top or top in layout.bases or layout.flat:
         return f"{plural(count, 'image')} in {top or 'the top folder'}, not in a class folder: not used"
-    line = f"{count:,} images in {top}/ are not used: the data set is {listed(f'{name}/' for name in layout.bases)}"
+    line = f"{count:,} images in {top}/ are not used: the data set is {shortlist(f'{name}/' for name in layout.bases)}"
     inside = set(tree.inside(_class_level(tree, top, set(classes))))
     free = [split for split in (TEST, VALIDATION) if split not in {split for _, split in layout.bases.values()}]
     if inside and inside <= set(classes) and free:
@@ -292,11 +292,11 @@ def _hints(tree: _Tree, layout: _Layout) -> list[str]:
         notes += [f"{name}/ is used as a class, not as the {SPLITS[ALIASES[name.lower()]]} set" for name in like]
         torn = [f"{folder}/{name}" for folder in folders for name in tree.inside(folder) if name.lower() in ALIASES]
         if torn:
-            notes.append(f"{listed(f'{name}/' for name in torn)}: used as parts of a class, not as splits")
+            notes.append(f"{shortlist(f'{name}/' for name in torn)}: used as parts of a class, not as splits")
         beside = [f"{folder}/{name}" for folder in folders if tree.direct[folder] for name in tree.inside(folder)]
         if beside := [name for name in beside if name not in torn]:  # masks, thumbnails, a copy of the folder
             notes.append(
-                f"{listed(f'{name}/' for name in beside)}: inside a class folder that has images itself; the images in there are used, too"
+                f"{shortlist(f'{name}/' for name in beside)}: inside a class folder that has images itself; the images in there are used, too"
             )
     inside = [set(tree.inside(folder)) for folder in folders]
     if len(folders) < 2 or layout.inner or any(tree.direct[f] for f in folders) or min(map(len, inside)) < 2:
@@ -304,13 +304,13 @@ def _hints(tree: _Tree, layout: _Layout) -> list[str]:
     common = sorted(set.intersection(*inside))
     if len(common) > 1 and 2 * len(common) >= max(map(len, inside)):
         notes.append(
-            f"All {len(tops)} classes ({listed(tops)}) contain the same {len(common)} folders ({listed(common)}). If "
+            f"All {len(tops)} classes ({shortlist(tops)}) contain the same {len(common)} folders ({shortlist(common)}). If "
             f"these are the classes, give e.g. --data_dir={tree.root / folders[0]}"
         )
     else:
         example = f"{folders[0]}/{tree.inside(folders[0])[0]}"
         notes.append(
-            f"The classes are {listed(tops)}; folders inside them, such as {example}/, are parts of their class"
+            f"The classes are {shortlist(tops)}; folders inside them, such as {example}/, are parts of their class"
         )
     return notes
 

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from deep_cnn.runtime.errors import DataError, nearest
+from deep_cnn.runtime.format import listed
 
 FREE, TRAIN, VALIDATION, TEST = -1, 0, 1, 2
 SPLITS = ("train", "validation", "test")
@@ -145,12 +146,10 @@ def roles_by_family(names: Iterable[str], asked: Asked) -> dict[str, int]:
     return {name: split for family in found for name, split in family.items()}
 
 
-def listed(names: Iterable[str]) -> str:
+def shortlist(names: Iterable[str]) -> str:
     """Some names in one line: "a, b and c", of more than four the first three and how many more."""
     names = list(names)
-    if len(names) > NAMED + 1:
-        names = [*names[:NAMED], f"{len(names) - NAMED:,} more"]
-    return " and ".join(part for part in (", ".join(names[:-1]), *names[-1:]) if part)
+    return listed([*names[:NAMED], f"{len(names) - NAMED:,} more"] if len(names) > NAMED + 1 else names)
 
 
 def uses(roles: dict[str, int], prefix: str = "") -> list[str]:

@@ -15,9 +15,9 @@ from deep_cnn.data.split_names import (
     TRAIN,
     VALIDATION,
     Asked,
-    listed,
     roles_by_family,
     roles_of,
+    shortlist,
     speaks_of,
     split_word,
     uses,
@@ -64,9 +64,9 @@ def split_of_folders(paths: Paths, asked: Asked) -> SplitFolders:
         if name not in roles:
             others[name in dropped][name] += count
     notes = uses(roles, prefix)
-    made_by = f"the split is made by {listed(f'{prefix}{name}/' for name in sorted(roles))}"
+    made_by = f"the split is made by {shortlist(f'{prefix}{name}/' for name in sorted(roles))}"
     for left_out, found in enumerate(others):
-        where = listed(f"{prefix}{name}/" if name else "other folders" for name in found)
+        where = shortlist(f"{prefix}{name}/" if name else "other folders" for name in found)
         line = f"{sum(found.values()):,} images in {where}"
         if found and left_out:
             notes.append(
@@ -101,7 +101,7 @@ def _check_unused_splits(parts: list[list[str]], asked: Asked) -> None:
         alike = any(said[name][1] in trained for found in held_out.values() for name in found)
         if not (alike or (trained and any(held_out.values()) and len(said) == len(names))):
             continue
-        folders = listed(f"{name}/" for name in said)
+        folders = shortlist(f"{name}/" for name in said)
         flags = " ".join(f"--{SHORT[split]}_folder={found[0]}" for split, found in held_out.items() if found)
         raise DataError(
             f"--test_folder: {folders} look like parts of a data set, but which of them are the splits is not clear; give e.g. "

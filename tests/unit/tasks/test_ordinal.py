@@ -121,7 +121,9 @@ def test_what_is_written_and_read_again(task):
     assert task_from_dict(task.to_dict()) == task and task.outputs == 6
     assert task.raw_names()[:2] == ["safety > 1", "safety > 2, if > 1"] and len(task.raw_names()) == 6
     assert [task.explained_output(k) for k in (0, 1)] == [1, 4]  # the medians are 2 and 3
-    with pytest.raises(ConfigError, match=r"--target_transform=log: ordered levels cannot be rescaled \(--loss=ordinal\)"):
+    with pytest.raises(
+        ConfigError, match=r"--target_transform=log: ordered levels cannot be rescaled \(--loss=ordinal\)"
+    ):
         task.on_scale("log", RATINGS)
 
 
