@@ -8,7 +8,7 @@ import numpy as np
 
 from deep_cnn.data.cells import numbers
 from deep_cnn.data.table import Table
-from deep_cnn.data.targets import far_nines
+from deep_cnn.data.targets import far_values
 from deep_cnn.runtime.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
@@ -177,7 +177,7 @@ def _ratings(table: Table, raters: tuple[str, ...], targets: np.ndarray, notes: 
                 f"--raters={name}: this rater has {'a single rating' if count else 'no rating'} of an image that is used; leave "
                 "the column out"
             )
-    notes += [*far_nines("--raters", ratings.ravel()), *_unlike_the_others(raters, ratings)]
+    notes += [*far_values("--raters", ratings.ravel()), *_unlike_the_others(raters, ratings)]
     twice = int((there.sum(axis=1) > 1).sum())
     if not twice:
         raise DataError(

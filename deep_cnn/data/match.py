@@ -22,6 +22,12 @@ HOW = ("by number", "by name without ending", "by file name", "by path")
 SEVERAL = -2  # the position of a cell that fits several files
 SAMPLE = 200  # rows by which columns are compared
 
+
+def sampled_rows(count: int) -> np.ndarray:
+    """At most SAMPLE of so many rows, int64, in order: at random, since tables that repeat themselves would be seen in step."""
+    return np.sort(np.random.default_rng(0).choice(count, min(count, SAMPLE), replace=False))
+
+
 # What people call the column of images, without signs and capitals
 COLUMN_NAMES = frozenset(
     (
@@ -258,7 +264,7 @@ class Matcher:
         shared = next(
             (k for k, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), min(len(first), len(last))
         )
-        some = [cell for cell in cells[:: max(len(cells) // SAMPLE, 1)] if ABSOLUTE.match(plain(cell))]
+        some = [cell for cell in (cells[row] for row in sampled_rows(len(cells))) if ABSOLUTE.match(plain(cell))]
         counts = {
             prefix: sum(bool(self.find(cell, prefix, endings)[0]) for cell in some)
             for prefix in ("/".join(first[:k]) for k in range(1, shared + 1))
@@ -363,7 +369,8 @@ class _Candidate:
             better = self.level >= other.level and self.named >= other.named
             enough = 2 * self.match.found >= other.match.found
             return better and enough and (self.level > NUMBER or 2 * self.files >= other.files)
-        return self.files > 2 * other.files  # ratings from 1 to 5 are names of 1.jpg to 5.jpg, too
+        # ratings from 1 to 5 are names of 1.jpg to 5.jpg, too; the numbers of many raters fit fewer rows than those of images
+        return self.files > 2 * other.files and 4 * self.match.found >= 3 * other.match.found
 
 
 def choose_column(matches: Mapping[str, Match], cells: Mapping[str, Sequence[str]], what: str) -> str | None:

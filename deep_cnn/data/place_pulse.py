@@ -77,7 +77,8 @@ def choose_studies(table: Table, study_id: str | None) -> list[str]:
     if study_id == "all":
         return known
     by_name = {name: identity for identity, name in STUDIES.items()}
-    chosen = [by_name.get(word.strip(), word.strip()) for word in (study_id or "").split(",") if word.strip()]
+    words = [word.strip() for word in (study_id or "").split(",") if word.strip()]
+    chosen = [word if word in known else by_name.get(word, word) for word in words]  # some tables have the names as ids
     for word in chosen:
         if word not in known:
             raise DataError(

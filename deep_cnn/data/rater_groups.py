@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from deep_cnn.data.cells import labels, missing, numbers, spelled
 from deep_cnn.data.rows import Rows
-from deep_cnn.data.targets import far_nines
+from deep_cnn.data.targets import far_values
 from deep_cnn.runtime.errors import DataError
 from deep_cnn.runtime.format import plural, some
 
@@ -52,7 +52,7 @@ def with_mean_ratings(rows: Rows, column: str) -> tuple[Rows, RaterGroups, list[
     ratings = np.stack(
         [numbers(table.column(t, "--target"), lines, f"--target={t}", table.separator) for t in rows.target], axis=1
     )  # (M, T)
-    far = [line for t, values in zip(rows.target, ratings.T, strict=True) for line in far_nines(t, values)]
+    far = [line for t, values in zip(rows.target, ratings.T, strict=True) for line in far_values(t, values)]
     said, notes = labels(cells, f"--rater_group={name}", table.separator)
     empty = missing(cells)
     names, code = np.unique(said[~empty].astype(str), return_inverse=True)

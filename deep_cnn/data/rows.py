@@ -12,8 +12,8 @@ from deep_cnn.data.cells import label_key, missing, parse, parse_where, where_ma
 from deep_cnn.data.certainty import CertaintyColumns, certainty_columns
 from deep_cnn.data.files import Files
 from deep_cnn.data.match import (
+    NUMBER,
     PATH,
-    SAMPLE,
     Match,
     Matcher,
     check_evidence,
@@ -24,11 +24,12 @@ from deep_cnn.data.match import (
     choose_numbers,
     contradicts,
     plain,
+    sampled_rows,
     standing,
 )
 from deep_cnn.data.space import place_columns
 from deep_cnn.data.split_names import split_word
-from deep_cnn.data.table import Table, looks_like_image
+from deep_cnn.data.table import ROW_PER_IMAGE, Table, looks_like_image
 from deep_cnn.runtime.errors import ConfigError, DataError, nearest
 from deep_cnn.runtime.format import some
 
@@ -227,12 +228,20 @@ def _leaves_all(table: Table, condition: str) -> list[str]:
 
 def _image_column(table: Table, matcher: Matcher, target: tuple[str, ...]) -> str:
     """The column that names the images, judged by about 200 rows; none of those to be learnt."""
-    sample = table.frame.iloc[:: max(len(table.frame) // SAMPLE, 1)]
+    sample = table.frame.iloc[sampled_rows(len(table.frame))]
     cells = {name: sample[name].tolist() for name in sample.columns if name not in target}
     what = f"--metadata={table.name}"
     matches = {name: matcher.match(column) for name, column in cells.items()}
     if (found := choose_column(matches, cells, what)) is not None:
+        if standing(found) < 3 and matches[found].way == NUMBER:
+            _check_row_per_image(table, matcher, found)
         return found
+    for name in target:
+        said = matcher.match(sample[name].tolist())
+        if said.way > NUMBER and 2 * said.found > len(sample):
+            raise DataError(
+                f"--target={name}: this column names the images; choose the column with what is to be learnt"
+            )
     for name, column in cells.items():
         if standing(name) >= 2:
             check_not_rounded(matches[name], column, sample.index, f"{what}: column {name}")
@@ -245,11 +254,28 @@ def _image_column(table: Table, matcher: Matcher, target: tuple[str, ...]) -> st
     numbers = {name: matcher.match_values(column) for name, column in cells.items()}
     if (found := choose_numbers(numbers, cells, what)) is not None:
         return found
+    for name in target:
+        said = matcher.match(sample[name].tolist())
+        if said.way > NUMBER and 2 * said.found > len(sample):
+            raise DataError(
+                f"--target={name}: this column names the images; choose the column with what is to be learnt"
+            )
     row, example = table.frame.iloc[0], matcher.paths[0] if len(matcher.paths) else "no files"
     raise DataError(
         f"--metadata={table.name}: no column contains names of image files (first row: "
         f"{', '.join(str(cell) for cell in row[:4])}; an image file: {example}); give --image_column, or another --data_dir"
     )
+
+
+def _check_row_per_image(table: Table, matcher: Matcher, chosen: str) -> None:
+    """DataError where most columns have the numbers of images: their rows are of participants, whose numbers fit images, too."""
+    names = np.array([str(name) for name in table.frame.columns if str(name) != chosen], dtype=object)
+    images = names[matcher.match_values(names).positions >= 0]
+    if len(images) > 2 and 2 * len(images) > len(names):
+        raise DataError(
+            f"--metadata={table.name}: the columns are named as images ({some(images, 3)}); {ROW_PER_IMAGE}, or give "
+            f"--image_column={chosen} if that names the images"
+        )
 
 
 def one_row_per_file(rows: Rows, options: "IndexOptions", files: Files) -> tuple[Rows, list[str]]:

@@ -29,6 +29,7 @@ NO_TEXT = frozenset((
     ".xls", ".xlsx", ".xlsm", ".xlsb", ".ods", ".numbers", ".gsheet", ".json", ".jsonl", ".xml", ".sav", ".zsav", ".dta", ".sas7bdat", ".rds", ".rdata", ".rda", ".mat", ".feather", ".arrow", ".h5", ".hdf5", ".sqlite", ".db", ".pkl", ".pickle", ".npy", ".npz", ".pdf", ".rtf", ".doc", ".docx",
 ))  # fmt: skip
 NO_TEXT_MAGIC = {b"PK\3\4": ".xlsx or .zip", b"\xd0\xcf\x11\xe0": ".xls", b"PAR1": ".parquet", b"\x1f\x8b": ".gz"}
+ROW_PER_IMAGE = "write a row for each image (or for each rating: image, rater, rating)"
 ROWS_OF_HEAD = 50  # by which the separator is told
 ROWS_AT_ONCE = 1 << 12  # of a frame: pandas keeps text in a third of the memory that Python's strings need
 ESCAPED = re.compile("[\udc80-\udcff]")  # a byte that is not UTF-8
@@ -182,7 +183,8 @@ class TableReader:
         names: of the columns, without the blanks around them; [] for a file without text.
         columns: the same, where those without a name are "column 3"...
         separator: of the columns.
-        headless: whether the first line names an image instead of columns, which are then "column 1", "column 2"...
+        first_images: what the first line names instead of columns, without repetitions.
+        headless: whether it does; the columns are then "column 1", "column 2"...
         escaped: whether a byte so far is not UTF-8. undecoded: the first line with a byte that Windows-1252 has not either; 0.
         repeated: how often the header has come again so far; such rows are left out.
         described: whether the first two rows were Qualtrics' descriptions of the columns; they are left out.
@@ -208,7 +210,8 @@ class TableReader:
                 raise DataError(
                     f"{what}: the name of a column in quotes has rows in it ({lines[0].strip()[:40]!r}); correct the quotes in the header"
                 )
-        self.headless = any(looks_like_image(name) for name in names)
+        self.first_images = tuple(dict.fromkeys(name for name in names if looks_like_image(name)))
+        self.headless = bool(self.first_images)
         self._first = [(self._skipped + 1, names)] if self.headless else []
         names = [""] * len(names) if self.headless else [visible(as_text(name)).strip() for name in names]
         names = [_without_formula(name) for name in names]
@@ -430,6 +433,10 @@ def read_table(path: Path) -> Table:
         reader = TableReader(file, path.suffix.lower(), what)
         if not reader.columns:
             raise DataError(f"{what}: the file is empty; expected a header row and data")
+        if len(reader.first_images) > 2:
+            raise DataError(
+                f"{what}: the columns are named as images ({some(reader.first_images, 3)}); {ROW_PER_IMAGE}"
+            )
         if reader.headless:
             raise DataError(f"{what}: the first line names an image, not columns; add a row with the columns' names")
         twice = tuple(name for name, count in Counter(reader.columns).items() if count > 1)

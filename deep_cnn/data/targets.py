@@ -16,7 +16,14 @@ from deep_cnn.runtime.format import plural, some
 
 FEW = 20  # whole numbers with at most this many values may be classes: ratings, floors, digits
 MANY = 0.1  # share of cells that hold several labels from which on it is no accident
-NINES = [sign * (10.0**digits - 1) for digits in (2, 3, 4, 5) for sign in (-1, 1)]  # -99, 999, -9999
+# With what surveys and programs mark a missing answer: -99, 999, -9999; 77 refused, 88 does not know; -1, -9
+CODES = [
+    *(sign * (10.0**digits - less) for digits in (2, 3, 4, 5) for less in (1, 2, 3) for sign in (-1, 1)),
+    *(sign * code for code in (77.0, 78.0, 88.0, 89.0, 777.0, 888.0, 7777.0, 8888.0) for sign in (-1, 1)),
+    *(-1.0, -2.0, -7.0, -8.0, -9.0),
+]
+MOST_POINTS = 11  # of a scale of answers
+FAR = 1000  # distances between the quartiles
 LARGEST = 1e18  # of a target: its square still fits float32
 # How other programs separate several labels in a cell; ";" is ours
 SEVERAL = {"list": "written as a list"} | {
@@ -180,7 +187,7 @@ def _classes(table: Table, columns: tuple[str, ...]) -> Targets:
     classes = names.tolist()
     read = parse(names.astype(object), table.separator)
     if read.all_read:  # 2 before 10
-        notes += far_nines(name, read.values[values])
+        notes += far_values(name, read.values[values])
         order = np.argsort(read.values, kind="stable")
         classes, values = names[order].tolist(), np.argsort(order)[values]
     elif 0.5 <= read.share < 1 and not read.notation:
@@ -191,8 +198,10 @@ def _classes(table: Table, columns: tuple[str, ...]) -> Targets:
         )
     notes += _dates_among(name, classes)
     if len(classes) < 2:
-        only = f"only {classes[0]!r}" if len(classes) else "no value"
-        raise DataError(f"--target={name}: rows with an image have {only}; classification needs at least two classes")
+        only = f"are all {classes[0]!r}" if len(classes) else "have no value"
+        raise DataError(
+            f"--target={name}: rows with an image {only}, so there is nothing to learn; choose a column that varies"
+        )
     if len(classes) > FEW and 2 * len(classes) > len(values):
         raise DataError(
             f"--target={name}: {len(classes):,} different values in {len(values):,} rows are too many for classes "
@@ -231,19 +240,28 @@ def _numbers(table: Table, columns: tuple[str, ...]) -> Targets:
             zeros = ", or write 0 where a cell is empty and means no" if len(present) < len(column) else ""
             raise DataError(f"--target={name}: every value is {present[0]:g}; choose a column that varies{zeros}")
     rows = ~np.isnan(values).all(axis=1)
-    notes = [note for name, column in zip(columns, values.T, strict=True) for note in far_nines(name, column)]
+    notes = [note for name, column in zip(columns, values.T, strict=True) for note in far_values(name, column)]
     return Targets((), columns, values[rows], rows, tuple(notes))
 
 
-def far_nines(name: str, values: np.ndarray) -> list[str]:
-    """A line about -999 and the like, with which many programs mark a missing value, where it is far from all others."""
+def far_values(name: str, values: np.ndarray) -> list[str]:
+    """A line about 99, -9, 88 and the like, with which surveys mark a missing answer, and about values far from all others."""
     known = values[~np.isnan(values)]
-    nines = np.isin(known, NINES)
-    if not nines.any() or nines.all():
+    scale = bool((known == np.round(known)).all())
+    codes = np.isin(known, CODES)
+    rest = known[~codes & ~(scale & (known == 9))]
+    if not len(rest):
         return []
-    others = known[~nines]
-    low, high = float(others.min()), float(others.max())
-    far = nines & ((known < low - (high - low)) | (known > high + (high - low)))
+    low, high = float(rest.min()), float(rest.max())
+    far = codes & ((known < low - (high - low)) | (known > high + (high - low)))
+    if scale and high - low < MOST_POINTS and high < 2 * MOST_POINTS:  # answers on a scale, of which 9 or -1 is none
+        far |= (codes | (known == 9)) & ((known < low - 1) | (known > high + 1))
+    quarter, middle, three = np.percentile(known, [25, 50, 75])
+    if three > quarter:
+        far |= np.abs(known - middle) > FAR * (three - quarter)
+    if far.all():
+        return []
+    low, high = float(known[~far].min()), float(known[~far].max())
     if not far.any():
         return []
     marks = ", ".join(

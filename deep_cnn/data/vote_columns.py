@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from deep_cnn.data.cells import is_missing, label_key, of_each, parse
-from deep_cnn.data.match import SAMPLE, Matcher, plain
+from deep_cnn.data.match import SAMPLE, Matcher, plain, sampled_rows
 from deep_cnn.data.table import Table, stem
 from deep_cnn.runtime.errors import ConfigError, DataError
 from deep_cnn.runtime.format import plural, some
@@ -40,7 +40,12 @@ TIES = ("tie", "ties", "tied", "is_tie", "draw", "is_draw", "equal", "is_equal",
 SWAPPED = (
     "swapped", "is_swapped", "flipped", "is_flipped", "reversed", "is_reversed", "mirrored", "sides_swapped", "order_swapped",
 )  # fmt: skip
-YES, NO = frozenset(("1", "1.0", "true", "yes", "t", "y")), frozenset(("0", "0.0", "false", "no", "f", "n", ""))
+# may say which image was on which side; "order" with many values numbers the questions
+OF_SIDES = re.compile(
+    r"swap|switch|flip|invert|revers|mirror|counterbalanc|(?:^|_)(?:order|position|side|layout)(?:_|$)|(?:^|_)left(?:_|$)|left$"
+)
+MOST_ORDERS = 3
+YES, NO = frozenset(("1", "1.0", "true", "yes", "t", "y", "x")), frozenset(("0", "0.0", "false", "no", "f", "n", ""))
 OF_A_SIDE = re.compile(r"(?:^|_)(?:left|right|winner|loser|a|b|1|2)(?:_|$)")
 OF_A_RATER = re.compile(
     r"(?:^|_)(?:gender|sex|age|country|nation|language|device|browser|platform|education|ethnic|race|income|job|employ|student|rater|status|consent)"
@@ -128,7 +133,9 @@ def _check_one_choice(table: Table, known: dict[str, str], columns: VoteColumns)
     used = (columns.left, columns.right, columns.winner)
     others = [name for name in dict.fromkeys(known[word] for word in WINNERS if word in known) if name not in used]
     exchanges = [known[word] for word in SWAPPED if word in known]
+    free = [name for name in known.values() if name not in (*used, *others)]
     if not (others or exchanges):
+        _check_sides(table, columns, free)
         return
     left, right, winner = (table.column(name, "--metadata") for name in used)
     outcome = outcomes(left, right, winner, columns)
@@ -150,6 +157,41 @@ def _check_one_choice(table: Table, known: dict[str, str], columns: VoteColumns)
                 f"--metadata={table.name}: {name} is {cells[np.flatnonzero(swapped)[0]]!r} in {plural(int(swapped.sum()), 'row')}, so which image "
                 f"{columns.winner} means there is not known; write the name of the winning image, or remove column {name} if the sides are as "
                 "they were shown"
+            )
+    _check_sides(table, columns, free)
+
+
+def _check_sides(table: Table, columns: VoteColumns, others: Sequence[str]) -> None:
+    """DataError where winners are left and right, and another column may say which of the two images was on the left."""
+    first = table.take(sampled_rows(len(table.frame)))
+    left, right, winner = (first.column(name, "--metadata") for name in (columns.left, columns.right, columns.winner))
+    outcome = outcomes(left, right, winner, columns)
+    names, lefts, rights = (of_each(cells, _image_name) for cells in (winner, left, right))
+    sides = of_each(
+        winner, lambda cell: "left" in (word := cell.lower()) or "right" in word or word in ("l", "r")
+    ).astype(bool)
+    by_side = sides & np.isfinite(outcome) & (names != lefts) & (names != rights)
+    if not by_side.any():
+        return
+    by_place = "left" in columns.left.lower() and "right" in columns.right.lower()
+    for name in dict.fromkeys(others):
+        if name in table.twice:
+            continue
+        images = of_each(first.column(name, "--metadata"), _image_name)
+        of_pair = (images == lefts) | (images == rights)
+        varies = (images == lefts).any() and (images == rights).any()
+        says_place = 2 * of_pair.sum() > len(of_pair) and varies
+        if says_place:
+            says_place = bool((by_side & of_pair & (np.where(images == lefts, LEFT, RIGHT) != outcome)).any())
+        elif OF_SIDES.search(word := plain_name(name)):
+            values = {cell.lower() for cell in table.column(name, "--metadata").tolist()}
+            says_place = 1 < len(values) <= MOST_ORDERS
+            if by_place:  # yes and no are read below, and left_city is of the left image
+                says_place = says_place and not values <= YES | NO and not word.startswith(("left", "right"))
+        if says_place:
+            raise DataError(
+                f"--metadata={table.name}: {columns.winner} names sides, and column {name} ({some(_values_of(table, name), 3)}) may say which image "
+                f"was on which side; write the name of the winning image, or remove column {name} if {columns.left} was always on the left"
             )
 
 
@@ -288,6 +330,10 @@ def outcomes(left: np.ndarray, right: np.ndarray, winner: np.ndarray, columns: V
     for row in np.flatnonzero((one == other) & (won == one)).tolist():  # before/1.jpg and after/1.jpg
         is_left, is_right = _same_path(winner[row], left[row]), _same_path(winner[row], right[row])
         by_image[row] = (LEFT if is_left else RIGHT) if is_left != is_right else np.nan
+    if np.isnan(by_image).any():  # 7.0 is 7, and 7 is 007
+        one, other, won = (of_each(cells, _image_number) for cells in (one, other, won))
+        by_number = np.where(won == one, LEFT, np.where(won == other, RIGHT, np.nan))
+        by_image = np.where(np.isnan(by_image) & (one != other), by_number, by_image)
     # images may be called a and b, or 1 and 2: what explains more of the votes is meant by all of them
     sides = np.isfinite(by_word) & (by_word != TIE)
     if np.isfinite(by_image).sum() >= sides.sum():
@@ -310,3 +356,9 @@ def _same_path(one: str, other: str) -> bool:
 
 def _image_name(cell: str) -> str:
     return stem(plain(str(cell)).rpartition("/")[2]).casefold()
+
+
+def _image_number(name: str) -> str:
+    """A name of digits alone without leading zeros, and without the .0 that pandas writes; other names as they are."""
+    digits = re.fullmatch(r"0*(\d+?)(?:\.0+)?", name)
+    return digits.group(1) if digits else name

@@ -6,6 +6,8 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from deep_cnn.data import place_pulse
 from deep_cnn.data.cells import labels, missing, spelled
@@ -19,6 +21,7 @@ MANY = 20  # votes that one side wins by chance once in 500,000 tables
 FEW = 100  # votes of a question: fewer say next to nothing
 
 UNUSED = 3
+MOST_CONNECTED = 0.9  # of the images: a few that nobody compared with the others change no result
 
 
 @dataclass(frozen=True)
@@ -128,6 +131,12 @@ def read_votes(
     ]
     table, rows_of, question, questions = _questions(table, columns, wanted, notes)
     sides = [table.column(name, "--vote_columns") for name in (columns.left, columns.right)]
+    if (blank := missing(sides[0]) & missing(sides[1])).any() and not blank.all():
+        notes.append(
+            f"{int(blank.sum()):,} rows have no images (the first is line {table.frame.index[blank][0]}); they are no votes"
+        )
+        table, rows_of, question = table.take(np.flatnonzero(~blank)), rows_of[~blank], question[~blank]
+        sides = [cells[~blank] for cells in sides]
     winner = table.column(columns.winner, "--vote_columns")
     positions = np.stack([_files_of(cells, matcher, table) for cells in sides], axis=1)
     total = len(positions)
@@ -139,7 +148,8 @@ def read_votes(
         row = unknown[0]
         raise DataError(
             f"--metadata={table.name}: {columns.winner} is {winner[row]!r} in line {table.frame.index[row]}, which is neither left, "
-            f"right nor tie, nor one of the two images ({len(unknown):,} such rows); correct them, or leave the cells empty"
+            f"right nor tie, nor one of the two images ({len(unknown):,} such rows); write left, right, tie or the winning image's name, or leave "
+            "the cell empty if there was no answer"
         )
     gone, same = (positions < 0).any(axis=1), positions[:, 0] == positions[:, 1]
     for rows, what in (
@@ -243,8 +253,21 @@ def _about(votes: Votes) -> list[str]:
         ties = len(of_question) - decided
         said = f"{name}: {len(of_question):,} votes ({ties:,} ties) on {images:,} images, {2 * len(of_question) / images:.1f} an image"
         notes.append(said + ("; too few to learn much" if len(of_question) < FEW else ""))
+        if (largest := _largest_part(of_question.images)) < MOST_CONNECTED * images:
+            notes.append(
+                f"{name}: no vote connects {images - largest:,} of the {images:,} images with the largest part of {largest:,}, so scores of different "
+                "parts have no common zero: Pearson, Spearman and the noise ceiling mean little, pair accuracy is as it is"
+            )
     notes += _repeated(votes)
     return notes
+
+
+def _largest_part(images: np.ndarray) -> int:
+    """How many images the largest part has whose images votes connect, of votes between images (M, 2)."""
+    known, codes = np.unique(images, return_inverse=True)
+    left, right = codes.reshape(images.shape).T
+    edges = coo_array((np.ones(len(left)), (left, right)), shape=(len(known), len(known)))
+    return int(np.bincount(connected_components(edges, directed=False)[1]).max())
 
 
 def _repeated(votes: Votes) -> list[str]:

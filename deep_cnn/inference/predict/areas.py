@@ -16,7 +16,7 @@ from deep_cnn.data.place_pulse import name_parts
 from deep_cnn.data.rows import same_value
 from deep_cnn.data.space import grid_cells
 from deep_cnn.data.table import TABLE_ENDINGS, Table, TableReader, open_text, same_name
-from deep_cnn.data.targets import far_nines
+from deep_cnn.data.targets import far_values
 from deep_cnn.inference.predict.convert import place_of
 from deep_cnn.inference.predict.output_table import rows_of
 from deep_cnn.runtime.atomic import read_csv, unescaped, write_csv, write_text
@@ -58,6 +58,12 @@ def aggregate(
     for name in task.names:
         predicted = np.array([float(row[f"predicted_{name}"]) for row in rows])
         notes += _about_ratings(table_rows, name, ratings[name], predicted)
+    notes += [
+        f"On the run's own test, {name} is predicted too {'low' if error.mean > 0 else 'high'} by {abs(error.mean):.4g} on average (standard error "
+        f"{error.mean_error:.3g}); means of areas without ratings are off by as much"
+        for name, error in zip(task.names, errors, strict=True)
+        if error is not None and abs(error.mean) > 2 * error.mean_error
+    ]
     for name in names:
         here = np.flatnonzero(code == name)
         found = [
@@ -233,7 +239,7 @@ def _about_ratings(rows: _Rows | None, target: str, ratings: np.ndarray, predict
     known = ~np.isnan(ratings)
     notes = [
         f"{plural(int(known.sum()), 'image', 'have')} a local rating in column {target}",
-        *far_nines(target, ratings),
+        *far_values(target, ratings),
     ]
     low, high = float(np.nanmin(predicted)), float(np.nanmax(predicted))
     margin = high - low

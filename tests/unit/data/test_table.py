@@ -10,6 +10,7 @@ from conftest import HERE
 from deep_cnn.data.cells import parse_where
 from deep_cnn.data.index import FREE, TEST, TRAIN, VALIDATION, IndexOptions, build_index
 from deep_cnn.data.table import read_table
+from deep_cnn.data.targets import far_values
 from deep_cnn.runtime.errors import ConfigError, DataError
 
 PULSE = HERE / "test_input"
@@ -306,7 +307,7 @@ def test_targets_that_are_refused(folder):
     refused(folder, table(["1.5", "1e999", "3", "4", "5", "6"]), "infinite value in line 3", target=("y",))
     refused(folder, table(["2.5"] * 6), "every value is 2.5", target=("y",))
     refused(folder, table([""] * 6), "have no value|no number|no row", target=("y",))
-    refused(folder, table(["a"] * 6), "have only 'a'", target=("y",))
+    refused(folder, table(["a"] * 6), "are all 'a'", target=("y",))
     refused(folder, "image,p,q\n1,1,2\n2,2,3\n", "needs exactly one --target", target=("p", "q"), task="classification")
     refused(folder, "image,y\n71,1\n72,2\n", "--metadata=t.csv: no column contains names of image files", target=("y",))
     refused(folder, "image,y\n71,1\n72,2\n", "no row matches an image", target=("y",), image_column="image")
@@ -1047,3 +1048,34 @@ def test_a_name_less_column_behind_shifted_names_is_refused(folder):
 def test_labels_between_blanks(folder):
     text = numbered(["scab", "rust", "scab rust", "rust", "scab", "scab rust"], "image,labels")
     refused(folder, text, "'scab rust' is taken as one label", target=("labels",), task="multilabel")
+
+
+def test_numbers_of_participants_are_not_taken_for_images(folder):
+    """Each of 40 participants rates images 1 to 6 in the same order."""
+    rows = "".join(f"{who},{image},{image + who % 3}\n" for who in range(1, 41) for image in range(1, 7))
+    rows = "participant,stimulus,score\n" + rows
+    refused(folder, rows, r"both .*(participant|stimulus) .* may name the images; give one of them", target=("score",))
+    wide = "participant,1,2,3,4\n" + "".join(f"{who},3,4,5,{who}\n" for who in range(1, 7))
+    refused(
+        folder, wide, r"the columns are named as images \(1, 2, 3, ...\); write a row for each image", target=("1",)
+    )
+    wide = "when,1.JPG,2.JPG,3.JPG\n" + "2024,3,4,5\n" * 6
+    refused(folder, wide, "the columns are named as images .* a row for each image", target=("1.JPG",))
+
+
+def test_the_column_of_images_is_no_target(folder):
+    refused(folder, SCORES, "--target=image: this column names the images; choose the column", target=("image",))
+
+
+@pytest.mark.parametrize("code", [88, 98, 77, -9, -1, 9, 45356])
+def test_codes_for_no_answer_are_named(code):
+    answers = np.random.default_rng(0).integers(1, 8, 300).astype(float)
+    assert not far_values("s", answers)
+    answers[:5] = code
+    assert f"({code}: 5; the others are from 1 to 7)" in far_values("s", answers)[0]
+    prices = np.exp(np.random.default_rng(0).normal(12, 1, 3000))
+    assert (
+        not far_values("p", prices)
+        and not far_values("n", np.arange(-3.0, 4.0))
+        and not far_values("b", np.array([0.0, 1.0]))
+    )

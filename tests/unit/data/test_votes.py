@@ -406,3 +406,40 @@ def test_a_condition_beside_the_question_is_no_question(folder):
     assert indexed(folder, rows, "left,right,winner,question,condition").target_names == ("lively", "safe")
     rows = [f"{row},safe,{('day', 'night')[k // 2]}" for k, row in enumerate(PAIRS)]
     assert indexed(folder, rows, "left,right,winner,question,condition").target_names == ("safe",)
+
+
+@pytest.mark.parametrize(
+    ("column", "values"),
+    [
+        ("left_image", ("b", "b", "c", "a")),
+        ("shown_left", ("b", "b", "c", "a")),
+        ("order", ("BA", "AB", "AB", "BA")),
+        ("swap", ("1", "0", "0", "1")),
+        ("a_on_left", ("no", "yes", "yes", "no")),
+        ("swapped", ("swapped", "normal", "normal", "swapped")),
+    ],
+)
+def test_a_column_that_may_say_what_was_on_the_left_is_asked_about(folder, column, values):
+    pairs = [("a", "b"), ("b", "c"), ("c", "d"), ("d", "a")]
+    rows = [f"{a},{b},{value},left" for (a, b), value in zip(pairs, values, strict=True)]
+    header = f"image_a,image_b,{column},response"
+    with pytest.raises(DataError, match=f"response names sides, and column {column} .*write the name of the winning"):
+        indexed(folder, rows, header)
+    by_name = [f"{a},{b},{value},{a}" for (a, b), value in zip(pairs, values, strict=True)]
+    assert indexed(folder, by_name, header, task="pairwise").votes.outcome.tolist() == [1, 1, 1, 1]
+
+
+def test_winners_by_number_and_rows_without_images(tmp_path):
+    (tmp_path / "images").mkdir()
+    for k in range(12):
+        (tmp_path / "images" / f"{k:03d}.png").write_bytes(b"%d" % k)
+    rows = ["009,010,9", "010,011,11.0", "003,004,003", ",,age 25"]
+    index = indexed(tmp_path, rows)
+    assert index.votes.outcome.tolist() == [1, 0, 1]
+    assert any("1 rows have no images (the first is line 5)" in note for note in index.notes)
+
+
+def test_votes_that_fall_apart_are_told(folder):
+    notes = indexed(folder, ["a,b,left", "c,d,right", "a,b,right"]).notes
+    assert any("no vote connects 2 of the 4 images with the largest part of 2" in note for note in notes)
+    assert not any("no vote connects" in note for note in indexed(folder, PAIRS).notes)
