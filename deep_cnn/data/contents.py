@@ -149,3 +149,15 @@ def load(folder: Path, now: Contents, samples: str) -> Contents | None:
         found = found or Contents(now.now, now.sizes)
         found.adopt(part)
     return found
+
+
+def digests_of_run(folder: Path) -> np.ndarray | None:
+    """What all ranks of a run have read of its samples, int64 (N,), UNKNOWN where nothing; None where nothing was kept."""
+    kept = [read_arrays(path, ("digests",)) for path in sorted(folder.glob("contents*.npz"))]
+    known = [arrays["digests"] for arrays in kept if arrays is not None]
+    if not known or len({len(digests) for digests in known}) > 1:
+        return None
+    found: np.ndarray = np.max(
+        np.stack(known), axis=0, where=np.stack(known) != UNKNOWN, initial=np.iinfo(np.int64).min
+    )
+    return np.where(np.any(np.stack(known) != UNKNOWN, axis=0), found, UNKNOWN)

@@ -9,18 +9,26 @@ from typing import Any
 import numpy as np
 
 from deep_cnn.config.schema import Config
+from deep_cnn.data import place_pulse
 from deep_cnn.data.archived_table import has_table, read_any_table
+from deep_cnn.data.contents import UNKNOWN, digests_of_run
 from deep_cnn.data.dataset import Dataset, find
+from deep_cnn.data.decode import read_file
 from deep_cnn.data.division import Images, find_images
 from deep_cnn.data.split import Splits
+from deep_cnn.data.split_names import SPLITS, TEST
+from deep_cnn.inference.evaluate import with_views
 from deep_cnn.inference.load import FinishedRun
 from deep_cnn.inference.rescore import outputs_of
+from deep_cnn.inference.run_images import own_folder
 from deep_cnn.models import checkpoint
 from deep_cnn.runtime import distributed
+from deep_cnn.runtime.atomic import read_csv
 from deep_cnn.runtime.device import workers_of
 from deep_cnn.runtime.distributed import main_process
-from deep_cnn.runtime.errors import CheckpointError, ConfigError
-from deep_cnn.runtime.format import bracketed, some
+from deep_cnn.runtime.errors import CheckpointError, ConfigError, DataError
+from deep_cnn.runtime.format import bracketed, plural, some
+from deep_cnn.runtime.manifest import Manifest
 from deep_cnn.runtime.rng import permutation
 from deep_cnn.tasks.base import Task, plain_values
 from deep_cnn.tasks.rater_groups import rater_group_result
@@ -35,6 +43,8 @@ class Asked:
     """What `evaluate --metadata` is asked for.
 
     target: columns, if they are not named as the network's targets, in their order. rater_group: the column that says who rated.
+    raters, target_std: for the noise ceiling. keep_trained: also score images that the network was trained or validated on.
+    tta: as --tta; None: as the run was tested.
     """
 
     metadata: str
@@ -45,6 +55,10 @@ class Asked:
     recalibrate: str = "none"
     ratings: int | None = None
     rater_group: str | None = None
+    raters: tuple[str, ...] = ()
+    target_std: tuple[str, ...] = ()
+    keep_trained: bool = False
+    tta: str | None = None
 
 
 @dataclass(frozen=True)
@@ -58,14 +72,14 @@ class External:
 
 
 def evaluate_external(run: FinishedRun, asked: Asked, **flags: Any) -> External | None:
-    """Score a run's best network on all images of a table; None on every rank but 0.
+    """Score a run's best network on the images of a table, without those that it was trained or validated on; None on every rank but 0.
 
     Args:
         flags: other values of the run's flags: where the images are, workers, cache.
 
     Raises:
         ConfigError: a network that gives no scores, or flags that need more ratings than there are.
-        DataError: no images or ratings. CheckpointError: the table has none of the network's targets.
+        DataError: no images or ratings, or all were trained on. CheckpointError: the table has none of the network's targets.
     """
     task = run.network.task
     if not task.has_unit_scores:
@@ -86,13 +100,19 @@ def evaluate_external(run: FinishedRun, asked: Asked, **flags: Any) -> External 
     )
     with contextlib.closing(dataset):
         outputs = outputs_of(run.network, dataset, "test", workers, "External")
+        level = asked.tta or config.tta
+        views = outputs_of(run.network, dataset, "test", workers, "Views", level) if level != "none" else None
         if outputs is None:
             return None
-        rows = everything
+        rows, said = _new_images(run, dataset, asked)
+        notes += said
+        fitting = rows[:0]
         if asked.recalibrate != "none":
-            rows, fitting = _divided(dataset, asked, config.split_seed or 0)
+            rows, fitting = _divided(rows, asked, config.split_seed or 0)
         tested = replace(dataset, splits=Splits(nothing, nothing, rows))
         result = _result(task, tested, outputs[rows])
+        if views is not None:
+            result = with_views(result, level, task.held_out_result(tested, "test", views[rows]))
         if asked.recalibrate == "none":
             return External(result, notes=tuple(notes))
         local, scale, said = new_scale(
@@ -130,6 +150,10 @@ def external_config(run: FinishedRun, asked: Asked, flags: dict[str, Any]) -> tu
     root = replace(trained, **{name: flags[name] for name in ("root_dir", "data_dir") if name in flags})
     path = find("metadata", asked.metadata, root, Path(root.root / root.data_dir), Path(root.data_dir), there=has_table)
     table = read_any_table(path)
+    if asked.image_column is None and place_pulse.is_place_pulse(table):
+        studies = {place_pulse.STUDIES.get(study, study) for study in table.column("study_id", "--metadata").tolist()}
+        found, notes = _shared_targets(task, path, sorted(studies - {""}), "study")
+        return replace(_indexed_so(trained, flags, asked, path, asked.target), study_id=",".join(found)), notes
     columns = [str(column) for column in table.frame.columns]
     named = table.names(asked.target, "--target")  # a name may have commas
     if named and len(named) != len(task.names):
@@ -137,15 +161,24 @@ def external_config(run: FinishedRun, asked: Asked, flags: dict[str, Any]) -> tu
             f"--target={','.join(asked.target)}: {len(named)} columns for the network's {len(task.names)} targets "
             f"({', '.join(task.names)}); give one for each, in this order"
         )
-    target = named or tuple(name for name in task.names if name in columns)
-    notes = []
-    if missing := [name for name in task.names if not named and name not in columns]:
-        notes.append(f"{path.name} has no column {', '.join(missing)}; these targets of the network are not evaluated")
-    if not target:
+    target, notes = (named, []) if named else _shared_targets(task, path, columns, "column")
+    return _indexed_so(trained, flags, asked, path, target), notes
+
+
+def _shared_targets(task: Task, path: Path, known: Sequence[str], what: str) -> tuple[tuple[str, ...], list[str]]:
+    """The network's targets that a table has, as a column or a study, and a line about the others."""
+    found = tuple(name for name in task.names if name in known)
+    if not found:
         raise CheckpointError(
-            f"--metadata={asked.metadata}: none of the network's targets ({', '.join(task.names)}) is a column; it has "
-            f"{some(columns, 12)}; name the column as --target"
+            f"--metadata={path.name}: none of the network's targets ({', '.join(task.names)}) is a {what}; it has {some(known, 12)}"
+            + ("; name the column as --target" if what == "column" else "")
         )
+    missing = [name for name in task.names if name not in known]
+    said = f"{path.name} has no {what} {', '.join(missing)}; these targets of the network are not evaluated"
+    return found, [said] if missing else []
+
+
+def _indexed_so(trained: Config, flags: dict[str, Any], asked: Asked, path: Path, target: tuple[str, ...]) -> Config:
     plain = Config()
     cleared = {
         name: getattr(plain, name)
@@ -169,8 +202,10 @@ def external_config(run: FinishedRun, asked: Asked, flags: dict[str, Any]) -> tu
         "target": target,
         "where": asked.where,
         "group": asked.group,
+        "raters": asked.raters,
+        "target_std": asked.target_std,
     }
-    return replace(trained, **(cleared | flags | given)), notes
+    return replace(trained, **(cleared | flags | given))
 
 
 def _with_all_targets(images: Images, task: Task, config: Config) -> Any:
@@ -189,9 +224,40 @@ def _with_all_targets(images: Images, task: Task, config: Config) -> Any:
     return replace(index, targets=targets, target_names=task.names, rater_groups=raters)
 
 
-def _divided(dataset: Dataset, asked: Asked, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """The images that measure, and those whose ratings give the new scale, int64 each; drawn by the seed of the splits."""
-    total = len(dataset.index)
+def _new_images(run: FinishedRun, dataset: Dataset, asked: Asked) -> tuple[np.ndarray, list[str]]:
+    """The images that are scored, int64 (n,), and a line about those that the network has seen before, by their files or bytes.
+
+    Raises:
+        DataError: the network was trained or validated on all of them.
+    """
+    everything, index, now = np.arange(len(dataset.index)), dataset.index, dataset.pixels.contents
+    rows = [(row[0], row[-1] != SPLITS[TEST]) for row in read_csv(Manifest(run.files).require("splits.csv"))][1:]
+    trained = np.array([used for _, used in rows])
+    seen = np.zeros(len(index), dtype=bool)
+    if (folder := own_folder(run)) is not None and folder.resolve() == index.root.resolve():
+        seen |= np.isin(list(index.paths), [name for name, used in rows if used])
+    digests = digests_of_run(run.files.models)  # nothing is known of images whose features were cached
+    if now is not None and digests is not None:
+        now.read(np.flatnonzero(now.digests == UNKNOWN), lambda i: read_file(index.source(i)))  # those of other ranks
+        if len(digests) == len(rows):  # else some have no split, and all of the run's images count
+            digests = digests[trained]
+        seen |= np.isin(now.digests, digests[digests != UNKNOWN])
+    if not seen.any():
+        return everything, []
+    what = f"{plural(int(seen.sum()), 'image')} of {len(seen):,} trained or validated this network"
+    if asked.keep_trained:
+        return everything, [f"{what}; with --split=all they count, so the result is no estimate for new images"]
+    if seen.all():
+        raise DataError(
+            f"--metadata={asked.metadata}: the network was trained or validated on all {len(seen):,} images, which is no test; give "
+            "ratings of other images, or --split=all to compare with these raters all the same"
+        )
+    return np.flatnonzero(~seen), [f"{what}; they are left out (--split=all keeps them)"]
+
+
+def _divided(rows: np.ndarray, asked: Asked, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Of the images `rows` those that measure, and those whose ratings give the new scale; drawn by the seed of the splits."""
+    total = len(rows)
     count = min(MOST_RATINGS, total // 2) if asked.ratings is None else asked.ratings
     if count < FEWEST_RATINGS or total - count < FEWEST_RATINGS:
         raise ConfigError(
@@ -199,7 +265,7 @@ def _divided(dataset: Dataset, asked: Asked, seed: int) -> tuple[np.ndarray, np.
             f"needs at least {FEWEST_RATINGS}"
         )
     order = permutation(seed, 0, total, "recalibrate")
-    return np.sort(order[count:]), np.sort(order[:count])
+    return rows[np.sort(order[count:])], rows[np.sort(order[:count])]
 
 
 def _result(task: Task, dataset: Dataset, outputs: np.ndarray) -> dict[str, Any]:
@@ -207,6 +273,9 @@ def _result(task: Task, dataset: Dataset, outputs: np.ndarray) -> dict[str, Any]
     index, rows = dataset.index, dataset.samples("test")
     groups = None if index.groups is None else index.groups[rows]
     result = task.held_out_result(dataset, "test", outputs)
+    if not task.has_loss_of(index.targets[rows]):
+        result = result | {"loss": None}
+        result["intervals"] = {name: ends for name, ends in result["intervals"].items() if name != "loss"}
     decoded = task.decode(outputs)
     if index.rater_groups is not None:
         raters = index.rater_groups.take(rows)

@@ -141,6 +141,10 @@ class Task(ABC):
         """
         raise wrong("target_transform", transform, f"is for scores, not for {self.flag}", "omit it")
 
+    def has_loss_of(self, targets: np.ndarray) -> bool:
+        """Whether other images' targets, (N, K), have a place on the scale that was learnt, so that their loss is defined."""
+        return True
+
     def with_units(self, units: Sequence[str]) -> "Task":
         """With the units of its targets, for people to read.
 

@@ -124,6 +124,9 @@ class Ordinal(Regression):
     def on_scale(self, transform: str, targets: np.ndarray) -> "Ordinal":
         raise wrong("target_transform", transform, f"ordered levels cannot be rescaled ({self.flag})", "omit it")
 
+    def has_loss_of(self, targets: np.ndarray) -> bool:
+        return bool((np.isnan(targets) | (targets == np.round(targets))).all())
+
     def encode(self, targets: np.ndarray) -> Tensor:
         """The number of each level, from 0: float32 (N, T), NaN where it is missing."""
         numbers = np.maximum(

@@ -25,7 +25,14 @@ from deep_cnn.tasks.samples import shared_metrics
 from deep_cnn.tasks.score_metrics import RegressionScores
 from deep_cnn.tasks.spatial import spatial_result
 from deep_cnn.tasks.suspects import OUTLYING, Suspect, robust_z
-from deep_cnn.tasks.transforms import InverseTransforms, Transform, check_values, fit_transform, mean_and_spread
+from deep_cnn.tasks.transforms import (
+    InverseTransforms,
+    Transform,
+    check_values,
+    fit_transform,
+    mean_and_spread,
+    without_place,
+)
 
 DECILES = 10
 PER_STRATUM = 10  # images; below 100 a score has fewer strata, for one of 4 images tests on 25% of them
@@ -110,6 +117,9 @@ class Regression(Task):
         """See `Task.on_scale`."""
         check_values(transform, self.names, targets)
         return dataclasses.replace(self, transform=transform)
+
+    def has_loss_of(self, targets: np.ndarray) -> bool:
+        return not without_place(self.transform, targets).any()
 
     def in_one_unit(self) -> "Regression":
         return dataclasses.replace(self, one_unit=True)

@@ -23,12 +23,13 @@ class Transform:
     knots: tuple[float, ...] = ()
 
     def forward(self, values: np.ndarray) -> Floats:
-        """From original units; NaN stays NaN."""
+        """From original units; NaN stays NaN, and scores of others that have no place on the scale are not finite."""
         values = np.asarray(values, dtype=np.float64)
-        if self.name == "log":
-            return np.asarray(np.log(values))
-        if self.name == "logit":
-            return np.asarray(logit(values))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            if self.name == "log":
+                return np.asarray(np.log(values))
+            if self.name == "logit":
+                return np.asarray(logit(values))
         if self.name == "rank":
             known = ~np.isnan(values)
             return np.where(known, np.interp(np.where(known, values, 0.0), self.knots, self._scale()), np.nan)
@@ -60,13 +61,25 @@ def fit_transform(name: str, values: np.ndarray) -> Transform:
     return Transform(name, tuple(knots.tolist()))
 
 
+def errors_on(scale: Transform, values: np.ndarray, errors: np.ndarray) -> Floats:
+    """Standard errors (n,) of scores (n,) on the scale, by its slope at each score (the delta method); NaN stays NaN."""
+    step = errors if scale.name == "rank" else 1e-4 * np.minimum(errors, np.abs(values))  # ranks have steps
+    with np.errstate(all="ignore"):
+        slope = (scale.forward(values + step) - scale.forward(values - step)) / (2 * step)
+    return errors * np.where(step > 0, slope, np.nan)
+
+
+def without_place(name: str, values: np.ndarray) -> np.ndarray:
+    """Which scores have no place on the scale, as values; NaN has one."""
+    if name == "log":
+        return np.asarray(values <= 0)
+    return np.asarray((values <= 0) | (values >= 1)) if name == "logit" else np.zeros(np.shape(values), dtype=bool)
+
+
 def check_values(name: str, targets: Sequence[str], values: np.ndarray) -> None:
     """DataError for scores that have no place on the scale. values: float64 (N, K)."""
     for target, column in zip(targets, values.T, strict=True):
-        known = column[~np.isnan(column)]
-        bad = (
-            known[known <= 0] if name == "log" else known[(known <= 0) | (known >= 1)] if name == "logit" else known[:0]
-        )
+        bad = column[without_place(name, column)]
         if len(bad):
             need = "above 0" if name == "log" else "between 0 and 1, both excluded"
             raise DataError(

@@ -8,6 +8,7 @@ import time
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -62,6 +63,7 @@ from deep_cnn.runtime.run_files import RunFiles
 from deep_cnn.runtime.status import Status
 from deep_cnn.tasks.base import Task
 from deep_cnn.tasks.make import make_task
+from deep_cnn.tasks.transforms import errors_on, fit_transform
 from deep_cnn.training.compute import all_steps, choose_settings
 from deep_cnn.training.frozen_features import LARGEST_SHARE, Cut, Features, FeatureSettings, features_key, find_cut
 from deep_cnn.training.optim import optimizers
@@ -232,7 +234,13 @@ def sample_weights(config: Config, dataset: Dataset, task: Task) -> SampleWeight
     loss = rare if config.class_weights else None
     if config.weigh_by is not None:
         assert index.certainty is not None, "read with the table"
-        sure = loss_weights(index.certainty, index.targets, train, config.weigh_by)
+        certainty, targets = index.certainty, index.targets
+        if certainty.std is not None and config.target_transform != "none":  # as the loss has them
+            scales = [fit_transform(config.target_transform, column[train]) for column in targets.T]
+            std = [errors_on(*column) for column in zip(scales, targets.T, certainty.std.T, strict=True)]
+            targets = np.stack([scale.forward(column) for scale, column in zip(scales, targets.T, strict=True)], axis=1)
+            certainty = replace(certainty, std=np.stack(std, axis=1))
+        sure = loss_weights(certainty, targets, train, config.weigh_by)
         loss = sure if loss is None else loss * sure
     return SampleWeights(loss, rare if config.oversample else None)
 

@@ -141,3 +141,76 @@ def assert_subgroups_of_raters(run_cli, oslo, files, capsys):
     ):
         code, _ = run_cli("evaluate", **flags, **more)
         assert code == 2 and said in capsys.readouterr().err
+
+
+def test_images_that_trained_the_network_are_left_out(train, run_cli, sets, tmp_path, capsys):
+    """By their bytes, under other names; a table of its own images is no other rated set."""
+    here, _ = sets
+    code, files = train(**here, target="score", epochs=1, batch_size=16, augment="none", model="net")
+    assert code == 0
+    rows = (here["metadata"]).read_text(encoding="utf-8").splitlines()
+    (tmp_path / "copies").mkdir()
+    for row in rows[1:]:
+        name = row.split(",")[0]
+        shutil.copyfile(here["data_dir"] / name, tmp_path / "copies" / f"copy_{name}")
+    (tmp_path / "copies.csv").write_text("\n".join([rows[0], *(f"copy_{row}" for row in rows[1:])]), encoding="utf-8")
+    copies = {"data_dir": tmp_path / "copies", "metadata": tmp_path / "copies.csv"}
+    with open(files.results / "splits.csv", encoding="utf-8") as stream:
+        tested = sum(row["split"] == "test" for row in csv.DictReader(stream))
+    own = json.loads((files.results / "test.json").read_text(encoding="utf-8"))
+    for images in (here, copies):
+        capsys.readouterr()
+        code, _ = run_cli("evaluate", **images)
+        out = "".join(capsys.readouterr())
+        assert code == 0 and f"{90 - tested} images of 90 trained or validated this network; they are left out" in out
+        result = json.loads((files.results / "external.json").read_text(encoding="utf-8"))
+        assert result["count"] == tested and result["mae"] == pytest.approx(own["mae"], rel=1e-4)
+    code, _ = run_cli("evaluate", **here, split="all")
+    out = "".join(capsys.readouterr())
+    assert code == 0 and "External result on 90 images" in out and "so the result is no estimate for new images" in out
+    code, _ = run_cli("evaluate", **here, split="train")
+    assert code == 2 and "a table of --metadata has no splits" in "".join(capsys.readouterr())
+    with open(files.results / "splits.csv", encoding="utf-8") as stream:
+        trained = {row["file"] for row in csv.DictReader(stream) if row["split"] == "train"}
+    (tmp_path / "trained.csv").write_text(
+        "\n".join([rows[0], *(r for r in rows[1:] if r.split(",")[0] in trained)]), encoding="utf-8"
+    )
+    code, _ = run_cli("evaluate", data_dir=here["data_dir"], metadata=tmp_path / "trained.csv")
+    assert code == 2 and f"trained or validated on all {len(trained)} images, which is no test" in "".join(
+        capsys.readouterr()
+    )
+
+
+def test_views_and_raters_of_another_set(train, run_cli, sets, tmp_path, capsys):
+    here, oslo = sets
+    assert train(**here, target="score", epochs=1, batch_size=16, augment="none", model="net")[0] == 0
+    lines = oslo["metadata"].read_text(encoding="utf-8").splitlines()
+    rated = [f"{line},{k % 5},{k % 5 + k % 2}" for k, line in enumerate(lines[1:])]
+    (tmp_path / "rated.csv").write_text("\n".join([lines[0] + ",anna,ben", *rated]), encoding="utf-8")
+    capsys.readouterr()
+    code, files = run_cli(
+        "evaluate", data_dir=oslo["data_dir"], metadata=tmp_path / "rated.csv", raters="anna,ben", tta="flip"
+    )
+    assert code == 0, capsys.readouterr()
+    found = files.results / "external.json"
+    result = json.loads(found.read_text(encoding="utf-8"))
+    assert result["noise_ceiling"]["score"]["method"] == "ICC(3,k)" and result["tta"]["views"] == "flip"
+    code, _ = run_cli("evaluate", data_dir=oslo["data_dir"], metadata=tmp_path / "rated.csv", raters="nobody,noone")
+    assert code == 2 and "nobody" in "".join(capsys.readouterr())
+
+
+def test_the_loss_of_ratings_outside_of_the_learnt_scale_is_undefined(train, run_cli, sets, tmp_path, capsys):
+    here, oslo = sets
+    assert (
+        train(**here, target="score", epochs=1, batch_size=16, augment="none", model="net", target_transform="log")[0]
+        == 0
+    )
+    rows = oslo["metadata"].read_text(encoding="utf-8").splitlines()
+    cells = rows[1].split(",")
+    (tmp_path / "zero.csv").write_text(
+        "\n".join([rows[0], ",".join([cells[0], "0", *cells[2:]]), *rows[2:]]), encoding="utf-8"
+    )
+    code, files = run_cli("evaluate", data_dir=oslo["data_dir"], metadata=tmp_path / "zero.csv")
+    assert code == 0, capsys.readouterr()
+    result = json.loads((files.results / "external.json").read_text(encoding="utf-8"))
+    assert result["loss"] is None and "loss" not in result["intervals"] and result["mae"] > 0

@@ -13,7 +13,7 @@ class Options:
     run_name: str = flag("default", "name of the run", group="command", kind=run_name)
     split: str = flag(
         "test",
-        "split to evaluate; with --metadata all images of the table",
+        "split to evaluate; with --metadata test: the table's images that did not train the network, or all",
         group="command",
         choices=("train", "validation", "test", "all"),
     )
@@ -100,6 +100,8 @@ class Options:
                     raise wrong(name, getattr(self, name), "works only with --metadata, the table of another rated set")
             if self.split == "all":
                 raise wrong("split", "all", "works only with --metadata", "choose one of train, validation, test")
+        elif self.split in ("train", "validation"):
+            raise wrong("split", self.split, "a table of --metadata has no splits", "choose one of test, all")
         elif self.ratings and self.recalibrate == "none":
             raise wrong("ratings", self.ratings, "works only with --recalibrate")
 
@@ -153,6 +155,10 @@ def external(options: Options) -> int:
         options.recalibrate,
         options.ratings,
         options.rater_group,
+        options.raters,
+        options.target_std,
+        options.split == "all",
+        options.tta,
     )
     with distributed.process_group(options.device):
         run = open_run(options.run_name, options.root_dir, device=options.device)

@@ -9,7 +9,7 @@ import torch
 from deep_cnn.runtime.errors import ConfigError, DataError
 from deep_cnn.tasks.make import new_task, task_from_dict
 from deep_cnn.tasks.recalibration import rescaled
-from deep_cnn.tasks.transforms import Transform, check_values, fit_transform, skewness
+from deep_cnn.tasks.transforms import Transform, check_values, errors_on, fit_transform, skewness
 
 RNG = np.random.default_rng(0)
 VALUES = {
@@ -68,3 +68,18 @@ def test_without_a_transform_nothing_changes():
     task = new_task("regression", ["a", "b"]).fitted(values)
     assert task.transform == "none" and task.scale_mean == ()
     assert np.array_equal(task.encode(values).numpy(), ((values - values.mean(0)) / values.std(0)).astype(np.float32))
+
+
+@pytest.mark.parametrize("name", ["log", "logit", "rank"])
+def test_standard_errors_on_the_scale_are_those_of_its_slope(name):
+    rng = np.random.default_rng(0)
+    values = rng.uniform(0.05, 0.95, 4000)
+    errors = np.full(4000, 0.004)
+    scale = fit_transform(name, values)
+    slope = {"log": 1 / values, "logit": 1 / (values * (1 - values)), "rank": np.full(4000, np.nan)}[name]
+    found = errors_on(scale, values, errors)
+    if name == "rank":  # the spread of noisy scores on the scale
+        slope = np.std([scale.forward(values + 0.004 * rng.normal(size=4000)) for _ in range(200)], axis=0) / 0.004
+        assert np.median(found / (errors * slope)) == pytest.approx(1, abs=0.05)
+    else:
+        assert found == pytest.approx(errors * slope, rel=1e-4)
