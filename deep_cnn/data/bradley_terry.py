@@ -82,18 +82,30 @@ def best_accuracy(spread: float | Floats) -> Floats:
 
 
 def agreement(images: np.ndarray, outcome: np.ndarray, count: int) -> tuple[Floats, Floats]:
-    """Sums over images whose ratio is q, the agreement of two votes on the same image: (count,) each.
+    """Sums over images whose ratio is q, the agreement of two votes on the same image with different opponents: (count,) each.
 
     With S_i the wins less the losses of image i in its c_i decided votes, S_i^2 - c_i is the sum over its pairs of votes of the product
-    of their signs, of which there are c_i (c_i - 1): no pair of images has to be voted on twice. For normal scores of standard
+    of their signs, of which there are c_i (c_i - 1): no pair of images has to be voted on twice. Where one was, its votes are
+    not compared with each other: they agree more than those of two opponents. For normal scores of standard
     deviation tau and opponents at random, q = E_u (E_v [2 sigmoid(tau (u - v)) - 1])^2.
     """
     decided = outcome != 0.5
     left, right = images[decided].T
     sign = 2 * outcome[decided] - 1
-    total = np.bincount(left, sign, count) - np.bincount(right, sign, count)
-    votes = (np.bincount(left, minlength=count) + np.bincount(right, minlength=count)).astype(np.float64)
-    return total**2 - votes, votes * (votes - 1)
+    low, high = np.minimum(left, right), np.maximum(left, right)
+    pairs, pair, votes = np.unique(low * count + high, return_inverse=True, return_counts=True)
+    of_first = np.where(left == low, sign, -sign)
+    total = np.bincount(pair, of_first, len(pairs))  # wins less losses of the pair's first image
+    ends = (pairs // count, pairs % count) if count else (pairs, pairs)
+
+    def of_images(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+        return np.bincount(ends[0], first, count) + np.bincount(ends[1], second, count)
+
+    # of all an image's votes, less those of the same pair; c_i and the sums over one pair cancel
+    squares, counts = total**2, votes.astype(np.float64)
+    above = of_images(total, -total) ** 2 - of_images(squares, squares)
+    below = of_images(counts, counts) ** 2 - of_images(counts**2, counts**2)
+    return above, below
 
 
 def spread_of_votes(images: np.ndarray, outcome: np.ndarray, count: int) -> float:

@@ -19,11 +19,15 @@ FEWEST_RATED = 5  # of an area: fewer say next to nothing of its mean error
 
 @dataclass(frozen=True)
 class AreaErrors:
-    """What a grouped test says of errors: their variance between and within groups, and of how many groups."""
+    """What a grouped test says of errors: their variance between and within groups, of how many groups, and their mean with its
+    standard error over groups.
+    """
 
     between: float
     within: float
     groups: int
+    mean: float = 0.0
+    mean_error: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -51,14 +55,16 @@ def area_errors(errors: np.ndarray, groups: np.ndarray) -> AreaErrors | None:
     within = float(np.square(errors - means[codes]).sum() / (total - count))
     between_squares = float((n * np.square(means - errors.mean())).sum() / (count - 1))
     typical = (total - np.square(n).sum() / total) / (count - 1)
-    return AreaErrors(max(0.0, (between_squares - within) / typical), within, count)
+    mean_error = float(np.std(means, ddof=1) / np.sqrt(count))
+    return AreaErrors(max(0.0, (between_squares - within) / typical), within, count, float(means.mean()), mean_error)
 
 
 def area_mean(predicted: np.ndarray, ratings: np.ndarray, errors: AreaErrors | None, level: float = 0.95) -> AreaMean:
     """The mean score of the area that these images are a sample of, and its interval.
 
     With at least five ratings: Angelopoulos et al., "Prediction-powered inference", 2023: mean of the predictions plus mean of rating less
-    prediction, variance of the predictions over n plus that of the differences over the number of ratings.
+    prediction, variance of the predictions over n plus that of the differences over the number of ratings, plus twice their covariance
+    over n, since the rated images are among the predicted ones: where all are rated, that is the variance of the mean rating.
     Without: variance between areas, plus that of the true scores (predictions and errors) over n.
 
     Args:
@@ -70,7 +76,8 @@ def area_mean(predicted: np.ndarray, ratings: np.ndarray, errors: AreaErrors | N
     if count >= FEWEST_RATED:
         lead = ratings[rated] - predicted[rated]
         mean += float(lead.mean())
-        variance = spread / n + float(np.var(lead, ddof=1)) / count
+        together = float(np.cov(predicted[rated], lead)[0, 1])  # the rated images are among those predicted
+        variance = max(0.0, spread / n + 2 * together / n + float(np.var(lead, ddof=1)) / count)
         half = t_quantile(count - 1, level) * float(np.sqrt(variance))
         return AreaMean(mean, (mean - half, mean + half), n, count, "prediction-powered, with the ratings of this area")
     if errors is None:

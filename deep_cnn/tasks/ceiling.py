@@ -8,7 +8,7 @@ What is known of the noise decides on the method:
 
 | known | reliability |
 |---|---|
-| ratings of several raters | one-way variance components, ICC(1,k); ICC(3,k) where the same raters rated all images |
+| ratings of several raters | ICC(3,k), the raters' own levels are no noise; ICC(1,k) where too little is known of these levels |
 | standard errors | 1 - mean(se^2) / var |
 | TrueSkill's means and standard deviations | var / (var + mean(sd^2)), an upper bound |
 | votes (--task=pairwise) | agreement of halves of the votes, see tasks/vote_ceiling.py |
@@ -28,6 +28,7 @@ from deep_cnn.tasks.intervals import freedom
 from deep_cnn.tasks.left_out import Units, few_units, left_out, whole_and_without
 from deep_cnn.tasks.score_metrics import RegressionScores
 
+FEWEST_RATED = 10  # images a rater has rated, on average, before her level is told apart from noise
 FEWEST = 3  # images with known noise: of fewer there is no variance to speak of
 OF_THESE_RATERS = "of these raters: a bias that they share counts as signal"
 BOUND = (
@@ -58,8 +59,13 @@ def of_raters(ratings: np.ndarray, units: Units = None) -> Reliability:
     """Reliability of the mean of each image's ratings.
 
     Shrout and Fleiss, "Intraclass correlations: uses in assessing rater reliability", 1979: ICC(3,k) where every rater rated
-    every image, so that a rater's own level is no noise; else ICC(1,k), for unequal numbers 1 - mean(s^2 / k_i) / var of the means,
-    with s^2 the variance between ratings of an image, pooled over the images.
+    every image, so that a rater's own level is no noise. Where ratings are missing, a rater's level changes the means of the
+    images that she did not rate: levels b_j by least squares, s^2 the variance of what is left, and
+
+        1 - (mean(s^2 / k_i) + var of the mean level of an image's raters) / var of the means.
+
+    Where raters have rated too few images for that, or their images do not connect them, ICC(1,k), for unequal numbers
+    1 - mean(s^2 / k_i) / var of the means, with s^2 the variance between ratings of an image, pooled over the images.
 
     Args:
         ratings: float64 (n, R), NaN where missing. units: codes (n,); None where each image is one.
@@ -75,15 +81,52 @@ def of_raters(ratings: np.ndarray, units: Units = None) -> Reliability:
     deviations = np.where(there, values - means[:, None], 0.0)
     if there.all():
         return _two_way(means, deviations, units)
+    levels, error = _levels(there, deviations)
+    method, known = (
+        ("ICC(1,k)", 0)
+        if levels is None
+        else ("ICC(3,k) with missing ratings", np.count_nonzero(there.any(axis=0)) - 1)
+    )
+    # of an image: the mean level of its raters, and its ratings' squares about what its mean and the levels say
+    level = np.zeros(len(k)) if levels is None else np.where(there, levels, 0.0).sum(axis=1) / np.maximum(k, 1)
+    if levels is not None:
+        deviations = np.where(there, deviations - levels + level[:, None], 0.0)
     within = np.square(deviations).sum(axis=1)
 
     def reliability(sums: Sequence[Any]) -> Any:
-        squares, df, inverse, n, total, total2 = sums
-        return 1 - squares / df * inverse / n / ((total2 - total**2 / n) / (n - 1))
+        squares, df, inverse, n, total, total2, shift, shift2 = sums
+        noise = squares / (df - known) * (inverse / n - error) + (shift2 - shift**2 / n) / (n - 1)
+        return 1 - noise / ((total2 - total**2 / n) / (n - 1))
 
-    parts = [within, np.where(rated, k - 1, 0), np.where(rated, 1 / np.maximum(k, 1), 0.0), rated, means, means**2]
+    inverse = np.where(rated, 1 / np.maximum(k, 1), 0.0)
+    parts = [within, np.where(rated, k - 1, 0), inverse, rated, means, means**2, level, level**2]
     value, without = whole_and_without(parts, reliability, units)
-    return Reliability(float(value), without, "ICC(1,k)", int(rated.sum()), per_image=float(k[rated].mean()))
+    return Reliability(float(value), without, method, int(rated.sum()), per_image=float(k[rated].mean()))
+
+
+def _levels(there: np.ndarray, deviations: Floats) -> tuple[Floats | None, float]:
+    """How far each rater rates above the others, float64 (R,), by least squares; None where too few ratings tell.
+
+    Also by how many times s^2 the errors of these levels raise the variance of an image's mean level.
+
+    Args:
+        there: bool (n, R). deviations: of ratings from the mean of their image (n, R), 0 where missing.
+    """
+    used = np.asarray(there.any(axis=0))
+    there, deviations = there[:, used].astype(np.float64), deviations[:, used]
+    raters = there.shape[1]
+    if raters < 2 or there.sum() < FEWEST_RATED * raters:
+        return None, 0.0
+    share = there / np.maximum(there.sum(axis=1, keepdims=True), 1)  # (n, R)
+    normal = np.diag(there.sum(axis=0)) - there.T @ share  # (R, R); images are eliminated
+    if np.linalg.matrix_rank(normal) < raters - 1:
+        return None, 0.0  # raters without an image in common
+    inverse = np.linalg.pinv(normal, hermitian=True)
+    levels = np.zeros(used.size)
+    levels[used] = inverse @ deviations.sum(axis=0)
+    centred = share[there.any(axis=1)]
+    centred = centred - centred.mean(axis=0)
+    return levels, float(((centred @ inverse) * centred).sum() / max(1, len(centred) - 1))
 
 
 def _two_way(means: Floats, deviations: Floats, units: Units) -> Reliability:

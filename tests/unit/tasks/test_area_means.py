@@ -32,8 +32,12 @@ def test_prediction_powered_means_are_unbiased_where_predictions_are_not():
     ratings = np.where(np.arange(2000) < 200, 3 + said + rng.normal(size=2000), np.nan)
     found = area_mean(said, ratings, None)
     assert found.mean == pytest.approx(said.mean() + (ratings - said)[:200].mean()) and found.rated == 200
-    expected = np.sqrt(said.var(ddof=1) / 2000 + np.var((ratings - said)[:200], ddof=1) / 200)
+    lead = (ratings - said)[:200]
+    together = np.cov(said[:200], lead)[0, 1]  # the rated images are among the 2,000
+    expected = np.sqrt(said.var(ddof=1) / 2000 + np.var(lead, ddof=1) / 200 + 2 * together / 2000)
     assert (found.interval[1] - found.interval[0]) / 2 == pytest.approx(1.972 * expected, rel=1e-3)
+    everyone = area_mean(said, 3 + 2 * said, None)  # all are rated: the mean of the ratings
+    assert everyone.interval[1] - everyone.mean == pytest.approx(1.961 * 2 * said.std(ddof=1) / np.sqrt(2000), rel=1e-3)
     none = area_mean(said, np.full(2000, np.nan), None)
     assert none.interval is None and none.method.startswith("none: no ratings here")
 

@@ -22,6 +22,30 @@ def test_the_published_example():
     assert ceiling.of_raters(np.array(within)).value == pytest.approx(1 - 6.26 / 11.24, abs=0.001)
 
 
+@pytest.mark.parametrize("missing", [1, 60])
+def test_a_raters_level_is_no_noise_where_ratings_are_missing(missing):
+    rng = np.random.default_rng(0)
+    complete = rng.normal(size=(100, 1)) + np.array([-3.0, 0.0, 3.0]) + rng.normal(0, 0.5, (100, 3))
+    ratings = complete.copy()
+    ratings.flat[rng.choice(300, missing, replace=False)] = np.nan
+    found = ceiling.of_raters(ratings)
+    assert found.method == "ICC(3,k) with missing ratings"
+    kept = np.isfinite(ratings)[np.isfinite(ratings).any(axis=1)]
+    level = (kept * [-3.0, 0.0, 3.0]).sum(axis=1) / kept.sum(axis=1)
+    noise = (0.25 / kept.sum(axis=1)).mean() + level.var(ddof=1)
+    spread = np.nanmean(ratings[np.isfinite(ratings).any(axis=1)], axis=1).var(ddof=1)
+    assert found.value == pytest.approx(1 - noise / spread, abs=0.05)
+    if missing == 1:
+        assert found.value == pytest.approx(ceiling.of_raters(complete).value, abs=0.03)
+
+
+def test_raters_without_a_common_image_have_no_levels():
+    rng = np.random.default_rng(0)
+    ratings = rng.normal(size=(60, 4))
+    ratings[:30, 2:] = ratings[30:, :2] = np.nan
+    assert ceiling.of_raters(ratings).method == "ICC(1,k)"
+
+
 @pytest.mark.parametrize("ratings", [JUDGES, np.where(np.arange(24).reshape(6, 4) % 7 == 0, np.nan, JUDGES)])
 def test_without_each_image(ratings):
     found = ceiling.of_raters(ratings).without

@@ -149,17 +149,36 @@ def test_fits_solve_their_equations_with_ties_and_without_votes():
     assert scores[30] == scores[31] == 0 and scores.mean() == pytest.approx(0, abs=1e-4)
 
 
-def test_agreement_counts_pairs_of_votes_on_the_same_image():
-    votes = drawn_votes(np.random.default_rng(2), np.zeros(6), 25)
+def test_agreement_compares_votes_on_an_image_with_different_opponents():
+    votes = drawn_votes(np.random.default_rng(2), np.zeros(6), 25)  # of 15 pairs, so that some come again
     outcome = np.where(np.arange(25) == 3, 0.5, votes.outcome)
     above, below = agreement(votes.images, outcome, 6)
     signs = [[] for _ in range(6)]
     for (i, j), y in zip(votes.images.tolist(), outcome.tolist(), strict=True):
         if y != 0.5:
-            signs[i].append(2 * y - 1)
-            signs[j].append(1 - 2 * y)
-    assert above.tolist() == [sum(a * b for a, b in itertools.permutations(of, 2)) for of in signs]
-    assert below.tolist() == [len(of) * (len(of) - 1) for of in signs]
+            signs[i].append((j, 2 * y - 1))
+            signs[j].append((i, 1 - 2 * y))
+    others = [[a * b for (x, a), (y, b) in itertools.permutations(of, 2) if x != y] for of in signs]
+    assert above.tolist() == [sum(of) for of in others]
+    assert below.tolist() == [len(of) for of in others]
+    assert sum(below) < sum(len(of) * (len(of) - 1) for of in signs)
+
+
+def test_pairs_with_many_voters_do_not_raise_the_ceiling():
+    """1,000 pairs of 1,000 images with 5 voters each: votes on one pair agree more than votes on one image."""
+    found, true = [], []
+    for seed in range(4):
+        rng = np.random.default_rng(seed)
+        scores, votes = rng.normal(0, 1.0, 1000), drawn_votes(rng, np.zeros(1000), 1000)
+        images = np.repeat(votes.images, 5, axis=0)
+        p = expit(scores[images[:, 0]] - scores[images[:, 1]])
+        outcome = (rng.random(len(images)) < p).astype(np.float64)
+        ceiling = pair_ceiling(Votes(images, np.zeros(len(images), np.int64), outcome, ("score",)), 1000)
+        found.append(ceiling["pair_accuracy"])
+        true.append(np.maximum(p, 1 - p).mean())
+    assert np.mean(found) == pytest.approx(
+        np.mean(true), abs=0.015
+    )  # 0.04 above it if they are compared with each other
 
 
 def test_the_spread_and_the_best_accuracy_are_those_of_simulated_scores():
