@@ -38,8 +38,8 @@ def advise(
         *_below_chance(rows, select, higher_is_better, chance),
         _wilder_than_chance(rows, None if chance is None else chance.loss),
         _diverged(rows),
-        _overfitting(rows),
-        _still_improving(rows, select, higher_is_better),
+        overfitting := _overfitting(rows),
+        None if overfitting else _still_improving(rows, select, higher_is_better),
     ]
     return [sentence for sentence in found if sentence]
 
@@ -80,7 +80,7 @@ def _below_chance(rows: Sequence[dict], select: str, higher: bool, chance: Chanc
 
 def _wilder_than_chance(rows: Sequence[dict], chance_loss: float | None) -> str | None:
     losses = _column(rows, "val_loss")
-    if chance_loss is None or not np.isfinite(losses).any() or np.nanmin(losses) <= (1 + RISE) * chance_loss:
+    if not chance_loss or not np.isfinite(losses).any() or np.nanmin(losses) <= (1 + RISE) * chance_loss:
         return None
     best = int(np.nanargmin(losses))
     return (

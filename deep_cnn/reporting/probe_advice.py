@@ -45,8 +45,12 @@ def probe_advice(record: Record) -> str | None:
     much = "worse" if high < 0 else "not measurably better"
     return (
         f"Fine-tuning ({tuned.files.name}) is {much} than the probe ({probe.files.name}), which trains the head alone: "
-        f"{metric_row(metric).label} {shown_difference(metric, found.value)} (95% interval {ends}). Use the probe, which takes less "
-        "time, or train both on more images."
+        f"{metric_row(metric).label} {shown_difference(metric, found.value)} (95% interval {ends}). "
+        + (
+            "Use the probe."
+            if high < 0
+            else "The probe takes less time; to tell which is better, test on more images (--folds=5)."
+        )
     )
 
 

@@ -253,9 +253,13 @@ class Features:
             self.folder = None
             return None
 
+    def has(self, split: str, samples: np.ndarray) -> bool:
+        """Whether some samples, int64 (m,), are all of a split's images."""
+        return bool(np.isin(samples, self.images[split].images).all())
+
     def of(self, split: str, samples: np.ndarray, between: Callable[[], None]) -> torch.Tensor:
         """Features float32 (m, D) of some samples of a split, as evaluation sees them."""
-        assert not self.views or split != "train"
+        assert self.has(split, samples) and (not self.views or split != "train")
         self.fill(split, 0, between)
         positions = np.searchsorted(self.images[split].images, samples)
         return self.table(split, CENTRE)[upload(positions, self.images[split].device)]

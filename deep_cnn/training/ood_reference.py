@@ -37,10 +37,10 @@ def add_reference(trainer: "Trainer", between: Callable[[], None]) -> None:
         "train": ood.chosen(splits.train, ood.BANK, seed),
         "validation": ood.chosen(splits.validation, ood.CALIBRATION, seed),
     }
-    if (
-        trainer.features and not trainer.features.views
-    ):  # the backbone is frozen: what was trained on is what is asked for
-        features = [trainer.features.of(split, rows, between) for split, rows in samples.items()]
+    # a frozen backbone has the features that are asked for, but of images without a vote
+    kept = trainer.features if trainer.features and not trainer.features.views else None
+    if kept and all(kept.has(split, rows) for split, rows in samples.items()):
+        features = [kept.of(split, rows, between) for split, rows in samples.items()]
     else:
         features = _features(trainer, list(samples.values()), between)
     reference = ood.measure(*features)

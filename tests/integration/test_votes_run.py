@@ -49,6 +49,18 @@ def read(files) -> dict:
     return json.loads((files.results / "test.json").read_text(encoding="utf-8"))
 
 
+@pytest.mark.parametrize("recipe", ["finetune", "probe"])
+def test_so_few_votes_that_images_have_none(train, city, tmp_path, recipe, capsys, pictures):
+    """12 votes on 72 images: no vote between two test images, and training images whose features nobody has computed."""
+    lines = (city / "votes.csv").read_text(encoding="utf-8").splitlines()
+    (tmp_path / "few.csv").write_text("\n".join(lines[:13]), encoding="utf-8")
+    flags = {"recipe": "probe"} if recipe == "probe" else {}
+    code, files = train(data_dir=city / "images", metadata=tmp_path / "few.csv", epochs=1, val_split=0.3, **flags)
+    said = "".join(capsys.readouterr())
+    assert code == 0 and "Could not write the report" not in said, said
+    assert (files.results / "report.html").exists() and torch.load(files.best, weights_only=True)["reference"]
+
+
 def test_what_a_run_leaves_behind(train, run_cli, votes, capsys, pictures):
     code, files = train(**votes, epochs=2)
     out = capsys.readouterr().out

@@ -33,8 +33,11 @@ def rules_for(networks: Sequence[TrainedNetwork], coverage: float, tta: str) -> 
     rules = task.region_rules(calibrations_of(networks, coverage), coverage)
     missing = [rule for rule in rules if isinstance(rule, str)]
     if len(missing) == len(rules):
-        more = "; cross-validation (--folds) calibrates on all images" if len(networks) == 1 else ""
-        raise wrong("coverage", coverage, f"there are only {missing[0]}", f"use a lower coverage{more}")
+        of_groups = "calibration group" in missing[0]  # which a lower coverage does not make more
+        hints = [] if of_groups else ["use a lower coverage"]
+        if len(networks) == 1:
+            hints.append(f"cross-validation (--folds) calibrates on all {'groups' if of_groups else 'images'}")
+        raise wrong("coverage", coverage, f"there are only {missing[0]}", "; ".join(hints) or "train on more groups")
     log.info("Coverage %g (%s), for new %s like those of the calibration", coverage, method_text(rules), _units(rules))
     for name, rule in zip(task.names, rules, strict=False):
         if isinstance(rule, str):

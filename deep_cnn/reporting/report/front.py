@@ -35,8 +35,8 @@ class Front:
 
 
 def main_metric(task: Task, result: dict[str, Any]) -> str:
-    """The metric that stands for a result: the first of the task's that is defined."""
-    return next(name for name in task.headline if isinstance(result.get(name), (int, float)))
+    """The metric that stands for a result: the first of the task's that is defined, or the first where none is (no test votes)."""
+    return next((name for name in task.headline if isinstance(result.get(name), (int, float))), task.headline[0])
 
 
 def front_of(task: Task, result: dict[str, Any], images: str) -> Front:
@@ -46,7 +46,7 @@ def front_of(task: Task, result: dict[str, Any], images: str) -> Front:
         result: of test.json or folds.json. images: which they are, "test images".
     """
     name = main_metric(task, result)
-    unit, value = unit_of(task, name), result[name]
+    unit, value = unit_of(task, name), result.get(name)
     interval, base = result.get("intervals", {}).get(name), baseline(task, result, name)
     below = [f"95% interval {between(name, interval, unit)}" if interval else NO_INTERVAL]
     below += [f"{task.blind_words}: {metric_text(name, base, unit)}"] if base is not None else []
