@@ -146,6 +146,7 @@ class Config:
         "longitude",
         group="data",
         kind=str,
+        usual=True,
     )
     buffer: str | None = flag(
         None,
@@ -162,6 +163,7 @@ class Config:
         "what to learn; auto: decided by the data",
         group="data",
         choices=("auto", "classification", "multilabel", "regression", "pairwise"),
+        usual=True,
     )
     val_split: float = flag(
         0.15,

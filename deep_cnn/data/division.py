@@ -18,14 +18,14 @@ from deep_cnn.data.contents import Contents
 from deep_cnn.data.dataset import Dataset, data_dir, find
 from deep_cnn.data.depth import used_bits
 from deep_cnn.data.folds import Folds, assign_folds
-from deep_cnn.data.formats import missing_decoder
+from deep_cnn.data.formats import ADVICE, missing_decoder
 from deep_cnn.data.index import TEST, VALIDATION, Index, IndexOptions, build_index
 from deep_cnn.data.preprocess import Preprocessing
 from deep_cnn.data.split import Splits, Strata, make_splits, splits_of_run
 from deep_cnn.data.subset import apply_subset, lab_subset
 from deep_cnn.runtime import signals
 from deep_cnn.runtime.errors import ConfigError, DataError, ImageChanged
-from deep_cnn.runtime.format import some
+from deep_cnn.runtime.format import plural, some
 
 log = logging.getLogger(__name__)
 
@@ -163,7 +163,9 @@ def split_images(images: Images, strata: Strata, config: Config) -> Dataset:
     if images.index.votes is not None:
         log_votes(dataset, of_folds=config.folds is not None)
     if len(splits.train) < 2:
-        raise DataError(f"--data_dir={config.data_dir}: {len(splits.train)} training images; at least 2 are needed")
+        raise DataError(
+            f"--data_dir={config.data_dir}: {plural(len(splits.train), 'training image')}; at least 2 are needed"
+        )
     return dataset
 
 
@@ -210,7 +212,11 @@ def log_votes(dataset: Dataset, of_folds: bool = False) -> None:
             "no vote has a validation image together with a validation or training image, so no epoch can be selected; use a larger "
             "--val_split, or --val_split=0"
         )
-    if len(dataset.splits.test) and len(found.test) < FEW_TEST_VOTES and not of_folds:
+    if len(dataset.splits.test) and not len(found.test) and not of_folds:
+        log.warning(
+            "No vote is between two test images, so there is no pair accuracy; with --folds=5 each vote within a fold counts"
+        )
+    elif len(dataset.splits.test) and len(found.test) < FEW_TEST_VOTES and not of_folds:
         log.warning(
             "Only %d votes are between two test images, so the pair accuracy will have a half-width of about %.2f; with --folds=5 "
             "each vote within a fold counts",
@@ -285,7 +291,7 @@ def without_bad_images(index: Index, pixels: Pixels, workers: int) -> Images:
     if not bad.any():
         return Images(index, pixels)
     for text in filter(None, problems):
-        log.warning("Skipped: %s", text)
+        log.warning("Skipped: %s", text.removesuffix(f" {ADVICE}"))
     log.warning("Skipped %d of %d images because they cannot be read", int(bad.sum()), len(bad))
     good = np.flatnonzero(~bad)
     kept = index.take(good)

@@ -123,7 +123,9 @@ class Files:
         parts = ", ".join(
             f"{count:,} {kind}" for kind, count in sorted(self.ignored.items(), key=lambda row: -row[1])[:6]
         )
-        return [f"Ignored {sum(self.ignored.values()):,} entries that are not images: {parts}"]
+        total = sum(self.ignored.values())
+        what = "entry that is no image" if total == 1 else "entries that are not images"
+        return [f"Ignored {total:,} {what}: {parts}"]
 
 
 @dataclass

@@ -122,7 +122,7 @@ def read_class_folders(files: Files, asked: Asked) -> ClassFolders:
     notes += [*layout.notes(), *_hints(tree, layout)]
     filled = {name for found in counts.values() for name in +found} if layout.inner else set()
     if empty := sorted({name for found in counts.values() for name, count in found.items() if not count} - filled):
-        notes.append(f"{len(empty)} class folders have no images: {', '.join(empty[:5])}")
+        notes.append(f"{plural(len(empty), 'class folder', 'have')} no images: {', '.join(empty[:5])}")
     code = {name: k for k, name in enumerate(classes)}
     class_of = np.array([-1 if at is None else code.get(at[1], -1) for at in places], dtype=np.int64)
     split_of = np.array([FREE if at is None else at[0] for at in places], dtype=np.int8)

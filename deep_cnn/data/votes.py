@@ -133,7 +133,7 @@ def read_votes(
     sides = [table.column(name, "--vote_columns") for name in (columns.left, columns.right)]
     if (blank := missing(sides[0]) & missing(sides[1])).any() and not blank.all():
         notes.append(
-            f"{int(blank.sum()):,} rows have no images (the first is line {table.frame.index[blank][0]}); they are no votes"
+            f"{plural(int(blank.sum()), 'row', 'have')} no images (the first is line {table.frame.index[blank][0]}), so no vote"
         )
         table, rows_of, question = table.take(np.flatnonzero(~blank)), rows_of[~blank], question[~blank]
         sides = [cells[~blank] for cells in sides]

@@ -91,7 +91,7 @@ def test_plain_class_folders_nested_files_and_mixed_endings(tmp_path):
     assert list(index.paths) == ["cat/1.JPG", "cat/deep/er/2.Jpeg", "dog/3.png", "dog/4.WEBP", "dog/5.bmp", "dog/6.gif"]
     assert index.targets.tolist() == [0, 0, 1, 1, 1, 1] and set(index.given_split.tolist()) == {FREE}
     assert "6 entries" in notes_of(index) and "3 hidden" in notes_of(index) and "1 .txt" in notes_of(index)
-    assert "1 class folders have no images: empty" in notes_of(index)
+    assert "1 class folder has no images: empty" in notes_of(index)
     assert "1 image in the top folder, not in a class folder: not used" in notes_of(index)
     assert "2 class folders -> classification" in index.reason
 

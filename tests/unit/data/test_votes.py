@@ -199,7 +199,7 @@ def test_splits_that_leave_no_votes_are_refused(folder, caplog):
     with pytest.raises(DataError, match="no vote has a validation image together"):
         divided([0, 1], [3], [2])
     divided([0, 1], [2], [3])
-    assert "Only 0 votes are between two test images" in caplog.text
+    assert "No vote is between two test images" in caplog.text
 
 
 def test_a_fold_trains_on_the_votes_between_its_training_images(folder):
@@ -436,7 +436,7 @@ def test_winners_by_number_and_rows_without_images(tmp_path):
     rows = ["009,010,9", "010,011,11.0", "003,004,003", ",,age 25"]
     index = indexed(tmp_path, rows)
     assert index.votes.outcome.tolist() == [1, 0, 1]
-    assert any("1 rows have no images (the first is line 5)" in note for note in index.notes)
+    assert any("1 row has no images (the first is line 5), so no vote" in note for note in index.notes)
 
 
 def test_votes_that_fall_apart_are_told(folder):
