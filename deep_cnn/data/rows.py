@@ -254,12 +254,6 @@ def _image_column(table: Table, matcher: Matcher, target: tuple[str, ...]) -> st
     numbers = {name: matcher.match_values(column) for name, column in cells.items()}
     if (found := choose_numbers(numbers, cells, what)) is not None:
         return found
-    for name in target:
-        said = matcher.match(sample[name].tolist())
-        if said.way > NUMBER and 2 * said.found > len(sample):
-            raise DataError(
-                f"--target={name}: this column names the images; choose the column with what is to be learnt"
-            )
     row, example = table.frame.iloc[0], matcher.paths[0] if len(matcher.paths) else "no files"
     raise DataError(
         f"--metadata={table.name}: no column contains names of image files (first row: "

@@ -41,8 +41,9 @@ SWAPPED = (
     "swapped", "is_swapped", "flipped", "is_flipped", "reversed", "is_reversed", "mirrored", "sides_swapped", "order_swapped",
 )  # fmt: skip
 # may say which image was on which side; "order" with many values numbers the questions
+EXCHANGED = re.compile(r"swap|switch|flip|invert|revers|mirror")
 OF_SIDES = re.compile(
-    r"swap|switch|flip|invert|revers|mirror|counterbalanc|(?:^|_)(?:order|position|side|layout)(?:_|$)|(?:^|_)left(?:_|$)|left$"
+    EXCHANGED.pattern + r"|counterbalanc|(?:^|_)(?:order|position|side|layout)(?:_|$)|(?:^|_)left(?:_|$)|left$"
 )
 MOST_ORDERS = 3
 YES, NO = frozenset(("1", "1.0", "true", "yes", "t", "y", "x")), frozenset(("0", "0.0", "false", "no", "f", "n", ""))
@@ -183,11 +184,11 @@ def _check_sides(table: Table, columns: VoteColumns, others: Sequence[str]) -> N
         says_place = 2 * of_pair.sum() > len(of_pair) and varies
         if says_place:
             says_place = bool((by_side & of_pair & (np.where(images == lefts, LEFT, RIGHT) != outcome)).any())
-        elif OF_SIDES.search(word := plain_name(name)):
+        elif (EXCHANGED if by_place else OF_SIDES).search(plain_name(name)):
             values = {cell.lower() for cell in table.column(name, "--metadata").tolist()}
-            says_place = 1 < len(values) <= MOST_ORDERS
-            if by_place:  # yes and no are read below, and left_city is of the left image
-                says_place = says_place and not values <= YES | NO and not word.startswith(("left", "right"))
+            says_place = 1 < len(values) <= MOST_ORDERS and not (
+                by_place and values <= YES | NO
+            )  # those are read above
         if says_place:
             raise DataError(
                 f"--metadata={table.name}: {columns.winner} names sides, and column {name} ({some(_values_of(table, name), 3)}) may say which image "

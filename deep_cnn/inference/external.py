@@ -231,6 +231,8 @@ def _new_images(run: FinishedRun, dataset: Dataset, asked: Asked) -> tuple[np.nd
         DataError: the network was trained or validated on all of them.
     """
     everything, index, now = np.arange(len(dataset.index)), dataset.index, dataset.pixels.contents
+    if not (run.files.results / "splits.csv").exists():  # a checkpoint that came alone
+        return everything, []
     rows = [(row[0], row[-1] != SPLITS[TEST]) for row in read_csv(Manifest(run.files).require("splits.csv"))][1:]
     trained = np.array([used for _, used in rows])
     seen = np.zeros(len(index), dtype=bool)

@@ -16,8 +16,7 @@ FEW_HALVINGS = 5
 
 
 def pair_ceiling(votes: Votes, count: int, level: float = 0.95) -> dict[str, Any] | None:
-    """The largest pair accuracy that any scores of the images can reach on new votes; None where no image has votes
-    with two opponents.
+    """The largest pair accuracy that any scores of the images can reach on new votes; None without two opponents.
 
     No pair needs to be voted on twice, see `data/bradley_terry.agreement`. Assumes that true scores are normal; where the votes
     contradict that, its "pair_accuracy" is None.
