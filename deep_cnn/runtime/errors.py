@@ -107,8 +107,5 @@ def machine_fault(fault: BaseException) -> str | None:
 
 def nearest(word: str, known: Iterable[str]) -> str:
     """ " Did you mean X?" for the known word most like `word`, or "" when none is near."""
-    names = list(known)
-    close = difflib.get_close_matches(word, names, n=3, cutoff=0.6)
-    alike = {name: difflib.SequenceMatcher(None, name, word).ratio() for name in close}
-    best = [name for name in names if name in alike and alike[name] == max(alike.values())]  # of equals the first
-    return f" Did you mean {best[0]}?" if best else ""
+    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
+    return f" Did you mean {close[0]}?" if close else ""
