@@ -7,7 +7,7 @@ taken to be unchanged; one with another time is read again before it is called c
 import hashlib
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -137,12 +137,9 @@ def clear(folder: Path) -> None:
 def load(folder: Path, now: Contents, samples: str) -> Contents | None:
     """What all ranks of a run have kept in `folder` of these samples; None where nothing can be read."""
     found = None
-    for path in sorted(folder.glob("contents*.npz")) if folder.is_dir() else ():
-        if not re.fullmatch(r"contents(\.rank\d+)?\.npz", path.name):
-            continue
-        arrays = read_arrays(path, ("samples", "digests", "times"))
-        # half a file, or one of other samples: of them nothing is known, which the caller says
-        if arrays is None or str(arrays["samples"]) != samples or len(arrays["digests"]) != len(now.now):
+    for arrays in _kept(folder):
+        # of other samples nothing is known, which the caller says
+        if str(arrays["samples"]) != samples or len(arrays["digests"]) != len(now.now):
             continue
         part = Contents(now.now, now.sizes)
         part.digests, part.times = arrays["digests"], arrays["times"]
@@ -153,11 +150,17 @@ def load(folder: Path, now: Contents, samples: str) -> Contents | None:
 
 def digests_of_run(folder: Path) -> np.ndarray | None:
     """What all ranks of a run have read of its samples, int64 (N,), UNKNOWN where nothing; None where nothing was kept."""
-    kept = [read_arrays(path, ("digests",)) for path in sorted(folder.glob("contents*.npz"))]
-    known = [arrays["digests"] for arrays in kept if arrays is not None]
-    if not known or len({len(digests) for digests in known}) > 1:
-        return None
-    found: np.ndarray = np.max(
-        np.stack(known), axis=0, where=np.stack(known) != UNKNOWN, initial=np.iinfo(np.int64).min
-    )
-    return np.where(np.any(np.stack(known) != UNKNOWN, axis=0), found, UNKNOWN)
+    found = None
+    for digests in (arrays["digests"] for arrays in _kept(folder)):
+        if found is not None and len(found) != len(digests):
+            return None
+        found = digests if found is None else np.where(found == UNKNOWN, digests, found)
+    return found
+
+
+def _kept(folder: Path) -> Iterator[dict[str, np.ndarray]]:
+    """The files of all ranks that can be read: samples, digests, times."""
+    for path in sorted(folder.glob("contents*.npz")) if folder.is_dir() else ():
+        arrays = read_arrays(path, ("samples", "digests", "times"))
+        if re.fullmatch(r"contents(\.rank\d+)?\.npz", path.name) and arrays is not None:  # not half a file
+            yield arrays

@@ -37,9 +37,6 @@ QUESTION = re.compile(
 )
 # columns of yes and no
 TIES = ("tie", "ties", "tied", "is_tie", "draw", "is_draw", "equal", "is_equal", "no_preference")
-SWAPPED = (
-    "swapped", "is_swapped", "flipped", "is_flipped", "reversed", "is_reversed", "mirrored", "sides_swapped", "order_swapped",
-)  # fmt: skip
 # may say which image was on which side; "order" with many values numbers the questions
 EXCHANGED = re.compile(r"swap|switch|flip|invert|revers|mirror")
 OF_SIDES = re.compile(
@@ -133,8 +130,14 @@ def _check_one_choice(table: Table, known: dict[str, str], columns: VoteColumns)
     """DataError where two columns may say who won, and differ, or where the sides were swapped in some rows."""
     used = (columns.left, columns.right, columns.winner)
     others = [name for name in dict.fromkeys(known[word] for word in WINNERS if word in known) if name not in used]
-    exchanges = [known[word] for word in SWAPPED if word in known]
-    free = [name for name in known.values() if name not in (*used, *others)]
+    exchanges = [
+        name
+        for name in dict.fromkeys(known.values())
+        if name not in table.twice
+        and EXCHANGED.search(plain_name(name))
+        and are_yes_and_no(table.column(name, "--metadata"))
+    ]
+    free = [name for name in known.values() if name not in (*used, *others, *exchanges)]
     if not (others or exchanges):
         _check_sides(table, columns, free)
         return
@@ -186,9 +189,7 @@ def _check_sides(table: Table, columns: VoteColumns, others: Sequence[str]) -> N
             says_place = bool((by_side & of_pair & (np.where(images == lefts, LEFT, RIGHT) != outcome)).any())
         elif (EXCHANGED if by_place else OF_SIDES).search(plain_name(name)):
             values = {cell.lower() for cell in table.column(name, "--metadata").tolist()}
-            says_place = 1 < len(values) <= MOST_ORDERS and not (
-                by_place and values <= YES | NO
-            )  # those are read above
+            says_place = 1 < len(values) <= MOST_ORDERS
         if says_place:
             raise DataError(
                 f"--metadata={table.name}: {columns.winner} names sides, and column {name} ({some(_values_of(table, name), 3)}) may say which image "
@@ -255,6 +256,11 @@ def unused_words(table: Table, columns: VoteColumns, group: str | None) -> list[
         f"Not used: {some(found, 4, '; ')}. If a column says which question was asked, add "
         f"--vote_columns={columns.left},{columns.right},{columns.winner},COLUMN"
     ]
+
+
+def are_yes_and_no(cells: np.ndarray) -> bool:
+    """Whether all cells of a column say yes or no; an empty one says no."""
+    return {cell.lower() for cell in set(cells.tolist())} <= YES | NO
 
 
 def says_yes(cells: np.ndarray) -> np.ndarray:

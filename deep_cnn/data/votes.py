@@ -13,7 +13,17 @@ from deep_cnn.data import place_pulse
 from deep_cnn.data.cells import labels, missing, spelled
 from deep_cnn.data.match import Matcher, check_single
 from deep_cnn.data.table import Table
-from deep_cnn.data.vote_columns import COUNTS, LEFT, NO, TIE, TIES, YES, VoteColumns, outcomes, plain_name, says_yes
+from deep_cnn.data.vote_columns import (
+    COUNTS,
+    LEFT,
+    TIE,
+    TIES,
+    VoteColumns,
+    are_yes_and_no,
+    outcomes,
+    plain_name,
+    says_yes,
+)
 from deep_cnn.runtime.errors import DataError, nearest
 from deep_cnn.runtime.format import plural
 
@@ -182,7 +192,7 @@ def _ties(table: Table, columns: VoteColumns, notes: list[str]) -> np.ndarray:
     """Which votes a column of yes and no calls ties, bool (M,)."""
     for name in (str(name) for name in table.frame.columns if plain_name(str(name)) in TIES):
         cells = table.column(name, "--metadata")
-        if name == columns.winner or not {cell.lower() for cell in set(cells.tolist())} <= YES | NO:
+        if name == columns.winner or not are_yes_and_no(cells):
             continue
         tied = says_yes(cells)
         notes.append(f"Column {name} calls {plural(int(tied.sum()), 'vote')} ties")

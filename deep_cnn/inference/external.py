@@ -185,8 +185,6 @@ def _indexed_so(trained: Config, flags: dict[str, Any], asked: Asked, path: Path
         for name in (
             "study_id",
             "split_column",
-            "raters",
-            "target_std",
             "weigh_by",
             "folds",
             "fold",

@@ -81,16 +81,11 @@ def of_raters(ratings: np.ndarray, units: Units = None) -> Reliability:
     deviations = np.where(there, values - means[:, None], 0.0)
     if there.all():
         return _two_way(means, deviations, units)
-    levels, error = _levels(there, deviations)
-    method, known = (
-        ("ICC(1,k)", 0)
-        if levels is None
-        else ("ICC(3,k) with missing ratings", np.count_nonzero(there.any(axis=0)) - 1)
-    )
+    found = _levels(there, deviations)
+    levels, error, known = found or (np.zeros(ratings.shape[1]), 0.0, 0)
     # of an image: the mean level of its raters, and its ratings' squares about what its mean and the levels say
-    level = np.zeros(len(k)) if levels is None else np.where(there, levels, 0.0).sum(axis=1) / np.maximum(k, 1)
-    if levels is not None:
-        deviations = np.where(there, deviations - levels + level[:, None], 0.0)
+    level = np.where(there, levels, 0.0).sum(axis=1) / np.maximum(k, 1)
+    deviations = np.where(there, deviations - levels + level[:, None], 0.0)
     within = np.square(deviations).sum(axis=1)
 
     def reliability(sums: Sequence[Any]) -> Any:
@@ -101,13 +96,14 @@ def of_raters(ratings: np.ndarray, units: Units = None) -> Reliability:
     inverse = np.where(rated, 1 / np.maximum(k, 1), 0.0)
     parts = [within, np.where(rated, k - 1, 0), inverse, rated, means, means**2, level, level**2]
     value, without = whole_and_without(parts, reliability, units)
+    method = "ICC(1,k)" if found is None else "ICC(3,k) with missing ratings"
     return Reliability(float(value), without, method, int(rated.sum()), per_image=float(k[rated].mean()))
 
 
-def _levels(there: np.ndarray, deviations: Floats) -> tuple[Floats | None, float]:
+def _levels(there: np.ndarray, deviations: Floats) -> tuple[Floats, float, int] | None:
     """How far each rater rates above the others, float64 (R,), by least squares; None where too few ratings tell.
 
-    Also by how many times s^2 the errors of these levels raise the variance of an image's mean level.
+    Also by how many times s^2 the errors of these levels raise the variance of an image's mean level, and how many levels are free.
 
     Args:
         there: bool (n, R). deviations: of ratings from the mean of their image (n, R), 0 where missing.
@@ -116,17 +112,17 @@ def _levels(there: np.ndarray, deviations: Floats) -> tuple[Floats | None, float
     there, deviations = there[:, used].astype(np.float64), deviations[:, used]
     raters = there.shape[1]
     if raters < 2 or there.sum() < FEWEST_RATED * raters:
-        return None, 0.0
+        return None
     share = there / np.maximum(there.sum(axis=1, keepdims=True), 1)  # (n, R)
     normal = np.diag(there.sum(axis=0)) - there.T @ share  # (R, R); images are eliminated
     if np.linalg.matrix_rank(normal) < raters - 1:
-        return None, 0.0  # raters without an image in common
+        return None  # raters without an image in common
     inverse = np.linalg.pinv(normal, hermitian=True)
     levels = np.zeros(used.size)
     levels[used] = inverse @ deviations.sum(axis=0)
     centred = share[there.any(axis=1)]
     centred = centred - centred.mean(axis=0)
-    return levels, float(((centred @ inverse) * centred).sum() / max(1, len(centred) - 1))
+    return levels, float(((centred @ inverse) * centred).sum() / max(1, len(centred) - 1)), raters - 1
 
 
 def _two_way(means: Floats, deviations: Floats, units: Units) -> Reliability:

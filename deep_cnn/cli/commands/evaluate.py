@@ -147,18 +147,18 @@ def external(options: Options) -> int:
     log = logging.getLogger("deep_cnn")
     assert options.metadata is not None
     asked = Asked(
-        options.metadata,
-        options.image_column,
-        options.target,
-        options.where,
-        options.group,
-        options.recalibrate,
-        options.ratings,
-        options.rater_group,
-        options.raters,
-        options.target_std,
-        options.split == "all",
-        options.tta,
+        metadata=options.metadata,
+        image_column=options.image_column,
+        target=options.target,
+        where=options.where,
+        group=options.group,
+        recalibrate=options.recalibrate,
+        ratings=options.ratings,
+        rater_group=options.rater_group,
+        raters=options.raters,
+        target_std=options.target_std,
+        keep_trained=options.split == "all",
+        tta=options.tta,
     )
     with distributed.process_group(options.device):
         run = open_run(options.run_name, options.root_dir, device=options.device)

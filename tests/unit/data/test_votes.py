@@ -378,9 +378,11 @@ def test_two_columns_that_say_who_won_must_agree(folder):
         indexed(folder, ["a,b,left,left", "b,c,right,left", "c,d,left,left"], header)
 
 
-def test_sides_that_were_swapped_are_not_known(folder):
-    header = "image_1,image_2,swapped,choice"
-    with pytest.raises(DataError, match="swapped is '1' in 1 row, so which image choice means there is not known"):
+@pytest.mark.parametrize("name", ["swapped", "swap", "is_inverted", "switched"])
+@pytest.mark.parametrize("sides", ["image_1,image_2", "left,right"])
+def test_sides_that_were_swapped_are_not_known(folder, name, sides):
+    header = f"{sides},{name},choice"
+    with pytest.raises(DataError, match=f"{name} is '1' in 1 row, so which image choice means there is not known"):
         indexed(folder, ["a,b,0,left", "b,c,1,right"], header)
     index = indexed(folder, ["a,b,0,a", "b,c,1,c"], header)  # a name says it
     assert index.votes.outcome.tolist() == [1, 0]
@@ -414,7 +416,6 @@ def test_a_condition_beside_the_question_is_no_question(folder):
         ("left_image", ("b", "b", "c", "a")),
         ("shown_left", ("b", "b", "c", "a")),
         ("order", ("BA", "AB", "AB", "BA")),
-        ("swap", ("1", "0", "0", "1")),
         ("a_on_left", ("no", "yes", "yes", "no")),
         ("swapped", ("swapped", "normal", "normal", "swapped")),
     ],
