@@ -55,6 +55,7 @@ take_lock() {
     told=
     until mkdir "$lock" 2>/dev/null; do
         if stale; then break_stale; fi
+        [ ! -f "$lock" ] || rm -f "$lock"       # a file is no lock: a heartbeat of 0.1.0 could leave one
         # No lock, and none can be made: a full quota, or a folder that may not be written in
         [ -d "$lock" ] || mkdir "$lock.$$" || die "cannot make a folder in $root"
         rmdir "$lock.$$" 2>/dev/null || :
@@ -63,7 +64,8 @@ take_lock() {
         sleep 1
     done
     echo "$(uname -n) $$" >"$lock/owner"
-    (while kill -0 $$ 2>/dev/null && touch "$lock"; do sleep 30; done) >/dev/null 2>&1 &
+    # -c: the heartbeat may come just after release() removed the folder, and would make a file that nobody removes
+    (while kill -0 $$ 2>/dev/null && touch -c "$lock"; do sleep 30; done) >/dev/null 2>&1 &
     heart=$!
     trap release EXIT
     trap 'exit 129' HUP

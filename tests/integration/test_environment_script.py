@@ -83,6 +83,23 @@ def test_environment_follows_requirements_and_keeps_what_was_there(project):
     assert (project.folder / ".venv/mine").exists()
 
 
+def test_a_heartbeat_that_comes_late_leaves_no_lock(project):
+    project.fake(
+        "touch",
+        f"""#!/bin/sh
+case "$*" in *.lock) sleep 1; {shutil.which("touch")} "$@"; echo "touched" >>"$CALLS" ;; esac
+""",
+    )
+    assert project.run("sh", "environment.sh").returncode == 0
+    wait_for(lambda: "touched" in project.calls())
+    assert not list(project.folder.glob(".venv.*")), "the next call would wait forever"
+
+    (project.folder / ".venv.lock").touch()  # left by a heartbeat that made it
+    (project.folder / "pyproject.toml").write_text("changed", encoding="utf-8")
+    assert project.run("sh", "environment.sh").returncode == 0
+    assert not list(project.folder.glob(".venv.*"))
+
+
 def test_environment_of_a_moved_project_is_made_anew(project, tmp_path):
     assert project.run("sh", "environment.sh").returncode == 0
     project.folder.rename(tmp_path / "moved")
