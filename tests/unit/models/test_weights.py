@@ -234,7 +234,7 @@ def server(tmp_path):
             self.wfile.write(b"half of it")
 
     served = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Handler, directory=str(folder)))
-    threading.Thread(target=served.serve_forever, daemon=True).start()
+    threading.Thread(target=served.serve_forever, args=(0.01,), daemon=True).start()  # shutdown() waits for a poll
     yield folder, f"http://127.0.0.1:{served.server_port}"
     served.shutdown()
     served.server_close()

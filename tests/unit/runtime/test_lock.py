@@ -162,8 +162,9 @@ def test_of_many_that_find_a_dead_lock_one_gets_it(files):
         "import sys, time; from pathlib import Path; from deep_cnn.runtime.lock import held; from deep_cnn.runtime.run_files import "
         "RunFiles; from deep_cnn.runtime.errors import MachineError\n"
         "files = RunFiles(Path(sys.argv[1]), 'run')\n"
-        "while time.time() < float(sys.argv[2]): pass\n"
-        "try:\n    with held(files): print('held'); time.sleep(1.5)\n"
+        "at = float(sys.argv[2]); time.sleep(max(0, at - time.time() - 0.02))\n"
+        "while time.time() < at: pass\n"
+        "try:\n    with held(files): print('held'); time.sleep(1)\n"
         "except MachineError: print('refused')\n"
     )
     at = str(time.time() + 1.5)
