@@ -5,7 +5,7 @@ From Python: `from deep_cnn import train, load_model, predict`.
 
 from typing import Any
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = ["load_model", "predict", "train"]
 
 

@@ -9,21 +9,10 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from deep_cnn.cli.command_table import COMMANDS
-from deep_cnn.config.fields import converted, split_words, wrong
-from deep_cnn.runtime.errors import ConfigError, nearest
+from deep_cnn.config.fields import converted, nearest_flag, split_words, wrong
+from deep_cnn.runtime.errors import ConfigError
 
 LARGEST_CONFIG = 1 << 20  # bytes
-# What other programs call our flags, where the letters are not alike
-OTHERS_NAMES = {
-    "learning_rate": "lr", "lrate": "lr", "bs": "batch_size", "batch": "batch_size", "b": "batch_size", "arch": "model",
-    "network": "model", "backbone": "model", "num_workers": "workers", "j": "workers", "data": "data_dir", "data_path": "data_dir",
-    "csv": "metadata", "table": "metadata", "labels": "metadata", "label": "target", "y": "target", "img_size": "image_size",
-    "input_size": "image_size", "imgsz": "image_size", "resolution": "image_size", "pretrained": "weights", "opt": "optimizer",
-    "lr_scheduler": "schedule", "sched": "schedule", "scheduler": "schedule", "amp": "precision", "output_dir": "root_dir",
-    "output": "root_dir", "name": "run_name", "exp_name": "run_name", "num_epochs": "epochs", "n_epochs": "epochs", "val_size": "val_split",
-    "test_size": "test_split", "random_seed": "seed", "smoothing": "label_smoothing", "wd": "weight_decay", "gpu": "device",
-    "aug": "augment", "transforms": "augment", "folder": "data_dir",
-}  # fmt: skip
 USAGE = "python -m deep_cnn [COMMAND] [--flag=value ...]"
 
 
@@ -67,9 +56,7 @@ def _hint(word: str, known: list[str]) -> str:
     takes_files = next((flag for flag in ("--images", "--data_dir") if flag in known), None)
     if takes_files and (os.path.exists(word) or (word == "-" and takes_files == "--images")):
         return f" Did you mean {takes_files}={word}?"
-    if (ours := OTHERS_NAMES.get(word.lstrip("-").replace("-", "_"))) and f"--{ours}" in known:
-        return f" Did you mean --{ours}?"
-    return nearest(word, known) if word.startswith("-") else " Write flags as --name=value, several values as a,b."
+    return nearest_flag(word, known) if word.startswith("-") else " Write flags as --name=value, several values as a,b."
 
 
 def _from_words(f: dataclasses.Field[Any], words: Any) -> Any:
@@ -105,7 +92,7 @@ def read_config_file(path: Path, options_class: type) -> dict[str, Any]:
     for key, value in values.items():
         name = str(key).lstrip("-").replace("-", "_")
         if name not in fields:
-            raise wrong("config", path, f"{key} is no flag.{nearest(name, fields)}")
+            raise wrong("config", path, f"{key} is no flag.{nearest_flag(name, fields)}")
         if name in given:
             raise wrong("config", path, f"{name} is given twice")
         try:

@@ -8,7 +8,7 @@ import operator
 import os
 import re
 import reprlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, overload
 
@@ -38,6 +38,17 @@ PLACES = (
 GRID = "grid:"
 LENGTH = re.compile(r"(\d+(?:\.\d+)?)\s*(m|km)", re.I)
 LONGEST_DURATION = 10 * 365 * 86400.0  # seconds
+# What other programs call our flags, where the letters are not alike
+OTHERS_NAMES = {
+    "learning_rate": "lr", "lrate": "lr", "bs": "batch_size", "batch": "batch_size", "b": "batch_size", "arch": "model",
+    "network": "model", "backbone": "model", "num_workers": "workers", "j": "workers", "data": "data_dir", "data_path": "data_dir",
+    "csv": "metadata", "table": "metadata", "labels": "metadata", "label": "target", "y": "target", "img_size": "image_size",
+    "input_size": "image_size", "imgsz": "image_size", "resolution": "image_size", "pretrained": "weights", "opt": "optimizer",
+    "lr_scheduler": "schedule", "sched": "schedule", "scheduler": "schedule", "amp": "precision", "output_dir": "root_dir",
+    "output": "root_dir", "name": "run_name", "exp_name": "run_name", "num_epochs": "epochs", "n_epochs": "epochs", "val_size": "val_split",
+    "test_size": "test_split", "random_seed": "seed", "smoothing": "label_smoothing", "wd": "weight_decay", "gpu": "device",
+    "aug": "augment", "transforms": "augment", "folder": "data_dir",
+}  # fmt: skip
 
 
 def flag(
@@ -94,6 +105,12 @@ def rate(text: str | float) -> float | str:
 def count(text: str | int) -> int | str:
     """A whole number, or 'auto'."""
     return "auto" if text == "auto" else int(text)
+
+
+def nearest_flag(word: str, flags: Iterable[str]) -> str:
+    """ " Did you mean X?" for a word that is none of the flags, which may begin with "--"; "" when none is near."""
+    ours, flags = OTHERS_NAMES.get(word.lstrip("-").replace("-", "_")), list(flags)
+    return next((f" Did you mean {name}?" for name in (ours, f"--{ours}") if name in flags), "") or nearest(word, flags)
 
 
 def wrong(flag: str, value: Any, problem: str, hint: str = "") -> ConfigError:

@@ -39,7 +39,7 @@ from deep_cnn.runtime.device import (
 from deep_cnn.runtime.errors import ConfigError
 from deep_cnn.runtime.launch import this_rank
 from deep_cnn.runtime.run_files import RunFiles
-from deep_cnn.runtime.status import read_status, unfinished
+from deep_cnn.runtime.status import seen_status, unfinished
 from deep_cnn.tasks.base import Task
 from deep_cnn.tasks.conformal import Calibration
 from deep_cnn.tasks.make import task_from_dict
@@ -211,7 +211,7 @@ def open_networks(paths: Sequence[Path], *, device: str, precision: str = "auto"
 def _warn_of_unfinished(path: Path) -> None:
     """A network of a run that still trains is another one tomorrow, and its test would be looked at before the end."""
     files = RunFiles(path.absolute().parent.parent.parent, path.absolute().parent.name)
-    status = read_status(files) if path.absolute().parent.parent.name == "models" else None
+    status = seen_status(files) if path.absolute().parent.parent.name == "models" else None
     if status is not None and (reason := unfinished(status)) is not None:
         log.warning("%s: this run has not finished: %s. Its network is that of the best epoch so far", path, reason)
 

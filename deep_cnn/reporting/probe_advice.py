@@ -10,7 +10,7 @@ from deep_cnn.reporting.report.record import Record, read_record
 from deep_cnn.runtime.atomic import read_json
 from deep_cnn.runtime.errors import DataError
 from deep_cnn.runtime.run_files import RunFiles
-from deep_cnn.runtime.status import read_status, unfinished
+from deep_cnn.runtime.status import seen_status, unfinished
 from deep_cnn.tasks.differences import Difference
 
 FROZEN = "backbone"  # of --freeze
@@ -65,7 +65,7 @@ def _counterpart(record: Record) -> Record | None:
         return None
     for folder in sorted(record.files.results.parent.iterdir()):
         files, config = RunFiles(record.files.outputs, folder.name), read_json(folder / "config.json")
-        if not config or not _pairs(record.config, config) or unfinished(read_status(files)) is not None:
+        if not config or not _pairs(record.config, config) or unfinished(seen_status(files)) is not None:
             continue
         try:
             return read_record(files)

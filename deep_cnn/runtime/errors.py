@@ -107,5 +107,7 @@ def machine_fault(fault: BaseException) -> str | None:
 
 def nearest(word: str, known: Iterable[str]) -> str:
     """ " Did you mean X?" for the known word most like `word`, or "" when none is near."""
-    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
+    known = list(known)
+    begun = [name for name in known if len(word) > 1 and name.startswith(word)]  # val: validation, not all
+    close = begun if len(begun) == 1 else difflib.get_close_matches(word, known, n=1, cutoff=0.6)
     return f" Did you mean {close[0]}?" if close else ""

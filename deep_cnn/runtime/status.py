@@ -7,8 +7,9 @@ import time
 from typing import Any
 
 from deep_cnn.runtime.atomic import read_json, write_json
+from deep_cnn.runtime.lock import vacant
 from deep_cnn.runtime.manifest import Manifest, digest_of
-from deep_cnn.runtime.run_files import RunFiles
+from deep_cnn.runtime.run_files import RunFiles, folds_of
 
 
 def read_status(files: RunFiles) -> dict[str, Any] | None:
@@ -22,6 +23,17 @@ def read_status(files: RunFiles) -> dict[str, Any] | None:
     return None if _of_another(files, values.pop("config", None)) else values
 
 
+def seen_status(files: RunFiles) -> dict[str, Any] | None:
+    """`read_status`, but "killed" of a run that says it is running and that no living process holds, nor one of its folds."""
+    status = read_status(files)
+    if status and status.get("state") == "running":
+        folds = [path.name for path in files.results.parent.glob("*") if folds_of(path.name) == files.name]
+        with contextlib.suppress(OSError):  # a folder that may not be written in
+            if all(vacant(RunFiles(files.outputs, name)) for name in (files.name, *folds)):
+                status["state"] = "killed"
+    return status
+
+
 def unfinished(status: dict[str, Any] | None) -> str | None:
     """How far a run is that has not finished, by its status.json; None where it has."""
     status = status or {}
@@ -30,12 +42,13 @@ def unfinished(status: dict[str, Any] | None) -> str | None:
         return None
     if state is None:
         return "status.json is missing or damaged, so it is unknown whether it is finished"
-    done = f"{status.get('step')} of {status['steps']} steps" if status.get("steps") else "no step yet"
+    done = f" ({status.get('step')} of {status['steps']} steps)" if status.get("steps") else ""
     hint = {
-        "running": "still running, or killed",
+        "running": "still running",
+        "killed": "killed; the same command resumes it",
         "stopped": "stopped; the same command resumes it",
     }.get(state, state)
-    return f"{hint} ({done})" + (f": {status.get('reason')}" if state in ("mistake", "failed") else "")
+    return f"{hint}{done}" + (f": {status.get('reason')}" if state in ("mistake", "failed") else "")
 
 
 def _of_another(files: RunFiles, config: str | None) -> bool:

@@ -13,7 +13,7 @@ from typing import Any, TypeGuard
 import numpy as np
 import pandas as pd
 
-from deep_cnn.config.fields import given_text, wrong
+from deep_cnn.config.fields import given_text, nearest_flag, wrong
 from deep_cnn.config.prediction import Prediction
 from deep_cnn.config.recipes import with_recipe
 from deep_cnn.config.schema import Config
@@ -27,7 +27,7 @@ from deep_cnn.inference.predict.stream import stream
 from deep_cnn.runtime import console
 from deep_cnn.runtime.atomic import atomic_path, escaped
 from deep_cnn.runtime.device import granted_cores
-from deep_cnn.runtime.errors import ConfigError, DeepCNNError, nearest
+from deep_cnn.runtime.errors import ConfigError, DeepCNNError
 from deep_cnn.runtime.manifest import Manifest
 from deep_cnn.runtime.run_files import RunFiles
 from deep_cnn.training import trainer
@@ -95,7 +95,7 @@ def _train(data_dir: str | Path, table: pd.DataFrame | None, flags: dict[str, An
     fields = {f.name for f in dataclasses.fields(Config)}
     for name in given:
         if name not in fields:
-            raise ConfigError(f"{name}: unknown flag.{nearest(name, fields)}")
+            raise ConfigError(f"{name}: unknown flag.{nearest_flag(name, fields)}")
     config = with_recipe(given)
     if config.folds is not None and config.fold is None:
         raise ConfigError(

@@ -18,7 +18,7 @@ from deep_cnn.runtime.atomic import escaped
 from deep_cnn.runtime.errors import DataError, nearest
 from deep_cnn.runtime.manifest import NAME
 from deep_cnn.runtime.run_files import RunFiles
-from deep_cnn.runtime.status import read_status, unfinished
+from deep_cnn.runtime.status import seen_status, unfinished
 from deep_cnn.tasks.differences import LINEAR_BASELINE
 from deep_cnn.tasks.metrics import Scored
 
@@ -263,7 +263,7 @@ def read_runs(outputs: Path, patterns: Sequence[str]) -> tuple[list[Record], lis
     records, left_out = [], []
     for name in chosen:
         files = RunFiles(outputs, name)
-        reason = unfinished(read_status(files))
+        reason = unfinished(seen_status(files))
         if reason is None:
             try:
                 records.append(read_record(files))

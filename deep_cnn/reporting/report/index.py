@@ -12,7 +12,7 @@ from deep_cnn.reporting.report.page import data_name, front, render, write_page
 from deep_cnn.reporting.report.record import Record, read_record
 from deep_cnn.runtime.errors import DataError, DeepCNNError
 from deep_cnn.runtime.run_files import RunFiles, folds_of
-from deep_cnn.runtime.status import read_status
+from deep_cnn.runtime.status import seen_status
 
 log = logging.getLogger(__name__)
 
@@ -65,7 +65,7 @@ def _runs(outputs: Path) -> Iterator[Entry]:
 
 
 def _entry(files: RunFiles) -> Entry:
-    status = read_status(files) or {}
+    status = seen_status(files) or {}
     state = status.get("state", "unknown")
     page = files.results / "report.html"
     link = page.relative_to(files.outputs).as_posix() if page.exists() else ""

@@ -27,6 +27,7 @@ log = logging.getLogger(__name__)
 
 STATES = {
     "running": "The run has not finished: this is what it has reached so far.",
+    "killed": "The run was killed (or its machine went down) and has not finished; the same command resumes it.",
     "stopped": "The run was stopped and has not finished; the same command resumes it.",
     "failed": "The run failed, and this is what it had reached.",
     "mistake": "The run ended with an error, and this is what it had reached.",

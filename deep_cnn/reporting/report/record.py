@@ -20,7 +20,7 @@ from deep_cnn.runtime.atomic import escaped, read_json, unescaped
 from deep_cnn.runtime.errors import DataError
 from deep_cnn.runtime.manifest import REPAIR, Manifest, understood
 from deep_cnn.runtime.run_files import RunFiles
-from deep_cnn.runtime.status import read_status
+from deep_cnn.runtime.status import seen_status
 from deep_cnn.tasks.base import Chance, Task
 from deep_cnn.tasks.make import task_from_dict
 from deep_cnn.tasks.pairwise import VOTES_COLUMNS, VOTES_TABLE
@@ -209,7 +209,7 @@ def read_record(files: RunFiles, units: tuple[str, ...] = ()) -> Record:
     if test is None and (files.results / "test.json").exists():
         raise DataError(f"--run_name={files.name}: test.json is damaged; {REPAIR}")
     record = Record(
-        files, config, read_status(files) or {}, history, timing, test, verified=manifest.verifies, units=units
+        files, config, seen_status(files) or {}, history, timing, test, verified=manifest.verifies, units=units
     )
     if not record.verified:  # nothing vouches for its files: read them all, so that a damaged one is named
         with understood(files.results):

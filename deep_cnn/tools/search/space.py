@@ -16,9 +16,9 @@ from optuna.samplers import BaseSampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial
 
-from deep_cnn.config.fields import converted, count, problem, rate
+from deep_cnn.config.fields import converted, count, nearest_flag, problem, rate
 from deep_cnn.config.schema import Config
-from deep_cnn.runtime.errors import ConfigError, nearest
+from deep_cnn.runtime.errors import ConfigError
 from deep_cnn.runtime.rng import draws, permutation
 
 Distribution = CategoricalDistribution | FloatDistribution | IntDistribution
@@ -64,7 +64,7 @@ def parse_space(words: Sequence[str]) -> Space:
         name, equals, values = word.partition("=")
         name = name.strip().lstrip("-").replace("-", "_")
         if name not in fields:
-            raise ConfigError(f"--space {word}: {name} cannot be searched.{nearest(name, fields)}")
+            raise ConfigError(f"--space {word}: {name} cannot be searched.{nearest_flag(name, fields)}")
         if not equals or not values:
             raise ConfigError(f"--space {word}: expected {name}=low..high, {name}=low..high:log or {name}=a,b,c")
         if name in space:
