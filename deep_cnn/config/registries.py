@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from deep_cnn.runtime.format import percent, quantity
+
 
 def resolve(code: str) -> Any:
     """The object that "module:attribute" names."""
@@ -463,3 +465,10 @@ def metric_row(name: str) -> Metric:
     """The row of "top1", of one target's "price/mae", or of "tta/top1"; a name without a row is shown as it is."""
     last = name.rpartition("/")[2]
     return METRICS.get(last) or Metric(last, last, (), "")
+
+
+def shown(name: str, value: float | None, decimals: int = 2) -> str:
+    """A metric's value for people; decimals: of those in percent."""
+    if value is None:
+        return "undefined"
+    return percent(value, decimals) if metric_row(name).share else quantity(value)

@@ -5,8 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from deep_cnn.config.registries import metric_row
-from deep_cnn.reporting.result_text import shown
+from deep_cnn.config.registries import metric_row, shown
 from deep_cnn.runtime.format import quantity
 from deep_cnn.tasks.base import Chance
 

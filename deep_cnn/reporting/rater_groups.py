@@ -3,8 +3,8 @@
 from functools import partial
 from typing import Any
 
-from deep_cnn.config.registries import METRICS
-from deep_cnn.reporting.result_text import shown, signed
+from deep_cnn.config.registries import METRICS, shown
+from deep_cnn.reporting.result_text import signed
 from deep_cnn.runtime.format import bracketed, plural
 from deep_cnn.tasks.rater_groups import FEWEST
 

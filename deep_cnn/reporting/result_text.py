@@ -4,7 +4,7 @@ import logging
 from functools import partial
 from typing import Any
 
-from deep_cnn.config.registries import METRICS, metric_row
+from deep_cnn.config.registries import METRICS, metric_row, shown
 from deep_cnn.runtime.format import bracketed, percent, plural, quantity, some
 from deep_cnn.tasks.differences import LINEAR_BASELINE
 
@@ -298,10 +298,3 @@ def _show_metrics(values: dict[str, Any], intervals: dict[str, Any], indent: str
 
 def _metric(name: str, value: float | None) -> str:
     return f"{METRICS[name].label} {shown(name, value)}"
-
-
-def shown(name: str, value: float | None, decimals: int = 2) -> str:
-    """A metric's value for people; decimals: of those in percent."""
-    if value is None:
-        return "undefined"
-    return percent(value, decimals) if metric_row(name).share else quantity(value)

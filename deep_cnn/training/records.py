@@ -1,6 +1,7 @@
 """What a run says of itself: what was asked and read before its first step, its report after the last, its result when asked again."""
 
 import logging
+import shlex
 import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -74,6 +75,10 @@ def show_again(run: Run, dataset: Dataset, saved: SavedRun, *, searching: bool) 
             again = f"python -m deep_cnn evaluate --run_name={run.files.name} --tta={level}"
             log.info("It was tested without --tta=%s; to test with it, run: %s", level, again)
         log.info("Everything is in %s", run.files.results)
+    shown = (read_json(run.files.results / "config.json") or {}).get("task", {}).get("units") or []
+    if run.config.unit and set(run.config.unit) != set(shown):
+        again = f"python -m deep_cnn report --run_name={run.files.name} {shlex.quote('--unit=' + ','.join(run.config.unit))}"
+        log.info("Its report has other units; to write it with these, run: %s", again)
     page = run.files.results / "report.html"
     if page.exists():
         log.info("Report: %s", page)

@@ -35,6 +35,8 @@ def test_a_file_gives_the_predictions_of_float32(request, run_cli, tmp_path, run
     assert about["checked"]["largest_difference"] <= 1e-4 and about["provenance"]["checkpoint_sha256"]
     card = (tmp_path / f"{output.name}.md").read_text(encoding="utf-8")
     assert all(name in card for name in about["output"]["order"]) and "resize the shorter side" in card
+    metric = "- top-1: " if run_name == "places_run" else "- MAE: "
+    assert metric in card and "interval_level" not in card and "(batch, 3, " in card
     if kind != "onnx":
         return
     # with nothing but the JSON, onnxruntime and the file: the table that predict writes in float32

@@ -249,6 +249,15 @@ def test_units_of_several_targets(scores_run, tmp_path, run_cli, capsys):
     assert "--unit=a,b,c: 3 units for 2 targets; give one for each of" in capsys.readouterr().err
 
 
+def test_a_finished_run_says_how_to_show_another_unit(run_cli, capsys):
+    run = TINY | {"data_dir": PERCEPTION, "metadata": "meta", "study_id": "safety"}
+    assert run_cli(**run)[0] == 0
+    assert run_cli(**run, unit="points")[0] == 0
+    said = capsys.readouterr().out
+    hint = "python -m deep_cnn report --run_name=default --unit=points"
+    assert f"Its report has other units; to write it with these, run: {hint}" in said
+
+
 def test_classes_have_no_unit(classified, run_cli, capsys):
     assert run_cli("report", unit="USD")[0] == 2
     assert "--unit=USD: there are classes to learn, and no numbers; omit --unit" in capsys.readouterr().err

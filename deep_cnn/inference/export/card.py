@@ -1,15 +1,16 @@
 """What goes beside an exported network: a JSON for programs and a model card (Mitchell et al., 2019) for people."""
 
+from functools import partial
 from typing import Any
 
+from deep_cnn.config.registries import METRICS, shown
 from deep_cnn.data.picture import corner
 from deep_cnn.data.preprocess import Preprocessing
 from deep_cnn.inference.load import FinishedRun
 from deep_cnn.runtime.atomic import read_json
+from deep_cnn.runtime.format import bracketed, plural
 from deep_cnn.runtime.manifest import Manifest
 from deep_cnn.tasks.make import task_from_dict
-
-NOT_METRICS = {"intervals", "per_class", "per_target", "per_group", "confusion", "calibration"}
 
 
 def about(run: FinishedRun, file: str, kind: str, preprocessing: bool, checked: dict) -> dict[str, Any]:
@@ -92,14 +93,14 @@ def model_card(values: dict[str, Any]) -> str:
     lines = [
         f"# {network['name']} of run {provenance['run']}",
         "",
-        f"`{values['file']}` ({values['format']}): {network['name']}, fine-tuned with deep_cnn "
+        f"`{values['file']}` ({values['format']}): {network['name']}, {'trained' if config['weights'] == 'none' else 'fine-tuned'} with deep_cnn "
         f"{provenance['versions'].get('deep_cnn', '')}.",
         "",
         "## What it does",
         "",
         f"- {len(names)} {learnt}: {shown}",
-        f"- Input `images`: {values['input']['type']}, {values['input']['shape']}, RGB",
-        f"- Output `outputs`: {values['output']['shape']}, {values['output']['meaning']}",
+        f"- Input `images`: {values['input']['type']}, {_shape(values['input'])}, RGB",
+        f"- Output `outputs`: {_shape(values['output'])}, {values['output']['meaning']}",
         "",
         "An image goes through these steps first:",
         "",
@@ -130,6 +131,10 @@ def model_card(values: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def _shape(tensor: dict[str, Any]) -> str:
+    return f"({', '.join(map(str, tensor['shape']))})"
+
+
 def validated(values: dict[str, Any]) -> bool:
     """Whether there was a validation set, by which the epoch was chosen."""
     return any(name.startswith("val_") for name in values["metrics"]["validation"] or {})
@@ -147,13 +152,16 @@ def _quality(values: dict[str, Any]) -> list[str]:
 def _metrics(test: dict[str, Any] | None) -> list[str]:
     if test is None:
         return ["The run had no test set."]
-    intervals = test.get("intervals", {})
-    lines = [f"Test set, {test['count']} images; 95% intervals in brackets.", ""]
-    for name, value in test.items():
-        if isinstance(value, float) and name not in NOT_METRICS:
-            interval = intervals.get(name)
-            between = f" [{interval[0]:.4g}, {interval[1]:.4g}]" if interval else ""
-            lines.append(f"- {name}: {value:.4g}{between}")
+    lines = [f"Test set, {plural(test['count'], 'image')}; 95% intervals in brackets.", "", *_rows(test)]
     if views := test.get("tta"):
-        lines += ["", f"As the mean over several views of each image (--tta={views['views']}):", *_metrics(views)[1:]]
+        lines += ["", f"As the mean over several views of each image (--tta={views['views']}):", "", *_rows(views)]
     return lines
+
+
+def _rows(values: dict[str, Any]) -> list[str]:
+    found = [name for name in METRICS if name in values and not isinstance(values[name], dict)]
+    intervals = values.get("intervals", {})
+    return [
+        f"- {METRICS[name].label}: {shown(name, values[name])}{bracketed(intervals.get(name), partial(shown, name))}"
+        for name in found
+    ]

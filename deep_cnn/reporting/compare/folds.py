@@ -8,11 +8,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from deep_cnn.config.registries import metric_row
+from deep_cnn.config.registries import metric_row, shown
 from deep_cnn.reporting.compare.page import Block
 from deep_cnn.reporting.compare.rows import aligned, shown_difference, shown_p
 from deep_cnn.reporting.report.folds import FoldsRecord, read_folds
-from deep_cnn.reporting.result_text import shown
 from deep_cnn.runtime.atomic import read_json, write_rows, write_text
 from deep_cnn.runtime.errors import ConfigError, DataError, nearest
 from deep_cnn.runtime.format import bracketed

@@ -5,9 +5,8 @@ from functools import partial
 from typing import Any
 
 from deep_cnn.config.identity import flag_text
-from deep_cnn.config.registries import metric_row
+from deep_cnn.config.registries import metric_row, shown
 from deep_cnn.reporting.compare.runs import Row, Value, value
-from deep_cnn.reporting.result_text import shown
 from deep_cnn.runtime.format import bracketed, duration, short_count
 from deep_cnn.tasks.differences import Difference, holm
 

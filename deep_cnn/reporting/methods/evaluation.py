@@ -3,11 +3,10 @@
 from functools import partial
 from typing import Any
 
-from deep_cnn.config.registries import METRICS
+from deep_cnn.config.registries import METRICS, shown
 from deep_cnn.reporting.compare.rows import metric_label, shown_p
 from deep_cnn.reporting.methods.material import between
 from deep_cnn.reporting.methods.study import Study
-from deep_cnn.reporting.result_text import shown
 from deep_cnn.runtime.format import listed, percent, plural, quantity
 from deep_cnn.tasks.differences import LINEAR_BASELINE
 from deep_cnn.tasks.intervals import FEWEST_GROUPS

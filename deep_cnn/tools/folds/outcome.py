@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from deep_cnn.config.registries import METRICS
+from deep_cnn.config.registries import METRICS, shown
 from deep_cnn.data.space import place_cells
 from deep_cnn.reporting.report.folds import write_folds_report
 from deep_cnn.reporting.report.record import Record, names_in, read_record
-from deep_cnn.reporting.result_text import cautions, difference_lines, interval_lines, metric_line, shown
+from deep_cnn.reporting.result_text import cautions, difference_lines, interval_lines, metric_line
 from deep_cnn.runtime.atomic import read_csv, write_csv, write_json
 from deep_cnn.runtime.errors import DataError
 from deep_cnn.runtime.format import plural
