@@ -11,6 +11,7 @@ from deep_cnn.runtime.format import plural, some
 
 # a missing cell, of numbers or of words
 NOTHING = re.compile(r"[\W_]*|#.*|n\.?/?a\.?|nan|null|none", re.IGNORECASE)
+NAME_OF_FILE = re.compile(r"\.\w{2,5}$")
 NUMBER = re.compile(r"[+-]?[.,]?\d[\d.,' ]*(?:[eE][+-]?\d+)?\s?%?")
 
 
@@ -60,8 +61,10 @@ def check_long(frame: pd.DataFrame, long: dict[int, int], separator: str, what: 
     cells = frame.to_numpy(dtype=object)
     usual = np.delete(cells, list(long), axis=0) if len(long) < len(cells) else cells
     kinds = [_kind(column) for column in usual.T]
+    rare = 2 * len(long) < len(cells)  # a program that ends rows with a separator ends all of them so
     for row, count in long.items():
-        if not fit(map(is_number, cells[row]), kinds) or (separator == "," and _may_be_cut(cells[row], usual)):
+        cut = separator == "," and (_may_be_cut(cells[row], usual) or (rare and _may_be_words(cells[row], kinds)))
+        if cut or not fit(map(is_number, cells[row]), kinds):
             raise DataError(
                 f"{what}: line {frame.index[row]} has {count} cells, the last of them empty, but the header has {len(kinds)}; put quotes around "
                 "cells that contain the separator (a number with a decimal comma, too), or remove the separators at the ends of rows"
@@ -88,6 +91,18 @@ def _may_be_cut(row: np.ndarray, usual: np.ndarray) -> bool:
         if _all_digits(np.append(pair, row[k - 1 : k + 1])) and not set(map(str.strip, pair)) <= {"0", "1"}:
             return True
     return False
+
+
+def _may_be_words(row: np.ndarray, kinds: Sequence[bool | None]) -> bool:
+    """Whether two neighbouring words may be one cell, as Boston,MA, and the row's last cell be missing."""
+    found = [is_number(cell) for cell in row]
+    return any(
+        found[k - 1] is False
+        and found[k] is False
+        and not NAME_OF_FILE.search(row[k - 1].strip())
+        and fit([*found[:k], *found[k + 1 :]], kinds)
+        for k in range(1, len(row))
+    )
 
 
 def _all_digits(column: np.ndarray) -> bool:

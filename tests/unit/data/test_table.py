@@ -897,6 +897,13 @@ def test_rows_with_a_separator_too_many(folder):
     index = index_of(folder, numbered([f"{i}.5,x," for i in range(6)], "image,score,note"), target=("score",))
     assert index.targets[:, 0].tolist() == [0.5, 1.5, 2.5, 3.5, 4.5, 5.5]  # each row ends so
 
+    cells = ["Boston,MA,", *(["Rome,cat", "Oslo,dog"] * 2), "Rome,dog"]  # no blank, and a label that is missing
+    refused(folder, numbered(cells, "image,city,label"), "line 2 has 4 cells", target=("label",))
+    index = index_of(folder, numbered(["cat,", *(["dog", "cat"] * 2), "dog"], "image,label"), target=("label",))
+    assert index.classes == ("cat", "dog")  # the name of a file is no part of a label
+    cells = ["Rome,1.5,", *(["Rome,2.5", "Oslo,3.5"] * 2), "Rome,4.5"]  # a word and a number are two cells
+    assert index_of(folder, numbered(cells, "image,city,score"), target=("score",)).targets[0, 0] == 1.5
+
 
 def test_a_quote_that_swallows_one_row(folder):
     rows = ["1,ok,1.5", '2,"great view,2.5', '3,"wow",3.5', "4,a,4.5", "5,b,5.5", "6,c,6.5"]
