@@ -115,6 +115,8 @@ def nearest_flag(word: str, flags: Iterable[str]) -> str:
 
 def wrong(flag: str, value: Any, problem: str, hint: str = "") -> ConfigError:
     """The mistake of a flag's value, to be raised: "--flag=value: problem; hint"."""
+    if isinstance(value, tuple) and all(isinstance(word, str) for word in value):
+        value = ",".join(value)
     # a value from YAML may be a nest of lists that has a million items as text
     text = str(value) if isinstance(value, (str, os.PathLike, numbers.Number)) or value is None else reprlib.repr(value)
     return ConfigError(f"--{flag}={text}: {problem}{'; ' if hint else ''}{hint}")

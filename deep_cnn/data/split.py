@@ -300,10 +300,13 @@ def load_splits(path: Path, index: Index, target_rows: TargetRows) -> Splits:
                 parts[split].append(i)
     except (OSError, KeyError, ValueError) as problem:
         raise DataError(f"{path}: cannot be read as splits ({problem}); train the run again") from problem
-    for names, what in ((gone, "are no longer in the data folder"), (changed, "have a different target now")):
+    for names, verb, what in (
+        (gone, "are", "not in the data any more (the file, or its row in the table)"),
+        (changed, "have", "another target now"),
+    ):
         if names:
             raise DataError(
-                f"{path}: {len(names):,} of its images {what} (e.g. {names[0]}); restore the data, or train a new run"
+                f"{path}: {plural(len(names), 'image', verb)} {what} (e.g. {names[0]}); restore the data, or train a new run"
             )
     notes = (f"{plural(len(position), 'image')} of the data folder not in {path.name}: not used",) if position else ()
     train, validation, test = (np.array(sorted(parts[name]), dtype=np.int64) for name in SPLITS)

@@ -111,6 +111,8 @@ def evaluate_external(run: FinishedRun, asked: Asked, **flags: Any) -> External 
             rows, fitting = _divided(rows, asked, config.split_seed or 0)
         tested = replace(dataset, splits=Splits(nothing, nothing, rows))
         result = _result(task, tested, outputs[rows])
+        if asked.keep_trained and said:
+            result["estimand"] = "this network, on these images, some of which it was trained on or selected by"
         if views is not None:
             result = with_views(result, level, task.held_out_result(tested, "test", views[rows]))
         if asked.recalibrate == "none":
@@ -306,6 +308,10 @@ def _safe(name: str) -> str:
     return "".join(letter if letter.isalnum() or letter in "-_" else "_" for letter in name) or "local"
 
 
+def _plus(number: float) -> str:
+    return f"{'-' if number < 0 else '+'} {abs(number):.3g}"
+
+
 def summary(found: External, names: Sequence[str]) -> list[str]:
     """Lines for the console: the calibration of each target, and errors before and after a new scale."""
     lines = []
@@ -316,7 +322,7 @@ def summary(found: External, names: Sequence[str]) -> list[str]:
         slope, intercept = line["slope"], line["intercept"]
         between = bracketed(line["intervals"]["slope"], "{:.2f}".format)
         lines.append(
-            f"Calibration of {name}: true = {intercept:.3g} + {slope:.3g} x predicted; slope{between} is 1 and intercept 0 where the scale fits"
+            f"Calibration of {name}: true = {intercept:.3g} {_plus(slope)} x predicted; slope{between} is 1 and intercept 0 where the scale fits"
         )
     if found.after is not None:
         for name in found.result["per_target"]:

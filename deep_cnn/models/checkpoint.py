@@ -89,7 +89,7 @@ def load_last(path: Path) -> dict[str, Any] | None:
         if file == _fresh(path):  # a process died between two renames
             _put_in_place(path)
         elif file != path:
-            log.warning("Resuming from the previous checkpoint, %s", file)
+            log.warning("Reading the previous checkpoint, %s", file)
         return state
     if replaced:
         run = manifest.of_checkpoint(path)

@@ -23,10 +23,7 @@ def metric_line(scores: dict[str, Any]) -> str:
 def show_result(result: dict[str, Any]) -> None:
     """The held-out result on the console and in the log, with its intervals; each target's and the mean predictor's."""
     log.info(
-        "%s result on %d images, with 95%% confidence intervals for %s:",
-        result["split"].capitalize(),
-        result["count"],
-        "new images" if "per_group" not in result else "new groups",
+        "%s result on %s%s:", result["split"].capitalize(), plural(result["count"], "image"), _with_intervals(result)
     )
     _show_metrics(result, result["intervals"], "")
     if "mean_predictor" in result:
@@ -52,6 +49,14 @@ def show_result(result: dict[str, Any]) -> None:
         log.info("  %s", line)
     for warning in cautions(result):
         log.warning("  %s", warning)
+
+
+def _with_intervals(result: dict[str, Any]) -> str:
+    if not any(result["intervals"].get(name) for name in METRICS):
+        return ""
+    learnt = "trained on" in result.get("estimand", "")
+    of = "" if learnt else " for new groups" if "per_group" in result else " for new images"
+    return f", with 95% confidence intervals{of}"
 
 
 def interval_lines(result: dict[str, Any]) -> list[str]:
@@ -274,12 +279,15 @@ def _few_images(result: dict[str, Any]) -> str:
         return ""
     which = f"All {len(counts)} classes" if len(few) == len(counts) else f"{len(few)} of {len(counts)} classes"
     verb = "has" if len(few) == 1 else "have"
-    return f"{which} {verb} fewer than {FEW} test images ({some(few, 5)}): their recall is hardly known, and so are means over classes."
+    images = "images" if result.get("split") in ("train", "validation") else "test images"
+    return f"{which} {verb} fewer than {FEW} {images} ({some(few, 5)}): their recall is hardly known, and so are means over classes."
 
 
 def _heavy_tails(result: dict[str, Any]) -> list[str]:
     targets = result.get("per_target", {})
     few = [n for n, v in targets.items() if v.get("mae") and v["rmse"] > HEAVY_TAIL * v["mae"]]
+    of_each = result.get("intervals", {}).get("per_target", {})
+    few = [name for name in few if of_each.get(name, result.get("intervals", {})).get("rmse")]
     return [
         f"{name}: a few large errors make up most of the RMSE. Its interval is too narrow then; prefer the MAE."
         for name in few

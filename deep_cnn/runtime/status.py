@@ -31,6 +31,10 @@ def seen_status(files: RunFiles) -> dict[str, Any] | None:
         with contextlib.suppress(OSError):  # a folder that may not be written in
             if all(vacant(RunFiles(files.outputs, name)) for name in (files.name, *folds)):
                 status["state"] = "killed"
+    if (
+        status is None and files.fold_plan.exists() and not files.status.exists()
+    ):  # some of its folds were trained alone
+        return {"state": "unfinished"}
     return status
 
 
@@ -46,6 +50,7 @@ def unfinished(status: dict[str, Any] | None) -> str | None:
     hint = {
         "running": "still running",
         "killed": "killed; the same command resumes it",
+        "unfinished": "not all folds are finished",
         "stopped": "stopped; the same command resumes it",
     }.get(state, state)
     return f"{hint}{done}" + (f": {status.get('reason')}" if state in ("mistake", "failed") else "")

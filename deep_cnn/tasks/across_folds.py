@@ -11,9 +11,9 @@ import numpy as np
 from scipy.special import stdtr
 
 from deep_cnn.config.registries import metric_row
-from deep_cnn.tasks.confidence import SCALES, Floats, Interval, hull, t_quantile, wilson
+from deep_cnn.tasks.confidence import ROUNDING, SCALES, Floats, Interval, hull, t_quantile, wilson
 from deep_cnn.tasks.differences import Difference
-from deep_cnn.tasks.intervals import Estimate, intervals, scale_of
+from deep_cnn.tasks.intervals import NO_SPREAD, Estimate, intervals, scale_of
 from deep_cnn.tasks.metrics import Scored
 from deep_cnn.tasks.samples import Scores
 
@@ -98,7 +98,7 @@ def _of_metric(
     method, least = f"Nadeau-Bengio over folds, {scale} scale", _half_width(independent, scale)
     if not metric_row(name).share:
         if np.ptp(known) == 0:
-            return Estimate(None, "none: no spread")
+            return Estimate(None, NO_SPREAD)
         found = nadeau_bengio(known, scale, level, least)
         return Estimate(found, method if found else "none: a fold's value is at the end of the scale")
     at_end = ((known <= 0) | (known >= 1)).any()
@@ -135,6 +135,8 @@ def group_intervals(pooled: Scored, groups: np.ndarray, folds: int, level: float
 
 def _no_narrower(estimate: Estimate, independent: Estimate) -> Estimate:
     """An interval over groups, which reaches at least as far as that of independent images."""
+    if estimate.interval is None and estimate.method == NO_SPREAD:  # groups that agree by chance
+        return independent
     if estimate.interval is None or independent.interval is None:
         return estimate
     return Estimate(hull(estimate.interval, independent.interval), estimate.method)
@@ -165,14 +167,14 @@ def difference_of_folds(
         ours, theirs: the K folds' values, in the same order.
 
     Returns:
-        None where a value is undefined.
+        None where a value is undefined. No interval where all folds differ by the same: they do not show how it varies.
     """
     pairs = [(a, b) for a, b in zip(ours, theirs, strict=True) if a is not None and b is not None]
     if len(pairs) < len(ours):
         return None
     changes = np.array([a - b for a, b in pairs], dtype=np.float64)
     df, value, error = len(changes) - 1, float(changes.mean()), float(np.sqrt(variance_over_folds(changes)))
-    if error == 0:
-        return Difference(value, (value, value), p=1.0 if value == 0 else 0.0, df=float(df))
+    if np.ptp(changes) <= ROUNDING * abs(value):  # that few folds agree does not make it certain
+        return Difference(value, p=1.0 if value == 0 else None, df=float(df))
     half = t_quantile(df, level) * error
     return Difference(value, (value - half, value + half), p=float(2 * stdtr(df, -abs(value) / error)), df=float(df))

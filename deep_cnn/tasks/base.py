@@ -162,6 +162,10 @@ class Task(ABC):
         """Of what an output means, '' where it is not known."""
         return ""
 
+    def usual_range(self, output: int) -> tuple[float, float] | None:
+        """Between which scores nearly all of the training set were; None of what has no scores."""
+        return None
+
     @abstractmethod
     def encode(self, targets: np.ndarray) -> Tensor:
         """The index's targets as the loss wants them; row n belongs to sample n."""

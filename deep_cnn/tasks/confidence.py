@@ -14,6 +14,7 @@ from scipy.special import ndtri, stdtrit
 Floats = NDArray[np.float64]
 Interval = tuple[float, float]
 
+ROUNDING = 1e-12  # relative differences as small are of the arithmetic
 INTRACLASS = 0.1  # correlation within groups where all is right: see `wilson_of_groups`
 
 
@@ -88,7 +89,8 @@ def without_bias(value: float, left_out: Floats) -> float:
 
 
 def jackknife_interval(value: float, left_out: Floats, df: float, scale: str, level: float = 0.95) -> Interval | None:
-    """Student's t times the jackknife's standard error, on a scale; None where a value is at the end of the scale.
+    """Student's t times the jackknife's standard error, on a scale; None where a value is at the end of the scale, or none
+    of the units changes the metric.
 
     Args:
         value: the metric of all units. left_out: (U,), with one of them left out. df: degrees of freedom.
@@ -96,7 +98,7 @@ def jackknife_interval(value: float, left_out: Floats, df: float, scale: str, le
     """
     with np.errstate(all="ignore"):
         centre, values = (SCALES[scale].forward(np.asarray(x, np.float64)) for x in (value, left_out))
-        if not (np.isfinite(centre) and np.isfinite(values).all()):
+        if not (np.isfinite(centre) and np.isfinite(values).all()) or np.ptp(values) <= ROUNDING * abs(centre):
             return None
         half = t_quantile(df, level) * np.sqrt(jackknife_variance(values))
         ends = sorted(float(SCALES[scale].inverse(centre + sign * half)) for sign in (-1, 1))

@@ -28,6 +28,7 @@ from deep_cnn.tasks.left_out import few_units, left_out, recalls_of_groups
 from deep_cnn.tasks.metrics import ClassificationScores, ClassSelection, LabelSelection, MultilabelScores, Scored
 from deep_cnn.tasks.score_metrics import RegressionScores
 
+NO_SPREAD = "none: no spread"
 FEWEST_GROUPS = 5  # of fewer, no method covers
 MOST_GROUPS = 300  # with intervals of their own: some milliseconds each, and nobody reads more
 
@@ -96,7 +97,7 @@ def _of_images(samples: Scored, name: str, value: float, level: float) -> Estima
         found = confidence.hull(by_variance, _means_of_shares(samples, name, level), (value, value))
         return Estimate(found, "Wilson with the jackknife's variance, or MOVER if wider")
     found = confidence.jackknife_interval(value, values, units - 1, scale_of(name), level)
-    return Estimate(found, f"jackknife, {scale_of(name)} scale" if found else "none: no spread")
+    return Estimate(found, f"jackknife, {scale_of(name)} scale" if found else NO_SPREAD)
 
 
 def _of_groups(samples: Scored, name: str, value: float, units: np.ndarray, level: float) -> Estimate:
@@ -112,7 +113,7 @@ def _of_groups(samples: Scored, name: str, value: float, units: np.ndarray, leve
         by_variance = confidence.wilson_of_groups(value, confidence.jackknife_variance(values), sizes, level)
         found = confidence.hull(found, by_variance, _means_of_shares(samples, name, level))
         method += ", or Wilson with its variance if wider"
-    return Estimate(found, method if found else "none: no spread")
+    return Estimate(found, method if found else NO_SPREAD)
 
 
 def scale_of(name: str) -> str:

@@ -75,6 +75,9 @@ class Ordinal(Regression):
             log.info("--loss=ordinal: %s has the levels %d to %d", name, low, high)
         return dataclasses.replace(self, lowest=tuple(lowest), levels=tuple(levels))
 
+    def usual_range(self, output: int) -> tuple[float, float]:
+        return float(self.lowest[output]), float(self.lowest[output] + self.levels[output] - 1)
+
     def fitted(self, train_targets: np.ndarray) -> "Ordinal":
         """With the median level of the training images; a level that none of them reaches is named."""
         fitted = super().fitted(train_targets)

@@ -134,6 +134,10 @@ class Regression(Task):
     def unit(self, output: int) -> str:
         return self.units[output] if self.units else ""
 
+    def usual_range(self, output: int) -> tuple[float, float]:
+        low, high = self.decode(np.outer([-3.0, 3.0], np.ones(len(self.names))))[:, output]  # standard deviations
+        return float(low), float(high)
+
     def encode(self, targets: np.ndarray) -> Tensor:
         targets = self._through_curves(np.asarray(targets, np.float64), back=True)
         standardised = (targets - np.array(self.mean)) / np.array(self.std)

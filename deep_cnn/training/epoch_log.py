@@ -10,7 +10,7 @@ from deep_cnn.reporting.examples import Example
 from deep_cnn.reporting.trackers.interface import Epoch
 from deep_cnn.reporting.trackers.trackers import Trackers
 from deep_cnn.runtime import distributed
-from deep_cnn.runtime.format import duration
+from deep_cnn.runtime.format import duration, plural
 from deep_cnn.runtime.walltime import Deadline, Forecast, forecast_text
 from deep_cnn.tasks.base import Task
 from deep_cnn.training import outputs
@@ -76,7 +76,7 @@ class EpochLog:
             f"; {forecast_text(left, self.deadline.left())}" if left is not None else "",
         )
         if state.progress.finished and state.progress.epoch < config.epochs:
-            log.info("Stopping early: validation has not improved for %d epochs", config.patience)
+            log.info("Stopping early: validation has not improved for %s", plural(config.patience, "epoch"))
         self.trackers.log(Epoch(row, timing["images_per_second"], examples))
 
     def write_tables(self, state: TrainingState) -> None:

@@ -75,6 +75,8 @@ def show_again(run: Run, dataset: Dataset, saved: SavedRun, *, searching: bool) 
             again = f"python -m deep_cnn evaluate --run_name={run.files.name} --tta={level}"
             log.info("It was tested without --tta=%s; to test with it, run: %s", level, again)
         log.info("Everything is in %s", run.files.results)
+    if not run.files.best.exists():
+        log.warning("%s is missing, which predict and evaluate need: --resume=never trains it again", run.files.best)
     shown = (read_json(run.files.results / "config.json") or {}).get("task", {}).get("units") or []
     if run.config.unit and set(run.config.unit) != set(shown):
         again = f"python -m deep_cnn report --run_name={run.files.name} {shlex.quote('--unit=' + ','.join(run.config.unit))}"

@@ -23,6 +23,10 @@ def test_scores_are_compared_by_r2_or_any_metric_of_a_target(run_cli, tmp_path, 
     capsys.readouterr()
     code, said, rows = compared()
     assert code == 0 and "scores of safety, wealthy" in said and "test R2" in said and len(rows) == 2
+    flags = TINY | {"data_dir": PERCEPTION, "metadata": "meta", "study_id": "safety", "val_split": 0, "test_split": 0}
+    assert run_cli(run_name="all_train", **flags)[0] == 0
+    code, said, rows = compared()
+    assert code == 0 and "left out: all_train: it was neither validated nor tested" in said and len(rows) == 2
     code, said, rows = compared(metric="safety/mae", baseline="squeezenet1_1")
     assert code == 0 and "test safety MAE" in said
     values = [float(row["test_safety/mae"]) for row in rows]

@@ -217,6 +217,14 @@ def test_folds_and_search(train, run_cli, votes, capsys):
     assert code == 0, capsys.readouterr().err
     result = json.loads((files.results / "folds.json").read_text(encoding="utf-8"))
     assert 0 <= result["pair_accuracy"] <= 1 and result["count"] == IMAGES
+    capsys.readouterr()
+    assert train(**flags, folds=2, run_name="cities", group="city", target="safety")[0] == 0
+    grouped = json.loads((files.results.parent / "cities/folds.json").read_text(encoding="utf-8"))
+    of_each = [fold["pair_accuracy"] for fold in grouped["per_fold"]]
+    assert grouped["pair_accuracy"] == pytest.approx(sum(of_each) / 2) and "pair accuracy" in capsys.readouterr().out
+    assert main(["compare", f"--root_dir={files.outputs.parent}", "--runs=folds,cities"]) == 0
+    page = (files.results / "report.html").read_text(encoding="utf-8")
+    assert "compared with 50.0%" in page and "there is no interval" not in page
     code, _ = run_cli(
         "search",
         **flags,

@@ -8,7 +8,7 @@ from deep_cnn.data.picture import corner
 from deep_cnn.data.preprocess import Preprocessing
 from deep_cnn.inference.load import FinishedRun
 from deep_cnn.runtime.atomic import read_json
-from deep_cnn.runtime.format import bracketed, plural
+from deep_cnn.runtime.format import bracketed, plural, some
 from deep_cnn.runtime.manifest import Manifest
 from deep_cnn.tasks.make import task_from_dict
 
@@ -88,8 +88,9 @@ def model_card(values: dict[str, Any]) -> str:
     """Markdown."""
     network, provenance = values["network"], values["provenance"]
     config, names = provenance["config"], values["output"]["order"]
-    learnt = task_from_dict(values["task"]).nouns
-    shown = ", ".join(names[:20]) + (f" and {len(names) - 20} more" if len(names) > 20 else "")
+    task = task_from_dict(values["task"])
+    learnt = task.noun if len(task.names) == 1 else task.nouns
+    meaning = values["output"]["meaning"] + ("" if names == list(task.names) else f": {', '.join(names)}")
     lines = [
         f"# {network['name']} of run {provenance['run']}",
         "",
@@ -98,9 +99,9 @@ def model_card(values: dict[str, Any]) -> str:
         "",
         "## What it does",
         "",
-        f"- {len(names)} {learnt}: {shown}",
+        f"- {len(task.names)} {learnt}: {some(task.names, 20)}",
         f"- Input `images`: {values['input']['type']}, {_shape(values['input'])}, RGB",
-        f"- Output `outputs`: {_shape(values['output'])}, {values['output']['meaning']}",
+        f"- Output `outputs`: {_shape(values['output'])}, {meaning}",
         "",
         "An image goes through these steps first:",
         "",

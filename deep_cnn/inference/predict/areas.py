@@ -55,9 +55,8 @@ def aggregate(
     code = np.array(area, dtype=object)
     errors = [None if run is None else _errors_of(run, name) for name in task.names]
     ratings = {name: _ratings(table_rows, name, files) for name in task.names}
-    for name in task.names:
-        predicted = np.array([float(row[f"predicted_{name}"]) for row in rows])
-        notes += _about_ratings(table_rows, name, ratings[name], predicted)
+    for k, name in enumerate(task.names):
+        notes += _about_ratings(table_rows, name, ratings[name], task.usual_range(k))
     notes += [
         f"On the run's own test, {name} is predicted too {'low' if error.mean > 0 else 'high'} by {abs(error.mean):.4g} on average (standard error "
         f"{error.mean_error:.3g}); means of areas without ratings are off by as much"
@@ -230,7 +229,9 @@ def _ratings(rows: _Rows | None, target: str, files: list[str]) -> np.ndarray:
     return numbers(rows.cells(target), rows.lines, f"--images: {target}", rows.table.separator)
 
 
-def _about_ratings(rows: _Rows | None, target: str, ratings: np.ndarray, predicted: np.ndarray) -> list[str]:
+def _about_ratings(
+    rows: _Rows | None, target: str, ratings: np.ndarray, usual: tuple[float, float] | None
+) -> list[str]:
     """Lines about local ratings: a column that is spelled in another way, values that mean missing, another scale."""
     if np.isnan(ratings).all():
         columns = [] if rows is None else rows.columns
@@ -241,13 +242,13 @@ def _about_ratings(rows: _Rows | None, target: str, ratings: np.ndarray, predict
         f"{plural(int(known.sum()), 'image', 'have')} a local rating in column {target}",
         *far_values(target, ratings),
     ]
-    low, high = float(np.nanmin(predicted)), float(np.nanmax(predicted))
-    margin = high - low
+    low, high = usual or (-np.inf, np.inf)
+    margin = (high - low) / 2
     outside = (ratings[known] < low - margin) | (ratings[known] > high + margin)
     if outside.any():
         notes.append(
-            f"{plural(int(outside.sum()), 'local rating', 'are')} of {target} far from all predictions ({np.nanmin(ratings):g} to "
-            f"{np.nanmax(ratings):g}; predictions are from {low:.3g} to {high:.3g}); check that both are on one scale"
+            f"{plural(int(outside.sum()), 'local rating', 'are')} far from those of {target} that the network was trained on ({np.nanmin(ratings):g} "
+            f"to {np.nanmax(ratings):g}; it learnt scores from about {low:.3g} to {high:.3g}); check that both are on one scale"
         )
     return notes
 

@@ -12,6 +12,7 @@ from deep_cnn.config.registries import metric_row, shown
 from deep_cnn.reporting.compare.page import Block
 from deep_cnn.reporting.compare.rows import aligned, shown_difference, shown_p
 from deep_cnn.reporting.report.folds import FoldsRecord, read_folds
+from deep_cnn.reporting.report.front import main_metric
 from deep_cnn.runtime.atomic import read_json, write_rows, write_text
 from deep_cnn.runtime.errors import ConfigError, DataError, nearest
 from deep_cnn.runtime.format import bracketed
@@ -94,7 +95,7 @@ def compare_folds(
     if baseline is not None and baseline not in results:
         raise ConfigError(f"--baseline={baseline}: not among the cross-validations; choose one of {', '.join(results)}")
     first = next((record for record in records if record.files.name == baseline), records[0])
-    chosen = metric or next(n for n in first.task.headline if results[first.files.name].get(n) is not None)
+    chosen = metric or main_metric(first.task, results[first.files.name])
     compared, notes = [], list(notes)
     for record in records:
         name = record.files.name

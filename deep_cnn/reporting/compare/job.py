@@ -83,6 +83,12 @@ def compare(outputs: Path, folder: Path, asked: Asked) -> list[Block]:
             f"The runs were trained on {len(sections)} different data sets, whose numbers cannot be compared: each has its own "
             "table and figure; --runs selects runs"
         )
+        trained = [section.rows[0].first.record.config["config"] for section in sections]
+        if len({(flags.get("data_dir"), flags.get("metadata")) for flags in trained}) == 1:
+            notes.append(
+                "They read the same folder, but what was taken of it differs (--target, --where, --group, --split_column ...), which counts as "
+                "other data"
+            )
 
     lines: list[str] = []
     cells, blocks = [], []

@@ -266,7 +266,11 @@ def read_runs(outputs: Path, patterns: Sequence[str]) -> tuple[list[Record], lis
         reason = unfinished(seen_status(files))
         if reason is None:
             try:
-                records.append(read_record(files))
+                record = read_record(files)
+                if record.test is None and not any(name.startswith("val_") for name in record.history[-1]):
+                    reason = "it was neither validated nor tested"
+                else:
+                    records.append(record)
             except DataError as error:
                 reason = str(error)
         if reason is not None:

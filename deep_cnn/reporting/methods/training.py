@@ -1,5 +1,7 @@
 """Network, weights, preprocessing, augmentation, optimisation, choice of the epoch, seeds and machine."""
 
+from collections.abc import Sequence
+
 from deep_cnn.config.registries import (
     AUGMENTATION_PRESETS,
     AUGMENTATIONS,
@@ -82,11 +84,18 @@ def preprocessing(study: Study) -> list[str]:
         "pad": f"were padded to squares and resized to {resize} x {resize} pixels",
     }[pre.get("fit", "crop")]
     cut = "" if crop == resize and pre.get("fit", "crop") != "crop" else f" and cropped to the central {crop} x {crop}"
-    numbers = [", ".join(quantity(value) for value in pre[name]) for name in ("mean", "std")]
+    of_each = [member.config["preprocessing"] for member in study.members]
+    numbers = [", ".join(map(_from_to, zip(*(of[name] for of in of_each), strict=True))) for name in ("mean", "std")]
     return [
         f"Images {fit} ({pre['interpolation']} interpolation){cut}; the values of the red, green and blue channels, from 0 to 1, were "
         f"standardised by the means {numbers[0]} and the standard deviations {numbers[1]}."
     ]
+
+
+def _from_to(values: Sequence[float]) -> str:
+    """Of each fold, whose training images have means of their own."""
+    low, high = quantity(min(values)), quantity(max(values))
+    return low if low == high else f"{low} to {high}"
 
 
 def augmentation(study: Study) -> list[str]:
@@ -132,7 +141,7 @@ def optimisation(study: Study) -> list[str]:
     schedule = SCHEDULES[flags["schedule"]]
     warm = flags["warmup"] if not schedule.own_rise else 0
     rise = f" after a linear rise in the first {percent(warm, 0)} of the steps" if warm else ""
-    found.append(f"{rates}; {course_of(schedule)}{rise}.")
+    found.append(f"{rates}; {_course(study, schedule)}{rise}.")
     return [*found, *_length(study), *_regularisation(study)]
 
 
@@ -140,6 +149,16 @@ def title_of(optimizer: str) -> str:
     """What the text calls an optimizer of --optimizer, also one whose row is new."""
     library, _, name = optimizer.rpartition("/")
     return OPTIMIZER_NAMES.get(optimizer, f"the optimizer {name}" + (f" of the library {library}" if library else ""))
+
+
+def _course(study: Study, schedule: Schedule) -> str:
+    """How the rate went, or was to go where training stopped early."""
+    course, epochs = course_of(schedule), study.flags["epochs"]
+    trained = max(len(member.history) for member in study.members)
+    if schedule.name in ("plateau", "constant") or trained >= epochs or not course.startswith("it "):
+        return course
+    planned = course.removeprefix("it ").replace("rose", "risen").replace("fell", "fallen")
+    return f"over all of the {epochs} planned epochs it would have {planned}"
 
 
 def course_of(schedule: Schedule) -> str:
@@ -214,13 +233,15 @@ def selection(study: Study) -> list[str]:
         return []
     counted = f"epoch {between(epochs)}, counted from 0"
     if f"val_{study.task.select}" not in first.history[-1]:
-        return [f"There was no validation set; the weights of the last epoch ({counted}) were tested."]
+        return [
+            f"There was no validation set; the weights of the last epoch ({counted}) were {'tested' if study.test else 'kept'}."
+        ]
     by = metric_row(study.task.select).label
     which = "highest" if metric_row(study.task.select).higher_is_better else "lowest"
     kept = "In each fold the" if study.of_folds else "The"
-    return [
-        f"{kept} weights of the epoch with the {which} validation {by} were tested ({counted}); the test set was not used to choose it."
-    ]
+    used = "tested" if study.test else "kept"
+    blind = "; the test set was not used to choose it" if study.test else ""
+    return [f"{kept} weights of the epoch with the {which} validation {by} were {used} ({counted}){blind}."]
 
 
 def machine(study: Study) -> list[str]:

@@ -20,6 +20,7 @@ from deep_cnn.reporting.report.tables import Table
 from deep_cnn.reporting.result_text import cautions, difference_lines, interval_lines
 from deep_cnn.runtime.atomic import read_json
 from deep_cnn.runtime.errors import DataError
+from deep_cnn.runtime.format import plural
 from deep_cnn.runtime.manifest import REPAIR, Manifest, understood
 from deep_cnn.runtime.run_files import RunFiles, fold_name
 from deep_cnn.runtime.status import read_status
@@ -98,7 +99,7 @@ def write_folds_report(files: RunFiles, data: Path | None, units: tuple[str, ...
         calibration_figures=figures(record, "calibration") if confidence else [],
         galleries=mistakes(record, photographs),
         suspects=suspect_gallery(record, photographs),
-        suspects_count=len(record.suspects),
+        suspects_count=plural(len(record.suspects), "image"),
         command=record.plan["command"],
         versions=record.config["versions"],
     )

@@ -114,7 +114,8 @@ def baseline(task: Task, result: dict[str, Any], name: str) -> float | None:
         return float(result[name] - found["value"])
     if name in result.get("mean_predictor", {}):
         return float(result["mean_predictor"][name])
-    return 0.0 if name == "r2" else None  # of the mean of these very images, by definition
+    by_definition = {"r2": 0.0, "pair_accuracy": 0.5}  # of the mean of these very images, and of a coin
+    return by_definition.get(name)
 
 
 def validated_front(task: Task, row: dict[str, Any]) -> Front:
@@ -122,7 +123,7 @@ def validated_front(task: Task, row: dict[str, Any]) -> Front:
     name = next((n for n in (*task.headline, task.select) if row.get(f"val_{n}") is not None), None)
     text = "Not tested: validation has selected the epoch, so its metrics are optimistic, and there is no interval."
     if name is None:
-        return Front("-", "neither validated nor tested", [], [], Verdict("open", "There is no result to report yet."))
+        return Front("-", "neither validated nor tested", [], [], Verdict("open", "There is no result to report."))
     value = metric_text(name, row[f"val_{name}"], unit_of(task, name))
     label = f"{metric_row(name).label} on validation, in epoch {int(row['epoch'])}"
     return Front(value, label, [], [], Verdict("open", text))

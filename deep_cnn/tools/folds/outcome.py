@@ -146,7 +146,7 @@ def common_result(plan: Plan, found: OutOfFold) -> dict[str, Any]:
         "task_name": found.task.name,
         "count": len(found.files),
         **(
-            of_groups(plan, found, pooled)
+            of_groups(plan, found, pooled, per_fold, counts)
             if found.group is not None
             else of_images(plan, per_fold, counts, means, pooled)
         ),
@@ -182,13 +182,21 @@ def of_images(
     return nested(means) | described("images", plan.count, found)
 
 
-def of_groups(plan: Plan, found: OutOfFold, pooled: Scored) -> dict[str, Any]:
-    """Metrics of all images together, with intervals by leaving out one group at a time; and each group's."""
+def of_groups(
+    plan: Plan, found: OutOfFold, pooled: Scored, per_fold: Sequence[Flat], counts: Sequence[int]
+) -> dict[str, Any]:
+    """Metrics of all images together, with intervals by leaving out one group at a time; and each group's.
+
+    Metrics of votes are the folds' means, since no vote is between images of two folds.
+    """
     assert found.group is not None
     names, codes = np.unique(found.group.astype(str), return_inverse=True)
+    scores = pooled.scores()
+    of_votes = [{name: value for name, value in fold.items() if name not in scores} for fold in per_fold]
+    estimates = fold_intervals(of_votes, counts) | group_intervals(pooled, codes, plan.count)
     return (
-        nested(pooled.scores())
-        | described("groups", plan.count, group_intervals(pooled, codes, plan.count))
+        nested(mean_of_folds(of_votes) | scores)
+        | described("groups", plan.count, estimates)
         | {
             "number_of_groups": len(names),
             "effective_groups": effective_groups(np.bincount(codes)),

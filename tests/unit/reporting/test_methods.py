@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from deep_cnn.reporting.methods.citations import MARK, NETWORKS, REFERENCES, cit
 from deep_cnn.reporting.methods.evaluation import _in_words
 from deep_cnn.reporting.methods.page import methods_text, paragraphs, write_methods
 from deep_cnn.reporting.methods.study import Study, read_study
+from deep_cnn.reporting.methods.training import preprocessing, selection
 from deep_cnn.runtime.errors import DataError
 from deep_cnn.runtime.format import percent, quantity
 from deep_cnn.runtime.manifest import Manifest
@@ -258,6 +260,7 @@ FEATURES = {
     "average": ({"ema": 0.99}, "moving average"),
     "clipping": ({"clip": 1.0}, "clipped"),
     "l1": ({"l1": 0.1}, "L1 penalty"),
+    "stopped early": ({"epochs": 30}, "over all of the 30 planned epochs it would have fallen"),
     "dropout": ({"dropout": 0.5}, "Dropout"),
     "frozen": ({"freeze": "backbone", "augment": "none"}, "frozen"),
     "oversample": ({"kind": "classification", "oversample": True}, "drawn more often"),
@@ -306,6 +309,27 @@ def test_a_feature_that_was_not_used_is_not_mentioned(tmp_path):
         text = methods_text(made(tmp_path / kind, kind)).lower()
         words = [word.lower() for _, word in FEATURES.values()]
         assert not [word for word in [*words, "holm", "cross-validation"] if word in text.partition("## reforms")[0]]
+
+
+def test_groups_that_another_runs_splits_divide_are_not_called_whole(tmp_path):
+    note = "3 groups are in more than one of these splits; scores may be too optimistic"
+    text = methods_text(made(tmp_path, split_from="other", group="city", data={"notes": [note]}))
+    assert note in text and "So were all images of one group" not in text and "were kept in one split" not in text
+
+
+def test_weights_that_were_not_tested_were_kept(tmp_path):
+    study = made(tmp_path)
+    assert "were tested" in selection(study)[0]
+    (said,) = selection(replace(study, record=replace(study.record, test=None)))
+    assert "were kept" in said and "test" not in said
+
+
+def test_each_fold_has_its_own_means(tmp_path):
+    study = made(tmp_path)
+    other = json.loads(json.dumps(study.first.config))
+    other["preprocessing"]["mean"] = [0.5, 0.456, 0.4]
+    (said,) = preprocessing(replace(study, members=(study.first, replace(study.first, config=other))))
+    assert "means 0.485 to 0.5, 0.456, 0.4 to 0.406 and the standard deviations 0.229, 0.224, 0.225" in said
 
 
 def test_papers_are_those_that_the_text_cites():

@@ -74,6 +74,13 @@ def test_several_labels_have_intervals(groups):
     assert set(found["intervals"]["per_class"]) == set("abc")
 
 
+def test_a_metric_that_no_image_changes_has_no_interval():
+    """Kappa of predictions that are all the same level is 0 whichever image is left out: that is not certainty."""
+    assert confidence.jackknife_interval(0.0, np.zeros(9), 8, "plain") is None
+    low, high = confidence.jackknife_interval(0.1, np.array([0.09, 0.1, 0.11]), 2, "plain")
+    assert low < 0.1 < high
+
+
 def test_fewer_than_five_groups_have_no_interval_but_their_own_values():
     rng = np.random.default_rng(0)
     groups = np.arange(80) % 4

@@ -9,7 +9,7 @@ import pytest
 from deep_cnn.inference.predict.areas import aggregate, check_aggregate
 from deep_cnn.runtime.errors import ConfigError, DataError
 
-TASK = SimpleNamespace(names=("y",), has_unit_scores=True)
+TASK = SimpleNamespace(names=("y",), has_unit_scores=True, usual_range=lambda k: (0.0, 5.0))
 
 
 def areas_of(folder: Path, table: str, files: int = 6, by: str = "place") -> tuple[dict[str, dict[str, str]], str]:
@@ -89,7 +89,7 @@ def test_ratings_that_may_be_on_another_scale_are_told(tmp_path):
         in areas_of(tmp_path, "\n".join(["image,place,y", *rows, "5.jpg,a,-999"]))[1]
     )
     assert (
-        "1 local rating is of y far from all"
+        "1 local rating is far from those of y that the network was trained on"
         in areas_of(tmp_path, "\n".join(["image,place,y", *rows, "5.jpg,a,50"]))[1]
     )
     assert "Column Y is not taken for ratings of y" in areas_of(tmp_path, "\n".join(["image,place,Y", *rows]))[1]
