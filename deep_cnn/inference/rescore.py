@@ -76,8 +76,9 @@ def _scored(run: FinishedRun, dataset: Dataset, split: str, level: str, workers:
     if outputs is None:  # not rank 0
         return None
     result = network.task.held_out_result(dataset, split, outputs)
-    if split == "train":
-        result["estimand"] = "this network, on images that it was trained on"
+    if split != "test":
+        known = {"train": "that it was trained on", "validation": "that its epoch was chosen by"}[split]
+        result["estimand"] = f"this network, on images {known}"
     if split == "test":
         result = with_coverage(result, network.task, dataset, outputs, network.calibration)
         if (said := read_baseline(run.files, dataset)) is not None:

@@ -54,8 +54,13 @@ def show_result(result: dict[str, Any]) -> None:
 def _with_intervals(result: dict[str, Any]) -> str:
     if not any(result["intervals"].get(name) for name in METRICS):
         return ""
-    learnt = "trained on" in result.get("estimand", "")
-    of = "" if learnt else " for new groups" if "per_group" in result else " for new images"
+    of = (
+        ""
+        if "new" not in result.get("estimand", "new")
+        else " for new groups"
+        if "per_group" in result
+        else " for new images"
+    )
     return f", with 95% confidence intervals{of}"
 
 
