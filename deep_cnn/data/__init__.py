@@ -26,6 +26,7 @@ groups           --group and --split_column
 index            samples: class folders, or files and a table
 jpeg             JPEG to pixels, by the library that is installed
 kept             arrays in a file for the next start
+masks            masks beside the images of class folders
 match            files that cells name; the column of images
 mistaken         files that are not what their names say
 near_duplicates  images that look the same
