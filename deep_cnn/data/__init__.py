@@ -16,6 +16,7 @@ dataset          index, splits, pixels and feeds of one run
 decode           file to canonical picture
 depth            how many bits the 16-bit images of a data set use
 division         which images there are, what is left out, how they are split
+doubts           columns of text that may be several labels, or numbers
 duplicates       files with the same bytes
 feed             batches of a split, in order
 files            image files below a folder
