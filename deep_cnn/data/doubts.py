@@ -15,7 +15,8 @@ SEVERAL = {"list": "written as a list", "#": "written as hashtags"} | {
     separator: f"separated by {'blanks' if separator == ' ' else repr(separator)}" for separator in "|、；,，،/\n+&· "
 }
 SURE = ("list", "#", "|", "、", "；")  # which separate labels also where none of them recurs
-SEPARATE = "|、；,，،/+&·"
+# the same and others, between texts that all are labels of other cells
+BETWEEN = re.compile(r"\s+(?:and|und|et|y|e|-)\s+|[|、；,，،/\n+&·>:#]|__", re.IGNORECASE)
 HASHTAGS = re.compile(r"(?:#[^\s#,]+[\s,]*){2,}")
 ENTITY = re.compile(r"&(?:[a-zA-Z]+|#\d+|#x[0-9a-fA-F]+);")  # of HTML: bed &amp; breakfast
 DIGITS = re.compile(r"\d+(?:[.,'’]\d+|[ \u00a0\u202f]\d{3}(?!\d))*")
@@ -23,10 +24,13 @@ THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
 FRACTION = re.compile(r"\d+[.,]\d+")
 MEASURE = re.compile(r"[^\w#]*#")  # a number behind at most a few signs
 # words before numbers that are amounts, however few: currencies, and that a number is not exact
-CURRENCIES = "chf usd eur gbp jpy cny rmb inr rs rp idr krw twd hkd sgd aud cad nzd brl mxn sek nok dkk isk pln czk huf rub zar"
+CURRENCIES = (
+    "chf usd eur gbp jpy cny rmb inr rs rp idr krw twd hkd sgd aud cad nzd brl mxn sek nok dkk isk pln czk huf rub zar"
+)
 AMOUNTS = frozenset(
     f"{CURRENCIES} sfr fr kr kč zł ca circa cca approx approximately about around roughly etwa rund environ".split()
 )
+PLAIN = ("#", "-#", "+#")
 VERSIONS = frozenset(("v", "ver", "version", "release", "model"))  # whose points are no decimal ones
 RECURRING = 5  # cells of each number from which on numbers behind a word, such as Plot 117, are names
 OF_CLASSES = re.compile(
@@ -89,19 +93,25 @@ def several_labels(cells: np.ndarray, name: str) -> str:
 def measures(cells: np.ndarray, name: str) -> str:
     """What to say where cells are numbers written with the same signs or letters: 450 k, (1.5), <3, 2±1, 12:30, 2020-05-01, CHF 900."""
     forms = Counter(DIGITS.sub("#", cell) for cell in cells.tolist())
+    plain = sum(forms[form] for form in PLAIN)  # among them, as negative ones in brackets have beside them
+    if 0 < plain < SAME_FORM * len(cells):
+        forms = Counter({form: count for form, count in forms.items() if form not in PLAIN})
+    else:
+        plain = 0
     heads: Counter[str] = Counter()
     for form, count in forms.items():
         heads[form.partition("#")[0]] += count if "#" in form else 0
     if not heads.total():
         return ""
     head, alike = heads.most_common(1)[0]
-    amount = _word(head) in AMOUNTS or head.rstrip()[-1:] in tuple("$€£¥₹₽₩")
+    amount = _word(head) in AMOUNTS or head.strip().lower() == "c." or head.rstrip()[-1:] in tuple("$€£¥₹₽₩")
     form, same = forms.most_common(1)[0]
     if not amount:
         head, alike = form.partition("#")[0], same  # what is behind the numbers is the same, too
-    if alike < SAME_FORM * len(cells):
+    if alike + plain < SAME_FORM * len(cells):
         return ""  # 001.Albatross is a name
-    these = [cell for cell in cells if (cell.startswith(head) if amount else DIGITS.sub("#", cell) == form)]
+    these = [cell for cell in cells if DIGITS.sub("#", cell) in forms]
+    these = [cell for cell in these if (cell.startswith(head) if amount else DIGITS.sub("#", cell) == form)]
     if not amount and not _amounts(these, head):
         return ""
     if amount and len(set(these)) <= 2:
@@ -152,9 +162,9 @@ def _labels_recur(cells: set[str], separator: str) -> bool:
 def combinations(name: str, classes: list[str]) -> list[str]:
     """A line about classes that are several others in one cell: 'trees, cars' beside 'trees' and 'cars'."""
     known, found = set(classes), {}
-    for separator in (separator for separator in SEVERAL if separator in SEPARATE):
-        for label in (label for label in classes if separator in label):
-            parts = [part.strip() for part in label.split(separator) if part.strip()]
+    for label in classes:
+        for between in (BETWEEN, re.compile(r"\s+")):
+            parts = [part.strip() for part in between.split(label) if part.strip()]
             if len(set(parts)) > 1 and known.issuperset(parts):
                 found[label] = parts
     if not found:

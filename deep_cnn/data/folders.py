@@ -309,9 +309,10 @@ def _about_levels(tree: _Tree, base: str, tops: list[str]) -> list[str]:
     """A line about folders inside of all classes that could be the classes, as those of several sites or cameras."""
     folders = [_without_wrapping(tree, _joined(base, name)) for name in tops]
     named = {name for folder in folders if len(tree.inside(folder)) > 1 for name in tree.inside(folder)}
+    spelt = {name.lower(): name for name in sorted(named, reverse=True)}
     # one that has a single folder, called like those of others, is no wrapping: bergen/safe beside oslo/safe and oslo/unsafe
     folders = [_without_wrapping(tree, _joined(base, name), named) for name in tops]
-    inside = [set(tree.inside(folder)) for folder in folders]
+    inside = [{spelt.get(name.lower(), name) for name in tree.inside(folder)} for folder in folders]
     if not all(inside) or not named or any(tree.direct[folder] for folder in folders):
         return []
     common = sorted(set.intersection(*inside))

@@ -10,21 +10,8 @@ from deep_cnn.data.split_names import shortlist
 from deep_cnn.runtime.errors import DataError
 from deep_cnn.runtime.format import plural
 
-WORD = "(?:masks?|segs?|segm|segmentations?|segmented|gt|ground[\\W_]?truths?|labels?|annot|annotations?|annotated|overlays?|contours?|"
-WORD += "trimaps?|mattes?|saliency)"
-PARTS = (
-    "mask",
-    "seg",
-    "gt",
-    "truth",
-    "label",
-    "annot",
-    "overlay",
-    "contour",
-    "trimap",
-    "matte",
-    "saliency",
-)  # one is in each word
+WORD = r"(?:masks?|segs?|segm|segmentations?|segmented|gt|ground[\W_]?truths?|labels?|annot|annotations?|annotated|overlays?)"
+PARTS = ("mask", "seg", "gt", "truth", "label", "annot", "overlay")  # one is in each of these words
 NUMBER = r"(?:[\s_.-]*\(?\d{1,3}\)?)?"  # of several masks of one image
 BEHIND = re.compile(rf"(.+?)[\s_.-]+{WORD}{NUMBER}", re.IGNORECASE)  # 3_mask, 3-seg, "3 (1)_mask_1"
 BEFORE = re.compile(rf"{WORD}[\s_.-]+(.+)", re.IGNORECASE)  # mask_3

@@ -239,6 +239,12 @@ HONOURED = {
         {"free": "oslo/{safe,unsafe} bergen/safe"},
         "several of them contain folders of the same names (safe). If safe and unsafe are the classes, give e.g. --data_dir=",
     ),
+    "sites that write the classes differently": (
+        ["oslo/{Safe,unsafe}/1.jpg", "bergen/{safe,Unsafe}/1.jpg"],
+        {},
+        {"free": "oslo/{Safe,unsafe} bergen/{safe,Unsafe}"},
+        "contain the same 2 folders (Safe and Unsafe). If these are the classes",
+    ),
     "the same with more sites": (
         ["oslo/{a,b,c}/1.jpg", "bergen/{b,c}/1.jpg", "bodo/{a,d}/1.jpg"],
         {},

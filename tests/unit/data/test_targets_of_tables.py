@@ -109,6 +109,7 @@ SPARSE = [450 + 37 * k for k in range(25)]
             "approx {}",
             "Score: {}",
             "about {} m",
+            "c. {}",
         ),
         *("CHF {}.-", "EUR {} / month", "+-{}", "price = {}"),
     ],
@@ -153,6 +154,11 @@ def test_few_decimals_with_something_else_are_numbers(folder, cells):
     refused(folder, cells, "60 of 60 cells hold numbers with something else")
 
 
+@pytest.mark.parametrize("cells", [["(0.5)", "(1.5)", "(2)", "1.5"], ["0.5-", "1-", "1.5-", "2", "4.5-"]])
+def test_negative_numbers_of_accountants_are_numbers(folder, cells):
+    refused(folder, cells, r"\d\d of 60 cells hold numbers with something else")
+
+
 @pytest.mark.parametrize(
     "cells",
     [
@@ -169,6 +175,8 @@ def test_few_decimals_with_something_else_are_numbers(folder, cells):
             [f"Sector {k:03}" for k in range(1, 100, 4)],
             ["12.05.2020", "13.05.2020", "1.6.2020"],
         ),
+        ["(1)", "(2)", "(3)", "1"],
+        ["c1", "c2", "c3"],
         ["under 18", "18 to 65", "over 65"],
     ],
 )
