@@ -36,6 +36,7 @@ RECURRING = 5  # cells of each number from which on numbers behind a word, such 
 OF_CLASSES = re.compile(
     "class(?:es)?|labels?|categor(?:y|ies)|species|breeds?|genus|klasse|kategorie|classe|categoria|catégorie|especie"
 )
+MOST_TEXTS = 300  # different ones that are compared with each other
 SAME_FORM = 0.9  # share of cells
 LIST = re.compile(r"\[.*\]|\{.*\}|\(.*,.*\)", re.DOTALL)  # ['a', 'b'], {"choices": [...]}, (a, b): Python, NumPy, JSON
 
@@ -55,18 +56,25 @@ def speaks_of_classes(name: str) -> bool:
     return OF_CLASSES.fullmatch(words[-1]) is not None
 
 
-def rare_semicolons(cells: np.ndarray, name: str, separator: str) -> str:
-    """What to say where so few cells have a ';' that it may be a part of a text, or a slip in a number: Shop; closed."""
+def doubtful_semicolons(cells: np.ndarray, name: str, separator: str) -> str:
+    """What to say where a ';' may be a part of a text, or a slip in a number: few cells have one, or none of the parts recurs."""
     several = [cell for cell in cells if ";" in unescaped(cell)]
-    if len(several) >= MANY * len(cells):
-        return ""
-    lists = [{part.strip() for part in unescaped(cell).split(";") if part.strip()} for cell in several]
+    lists = [frozenset(part.strip() for part in unescaped(cell).split(";") if part.strip()) for cell in several]
     single = {cell.strip() for cell in cells if ";" not in unescaped(cell)}
-    times = Counter(part for parts in lists for part in parts)
-    known = {part for part, count in times.items() if part in single or count > 1}
-    amounts = parse(np.array(sorted(single), dtype=object), separator).share >= 0.5
-    if not amounts and any(len(parts & known) > 1 for parts in lists):
-        return ""
+    times = Counter(part for parts in set(lists) for part in parts)
+    known = {part for part, count in times.items() if part in single or count > 1}  # labels that recur
+    if len(several) >= MANY * len(cells):
+        texts = sorted(set(cells.tolist()))[:MOST_TEXTS]
+        recurs = any(
+            part in other for cell in texts for part in unescaped(cell).split(";") for other in texts if other != cell
+        )
+        vectors = parse(np.array(sorted(times), dtype=object), separator).all_read  # which have a message of their own
+        if known or recurs or vectors or max(map(len, lists)) < 2:
+            return ""
+    else:
+        amounts = parse(np.array(sorted(single), dtype=object), separator).share >= 0.5
+        if not amounts and any(len(parts & known) > 1 for parts in lists):
+            return ""
     return (
         f"--target={name}: {len(several):,} of {len(cells):,} cells {'has' if len(several) == 1 else 'have'} ';' (e.g. {several[0]!r}), which "
         "separates labels; correct these cells, or use --task=multilabel if they hold several labels, --task=classification if they do not"
@@ -105,6 +113,8 @@ def measures(cells: np.ndarray, name: str) -> str:
         return ""
     head, alike = heads.most_common(1)[0]
     amount = _word(head) in AMOUNTS or head.strip().lower() == "c." or head.rstrip()[-1:] in tuple("$€£¥₹₽₩")
+    if head[-1:].isalpha() and len(_word(head)) < 3:
+        amount &= len(set(cells)) > FEW  # Rs950 and Rs1150, but FR1 and FR2
     form, same = forms.most_common(1)[0]
     if not amount:
         head, alike = form.partition("#")[0], same  # what is behind the numbers is the same, too

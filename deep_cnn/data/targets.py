@@ -11,8 +11,8 @@ from deep_cnn.data.cells import is_missing, label_key, labels, missing, numbers,
 from deep_cnn.data.doubts import (
     FEW,
     combinations,
+    doubtful_semicolons,
     measures,
-    rare_semicolons,
     several_labels,
     speaks_of_classes,
     unescaped,
@@ -107,7 +107,7 @@ def _likely(table: Table, name: str) -> Candidate:
     cells = table.column(name, "--target")
     if several := sum(";" in unescaped(cell) for cell in cells):
         reason = f"column {name} contains labels separated by ';' ({several:,} of {len(cells):,} cells) -> multi-label classification"
-        return replace(LABELS, reason=reason, doubt=rare_semicolons(cells[~missing(cells)], name, table.separator))
+        return replace(LABELS, reason=reason, doubt=doubtful_semicolons(cells[~missing(cells)], name, table.separator))
     present = cells[~missing(cells)]
     read = parse(present, table.separator)
     # half of the cells being numbers makes the others mistakes in a column of numbers, to be told, not a class each

@@ -40,11 +40,14 @@ THREE = ["Shop", "House", "Park"]
     [
         ([*THREE * 19, *THREE[:2], "Shop; closed"], "1 of 60 cells has ';' .e.g. 'Shop; closed'."),
         ([*THREE * 19, "Shop; closed", "Park; open", "House"], "2 of 60 cells have ';' .e.g. 'Shop; closed'."),
+        ([*THREE * 19, "Shop; closed", "Shop; closed", "House"], "2 of 60 cells have ';' .e.g. 'Shop; closed'."),
+        (["p53; mutated", "wild type", "unknown"], "20 of 60 cells have ';' .e.g. 'p53; mutated'."),
+        (["indoor;kitchen", "outdoor;street"], "60 of 60 cells have ';'"),
         ([*THREE * 19, *THREE[:2], "Shop;"], "1 of 60 cells has ';'"),
         ([*map(str, range(1, 6))] * 11 + ["1", "2", "3", "4", "3;5"], "1 of 60 cells has ';' .e.g. '3;5'."),
     ],
 )
-def test_a_semicolon_in_few_cells_is_asked_about(folder, cells, example):
+def test_a_semicolon_that_may_be_a_part_of_a_text_is_asked_about(folder, cells, example):
     refused(folder, cells, example)
     assert read(folder, cells, task="classification").task == "classification"
     assert read(folder, cells, task="multilabel").task == "multilabel"
@@ -56,6 +59,8 @@ def test_a_semicolon_in_few_cells_is_asked_about(folder, cells, example):
         [*THREE * 19, *THREE[:2], "Shop;Park"],
         [*THREE * 18, "Shop;Park", "House;Park;Shop", "Shop;Park;Bench", *THREE],
         [*THREE, "Shop;closed"],  # in many cells
+        ["Shop;", "House;"],
+        ["indoor;kitchen", "indoor;hall"],
     ],
 )
 def test_a_semicolon_between_labels_that_recur_separates_them(folder, cells):
@@ -177,6 +182,7 @@ def test_negative_numbers_of_accountants_are_numbers(folder, cells):
         ),
         ["(1)", "(2)", "(3)", "1"],
         ["c1", "c2", "c3"],
+        ["FR1", "FR2", "FR7"],
         ["under 18", "18 to 65", "over 65"],
     ],
 )
