@@ -16,6 +16,7 @@ dataset          index, splits, pixels and feeds of one run
 decode           file to canonical picture
 depth            how many bits the 16-bit images of a data set use
 division         which images there are, what is left out, how they are split
+doubts           columns of text that may be several labels, or numbers
 duplicates       files with the same bytes
 feed             batches of a split, in order
 files            image files below a folder
@@ -26,6 +27,7 @@ groups           --group and --split_column
 index            samples: class folders, or files and a table
 jpeg             JPEG to pixels, by the library that is installed
 kept             arrays in a file for the next start
+masks            masks beside the images of class folders
 match            files that cells name; the column of images
 mistaken         files that are not what their names say
 near_duplicates  images that look the same

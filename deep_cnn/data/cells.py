@@ -63,6 +63,10 @@ CURRENCY = re.compile(r"[+-]?[$€£¥]\s?\d[\d.,]*|[+-]?\d[\d.,]*\s?[$€£¥]"
 PERCENT = re.compile(r"[+-]?\d+(?:[.,]\d+)?\s?[%‰]")
 DEGREES = re.compile(r"[+-]?\d{1,3},\d+")  # 47,37: no latitude has thousands
 POINTS = re.compile(r"[+-]?[1-9]\d{0,2}(?:\.\d{3})+")  # 1.234 among decimal commas
+WHOLE = re.compile(r"[+-]?\d{1,3}")
+SEVERAL_CELLS = 3  # so many different ones are no chance
+MOST_RATINGS = 30  # of an image, whose mean may end in whatever three digits
+MARKS = (777, 888, 997, 998, 999)  # of missing values
 PLAIN_THOUSANDS = re.compile(r"\.\d{3}[.,]")  # 1.234.567 and 1.234,5
 IDENTIFIER = re.compile(r"0\d+|\d{16,}")  # 02139 is not 2139, and float64 has 15 digits
 FULL_WIDTH = re.compile("[\uff0b-\uff0e\uff10-\uff19]")
@@ -188,17 +192,33 @@ def parse(cells: np.ndarray, separator: str = ",") -> Numbers:
 
 
 def _thousands_points(texts: np.ndarray, empty: np.ndarray) -> np.ndarray:
-    """Which numbers are written with points between thousands, bool (M,): 850, 1.200, 45.300.
+    """Which numbers are written with points between thousands, bool (M,): 850, 1.200, 45.300; 353, 1.216, 8.705.
 
-    Decimals would all have three digits, so zeros at the end, and yet whole numbers, some of them large, would have none.
+    Decimals would all have three digits, and yet the other numbers, all of them whole, would have none. Of few cells that may be
+    chance, unless decimals would have zeros at the end, or the whole numbers would be far larger than all others.
     """
     points = np.array([bool(POINTS.fullmatch(cell)) for cell in texts], dtype=bool) & ~empty
-    if not any(cell.endswith("0") for cell in texts[points]):
-        return np.zeros(len(texts), dtype=bool)
+    nowhere = np.zeros(len(texts), dtype=bool)
     others = texts[~points & ~empty]
-    whole = all(cell.lstrip("+-").isdecimal() and len(cell.lstrip("+-")) <= 3 for cell in others)
-    large = any(len(cell.lstrip("+-0")) == 3 for cell in others)
-    return points if whole and large else np.zeros(len(texts), dtype=bool)
+    if not (points.any() and len(others)) or not all(WHOLE.fullmatch(cell) for cell in others):
+        return nowhere
+    whole = [abs(int(cell)) for cell in others]
+    zeros = any(cell.endswith("0") for cell in texts[points])
+    if zeros and max(whole) >= 100:
+        return points
+    if min(int(points.sum()), len(others)) >= SEVERAL_CELLS:
+        return nowhere if _means(texts[points]) else points
+    decimal = [abs(float(cell)) if cell.count(".") == 1 else np.inf for cell in texts[points]]
+    far = all(value >= 100 and value not in MARKS and value > 10 * max(decimal) for value in whole)
+    return points if far and len(decimal) >= SEVERAL_CELLS else nowhere
+
+
+def _means(cells: Iterable[str]) -> bool:
+    """Whether the digits behind the point are those of means of equally many ratings: 1.333 and 2.667 of three."""
+    behind = {int(cell.rpartition(".")[2]) for cell in cells}
+    if any(cell.count(".") > 1 for cell in cells):
+        return False
+    return any(behind <= {round(1000 * k / n) for k in range(n)} for n in range(3, MOST_RATINGS + 1))
 
 
 def _digits(cell: str) -> str:
@@ -282,7 +302,7 @@ def _remedy(notation: str) -> str:
         "signs of a currency": "write the numbers alone",
         "decimal commas": "write decimal points, or separate the columns by semicolons; several labels are separated by ';'",
         "thousands separators": "write 1000 for 1,000",
-        "points that separate thousands": "write 1200 for 1.200",
+        "points that separate thousands": "write 1200 for 1.200, or 1.2000 if the point is a decimal one",
         "decimal commas beside decimal points": "write all of them in one way",
         "decimal commas beside points that may be decimal, too": "write all of them in one way: 1200 for one thousand two hundred",
     }.get(notation, "write 1000 or 1.000")

@@ -1,12 +1,14 @@
 """What the names of folders say: which class an image has, and whether it trains, validates or tests."""
 
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from deep_cnn.data.files import Files
+from deep_cnn.data.masks import check_masks, is_mask_folder
 from deep_cnn.data.split_names import (
     ALIASES,
     FREE,
@@ -118,8 +120,9 @@ def read_class_folders(files: Files, asked: Asked) -> ClassFolders:
             stray[folder.partition("/")[0]] += tree.direct[folder]
     classes = tuple(sorted(+(counts[FREE] + counts[TRAIN])))
     _check_classes(tree, classes, counts, stray, layout)
+    _check_copies(tree, classes, layout)
     notes = [_about_stray(tree, top, count, classes, layout) for top, count in stray.items()]
-    notes += [*layout.notes(), *_hints(tree, layout)]
+    notes += [*layout.notes(), *check_masks(files, layout.place, list(classes)), *_hints(tree, layout)]
     filled = {name for found in counts.values() for name in +found} if layout.inner else set()
     if empty := sorted({name for found in counts.values() for name, count in found.items() if not count} - filled):
         notes.append(f"{plural(len(empty), 'class folder', 'have')} no images: {', '.join(empty[:5])}")
@@ -294,30 +297,64 @@ def _hints(tree: _Tree, layout: _Layout) -> list[str]:
         if torn:
             notes.append(f"{shortlist(f'{name}/' for name in torn)}: used as parts of a class, not as splits")
         beside = [f"{folder}/{name}" for folder in folders if tree.direct[folder] for name in tree.inside(folder)]
-        if beside := [name for name in beside if name not in torn]:  # masks, thumbnails, a copy of the folder
+        beside = [name for name in beside if name not in torn and not is_mask_folder(name.rpartition("/")[2])]
+        if beside:  # thumbnails, a copy of the folder
             notes.append(
                 f"{shortlist(f'{name}/' for name in beside)}: inside a class folder that has images itself; the images in there are used, too"
             )
-    inside = [set(tree.inside(folder)) for folder in folders]
-    if len(folders) < 2 or layout.inner or any(tree.direct[f] for f in folders) or min(map(len, inside)) < 2:
-        return notes
+    return [*notes, *_about_levels(tree, base, tops)] if len(tops) > 1 and not layout.inner else notes
+
+
+def _about_levels(tree: _Tree, base: str, tops: list[str]) -> list[str]:
+    """A line about folders inside of all classes that could be the classes, as those of several sites or cameras."""
+    folders = [_without_wrapping(tree, _joined(base, name)) for name in tops]
+    named = {name for folder in folders if len(tree.inside(folder)) > 1 for name in tree.inside(folder)}
+    spelt = {name.lower(): name for name in sorted(named, reverse=True)}
+    # one that has a single folder, called like those of others, is no wrapping: bergen/safe beside oslo/safe and oslo/unsafe
+    folders = [_without_wrapping(tree, _joined(base, name), named) for name in tops]
+    inside = [{spelt.get(name.lower(), name) for name in tree.inside(folder)} for folder in folders]
+    if not all(inside) or not named or any(tree.direct[folder] for folder in folders):
+        return []
     common = sorted(set.intersection(*inside))
     if len(common) > 1 and 2 * len(common) >= max(map(len, inside)):
-        notes.append(
+        return [
             f"All {len(tops)} classes ({shortlist(tops)}) contain the same {len(common)} folders ({shortlist(common)}). If "
             f"these are the classes, give e.g. --data_dir={tree.root / folders[0]}"
-        )
-    else:
-        example = f"{folders[0]}/{tree.inside(folders[0])[0]}"
-        notes.append(
-            f"The classes are {shortlist(tops)}; folders inside them, such as {example}/, are parts of their class"
-        )
-    return notes
+        ]
+    times = Counter(name for names in inside for name in names)
+    if 2 * sum(count for count in times.values() if count > 1) >= times.total():
+        largest = max(folders, key=lambda folder: len(tree.inside(folder)))
+        return [
+            f"The classes are {shortlist(tops)}, and several of them contain folders of the same names "
+            f"({shortlist(sorted(name for name, count in times.items() if count > 1))}). If {shortlist(sorted(times))} are the classes, give "
+            f"e.g. --data_dir={tree.root / largest}"
+        ]
+    if min(map(len, inside)) < 2:
+        return []
+    example = f"{folders[0]}/{tree.inside(folders[0])[0]}"
+    return [f"The classes are {shortlist(tops)}; folders inside them, such as {example}/, are parts of their class"]
 
 
-def _without_wrapping(tree: _Tree, folder: str) -> str:
-    """The folder itself, or the one inside that has all of its images: amazon/images."""
-    while (inner := tree.only(folder)) is not None:
+def _check_copies(tree: _Tree, classes: tuple[str, ...], layout: _Layout) -> None:
+    """Refuse a class whose folders are called like the other classes: augmented/A and augmented/B beside A and B."""
+    base = next((base for base, split in layout.bases.values() if split == TRAIN), "")
+    for name in classes:
+        others = {other.lower() for other in classes if other != name}
+        folder: str | None = _joined(base, name)
+        while folder is not None and not tree.direct.get(folder):
+            same = [inner for inner in tree.inside(folder) if inner.lower() in others]
+            if same and (len(same) == len(tree.inside(folder)) or 1 < len(same) >= len(tree.inside(folder)) / 2):
+                test = "" if base else f", or give --test_folder={name} to test on them"
+                raise DataError(
+                    f"--data_dir={tree.root}: {folder}/ contains folders that are called like other classes ({shortlist(same)}), so it is "
+                    f"hardly a class; move their images into the folders of these classes, or move it out of this folder{test}"
+                )
+            folder = tree.only(folder)
+
+
+def _without_wrapping(tree: _Tree, folder: str, named: Collection[str] = ()) -> str:
+    """The folder itself, or the one inside that has all of its images: amazon/images; not into one of `named`."""
+    while (inner := tree.only(folder)) is not None and inner.rpartition("/")[2] not in named:
         folder = inner
     return folder
 

@@ -1,21 +1,27 @@
 """From the cells of a table to targets: what its columns could be, classes, labels or numbers, and why."""
 
-import html
 import itertools
 import re
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from deep_cnn.data.cells import is_missing, label_key, labels, missing, numbers, of_each, parse, spelled
+from deep_cnn.data.doubts import (
+    FEW,
+    combinations,
+    doubtful_semicolons,
+    measures,
+    several_labels,
+    speaks_of_classes,
+    unescaped,
+)
 from deep_cnn.data.table import Table
 from deep_cnn.runtime.errors import ConfigError, DataError
 from deep_cnn.runtime.format import plural, some
 
-FEW = 20  # whole numbers with at most this many values may be classes: ratings, floors, digits
-MANY = 0.1  # share of cells that hold several labels from which on it is no accident
+DENSE = 0.8  # share of the whole numbers between the smallest and the largest one that occur, of classes
 # With what surveys and programs mark a missing answer: -99, 999, -9999; 77 refused, 88 does not know; -1, -9
 CODES = [
     *(sign * (10.0**digits - less) for digits in (2, 3, 4, 5) for less in (1, 2, 3) for sign in (-1, 1)),
@@ -25,19 +31,10 @@ CODES = [
 MOST_POINTS = 11  # of a scale of answers
 FAR = 1000  # distances between the quartiles
 LARGEST = 1e18  # of a target: its square still fits float32
-# How other programs separate several labels in a cell; ";" is ours
-SEVERAL = {"list": "written as a list"} | {
-    separator: f"separated by {'blanks' if separator == ' ' else repr(separator)}" for separator in "|,/\n+& "
-}
-ENTITY = re.compile(r"&(?:[a-zA-Z]+|#\d+|#x[0-9a-fA-F]+);")  # of HTML: bed &amp; breakfast
-DIGITS = re.compile(r"\d+(?:[.,]\d+)*")
-MEASURE = re.compile(r"[^\w#]*#")  # a number behind at most a few signs; what begins with a letter is a name
 ZERO_ONE = ({"0": False, "1": True, "False": False, "True": True}, {"-1": False, "1": True})  # the second are CelebA's
 RANGE = re.compile(r"\d+\s?[-–/]\s?\d+")
 MONTH = "(?:jan|feb|m[aä]r|mrz|apr|ma[iy]|jun|jul|aug|sep|o[ck]t|nov|de[cz])[a-z]*"
 DAY_AND_MONTH = re.compile(rf"\d{{1,2}}[-. ]+{MONTH}\.?|{MONTH}[-. ]+\d{{1,2}}", re.IGNORECASE)  # as Excel writes them
-SAME_FORM = 0.9  # share of cells
-LIST = re.compile(r"\[.*\]|\{.*\}|\(.*,.*\)", re.DOTALL)  # ['a', 'b'], {"choices": [...]}, (a, b): Python, NumPy, JSON
 
 
 @dataclass(frozen=True)
@@ -79,7 +76,8 @@ def candidates(table: Table, columns: tuple[str, ...]) -> list[Candidate]:
             said, likely = "a single 1 a row -> classification", ONE_HOT
         else:
             said, likely = "any number of them a row -> multi-label classification", LABEL_COLUMNS
-        reason = f"{len(columns)} columns of 0 and 1 ({','.join(columns)}), {said} (to change: --task=regression)"
+        signs = any(label_key(cell) == "-1" for name in set(columns) for cell in set(table.column(name, "--target")))
+        reason = f"{len(columns)} columns of {'-1 and 1' if signs else '0 and 1'} ({','.join(columns)}), {said} (to change: --task=regression)"
         return [replace(likely, reason=reason), LABEL_COLUMNS, ONE_HOT, several]
     likely = _likely(table, columns[0])
     return [likely, *(other for other in (CLASSES, LABELS, NUMBERS) if other.task != likely.task)]
@@ -105,75 +103,43 @@ def choose(found: list[Candidate], task: str, columns: tuple[str, ...]) -> Candi
     )
 
 
-def _unescaped(cell: str) -> str:
-    """With the letters that HTML's entities mean; R&B; has none."""
-    return ENTITY.sub(lambda found: html.unescape(found[0]), cell) if "&" in cell else cell
-
-
 def _likely(table: Table, name: str) -> Candidate:
     cells = table.column(name, "--target")
-    if several := sum(";" in _unescaped(cell) for cell in cells):
-        return replace(
-            LABELS,
-            reason=f"column {name} contains labels separated by ';' ({several:,} of {len(cells):,} cells) -> multi-label classification",
-        )
+    if several := sum(";" in unescaped(cell) for cell in cells):
+        reason = f"column {name} contains labels separated by ';' ({several:,} of {len(cells):,} cells) -> multi-label classification"
+        return replace(LABELS, reason=reason, doubt=doubtful_semicolons(cells[~missing(cells)], name, table.separator))
     present = cells[~missing(cells)]
     read = parse(present, table.separator)
     # half of the cells being numbers makes the others mistakes in a column of numbers, to be told, not a class each
     if read.share < 0.5:
         distinct = len(set(labels(present, name, table.separator)[0]))
         reason = f"column {name}: {distinct} distinct text values -> classification"
-        return replace(CLASSES, reason=reason, doubt=_several_labels(present, name) or _measures(present, name))
-    values = np.unique(read.values[~np.isnan(read.values)])
+        return replace(CLASSES, reason=reason, doubt=several_labels(present, name) or measures(present, name))
+    known = read.values[~np.isnan(read.values)]
+    values, counts = np.unique(known, return_counts=True)
     others = set(present[np.isnan(read.values)])
     distinct = len(values) + len(others)
     whole = not read.notation and bool(np.all(values == np.round(values)))
-    if whole and distinct <= FEW and 2 * distinct <= len(present):
+    recur = 2 * distinct <= len(present)  # or too many for classes
+    if whole and distinct <= FEW and recur:
         reason = f"column {name}: {distinct} distinct whole numbers -> classification (to change: --task=regression)"
-        return replace(CLASSES, reason=reason, doubt=_several_labels(present, name))
-    return replace(NUMBERS, reason=f"column {name}: {distinct} distinct numbers -> regression")
-
-
-def _several_labels(cells: np.ndarray, name: str) -> str:
-    """What to say where many cells hold several labels that are not separated by ';', whose combinations are no classes."""
-    for separator, how in SEVERAL.items():
-        several = [cell for cell in cells if (LIST.fullmatch(cell) if separator == "list" else separator in cell)]
-        if len(several) < max(MANY * len(cells), 2) or (
-            separator not in ("list", "|") and not _labels_recur(set(cells), separator)
-        ):
-            continue
-        return (
-            f"--target={name}: {len(several):,} of {len(cells):,} cells seem to hold several labels {how} (e.g. "
-            f"{several[0]!r}); write ';' between labels, or use --task=classification to learn each combination as a class"
+        return replace(CLASSES, reason=reason, doubt=several_labels(present, name))
+    reason = f"column {name}: {distinct} distinct numbers -> regression"
+    if not whole or others or distinct == len(present) or not (recur or distinct <= FEW):
+        return replace(NUMBERS, reason=reason)
+    if not speaks_of_classes(name):
+        return replace(NUMBERS, reason=f"{reason} (to change: --task=classification)")
+    if (counts > 1).sum() >= DENSE * (values[-1] - values[0] + 1):
+        reason = (
+            f"column {name}: {distinct} distinct whole numbers, and the column's name speaks of classes -> classification "
+            "(to change: --task=regression)"
         )
-    return ""
-
-
-def _measures(cells: np.ndarray, name: str) -> str:
-    """What to say where cells are numbers written with the same signs or letters: 450 k, (1.5), <3, 2±1, 12:30, 2020-05-01."""
-    if len(set(cells)) <= FEW:  # ages of 18-30, 3 rooms: they may be classes
-        return ""
-    form, alike = Counter(DIGITS.sub("#", cell) for cell in cells.tolist()).most_common(1)[0]
-    if not (MEASURE.match(form) and alike >= SAME_FORM * len(cells)):
-        return ""  # n01440764 and 001.Albatross are names
-    example = next(cell for cell in cells if DIGITS.sub("#", cell) == form)
-    return (
-        f"--target={name}: {alike:,} of {len(cells):,} cells hold numbers with something else (e.g. {example!r}); write the numbers alone, or "
-        "use --task=classification to learn each of these texts as a class"
+        return replace(CLASSES, reason=reason)
+    doubt = (
+        f"--target={name}: {distinct} distinct whole numbers in a column whose name speaks of classes; use --task=classification if they "
+        "are numbers of classes, or --task=regression if they are amounts"
     )
-
-
-def _labels_recur(cells: set[str], separator: str) -> bool:
-    """Whether the parts of different cells are the same few labels; those of "Boston, MA" and "Paris, France" are not."""
-    parts = [[part.strip() for part in cell.split(separator) if part.strip()] for cell in cells]
-    words = [word for part in parts for word in part]
-    if separator == " " and not all(word.isdecimal() for word in words):  # names of classes have blanks, too
-        several = max(map(len, parts)) > 3 and 2 * len(set(words)) <= len(words)
-        if not several:
-            return False
-    places = {(word, place) for part in parts for place, word in enumerate(part)}
-    in_columns = len({len(part) for part in parts}) == 1 and len(places) == len(set(words))  # city, state
-    return not in_columns and len(set(words)) <= 0.75 * len(words)
+    return replace(NUMBERS, reason=reason, doubt=doubt)
 
 
 # --- reading cells: DataError for what cannot be learnt ----------------------------------------------------------------
@@ -196,7 +162,7 @@ def _classes(table: Table, columns: tuple[str, ...]) -> Targets:
             f"{name}: most classes are numbers, but {some(map(repr, text))} {'is' if len(text) == 1 else 'are'} text; "
             "correct the table if that is a mistake"
         )
-    notes += _dates_among(name, classes)
+    notes += _dates_among(name, classes) + combinations(name, classes)
     if len(classes) < 2:
         only = f"are all {classes[0]!r}" if len(classes) else "have no value"
         raise DataError(
@@ -283,7 +249,7 @@ def _check_lists(lists: list[list[str]], classes: set[str], name: str) -> None:
             f"--target={name}: {example!r} is a list of numbers, not of labels; write each number into a column of its own and give the "
             "columns as --target, or write the names of the labels that an image has"
         )
-    separators = "," if any(len(cell) > 1 for cell in lists) else ", "  # a wine glass beside wine;glass
+    separators = ",|、；，،" + ("" if any(len(cell) > 1 for cell in lists) else " ")  # a wine glass beside wine;glass
     for label, separator in itertools.product(sorted(classes), separators):
         parts = [part.strip() for part in label.split(separator) if part.strip()]
         if len(parts) > 1 and all(part in classes for part in parts):
@@ -295,9 +261,9 @@ def _check_lists(lists: list[list[str]], classes: set[str], name: str) -> None:
 
 def _labels(table: Table, columns: tuple[str, ...]) -> Targets:
     name, cells = columns[0], table.column(columns[0], "--target")
-    cells = of_each(cells, _unescaped)  # the semicolon of &amp; separates nothing
+    cells = of_each(cells, unescaped)  # the semicolon of &amp; separates nothing
     rows = ~missing(cells)
-    if not any(";" in cell for cell in cells) and (problem := _several_labels(cells[rows], name)):
+    if not any(";" in cell for cell in cells) and (problem := several_labels(cells[rows], name)):
         raise DataError(problem)
     lists = [[label.strip() for label in cell.split(";") if label.strip()] for cell in cells[rows]]
     gone = [label for labels_of_cell in lists for label in labels_of_cell if is_missing(label)]

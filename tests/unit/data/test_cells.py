@@ -47,6 +47,25 @@ def test_what_pandas_calls_missing_is_missing():
         (["12.340", "1.205", "850.000"], ";", [12.34, 1.205, 850]),  # three digits everywhere
         (["1.200", "3", "7"], ",", [1.2, 3, 7]),  # as people type
         (["1.25", "1.200", "850"], ",", [1.25, 1.2, 850]),
+        (
+            ["0.123", "0.456", "74.253"],
+            ",",
+            [0.123, 0.456, 74.253],
+        ),  # three digits everywhere: at most a unit is missing
+        (
+            ["0.125", "1.216", "8.705", "353", "1", "0"],
+            ",",
+            [0.125, 1.216, 8.705, 353, 1, 0],
+        ),  # no thousand begins with 0
+        (["1.216", "8.705", "2.311", "1.2165", "353", "1", "7"], ",", [1.216, 8.705, 2.311, 1.2165, 353, 1, 7]),
+        (["1.333", "2.667", "4.333", "1", "2", "5"], ",", [1.333, 2.667, 4.333, 1, 2, 5]),  # means of three ratings
+        (["14.143", "57.286", "3.857", "0", "50", "100"], ",", [14.143, 57.286, 3.857, 0, 50, 100]),  # of seven
+        (["1.216", "8.705", "2.311", "5", "7"], ",", [1.216, 8.705, 2.311, 5, 7]),
+        (
+            ["1.216", "8.705", "2.311", "999"],
+            ",",
+            [1.216, 8.705, 2.311, 999],
+        ),  # which is named as a mark of missing values
     ],
 )
 def test_numbers_that_are_read(cells, separator, values):
@@ -71,6 +90,17 @@ def test_numbers_that_are_read(cells, separator, values):
             "'1.200' in line 3: points that separate thousands .2 such cells.; write 1200",
         ),
         (["850", "1.200", "NA"], ",", "'1.200' in line 3: points that separate thousands"),
+        (
+            ["353", "1.216", "8.705", "41", "2.313", "7"],
+            ";",
+            r"'1\.216' in line 3: points that .* .3 such cells.; write 1200 for 1\.200, or 1\.2000",
+        ),
+        (["-353", "-1.216", "8.705", "41", "1.312.313", "700"], ",", "points that separate thousands .3 such"),
+        (
+            ["1.217", "8.705", "45.311", "1.233", "851"],
+            ",",
+            "points that separate thousands .4 such",
+        ),  # 851 among decimals
         (["1", "many"], ",", "'many' in line 3 is not a number"),
         (["1", "1e999"], ",", "infinite value in line 3"),
     ],

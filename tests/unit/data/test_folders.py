@@ -233,6 +233,49 @@ HONOURED = {
         {"free": "{a,b}"},
         "1 outputs of deep_cnn",
     ),
+    "sites of which one lacks a class": (
+        ["oslo/{safe,unsafe}/1.jpg", "bergen/safe/1.jpg"],
+        {},
+        {"free": "oslo/{safe,unsafe} bergen/safe"},
+        "several of them contain folders of the same names (safe). If safe and unsafe are the classes, give e.g. --data_dir=",
+    ),
+    "sites that write the classes differently": (
+        ["oslo/{Safe,unsafe}/1.jpg", "bergen/{safe,Unsafe}/1.jpg"],
+        {},
+        {"free": "oslo/{Safe,unsafe} bergen/{safe,Unsafe}"},
+        "contain the same 2 folders (Safe and Unsafe). If these are the classes",
+    ),
+    "the same with more sites": (
+        ["oslo/{a,b,c}/1.jpg", "bergen/{b,c}/1.jpg", "bodo/{a,d}/1.jpg"],
+        {},
+        {"free": "oslo/{a,b,c} bergen/{b,c} bodo/{a,d}"},
+        "If a, b, c and d are the classes, give e.g. --data_dir=",
+    ),
+    "a folder that few classes share": (
+        ["animals/{cat,dog,other}/1.jpg", "vehicles/{car,bus,other}/1.jpg"],
+        {},
+        {"free": "animals/{cat,dog,other} vehicles/{car,bus,other}"},
+        "such as animals/cat/, are parts of their class",
+    ),
+    "faces with and without a mask": (
+        ["{with_mask,without_mask}/{1,2}.jpg", "{indoors,outdoors}/{mask,no_mask}/{1,2}.jpg"],
+        {},
+        {"free": "{with_mask,without_mask} {indoors,outdoors}/{mask,no_mask}"},
+        "",
+    ),
+    "names with these words that are no pairs": (["{a,b}/{street_label,1_mask,gt_2,7}.jpg"], {}, {"free": "{a,b}"}, ""),
+    "a few masks": (
+        ["{a,b}/{1,2,3,4,5,6,7,8}.jpg", "a/1_mask.png"],
+        {},
+        {"free": "{a,b}"},
+        "1 of 17 images are named like the mask or label of another one (e.g. a/1_mask.png of a/1.jpg)",
+    ),
+    "a folder that may hold masks": (
+        ["{a,b}/images/{1,2}.jpg", "a/masks/{x,y}.jpg"],
+        {},
+        {"free": "{a,b}/images a/masks"},
+        "a/masks/: inside a class folder, so the images in there are used as images of the class",
+    ),
     "a class of this name": (["{a,outputs}/1.jpg"], {}, {"free": "a outputs"}, ""),
 }
 
@@ -301,6 +344,56 @@ REFUSED = {
         {},
         r"the class folder cats/ contains test/ and train/, others do not",
     ),
+    "copies of the classes": (
+        ["{A,B}/1.jpg", "augmented/{A,B}/1.jpg"],
+        {},
+        r"augmented/ contains folders that are called like other classes \(A and B\), .*--test_folder=augmented",
+    ),
+    "a copy of one class": (["{A,B}/1.jpg", "old/a/1.jpg"], {}, r"old/ contains folders that are called like .* \(a\)"),
+    "copies further down": (["{A,B,C}/1.jpg", "old/images/{A,B,D}/1.jpg"], {}, r"old/images/ contains .* \(A and B\)"),
+    "copies within train": (
+        ["train/{A,B}/1.jpg", "train/extra/{A,B}/1.jpg", "test/{A,B}/1.jpg"],
+        {},
+        r"train/extra/ contains .* \(A and B\), .*move it out of this folder$",
+    ),
+    "masks beside images": (
+        ["{benign,malignant}/{1,2,3}.png", "{benign,malignant}/{1,2,3}_mask.png"],
+        {},
+        r"6 of 12 images are named like the mask .* \(e\.g\. benign/1_mask\.png of benign/1\.png\)",
+    ),
+    "masks of BUSI": (
+        ["{a,b}/{x (1),x (2),x (1)_mask,x (1)_mask_1,x (2)_mask}.png"],
+        {},
+        "6 of 10 images are named like",
+    ),
+    "masks of another ending": (
+        ["{a,b}/{1,2,3}.jpg", "{a,b}/{1,2,3}-Ground_Truth.png"],
+        {},
+        "6 of 12 images are named",
+    ),
+    "masks with the word in front": (["train/{a,b}/{1,mask_1}.png", "test/{a,b}/2.png"], {}, "2 of 6 images are named"),
+    "folders of masks": (
+        ["{COVID,Normal}/{images,masks}/{1,2}.png"],
+        {},
+        r"COVID/masks/ has 2 files with the names of images of the same class.*move such folders out",
+    ),
+    "a folder of masks in one class": (
+        ["A/{images,lung masks}/{1,2}.png", "B/{1,2,3}.png"],
+        {},
+        "A/lung masks/ has 2 files",
+    ),
+    "a folder of masks with names of their own": (["{A,B}/{1,2}.jpg", "A/gt/{1,2}_gt.png"], {}, "A/gt/ has 2 files"),
+    "folders of masks within train": (
+        ["train/{a,b}/{images,GroundTruth}/1.png"],
+        {},
+        "train/a/GroundTruth/ has 1 file ",
+    ),
+    "masks as a class": (
+        ["{images,masks}/{1,2}.png"],
+        {},
+        r"images/ and masks/ would be the classes, but masks/ seems",
+    ),
+    "masks as a class, of classes": (["{images,labels}/{a,b}/1.png"], {}, "but labels/ seems to hold masks or labels"),
     "no such folder": (["{a,b}/1.jpg"], {"test_folder": "held"}, r"--test_folder=held: --data_dir has no such folder"),
     "not the classes": (
         ["{a,b}/1.jpg", "held/1.jpg"],
@@ -554,9 +647,9 @@ def test_the_same_folders_below_a_folder_that_wraps_them_are_a_hint(tmp_path):
 
 
 def test_folders_beside_the_images_of_a_class_are_named(tmp_path):
-    index = build_index(touch(tmp_path, "{cat,dog}/1.jpg", "cat/masks/1.png", "dog/2.jpg"))
+    index = build_index(touch(tmp_path, "{cat,dog}/1.jpg", "cat/thumbs/1.png", "dog/2.jpg"))
     assert len(index) == 4
-    assert "cat/masks/: inside a class folder that has images itself; the images in there are used, too" in notes_of(
+    assert "cat/thumbs/: inside a class folder that has images itself; the images in there are used, too" in notes_of(
         index
     )
 
