@@ -52,4 +52,5 @@ turns            small images are read by one thread at a time
 vote_columns     which columns of a table hold votes, and who won
 votes            votes between two images: read, counted, divided by splits
 webdataset       classes and values beside the images of archives
+written          names of images within HTML, Markdown and JSON
 """

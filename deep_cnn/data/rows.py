@@ -30,6 +30,7 @@ from deep_cnn.data.match import (
 from deep_cnn.data.space import place_columns
 from deep_cnn.data.split_names import split_word
 from deep_cnn.data.table import ROW_PER_IMAGE, Table, looks_like_image
+from deep_cnn.data.written import candidates, file_names
 from deep_cnn.runtime.errors import ConfigError, DataError, nearest
 from deep_cnn.runtime.format import some
 
@@ -39,6 +40,11 @@ if TYPE_CHECKING:
 
 # What people call a column of folders beside one of bare names
 MOST_FOLDERS = 1000  # that a column names
+FEW_COLUMNS = 5  # that differ in a number alone
+PERSON = re.compile(
+    r"(?:p_?id|participants?|subjects?|respond[ae]nts?|response|raters?|users?|workers?|prolific|persons?|observers?|annotators?)(?:_?(?:pid|id|no|nr|number|code|name|s|d))*$",
+    re.IGNORECASE,
+)
 FOLDER_COLUMNS = frozenset(
     ("folder", "foldername", "dir", "dirname", "directory", "subfolder", "subdir", "subdirectory", "ordner", "dossier")
 )
@@ -108,7 +114,7 @@ def _of_table(files: Files, table: Table, options: "IndexOptions") -> Rows:
         )
     target = table.names(options.target, "--target")
     matcher = Matcher(files.paths, files.root)
-    column = options.image_column or _image_column(table, matcher, target)
+    column = options.image_column or _image_column(table, matcher, target, options.raters)
     cells = table.column(column, "--image_column")
     match = matcher.match_values(cells)
     check_not_rounded(match, cells, table.frame.index, f"--image_column={column}")
@@ -226,15 +232,16 @@ def _leaves_all(table: Table, condition: str) -> list[str]:
     return [f"--where={condition}: leaves out no row.{hint}"]
 
 
-def _image_column(table: Table, matcher: Matcher, target: tuple[str, ...]) -> str:
-    """The column that names the images, judged by about 200 rows; none of those to be learnt."""
+def _image_column(table: Table, matcher: Matcher, target: tuple[str, ...], raters: tuple[str, ...]) -> str:
+    """The column that names the images, judged by about 200 rows; none of those to be learnt. raters: their columns."""
     sample = table.frame.iloc[sampled_rows(len(table.frame))]
     cells = {name: sample[name].tolist() for name in sample.columns if name not in target}
     what = f"--metadata={table.name}"
     matches = {name: matcher.match(column) for name, column in cells.items()}
-    if (found := choose_column(matches, cells, what)) is not None:
-        if standing(found) < 3 and matches[found].way == NUMBER:
-            _check_row_per_image(table, matcher, found)
+    fitting = [name for name, match in matches.items() if match.found]
+    if all(standing(name) < 3 and matches[name].way == NUMBER for name in fitting):
+        _check_row_per_image(table, matcher, raters)
+    if (found := choose_column(matches, cells, what, table.unread, matcher.numbers)) is not None:
         return found
     for name in target:
         said = matcher.match(sample[name].tolist())
@@ -245,7 +252,7 @@ def _image_column(table: Table, matcher: Matcher, target: tuple[str, ...]) -> st
     for name, column in cells.items():
         if standing(name) >= 2:
             check_not_rounded(matches[name], column, sample.index, f"{what}: column {name}")
-    for cell in (cell for column in cells.values() for cell in column if looks_like_image(cell)):
+    for cell in (cell for column in cells.values() for cell in column if looks_like_image(plain(cell))):
         if (there := matcher.of_this_name(cell)) is not None:
             raise DataError(
                 f"--metadata={table.name}: no row matches an image: the table has {cell.strip()}, --data_dir has {there}; "
@@ -261,15 +268,45 @@ def _image_column(table: Table, matcher: Matcher, target: tuple[str, ...]) -> st
     )
 
 
-def _check_row_per_image(table: Table, matcher: Matcher, chosen: str) -> None:
-    """DataError where most columns have the numbers of images: their rows are of participants, whose numbers fit images, too."""
-    names = np.array([str(name) for name in table.frame.columns if str(name) != chosen], dtype=object)
-    images = names[matcher.match_values(names).positions >= 0]
-    if len(images) > 2 and 2 * len(images) > len(names):
+def _check_row_per_image(table: Table, matcher: Matcher, raters: tuple[str, ...]) -> None:
+    """DataError where columns are named as images: their rows are of participants, whose numbers fit images, too."""
+    names = [str(name) for name in table.frame.columns if str(name) not in raters]
+    bare = [name for name in names if matcher.match_values([name]).positions[0] >= 0]
+    if len(bare) < 3 or 2 * len(bare) < len(names):
+        bare = []
+    by_file = {name: found for name in names if (found := _file_within(name, matcher)) is not None}
+    images = bare or (list(by_file) if len(set(by_file.values())) > 1 else _numbered_as_images(names, matcher))
+    if images:
         raise DataError(
             f"--metadata={table.name}: the columns are named as images ({some(images, 3)}); {ROW_PER_IMAGE}, or give "
-            f"--image_column={chosen} if that names the images"
+            "--image_column=COLUMN if one names the images"
         )
+
+
+def _file_within(name: str, matcher: Matcher) -> str | None:
+    """The file whose name, with its ending, is anywhere within the name of a column: Rate [street/3.jpg]."""
+    if not file_names(name):
+        return None
+    return next((file for part in candidates(name) if (file := matcher.of_this_name(part)) is not None), None)
+
+
+def _numbered_as_images(names: list[str], matcher: Matcher) -> list[str]:
+    """The columns whose names differ in a number alone, where these are the numbers of most files: Q1_safe to Q60_safe.
+
+    Of a table with a row per participant. Ratings by ten raters, or answers to ten questions, have numbers of few of the files.
+    """
+    families: dict[tuple[str, str], list[tuple[str, str]]] = {}
+    for name in names:
+        for digits in re.finditer(r"[0-9]+", name):
+            around = name[: digits.start()], name[digits.end() :]
+            families.setdefault(around, []).append((name, digits[0]))
+    for family in families.values():
+        own = {name for name, _ in family}
+        files = {position for _, digits in family for position in matcher.by_value(digits)}
+        people = any(PERSON.match("_".join(re.split(r"[\W_]+", name))) for name in names if name not in own)
+        if len(own) >= FEW_COLUMNS and len(files) >= (0.5 if people else 0.9) * len(matcher.paths):
+            return [name for name, _ in family]
+    return []
 
 
 def one_row_per_file(rows: Rows, options: "IndexOptions", files: Files) -> tuple[Rows, list[str]]:
