@@ -27,6 +27,7 @@ from deep_cnn.data.match import (
     sampled_rows,
     standing,
 )
+from deep_cnn.data.questions import check_one_question
 from deep_cnn.data.space import place_columns
 from deep_cnn.data.split_names import split_word
 from deep_cnn.data.table import ROW_PER_IMAGE, Table, looks_like_image
@@ -83,6 +84,7 @@ def rows_of_images(files: Files, table: Table, positions: np.ndarray, options: "
     kept, rows, notes = rows_where(table, options.where)
     target = table.names(options.target, "--target")
     about = certainty_columns(kept, options, target)
+    check_one_question(kept, positions[rows], target, _used(options, about))
     return Rows(kept, positions[rows], _listed(positions, len(files.paths)), target, notes, about)
 
 
@@ -135,7 +137,13 @@ def _of_table(files: Files, table: Table, options: "IndexOptions") -> Rows:
         replace(match, positions=positions), cells[rows], kept.frame.index, matcher, f"--image_column={column}"
     )
     about = certainty_columns(kept, options, target)
+    check_one_question(kept, positions, target, (column, *_used(options, about)))
     return Rows(kept, positions, _listed(match.positions, len(files.paths)), target, notes, about)
+
+
+def _used(options: "IndexOptions", about: CertaintyColumns) -> tuple[str | None, ...]:
+    """The columns that flags give for something else than the target."""
+    return options.group, options.split_column, options.rater_group, *about.raters, *about.std, *about.votes
 
 
 def _check_folder_columns(table: Table, match: Match, matcher: Matcher) -> None:
