@@ -15,12 +15,34 @@ MOST_QUESTIONS = 20  # more different texts are about the images themselves
 # Last words of names of columns that say which question was asked. A category or a type is of the image
 NAMED = frozenset(
     (
-        *("question", "questions", "query", "criterion", "criteria", "attribute", "trait", "adjective", "construct"),
-        *("perception", "subscale", "variable", "frage", "merkmal", "pregunta", "domanda", "kriterium"),
+        *("criterion", "criteria", "attribute", "attr", "trait", "adjective", "construct", "perception", "subscale"),
+        *("variable", "merkmal", "kriterium", "asked"),
     )
 )
 # They may also be about the image, the text that it was made from, or the survey
-MAYBE = frozenset(("study", "dimension", "scale", "item", "prompt", "aspect", "topic", "measure", "impression"))
+MAYBE = frozenset(
+    (
+        *(
+            "study",
+            "dimension",
+            "scale",
+            "item",
+            "prompt",
+            "aspect",
+            "topic",
+            "measure",
+            "impression",
+            "task",
+            "metric",
+        ),
+        *("indicator",),
+    )
+)
+# Behind these: trait_name, item_no
+ABOUT = frozenset(
+    ("id", "no", "nr", "num", "number", "name", "text", "label", "key", "code", "title", "wording", "asked", "shown")
+)
+CODED = frozenset(("study", "item", "dimension", "prompt", "topic", "task", "attribute", "attr", "trait", "variable"))
 A_QUESTION = re.compile(
     r"[^\W\d_]{3,}(?:[\s_-]+[^\W\d_]+)?|.*\?"
 )  # safe, more_lively, "How safe is it?"; not N, 2x or 640x480
@@ -53,21 +75,28 @@ def check_one_question(
             )
 
 
+def _words(name: str) -> list[str]:
+    """The words of a column's name in small letters, without those such as name and id at its end."""
+    words = [word.lower() for word in re.split(r"[\W_]+|(?<=[a-z])(?=[A-Z])", name) if word]
+    while len(words) > 1 and words[-1] in ABOUT:
+        words.pop()
+    return words
+
+
 def _standing(name: str) -> int:
     """How much a column's name says that it has questions: 3 it does, 2 if they are words, 1 perhaps, 0 no."""
-    word = plain_name(name)
-    last = re.split(r"[\W_]+|(?<=[a-z])(?=[A-Z])", name.strip())[-1].lower()
-    if QUESTION.fullmatch(word) or last in ("question", "frage", "pregunta"):
+    last = (_words(name) or [""])[-1]
+    if QUESTION.fullmatch(plain_name(name)) or last in ("question", "questions", "frage", "pregunta", "domanda"):
         return 3
-    return 2 if last in NAMED else int(last in MAYBE or word in ("study_id", "item_id", "prompt_id", "scale_name"))
+    return 2 if last in NAMED else int(last in MAYBE)
 
 
 def _are_questions(name: str, values: list[str], positions: np.ndarray, cells: np.ndarray) -> bool:
     """positions, cells: of the answered rows."""
     images, known = len(np.unique(positions)), _standing(name)
     several = len(set(zip(positions.tolist(), cells.tolist(), strict=True))) > images  # of an image
-    if parse(np.array(values, dtype=object)).all_read:  # numbers may also count the rows, or be scores
-        return (known == 3 and (several or len(values) < len(cells))) or (several and known == 1)
+    if parse(np.array(values, dtype=object)).all_read:  # numbers may also count the rows, or be scores themselves
+        return (known == 3 and (several or len(values) < len(cells))) or (several and _words(name)[-1] in CODED)
     if known > 1 or several:
         return True
     return 2 * len(values) <= images and all(A_QUESTION.fullmatch(value) for value in values)

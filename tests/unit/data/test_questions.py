@@ -52,7 +52,19 @@ NAMES = (
     "scale",
     "item",
 )
-NAMES += ("prompt", "study", "adjective", "aspect", "variable", "rated_attribute", "Frage")
+NAMES += (
+    "prompt",
+    "study",
+    "adjective",
+    "aspect",
+    "variable",
+    "rated_attribute",
+    "Frage",
+    "trait_name",
+    "Question asked",
+    "taskId",
+    "attr",
+)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -93,10 +105,21 @@ def test_numbers_are_questions_where_an_image_has_several(folder, name):
         ("prompt", "a photo of a quiet street", "a photo of a loud street"),
         ("questionable", "yes", "no"),
         ("scaled", "yes", "no"),
+        ("question_time", "3.5", "4.5"),
+        ("question_order", "1", "2"),
+        ("impression", "3", "4"),
     ],
 )
 def test_what_is_known_of_an_image_is_no_question(folder, name, first, second):
     assert len(index_of(folder, f"image,{name},rating", one_each(first, second))) == COUNT
+
+
+def test_another_score_of_each_rating_is_no_question(folder):
+    rows = [(f"{k}.jpg", rater, 1 + (k + n) % 5, k / 4 + n) for k in range(COUNT) for n, rater in enumerate("fmfm")]
+    index = index_of(folder, "image,gender,impression,rating", rows, rater_group="gender")
+    assert len(index) == COUNT
+    with pytest.raises(DataError, match="column trait_id says which question was asked"):
+        index_of(folder, "image,gender,trait_id,rating", rows, rater_group="gender")
 
 
 def test_columns_that_the_flags_use_for_something_else(folder):
