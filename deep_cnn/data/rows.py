@@ -39,13 +39,17 @@ if TYPE_CHECKING:
     from deep_cnn.data.index import IndexOptions
 
 
-# What people call a column of folders beside one of bare names
-MOST_FOLDERS = 1000  # that a column names
 FEW_COLUMNS = 5  # that differ in a number alone
-PERSON = re.compile(
-    r"(?:p_?id|participants?|subjects?|respond[ae]nts?|response|raters?|users?|workers?|prolific|persons?|observers?|annotators?)(?:_?(?:pid|id|no|nr|number|code|name|s|d))*$",
+PARTICIPANT = re.compile(
+    r"(?:p_?id|participants?|respond[ae]nts?|response|raters?|workers?|prolific|observers?|annotators?)(?:_?(?:pid|id|no|nr|number|code|name))*$",
     re.IGNORECASE,
 )
+PERSON = re.compile(  # images may be of subjects, too
+    rf"{PARTICIPANT.pattern}|(?:subjects?|users?|persons?)(?:_?(?:id|no|nr|number|code|name))*$", re.IGNORECASE
+)
+BETWEEN_WORDS = re.compile(r"[\s\[\](){}<>\"':]+")
+# What people call a column of folders beside one of bare names
+MOST_FOLDERS = 1000  # that a column names
 FOLDER_COLUMNS = frozenset(
     ("folder", "foldername", "dir", "dirname", "directory", "subfolder", "subdir", "subdirectory", "ordner", "dossier")
 )
@@ -248,7 +252,8 @@ def _image_column(table: Table, matcher: Matcher, target: tuple[str, ...], rater
     matches = {name: matcher.match(column) for name, column in cells.items()}
     fitting = [name for name, match in matches.items() if match.found]
     if all(standing(name) < 3 and matches[name].way == NUMBER for name in fitting):
-        _check_row_per_image(table, matcher, raters)
+        most = max(fitting, key=lambda name: len(np.unique(matches[name].positions)), default="")
+        _check_row_per_image(table, matcher, () if PARTICIPANT.match(_joined(most)) is None else target, raters)
     if (found := choose_column(matches, cells, what, table.unread, matcher.numbers)) is not None:
         return found
     for name in target:
@@ -276,14 +281,23 @@ def _image_column(table: Table, matcher: Matcher, target: tuple[str, ...], rater
     )
 
 
-def _check_row_per_image(table: Table, matcher: Matcher, raters: tuple[str, ...]) -> None:
-    """DataError where columns are named as images: their rows are of participants, whose numbers fit images, too."""
+def _check_row_per_image(table: Table, matcher: Matcher, target: tuple[str, ...], raters: tuple[str, ...]) -> None:
+    """DataError where columns are named as images: their rows are of participants, whose numbers fit images, too.
+
+    target: the columns to learn, if the column that fits most images is called after participants.
+    """
     names = [str(name) for name in table.frame.columns if str(name) not in raters]
     bare = [name for name in names if matcher.match_values([name]).positions[0] >= 0]
     if len(bare) < 3 or 2 * len(bare) < len(names):
         bare = []
     by_file = {name: found for name in names if (found := _file_within(name, matcher)) is not None}
-    images = bare or (list(by_file) if len(set(by_file.values())) > 1 else _numbered_as_images(names, matcher))
+    with_ending = [name for name in by_file if file_names(name)]
+    if len({by_file[name] for name in with_ending}) > 1:
+        images = with_ending
+    elif len(set(by_file.values())) >= FEW_COLUMNS and 2 * len(by_file) >= len(names):
+        images = list(by_file)
+    else:
+        images = bare or _numbered_as_images(names, matcher, target)
     if images:
         raise DataError(
             f"--metadata={table.name}: the columns are named as images ({some(images, 3)}); {ROW_PER_IMAGE}, or give "
@@ -291,17 +305,22 @@ def _check_row_per_image(table: Table, matcher: Matcher, raters: tuple[str, ...]
         )
 
 
+def _joined(name: str) -> str:
+    return "_".join(re.split(r"[\W_]+", name))
+
+
 def _file_within(name: str, matcher: Matcher) -> str | None:
-    """The file whose name, with its ending, is anywhere within the name of a column: Rate [street/3.jpg]."""
-    if not file_names(name):
-        return None
-    return next((file for part in candidates(name) if (file := matcher.of_this_name(part)) is not None), None)
+    """The file that is named anywhere within the name of a column: Rate [street/3.jpg], Rate [house_a]."""
+    parts = candidates(name) if file_names(name) else (part for part in BETWEEN_WORDS.split(name) if len(part) > 3)
+    found = (matcher.of_this_name(part) for part in parts if not part.isdecimal())
+    return next((file for file in found if file is not None), None)
 
 
-def _numbered_as_images(names: list[str], matcher: Matcher) -> list[str]:
+def _numbered_as_images(names: list[str], matcher: Matcher, target: tuple[str, ...]) -> list[str]:
     """The columns whose names differ in a number alone, where these are the numbers of most files: Q1_safe to Q60_safe.
 
-    Of a table with a row per participant. Ratings by ten raters, or answers to ten questions, have numbers of few of the files.
+    Of a table with a row per participant. Ratings by ten raters, or answers to ten questions, have numbers of few of the files;
+    but where one of them is a target of a table of participants, they are about few of the images.
     """
     families: dict[tuple[str, str], list[tuple[str, str]]] = {}
     for name in names:
@@ -310,9 +329,11 @@ def _numbered_as_images(names: list[str], matcher: Matcher) -> list[str]:
             families.setdefault(around, []).append((name, digits[0]))
     for family in families.values():
         own = {name for name, _ in family}
-        files = {position for _, digits in family for position in matcher.by_value(digits)}
-        people = any(PERSON.match("_".join(re.split(r"[\W_]+", name))) for name in names if name not in own)
-        if len(own) >= FEW_COLUMNS and len(files) >= (0.5 if people else 0.9) * len(matcher.paths):
+        files = [set(matcher.by_value(digits)) for _, digits in family]
+        others = [_joined(name) for name in names if name not in own]
+        share = 0.5 if any(PERSON.match(name) for name in others) else 0.9
+        few = own.intersection(target) and all(files)
+        if len(own) >= FEW_COLUMNS and (few or len(set().union(*files)) >= share * len(matcher.paths)):
             return [name for name, _ in family]
     return []
 

@@ -257,7 +257,34 @@ def test_two_such_columns_are_enough_where_they_have_an_ending(folder):
         index_of(folder, "pid,Rate [3.jpg],age,Rate [7.jpg]", lambda row, k: (row, 1, 30, 2))
 
 
+def test_columns_named_after_images_without_their_endings(folder):
+    for k in range(8):
+        (folder / "photos" / f"house_{k}{'abcdefgh'[k]}.jpg").write_bytes(b"house %d" % k)
+    header = "pid,age," + ",".join(f"Rate [house_{k}{'abcdefgh'[k]}]" for k in range(8))
+    with pytest.raises(DataError, match="the columns are named as images"):
+        index_of(folder, header, lambda row, k: (row, 30, *range(8)))
+
+
+def test_participants_who_rated_few_of_the_images(folder):
+    names = [f"rate_{n}" for n in range(1, 9)]
+    rows = [f"{row}," + ",".join(str((row * n) % 7) for n in range(8)) for row in range(1, COUNT + 1)]
+    for person, refused in (("pid", True), ("Participant", True), ("id", False), ("subject_id", False)):
+        (folder / "t.csv").write_text("\n".join([f"{person},{','.join(names)}", *rows]) + "\n", encoding="utf-8")
+        options = IndexOptions(metadata=folder / "t.csv", target=("rate_3",))
+        if refused:
+            with pytest.raises(DataError, match="the columns are named as images"):
+                build_index(folder / "photos", options)
+        else:
+            assert len(build_index(folder / "photos", options)) == COUNT
+
+
 def test_numbered_columns_of_raters_and_questions_are_none(folder):
+    names = ",".join(f"q{n}" for n in range(1, 9))
+    answers = index_of(folder, f"id,rater,{names}", lambda row, k: (k, 1 + row % 5, *range(8)))
+    assert scores(answers) == OWN
+    (folder / "t.csv").write_text((folder / "t.csv").read_text().replace("score", "q9"), encoding="utf-8")
+    options = IndexOptions(metadata=folder / "t.csv", target=("q9",))
+    assert scores(build_index(folder / "photos", options)) == OWN
     header = "id," + ",".join(f"rater_{n}" for n in range(1, 11))
     assert scores(index_of(folder, header, lambda row, k: (k, *range(10)))) == OWN
     assert scores(index_of(folder, "id,made from 3.jpg (old),q1,q2", lambda row, k: (k, 1, 2, 3))) == OWN
