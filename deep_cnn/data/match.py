@@ -3,7 +3,7 @@
 import functools
 import re
 import unicodedata
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import unquote
@@ -13,7 +13,8 @@ import numpy as np
 from deep_cnn.config.registries import IMAGE_FORMATS
 from deep_cnn.data.cells import ROUNDED
 from deep_cnn.data.split_names import split_word
-from deep_cnn.data.table import INVISIBLE, Lines, as_text, looks_like_image, stem
+from deep_cnn.data.table import INVISIBLE, Lines, as_text, stem
+from deep_cnn.data.written import file_names, numbers_of_names, unwrapped, whole_numbers
 from deep_cnn.runtime.atomic import unescaped
 from deep_cnn.runtime.errors import DataError
 
@@ -48,6 +49,11 @@ COLUMN_NAMES = frozenset(
         ),
     )
 )
+# What people call a column that says where an image is, its words joined
+LOCATOR = re.compile(
+    r"(?=.*(?:ima?ge?|photo|pic|file|stim|url|uri|src|href|link|bild|foto))"
+    r"(?:ima?ge?|photo(?:graph)?|pic(?:ture)?|file|stim(?:ulus|uli)?|url|uri|src|href|link|bild|foto|path|name|html|source|key|ref|address|\d)+s?"
+)
 # What programs call the number of a row: nothing, pandas, R, tibble
 ROW_NUMBERS = re.compile(
     r"column \d+|unnamed: ?\d+|index|level_0|x\.?\d*|\.\.\.\d+|v1|row\.?names?|row_?(id|number)?", re.I
@@ -58,17 +64,22 @@ ABSOLUTE = re.compile(r"/|~|[A-Za-z][A-Za-z0-9+.-]*:/")  # also C:/ and https://
 WHOLE = re.compile(r"(\d+)(?:[.,]0*)?")  # 7 and 7.0: what a spreadsheet or pandas makes of 007
 THOUSAND = re.compile(r"[1-9]\d{0,2}[.,]000")
 FIFTEEN_DIGITS = re.compile(r"\d{15,}0")  # 1234567890123450: more are zeros after Excel
+WORDED = re.compile(r"[^\W\d_]|^[#('\"“‘\[]")  # Place 27, loc_27, 27 - street, #27, '27'; not 2024-01-27
+MEASURED = re.compile(r"\W*\d+(?:[.,]\d+)?\s*(?:[^\W\d_]{1,8}\.?|%)")  # 27 km, 27th
+ENOUGH_NAMES = 0.1  # of the rows
+AGREED = 0.9  # of the cells that a column agrees with another one
+FEW_TEXTS = 12  # kinds of images rather than images
 COUNTED = re.compile(r"\d+|(?<=[a-z_ -])[A-Z]$|(?<=[_ -])[a-z]$")  # site1, fold_2, siteA, set_b
 
 
 def plain(path: str) -> str:
     """One spelling of a path: slashes as in POSIX, no "." and "..", composed accents (macOS writes them decomposed).
 
-    An address loses its query: https://host/1.jpg?size=3.
+    An address loses its query: https://host/1.jpg?size=3. HTML, Markdown or JSON around a single name goes, too.
     """
     if not path.isascii():
         path = unicodedata.normalize("NFC", as_text(path)).strip(INVISIBLE)
-    path = path.strip().replace("\\", "/")
+    path = unwrapped(path.strip()).replace("\\", "/")
     if "://" in path:
         path = re.split("[?#]", path, maxsplit=1)[0]
     if "//" in path or "./" in path:
@@ -180,6 +191,11 @@ class Matcher:
             if name.isascii() and name.isdecimal():
                 values.setdefault(int(name), []).extend([found] if isinstance(found, int) else found)
         return values
+
+    @property
+    def numbers(self) -> Collection[int]:
+        """The numbers that files are named."""
+        return self._values.keys()
 
     def by_value(self, cell: str) -> list[int]:
         """Positions of the files whose names are the number in a cell but for zeros: 007.jpg for 7 and 7.0."""
@@ -373,7 +389,13 @@ class _Candidate:
         return self.files > 2 * other.files and 4 * self.match.found >= 3 * other.match.found
 
 
-def choose_column(matches: Mapping[str, Match], cells: Mapping[str, Sequence[str]], what: str) -> str | None:
+def choose_column(
+    matches: Mapping[str, Match],
+    cells: Mapping[str, Sequence[str]],
+    what: str,
+    unread: Sequence[str] = (),
+    files: Collection[int] = (),
+) -> str | None:
     """The column that names the images; None where no cell names one.
 
     Names with an ending and paths are better than names without, and those better than bare numbers; of equals the better
@@ -381,6 +403,8 @@ def choose_column(matches: Mapping[str, Match], cells: Mapping[str, Sequence[str
 
     Args:
         matches: of some cells of each column. cells: the same cells. what: names the table in messages.
+        unread: names of columns that the table has and that are not read. files: the numbers that files are named; without
+            them those between the numbers of the cells.
 
     Raises:
         DataError: two columns that are equally good and name different files; numbers that may fit by accident.
@@ -393,23 +417,119 @@ def choose_column(matches: Mapping[str, Match], cells: Mapping[str, Sequence[str
     if rivals:
         named = (f"{c.name} ({c.match.evidence()})" for c in (best, max(rivals, key=lambda c: c.match.found)))
         raise DataError(f"{what}: both {' and '.join(named)} may name the images; give one of them as --image_column")
-    if best.level == NUMBER and best.named < 3:
-        _check_numbers(best, matches, cells, what)
+    if best.level == NUMBER:
+        _check_numbers(best, matches, cells, what, files)
+    for name in unread if best.level == NUMBER and best.named < 3 else ():
+        if standing(name) > 1 or locates(name):
+            raise DataError(
+                f"{what}: column {name} has neither text nor numbers and is not read, and column {best.name} fits only {HOW[NUMBER]} "
+                f"({best.match.evidence()}); write the names of the files into a column of text, or give --image_column={best.name}"
+            )
     return best.name
 
 
+def locates(name: str) -> bool:
+    """Whether a column's name says that it tells where images are: image_url, stimulus, img_src; not image_quality."""
+    return bool(LOCATOR.fullmatch(re.sub(r"[\W_]+", "", name).lower()))
+
+
 def _check_numbers(
-    best: _Candidate, matches: Mapping[str, Match], cells: Mapping[str, Sequence[str]], what: str
+    best: _Candidate,
+    matches: Mapping[str, Match],
+    cells: Mapping[str, Sequence[str]],
+    what: str,
+    files: Collection[int],
 ) -> None:
-    """Numbers fit by accident where another column has the names of images that are not there."""
-    for name, match in matches.items():
-        texts = [cell for cell in cells[name] if cell.strip()]
-        files = [cell for cell in texts if looks_like_image(cell) and "://" not in cell]
-        if not match.found and texts and (2 * len(files) > len(texts) or standing(name) == 3) and "://" not in texts[0]:
+    """Numbers fit by accident where another column names images that are not there, or other ones in a form that is not read.
+
+    A column whose cells have the same numbers as the one that was chosen agrees with it: https://host/27-large.jpg beside 27.
+    """
+    read = [WHOLE.fullmatch(cell.strip()) for cell in cells[best.name]]
+    numbers = [int(found[1][-18:]) if found else None for found in read]
+    known = [number for number in numbers if number is not None]
+    files = files or range(min(known, default=0), max(known, default=0) + 1)
+    others = {name: column for name, column in cells.items() if name != best.name}
+    said = {name: _Said.of(column, numbers, files) for name, column in others.items()}
+    if best.named == 3 and any(one.names_images and one.agrees for one in said.values()):
+        return
+    for name, one in said.items():
+        if not one.rows:
+            continue
+        called = standing(name) == 3 or locates(name)
+        doubt = one.names_images and (best.named < 3 or one.within_range)
+        if not (name in matches and matches[name].found):
+            doubt = doubt or ((best.named < 3 or called) and one.numbered(best.files))
+            doubt = doubt or (best.named < 3 and (standing(name) == 3 or (called and one.tells_apart(best.files))))
+        # the number of the row, from pandas, agrees with the names of any files in order
+        agrees = one.agrees and (standing(best.name) > 0 or "://" in one.example)
+        if doubt and not agrees:
             raise DataError(
-                f"{what}: no file of column {name} is there (e.g. {texts[0].strip()}), and column {best.name} fits only "
-                f"{HOW[NUMBER]} ({best.match.evidence()}); check --data_dir, or give --image_column"
+                f"{what}: no file of column {name} is there (e.g. {one.example[:80]}), and column {best.name} fits only {HOW[NUMBER]} "
+                f"({best.match.evidence()}); check --data_dir, write only the names of the files into column {name}, or give "
+                f"--image_column={best.name} if these numbers name the images"
             )
+
+
+@dataclass(frozen=True)
+class _Said:
+    """What the cells of a column say about images, beside a column of numbers.
+
+    Attributes:
+        rows: (number, cell) of each row where both are. images: those whose cells have the name of an image, or all if none has.
+        names_images: whether there are enough names of images. files: the numbers that files are named.
+    """
+
+    files: Collection[int]
+    rows: list[tuple[int, str]]
+    images: list[tuple[int, str]]
+    names_images: bool
+
+    @classmethod
+    def of(cls, cells: Sequence[str], numbers: Sequence[int | None], files: Collection[int]) -> "_Said":
+        both = zip(numbers, (" ".join(cell.split()) for cell in cells), strict=True)
+        rows = [(number, cell) for number, cell in both if number is not None and cell]
+        images = [(number, cell) for number, cell in rows if file_names(cell)]
+        # few trials of an experiment show images; few comments name them
+        names_images = len(images) >= ENOUGH_NAMES * len(cells) or 2 * len(images) > len(rows) > 0
+        return cls(files, rows, images if names_images else rows, names_images)
+
+    @property
+    def example(self) -> str:
+        return self.images[0][1]
+
+    @functools.cached_property
+    def agrees(self) -> bool:
+        """Whether nearly all cells have the number of the row's image in them: in the names of their images, if these tell them apart."""
+        names = [" ".join(file_names(cell)) for _, cell in self.images]
+        by_name = self.names_images and self.within_range and 2 * len(set(names)) > len({n for n, _ in self.images})
+        texts = names if by_name else [cell for _, cell in self.images]
+        agreed = sum(
+            number in whole_numbers(unquote(text)) for (number, _), text in zip(self.images, texts, strict=True)
+        )
+        return agreed >= AGREED * len(self.images)
+
+    @property
+    def within_range(self) -> bool:
+        """Whether the names have numbers as files here have them, so that they may name other ones."""
+        own = [numbers_of_names(cell) for _, cell in self.images]
+        return 2 * sum(any(number in self.files for number in found) for found in own) > len(own)
+
+    def numbered(self, count: int) -> bool:
+        """Whether most cells are words with a number, such as Place 27, and these are the numbers of nearly so many files."""
+        found = [whole_numbers(cell) for _, cell in self.rows if WORDED.search(cell) and not MEASURED.fullmatch(cell)]
+        if 2 * len(found) <= len(self.rows):
+            return False
+        for place in (0, 1, 2, -1, -2, -3):
+            at = [numbers[place] for numbers in found if len(numbers) > (place if place >= 0 else -place - 1)]
+            within = {number for number in at if number in self.files}
+            if 2 * len(at) > len(self.rows) and len(within) > 1 and len(within) >= AGREED * count:
+                return True
+        return False
+
+    def tells_apart(self, count: int) -> bool:
+        """Whether the cells are texts, and as different as names of images would be."""
+        texts = {cell for _, cell in self.rows if not IS_NUMBER.fullmatch(cell)}
+        return len(texts) > FEW_TEXTS or (len(texts) > 1 and 2 * len(texts) >= count)
 
 
 def choose_numbers(matches: Mapping[str, Match], cells: Mapping[str, Sequence[str]], what: str) -> str | None:

@@ -118,7 +118,7 @@ def read_parquet(path: Path) -> Table:
         raise DataError(f"--metadata={path.name}: the table has no rows")
     with open(path, "rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return Table(path.name, frame.set_axis(np.arange(1, len(frame) + 1)), digest, notes)
+    return Table(path.name, frame.set_axis(np.arange(1, len(frame) + 1)), digest, notes, unread=tuple(map(str, left)))
 
 
 def _text(cell: Any) -> str:

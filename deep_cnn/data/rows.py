@@ -27,9 +27,11 @@ from deep_cnn.data.match import (
     sampled_rows,
     standing,
 )
+from deep_cnn.data.questions import check_one_question
 from deep_cnn.data.space import place_columns
 from deep_cnn.data.split_names import split_word
 from deep_cnn.data.table import ROW_PER_IMAGE, Table, looks_like_image
+from deep_cnn.data.written import candidates, file_names
 from deep_cnn.runtime.errors import ConfigError, DataError, nearest
 from deep_cnn.runtime.format import some
 
@@ -37,6 +39,15 @@ if TYPE_CHECKING:
     from deep_cnn.data.index import IndexOptions
 
 
+FEW_COLUMNS = 5  # that differ in a number alone
+PARTICIPANT = re.compile(
+    r"(?:p_?id|participants?|respond[ae]nts?|response|raters?|workers?|prolific|observers?|annotators?)(?:_?(?:pid|id|no|nr|number|code|name))*$",
+    re.IGNORECASE,
+)
+PERSON = re.compile(  # images may be of subjects, too
+    rf"{PARTICIPANT.pattern}|(?:subjects?|users?|persons?)(?:_?(?:id|no|nr|number|code|name))*$", re.IGNORECASE
+)
+BETWEEN_WORDS = re.compile(r"[\s\[\](){}<>\"':]+")
 # What people call a column of folders beside one of bare names
 MOST_FOLDERS = 1000  # that a column names
 FOLDER_COLUMNS = frozenset(
@@ -77,6 +88,7 @@ def rows_of_images(files: Files, table: Table, positions: np.ndarray, options: "
     kept, rows, notes = rows_where(table, options.where)
     target = table.names(options.target, "--target")
     about = certainty_columns(kept, options, target)
+    check_one_question(kept, positions[rows], target, _used(options, about))
     return Rows(kept, positions[rows], _listed(positions, len(files.paths)), target, notes, about)
 
 
@@ -108,7 +120,7 @@ def _of_table(files: Files, table: Table, options: "IndexOptions") -> Rows:
         )
     target = table.names(options.target, "--target")
     matcher = Matcher(files.paths, files.root)
-    column = options.image_column or _image_column(table, matcher, target)
+    column = options.image_column or _image_column(table, matcher, target, options.raters)
     cells = table.column(column, "--image_column")
     match = matcher.match_values(cells)
     check_not_rounded(match, cells, table.frame.index, f"--image_column={column}")
@@ -129,7 +141,13 @@ def _of_table(files: Files, table: Table, options: "IndexOptions") -> Rows:
         replace(match, positions=positions), cells[rows], kept.frame.index, matcher, f"--image_column={column}"
     )
     about = certainty_columns(kept, options, target)
+    check_one_question(kept, positions, target, (column, *_used(options, about)))
     return Rows(kept, positions, _listed(match.positions, len(files.paths)), target, notes, about)
+
+
+def _used(options: "IndexOptions", about: CertaintyColumns) -> tuple[str | None, ...]:
+    """The columns that flags give for something else than the target."""
+    return options.group, options.split_column, options.rater_group, *about.raters, *about.std, *about.votes
 
 
 def _check_folder_columns(table: Table, match: Match, matcher: Matcher) -> None:
@@ -226,15 +244,17 @@ def _leaves_all(table: Table, condition: str) -> list[str]:
     return [f"--where={condition}: leaves out no row.{hint}"]
 
 
-def _image_column(table: Table, matcher: Matcher, target: tuple[str, ...]) -> str:
-    """The column that names the images, judged by about 200 rows; none of those to be learnt."""
+def _image_column(table: Table, matcher: Matcher, target: tuple[str, ...], raters: tuple[str, ...]) -> str:
+    """The column that names the images, judged by about 200 rows; none of those to be learnt. raters: their columns."""
     sample = table.frame.iloc[sampled_rows(len(table.frame))]
     cells = {name: sample[name].tolist() for name in sample.columns if name not in target}
     what = f"--metadata={table.name}"
     matches = {name: matcher.match(column) for name, column in cells.items()}
-    if (found := choose_column(matches, cells, what)) is not None:
-        if standing(found) < 3 and matches[found].way == NUMBER:
-            _check_row_per_image(table, matcher, found)
+    fitting = [name for name, match in matches.items() if match.found]
+    if all(standing(name) < 3 and matches[name].way == NUMBER for name in fitting):
+        most = max(fitting, key=lambda name: len(np.unique(matches[name].positions)), default="")
+        _check_row_per_image(table, matcher, () if PARTICIPANT.match(_joined(most)) is None else target, raters)
+    if (found := choose_column(matches, cells, what, table.unread, matcher.numbers)) is not None:
         return found
     for name in target:
         said = matcher.match(sample[name].tolist())
@@ -245,7 +265,7 @@ def _image_column(table: Table, matcher: Matcher, target: tuple[str, ...]) -> st
     for name, column in cells.items():
         if standing(name) >= 2:
             check_not_rounded(matches[name], column, sample.index, f"{what}: column {name}")
-    for cell in (cell for column in cells.values() for cell in column if looks_like_image(cell)):
+    for cell in (cell for column in cells.values() for cell in column if looks_like_image(plain(cell))):
         if (there := matcher.of_this_name(cell)) is not None:
             raise DataError(
                 f"--metadata={table.name}: no row matches an image: the table has {cell.strip()}, --data_dir has {there}; "
@@ -261,15 +281,61 @@ def _image_column(table: Table, matcher: Matcher, target: tuple[str, ...]) -> st
     )
 
 
-def _check_row_per_image(table: Table, matcher: Matcher, chosen: str) -> None:
-    """DataError where most columns have the numbers of images: their rows are of participants, whose numbers fit images, too."""
-    names = np.array([str(name) for name in table.frame.columns if str(name) != chosen], dtype=object)
-    images = names[matcher.match_values(names).positions >= 0]
-    if len(images) > 2 and 2 * len(images) > len(names):
+def _check_row_per_image(table: Table, matcher: Matcher, target: tuple[str, ...], raters: tuple[str, ...]) -> None:
+    """DataError where columns are named as images: their rows are of participants, whose numbers fit images, too.
+
+    target: the columns to learn, if the column that fits most images is called after participants.
+    """
+    names = [str(name) for name in table.frame.columns if str(name) not in raters]
+    bare = [name for name in names if matcher.match_values([name]).positions[0] >= 0]
+    if len(bare) < 3 or 2 * len(bare) < len(names):
+        bare = []
+    by_file = {name: found for name in names if (found := _file_within(name, matcher)) is not None}
+    with_ending = [name for name in by_file if file_names(name)]
+    if len({by_file[name] for name in with_ending}) > 1:
+        images = with_ending
+    elif len(set(by_file.values())) >= FEW_COLUMNS and 2 * len(by_file) >= len(names):
+        images = list(by_file)
+    else:
+        images = bare or _numbered_as_images(names, matcher, target)
+    if images:
         raise DataError(
             f"--metadata={table.name}: the columns are named as images ({some(images, 3)}); {ROW_PER_IMAGE}, or give "
-            f"--image_column={chosen} if that names the images"
+            "--image_column=COLUMN if one names the images"
         )
+
+
+def _joined(name: str) -> str:
+    return "_".join(re.split(r"[\W_]+", name))
+
+
+def _file_within(name: str, matcher: Matcher) -> str | None:
+    """The file that is named anywhere within the name of a column: Rate [street/3.jpg], Rate [house_a]."""
+    parts = candidates(name) if file_names(name) else (part for part in BETWEEN_WORDS.split(name) if len(part) > 3)
+    found = (matcher.of_this_name(part) for part in parts if not part.isdecimal())
+    return next((file for file in found if file is not None), None)
+
+
+def _numbered_as_images(names: list[str], matcher: Matcher, target: tuple[str, ...]) -> list[str]:
+    """The columns whose names differ in a number alone, where these are the numbers of most files: Q1_safe to Q60_safe.
+
+    Of a table with a row per participant. Ratings by ten raters, or answers to ten questions, have numbers of few of the files;
+    but where one of them is a target of a table of participants, they are about few of the images.
+    """
+    families: dict[tuple[str, str], list[tuple[str, str]]] = {}
+    for name in names:
+        for digits in re.finditer(r"[0-9]+", name):
+            around = name[: digits.start()], name[digits.end() :]
+            families.setdefault(around, []).append((name, digits[0]))
+    for family in families.values():
+        own = {name for name, _ in family}
+        files = [set(matcher.by_value(digits)) for _, digits in family]
+        others = [_joined(name) for name in names if name not in own]
+        share = 0.5 if any(PERSON.match(name) for name in others) else 0.9
+        few = own.intersection(target) and all(files)
+        if len(own) >= FEW_COLUMNS and (few or len(set().union(*files)) >= share * len(matcher.paths)):
+            return [name for name, _ in family]
+    return []
 
 
 def one_row_per_file(rows: Rows, options: "IndexOptions", files: Files) -> tuple[Rows, list[str]]:

@@ -55,6 +55,7 @@ class Table:
     notes: tuple[str, ...]
     separator: str = ","  # of the columns
     twice: tuple[str, ...] = ()  # names that several columns have; the second one is called "NAME (column 3)"
+    unread: tuple[str, ...] = ()  # columns of Parquet that are neither text nor numbers
 
     def column(self, name: str, flag: str) -> np.ndarray:
         """The cells of a column without the blanks around them, object (M,).
