@@ -11,6 +11,7 @@ from deep_cnn.data.match import SAMPLE, Matcher, plain, sampled_rows
 from deep_cnn.data.table import Table, looks_like_image, stem
 from deep_cnn.data.vote_sides import (
     FROM_ZERO,
+    HEIGHT,
     KINDS,
     LEFT_AND_RIGHT,
     LETTERS,
@@ -19,6 +20,7 @@ from deep_cnn.data.vote_sides import (
     WON,
     Named,
     Sides,
+    further_pairs,
     named_images,
     pairs_of_sides,
     told_apart,
@@ -50,11 +52,16 @@ OF_SIDES = re.compile(
 MOST_ORDERS = 3
 # may say which image was shown first, where their cells name sides
 OF_SHOWING = re.compile(
-    r"(?:^|_)(?:shown|show|first|second|top|bottom|upper|lower|start|present\w*|display\w*|sequence|placed?|[ab12]_is|is_[ab12])(?:_|$)"
+    r"(?:^|_)(?:shown?|first|second|1st|2nd|initial|leading|top|bottom|upper|lower|starts?|present\w*|display\w*|sequence|arrangement|permutation"
+    r"|pos|loc|location|placed?|placement|[ab12]_is|is_[ab12])(?:_|\d|$)"
 )
-# sides of other things: of the rater, of the right answer
+OF_AN_ORDER = re.compile(r"(?:^|_)(?:image|img|photo|picture|option)?_?(?:[ab12]|left|right)(?:_|$)")  # A_is_first: yes
+# sides of other things than images: of the rater, of the right answer; and firsts of other things
 OF_OTHER_SIDES = re.compile(
-    r"hand|eye|gaze|look|correct|expected|gold|truth|catch|attention|predict|model|baseline|previous|driv"
+    r"(?:^|_)(?:left_|right_)?(?:hand|eye|gaze|look|correct|expected|gold|truth|catch|attention|predict|model|baseline|previous|driv)"
+)
+OF_OTHER_FIRSTS = re.compile(
+    r"(?:^|_)(?:time|trial|block|session|language|visit|page|round|task|level|duration|ms|device|survey|day|name)(?:_|$)"
 )
 LOST = re.compile(r"los(?:er|ing|t|e)(?:_|$)|reject|worse|worst|unchosen|not_chosen|unselected|other(?:_|$)")
 YES, NO = frozenset(("1", "1.0", "true", "yes", "t", "y", "x")), frozenset(("0", "0.0", "false", "no", "f", "n", ""))
@@ -70,6 +77,7 @@ SIDE_WORDS = {  # by their kinds, of the left and of the right image; numbers me
     LEFT_AND_RIGHT: (LEFT_WORDS, RIGHT_WORDS),
     LETTERS: (frozenset("a"), frozenset("b")),
     ORDER: (frozenset(("first",)), frozenset(("second",))),
+    HEIGHT: (frozenset(("top", "upper")), frozenset(("bottom", "lower"))),
 }
 TIE_WORDS = frozenset(
     ("tie", "ties", "tied", "equal", "equals", "both", "draw", "same", "neither", "no preference", "no_preference", "undecided")
@@ -78,6 +86,7 @@ TIE_WORDS = frozenset(
 AROUND = re.compile(
     r"^(?:the_)?(?:(?:image|img|photo|picture|option|key|button|arrow)_|arrow)?|(?:_(?:image|img|photo|picture|side|one|option|arrow|key|button))+$|arrow$"
 )
+A_SIDE_OF_IMAGES = re.compile(r"(?:image|img|photo|picture|pic|option|stimulus)_?([12ab])")
 OF_A_FORM = re.compile(r"^(?:input|answer)[._]|\.label$")  # around the names of columns in Mechanical Turk's results
 COUNTS = frozenset(
     f"{before}{word}{after}"
@@ -121,7 +130,7 @@ def vote_columns(table: Table, matcher: Matcher, given: tuple[str, ...] = ()) ->
     usable = [sides for sides in pairs if _winner_of(known, sides)]
     if not usable:
         return None
-    named_pairs = named_images(table, pairs, matcher)
+    named_pairs = named_images(table, pairs, further_pairs(known, pairs), matcher)
     first = table.take(sampled_rows(len(table.frame)))
     sides = _right_pair(first, known, named_pairs) if named_pairs else usable[0]
     winner = _winner_of(known, sides) or ""
@@ -350,17 +359,21 @@ def _check_sides(table: Table, columns: VoteColumns, others: Sequence[str]) -> N
         word, cells = plain_name(name), first.column(name, "--metadata")
         if kind == LETTERS and _of_left_and_right(word, cells):
             continue  # what was on the left is another thing than A
+        other_things = OF_OTHER_SIDES.search(word) or OF_A_RATER.search(word)
         shown = next((said for pair in pairs if (said := _image_of_pair(cells, *pair)) is not None), None)
-        if shown is not None:
+        if EXCHANGED.search(word) and shown is None:
+            says_place = 1 < len(_few(table, name)) <= MOST_ORDERS
+        elif other_things and (shown is None or not re.search("left|right", word)):
+            says_place = False
+        elif shown is not None:
             says_place = _contradict(shown, outcome, by_side, word)
         elif kind == LEFT_AND_RIGHT:
-            says_place = bool(EXCHANGED.search(word)) and 1 < len(_few(table, name)) <= MOST_ORDERS
+            says_place = False  # the columns say what was on the left
         elif OF_SIDES.search(word) and 1 < len(_few(table, name)) <= MOST_ORDERS:
             says_place = True
         else:
-            said = _sides_of(cells, columns, OF_SHOWING.search(word) is not None)
-            other_things = OF_OTHER_SIDES.search(word) or OF_A_RATER.search(word)
-            says_place = said is not None and not other_things and _contradict(said, outcome, by_side, word)
+            said = _sides_of(cells, columns, word)
+            says_place = said is not None and _contradict(said, outcome, by_side, word)
         if says_place:
             raise DataError(
                 f"--metadata={table.name}: {columns.winner} names sides, and column {name} ({some(_values_of(table, name), 3)}) may say which image "
@@ -388,27 +401,33 @@ def _image_of_pair(cells: np.ndarray, left: np.ndarray, right: np.ndarray) -> np
     return np.where(of_left, LEFT, np.where(of_right, RIGHT, np.nan))
 
 
-def _sides_of(cells: np.ndarray, columns: VoteColumns, of_showing: bool) -> np.ndarray | None:
-    """Which side each cell says, float64 (M,) LEFT, RIGHT or NaN; None for other things.
+def _sides_of(cells: np.ndarray, columns: VoteColumns, name: str) -> np.ndarray | None:
+    """Which side each cell says, float64 (M,) LEFT, RIGHT or NaN; None for other things than sides, or the same side everywhere.
 
-    of_showing: whether the column's name says that it may tell what was shown first; else only whole words are sides, not 1 or A.
+    Whole words, the names of the two columns and both numbers in some order are sides in any column; 1 or A are, where its name says that
+    it may tell what was shown first, and yes, where it names one of the images, too.
     """
     words, _ = _words(columns)
-    if of_showing:
-        words = {
-            "0": RIGHT,
-            "1": LEFT,
-            "2": RIGHT,
-            "12": LEFT,
-            "21": RIGHT,
-            "ab": LEFT,
-            "ba": RIGHT,
-            "top": LEFT,
-            "bottom": RIGHT,
-        } | words
-    else:
-        words = {word: share for word, share in words.items() if len(word) > 2 and share != TIE}
-    said = of_each(cells, lambda cell: words.get(_word(cell), words.get(cell.lower(), np.nan))).astype(np.float64)
+    sides = {word: share for word, share in words.items() if len(word) > 2 and share != TIE}
+    sides |= dict.fromkeys(("top", "upper", "above"), LEFT) | dict.fromkeys(("bottom", "lower", "below"), RIGHT)
+    one, other = _number_of(columns.left, columns.right), _number_of(columns.right, columns.left)
+    for sign in ("", "_", "|", ">", "/", "_|_", "_>_"):
+        sides |= {f"{one}{sign}{other}": LEFT, f"{other}{sign}{one}": RIGHT}
+    if OF_SHOWING.search(name) and not OF_OTHER_FIRSTS.search(name):
+        sides |= {"0": RIGHT, "1": LEFT, "2": RIGHT, "ab": LEFT, "ba": RIGHT} | words
+        if OF_AN_ORDER.search(name):
+            sides |= dict.fromkeys(YES - {""}, LEFT) | dict.fromkeys(NO - {""}, RIGHT)
+
+    def side(cell: str) -> float:
+        word = plain_name(label_key(cell))
+        word = re.sub(r"_(?:first|second|left|top)$", "", word) if word not in sides else word  # image_1 first
+        if of_an_image := A_SIDE_OF_IMAGES.fullmatch(word):
+            return words.get(of_an_image[1], np.nan)
+        return next(
+            (sides[form] for form in (word, word.replace("_", ""), _word(word), cell.lower()) if form in sides), np.nan
+        )
+
+    said = of_each(cells, side).astype(np.float64)
     known = np.isfinite(said) & (said != TIE)
     filled = ~of_each(cells, is_missing).astype(bool)
     if not filled.any() or (filled & ~known).any() or len(set(said[known])) < 2:
@@ -516,10 +535,13 @@ def check_two_images(table: Table, columns: VoteColumns, matcher: Matcher) -> No
     before, after = re.escape(left[:start]), re.escape(left[len(left) - end :])
     third = re.compile(rf"{before}(\d+|[a-z]|third|middle|cent(er|re)){after}", re.IGNORECASE)
     first = table.take(np.arange(min(SAMPLE, len(table.frame))))
+    pair = [matcher.match(first.column(side, "--metadata")).positions for side in (left, right)]
     for name in map(str, table.frame.columns):
         if name in (left, right, columns.winner) or not third.fullmatch(name) or name in table.twice:
             continue
-        if 2 * matcher.match(first.column(name, "--metadata")).found > len(first.frame):
+        files = matcher.match(first.column(name, "--metadata")).positions
+        another = (files != -1) & (files != pair[0]) & (files != pair[1])  # a column may name one of the two again
+        if 2 * another.sum() > len(first.frame):
             raise DataError(
                 f"--metadata={table.name}: {left}, {right} and {name} all name images, but a vote is between two; write the choice of one of "
                 "three as two votes, the chosen image against each of the others, or name the columns as --vote_columns"
@@ -580,6 +602,8 @@ def _words(columns: VoteColumns) -> tuple[dict[str, float], dict[str, float]]:
     words: dict[str, float] = {}
     for of, (lefts, rights) in SIDE_WORDS.items():
         turned = exchanged and kind == of
+        if of == HEIGHT != kind:
+            continue  # only columns that are called so tell what was above
         if not exchanged or turned or of == LEFT_AND_RIGHT:
             words |= dict.fromkeys(lefts, RIGHT if turned else LEFT) | dict.fromkeys(rights, LEFT if turned else RIGHT)
     plainly = {word: words[word] for word in ("left", "right")} | dict.fromkeys(TIE_WORDS, TIE)

@@ -11,20 +11,14 @@ from deep_cnn.data.match import HOW, NAME, NUMBER, Match, Matcher, sampled_rows
 from deep_cnn.data.table import Table, looks_like_image
 from deep_cnn.runtime.errors import DataError
 
-LEFT_AND_RIGHT, LETTERS, NUMBERS, FROM_ZERO, ORDER, WON = (
-    "left or right",
-    "a or b",
-    "1 or 2",
-    "0 or 1",
-    "first or second",
-    "won",
-)
+LEFT_AND_RIGHT, LETTERS, NUMBERS, FROM_ZERO = "left or right", "a or b", "1 or 2", "0 or 1"
+ORDER, HEIGHT, WON = "first or second", "top or bottom", "won"
 # words for left and right: English, German and Dutch, French, Spanish, Italian, Portuguese
 LONG_WORDS = (
     ("left", "right"), ("links", "rechts"), ("gauche", "droite"), ("izquierda", "derecha"), ("sinistra", "destra"),
-    ("esquerda", "direita"),
+    ("esquerda", "direita"), ("linke", "rechte"), ("izquierdo", "derecho"), ("sinistro", "destro"), ("esquerdo", "direito"),
 )  # fmt: skip
-SHORT_WORDS = (("l", "r"), ("izq", "der"), ("sx", "dx"), ("esq", "dir"))
+SHORT_WORDS = (("l", "r"), ("izq", "der"), ("sx", "dx"), ("esq", "dir"), ("li", "re"))
 # two words that tell the columns of the two images apart, and what kind of words they are; the first found is the better one
 KINDS = {
     ("left", "right"): LEFT_AND_RIGHT,
@@ -33,6 +27,8 @@ KINDS = {
     ("first", "second"): ORDER,
     ("winner", "loser"): WON,
     ("0", "1"): FROM_ZERO,
+    ("top", "bottom"): HEIGHT,
+    ("upper", "lower"): HEIGHT,
     **dict.fromkeys((*LONG_WORDS[1:], *SHORT_WORDS), LEFT_AND_RIGHT),
 }
 OF_AN_IMAGE = (
@@ -71,6 +67,18 @@ def pairs_of_sides(known: dict[str, str]) -> list[Sides]:
         if side == first and (before, second, after) in told
     ]
     return list(dict.fromkeys(sides for *_, sides in sorted(pairs, key=lambda pair: pair[:2])))
+
+
+def further_pairs(known: dict[str, str], pairs: Sequence[Sides]) -> list[Sides]:
+    """Pairs of columns that may name the images if their cells do, whatever else their names say: shown_left and shown_right."""
+    found = []
+    for word, name in known.items():
+        parts = word.split("_")
+        for (first, second), kind in KINDS.items():
+            for k in (k for k, part in enumerate(parts) if part == first and kind != WON):
+                other = known.get("_".join([*parts[:k], second, *parts[k + 1 :]]))
+                found += [] if other is None else [Sides(name, other, kind)]
+    return [sides for sides in dict.fromkeys(found) if sides not in pairs]
 
 
 def told_apart(left: str, right: str) -> tuple[str, bool] | None:
@@ -152,8 +160,10 @@ class Named:
         return f"{self.sides} ({HOW[self.way]})"
 
 
-def named_images(table: Table, pairs: Sequence[Sides], matcher: Matcher) -> list[Named]:
-    """The pairs that name the images of a table, all of them the same two in each row; () where no cell of a pair names a file.
+def named_images(table: Table, pairs: Sequence[Sides], further: Sequence[Sides], matcher: Matcher) -> list[Named]:
+    """The pairs that name the images of a table, all of them the same two in each row; [] where no cell of a pair names a file.
+
+    further: pairs whose names do not say that they name images; their numbers may be anything.
 
     Raises:
         DataError: two pairs that are equally good and name different images; numbers beside the names of files that are not there.
@@ -161,16 +171,20 @@ def named_images(table: Table, pairs: Sequence[Sides], matcher: Matcher) -> list
     first = table.take(sampled_rows(len(table.frame)))
     cells = {
         sides: np.concatenate([first.column(name, "--metadata") for name in (sides.left, sides.right)])
-        for sides in pairs
+        for sides in (*pairs, *further)
         if not {sides.left, sides.right} & set(table.twice)
     }
     everything = [Named(sides, matcher.match_values(said)) for sides, said in cells.items()]
     found = [named for named in everything if named.level >= NUMBER]
     if not found:
         return []
-    best = max(found, key=lambda named: (named.level, named.different))
-    for other in found:
-        if other is best or best.same_images(other) or best.beats(other):
+    sure = [named for named in found if named.sides in pairs or named.level > NUMBER]
+    if not sure:
+        return []
+    best = max(sure, key=lambda named: (named.level, named.sides in pairs, named.different))
+    for other in sure:
+        named_so = best.sides in pairs and other.sides not in pairs  # left_image beside left_mask
+        if other is best or best.same_images(other) or best.beats(other) or named_so:
             continue
         raise DataError(
             f"--metadata={table.name}: {best} and {other} name different images; name the right columns as --vote_columns=LEFT,RIGHT,WINNER"
@@ -178,7 +192,11 @@ def named_images(table: Table, pairs: Sequence[Sides], matcher: Matcher) -> list
     if best.level == NUMBER:
         for sides, said in cells.items():
             names = [cell for cell in said[~missing(said)].tolist() if looks_like_image(cell) and "://" not in cell]
-            if not any(named.sides == sides for named in found) and 2 * len(names) > (~missing(said)).sum():
+            if (
+                sides in pairs
+                and not any(named.sides == sides for named in found)
+                and 2 * len(names) > (~missing(said)).sum()
+            ):
                 raise DataError(
                     f"--metadata={table.name}: no file of {sides} is there (e.g. {names[0]}), and {best.sides} fit only {HOW[NUMBER]}; check "
                     "--data_dir, or name the right columns as --vote_columns=LEFT,RIGHT,WINNER"

@@ -523,6 +523,14 @@ def test_numbers_beside_names_that_are_no_files_are_not_trusted(numbered):
         indexed(numbered, rows, "left_id,right_id,left_file,right_file,winner")
 
 
+@pytest.mark.parametrize("other", ["left_mask,right_mask", "previous_left,previous_right"])
+def test_other_images_of_each_side_are_not_those_of_the_votes(numbered, other):
+    def row(i, a, b, wins):
+        return f"{a}.jpg,{b}.jpg,{DATABASE[a]}.jpg,{DATABASE[b]}.jpg,{'left' if wins else 'right'}"
+
+    assert larger_wins(numbered, f"left_image,right_image,{other},winner", row)[0] == 0
+
+
 def test_names_whose_sides_are_not_those_of_the_winner_are_asked_about(numbered):
     rows = [f"{DATABASE[a]},{DATABASE[b]},{a}.jpg,{b}.jpg,{'left' if a > b else 'right'}" for a, b in NUMBERS]
     with pytest.raises(DataError, match=r"winner says left or right.*left_id, right_id .*image_1, image_2"):
@@ -538,6 +546,11 @@ def test_names_whose_sides_are_not_those_of_the_winner_are_asked_about(numbered)
         ("image_1,image_2,left_image,right_image,choice", ("1", "2"), False),
         ("image_1,image_2,left_image,right_image,choice", ("L", "R"), True),
         ("img_a,img_b,first,second,choice", ("first", "second"), True),
+        ("image_a,image_b,image_left,image_right,choice", ("left image", "right image"), True),
+        ("img1,img2,shown_left,shown_right,choice", ("left", "right"), True),
+        ("img1,img2,shown_left,shown_right,choice", ("1", "2"), False),
+        ("image_a,image_b,top_image,bottom_image,choice", ("top", "bottom"), True),
+        ("image_1,image_2,image_a,image_b,choice", ("a", "b"), True),
     ],
 )
 def test_two_orders_of_the_same_images_are_told_by_the_words_of_the_winner(numbered, header, words, of_place):
@@ -583,6 +596,13 @@ def test_two_orders_of_the_same_images_are_asked_about_where_no_word_tells(numbe
         ("upper", ("1", "2"), ("first", "second")),
         ("where", ("left", "right"), ("1", "2")),
         ("order", ("12", "21"), ("1", "2")),
+        ("arrangement", ("1|2", "2|1"), ("1", "2")),
+        ("first", ("image_1", "image_2"), ("first", "second")),
+        ("opening", ("img1", "img2"), ("first", "second")),
+        ("initial_image", ("1", "2"), ("A", "B")),
+        ("1st", ("1", "2"), ("1", "2")),
+        ("pos_image_1", ("top", "bottom"), ("first", "second")),
+        ("A_is_first", ("yes", "no"), ("A", "B")),
     ],
 )
 def test_a_column_that_may_say_what_was_shown_first_is_asked_about(numbered, column, shown, words):
@@ -605,6 +625,9 @@ def test_a_column_that_may_say_what_was_shown_first_is_asked_about(numbered, col
         ("session", lambda i, a, b, wins: 1 + i % 2),
         ("rater_group", lambda i, a, b, wins: "AB"[i % 2]),
         ("handedness", lambda i, a, b, wins: ("left", "right")[i % 3 == 0]),
+        ("display_time", lambda i, a, b, wins: 1 + i % 2),
+        ("catch_side", lambda i, a, b, wins: ("left", "right")[i % 3 == 0]),
+        ("other_image", lambda i, a, b, wins: f"{b if wins else a}.jpg"),
         ("first_shown", lambda i, a, b, wins: f"{a}.jpg"),  # always in the order of the columns
     ],
 )
@@ -659,6 +682,7 @@ def test_one_code_in_several_spellings_is_told(folder):
         ("rechts,links", ("left", "right")),
         ("bild_rechts,bild_links", ("links", "rechts")),
         ("droite,gauche", ("left", "right")),
+        ("rechtes_bild,linkes_bild", ("left", "right")),
         ("imagen_derecha,imagen_izquierda", ("left", "right")),
         ("destra,sinistra", ("sinistra", "destra")),
         ("direita,esquerda", ("Left", "Right")),
