@@ -314,7 +314,7 @@ def _check_one_choice(table: Table, known: dict[str, str], columns: VoteColumns,
     ]
     free = [name for name in known.values() if name not in (*used, *others, *exchanges, *orders)]
     if not (others or exchanges):
-        _check_sides(table, columns, free)
+        _check_sides(table, columns, known, free)
         return
     left, right, winner = (table.column(name, "--metadata") for name in used)
     outcome = outcomes(left, right, winner, columns)
@@ -337,20 +337,26 @@ def _check_one_choice(table: Table, known: dict[str, str], columns: VoteColumns,
                 f"{columns.winner} means there is not known; write the name of the winning image, or remove column {name} if the sides are as "
                 "they were shown"
             )
-    _check_sides(table, columns, free)
+    _check_sides(table, columns, known, free)
 
 
-def _check_sides(table: Table, columns: VoteColumns, others: Sequence[str]) -> None:
-    """DataError where winners are sides, and another column may say which of the two images was on which side."""
+def _check_sides(table: Table, columns: VoteColumns, known: dict[str, str], others: Sequence[str]) -> None:
+    """DataError where winners are sides, and one of other columns may say which of the two images was on which side."""
     first = table.take(sampled_rows(len(table.frame)))
     outcome, by_side = read_winners(first, columns)
     by_side &= outcome != TIE
     if not by_side.any():
         return
-    left, right, winner = (first.column(name, "--metadata") for name in (columns.left, columns.right, columns.winner))
-    pairs = [(left, right)]
-    if columns.told:
-        pairs.append((first.column(columns.told[0], "--metadata"), first.column(columns.told[1], "--metadata")))
+    further = [
+        (sides.left, sides.right)
+        for sides in pairs_of_sides(known)
+        if sides.kind != WON and {sides.left, sides.right} <= set(others)
+    ]
+    pairs = [  # a column may name an image by its number of a database, as left_id and right_id do
+        (first.column(one, "--metadata"), first.column(other, "--metadata"))
+        for one, other in ((columns.left, columns.right), *further)
+    ]
+    winner = first.column(columns.winner, "--metadata")
     told, kinds = told_apart(columns.left, columns.right), _kinds_of(winner)
     kind = told[0] if told and told[0] in kinds else ""  # the winner's words are those of the columns' names
     for name in dict.fromkeys(others):
@@ -396,7 +402,8 @@ def _image_of_pair(cells: np.ndarray, left: np.ndarray, right: np.ndarray) -> np
     """Which image of the pair each cell names, float64 (M,) LEFT, RIGHT or NaN; None where most name none, or all the same side."""
     named, lefts, rights = (of_each(of_each(column, _image_name), _image_number) for column in (cells, left, right))
     of_left, of_right = (named == lefts) & (named != rights), (named == rights) & (named != lefts)
-    if 2 * (of_left | of_right).sum() <= len(cells) or not (of_left.any() and of_right.any()):
+    filled = int((~missing(cells)).sum())
+    if 2 * (of_left | of_right).sum() <= filled or not (of_left.any() and of_right.any()):
         return None
     return np.where(of_left, LEFT, np.where(of_right, RIGHT, np.nan))
 

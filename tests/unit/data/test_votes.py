@@ -639,6 +639,20 @@ def test_columns_that_repeat_what_is_known_or_say_other_things_are_no_doubt(numb
     assert larger_wins(numbered, f"image_1,image_2,{column},winner", row)[0] == 0
 
 
+@pytest.mark.parametrize("cell", ["{}.jpg", "{0}"])
+def test_what_was_shown_first_may_be_told_of_few_votes_or_by_numbers_of_a_database(numbered, cell):
+    def row(i, a, b, wins):
+        first = (a if i % 2 else b) if i < 5 or cell == "{0}" else ""
+        number = first if cell != "{0}" else 500 + first
+        won = wins == (i % 2 == 1)
+        return (
+            f"{500 + a},{500 + b},{a}.jpg,{b}.jpg,{cell.format(number) if first else ''},{'first' if won else 'second'}"
+        )
+
+    with pytest.raises(DataError, match="winner names sides, and column first_shown"):
+        larger_wins(numbered, "left_id,right_id,image_1,image_2,first_shown,winner", row)
+
+
 def test_letters_name_the_images_of_columns_with_these_letters(numbered):
     """What was on the left is another thing than A."""
 
@@ -655,6 +669,12 @@ def test_a_winner_that_another_column_contradicts_is_asked_about(numbered):
     with pytest.raises(DataError, match="winner and winner_image may both say who won, and differ in line 2"):
         larger_wins(numbered, "left,right,winner,winner_image,loser_image", row)
     assert larger_wins(numbered, "left,right,winner,loser_image,winner_image", row)[0] == 0
+
+    def twice(i, a, b, wins):
+        return f"{a}.jpg,{b}.jpg,images/{a}.jpg,images/{b}.jpg,{1 if wins else 2},{a if wins else b}.jpg,{b if wins else a}.jpg"
+
+    header = "image_1,image_2,image_1_path,image_2_path,winner,winner_image,loser_image"
+    assert larger_wins(numbered, header, twice)[0] == 0
 
 
 @pytest.mark.parametrize("keys", [("a", "l"), ("l", "a"), ("b", "r"), ("a", "first"), ("a", "r"), ("l", "b")])
