@@ -53,6 +53,7 @@ targets          table cells to classes, labels or numbers
 thumbnails       read every image once, for `check`
 turns            small images are read by one thread at a time
 vote_columns     which columns of a table hold votes, and who won
+vote_sides       which two columns of a table of votes name the images
 votes            votes between two images: read, counted, divided by splits
 webdataset       classes and values beside the images of archives
 written          names of images within HTML, Markdown and JSON

@@ -28,7 +28,13 @@ from deep_cnn.data.split_names import FREE, NO_FOLDER, SPLITS, TEST, TRAIN, VALI
 from deep_cnn.data.table import Table, find_table
 from deep_cnn.data.table_folders import contradicted_folders, split_of_folders
 from deep_cnn.data.targets import Targets, candidates, choose
-from deep_cnn.data.vote_columns import check_two_images, looks_like_votes, unused_words, vote_columns
+from deep_cnn.data.vote_columns import (
+    check_no_unknown_codes,
+    check_two_images,
+    looks_like_votes,
+    unused_words,
+    vote_columns,
+)
 from deep_cnn.data.votes import Votes, of_images, read_votes, side_columns
 from deep_cnn.data.webdataset import CLASS, has_classes, has_values, sidecar_table
 from deep_cnn.runtime.errors import ConfigError, DataError
@@ -258,6 +264,8 @@ def _from_table(files: Files, options: IndexOptions, metadata: Path) -> Index:
             f"--metadata={table.name}: a table of votes (which of two images was preferred), not of scores; add --task=pairwise to "
             "learn from the votes"
         )
+    if options.task == "auto" and not (options.target or options.raters):
+        check_no_unknown_codes(table, Matcher(files.paths, files.root))
     table, options = with_mean_rating(table, options)
     rows = rows_with_files(files, table, options)
     return _join(files, rows, options, _selection_digest(table, options), [*notes, *rows.notes])
@@ -344,7 +352,8 @@ def _from_votes(files: Files, table: Table, options: IndexOptions, notes: list[s
             raise ConfigError(f"--{flag}: not available for votes (--task=pairwise); leave it out")
     table, _, said = rows_where(table, options.where)
     notes += said
-    columns = vote_columns(table, options.vote_columns)
+    matcher = Matcher(files.paths, files.root)
+    columns = vote_columns(table, matcher, options.vote_columns)
     if columns is None:
         names = some(table.frame.columns, 12)
         raise DataError(
@@ -352,7 +361,6 @@ def _from_votes(files: Files, table: Table, options: IndexOptions, notes: list[s
             f"{names}); name them as --vote_columns=LEFT,RIGHT,WINNER, or learn scores with --task=regression --target=COLUMN"
         )
     asked = options.target or tuple(word.strip() for word in (options.study_id or "").split(",") if word.strip())
-    matcher = Matcher(files.paths, files.root)
     if not options.vote_columns:
         check_two_images(table, columns, matcher)
         notes += [] if columns.question else unused_words(table, columns, options.group)

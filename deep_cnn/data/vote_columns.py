@@ -2,26 +2,33 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from deep_cnn.data.cells import is_missing, label_key, of_each, parse
+from deep_cnn.data.cells import is_missing, label_key, missing, of_each, parse
 from deep_cnn.data.match import SAMPLE, Matcher, plain, sampled_rows
-from deep_cnn.data.table import Table, stem
+from deep_cnn.data.table import Table, looks_like_image, stem
+from deep_cnn.data.vote_sides import (
+    FROM_ZERO,
+    HEIGHT,
+    KINDS,
+    LEFT_AND_RIGHT,
+    LETTERS,
+    NUMBERS,
+    ORDER,
+    WON,
+    Named,
+    Sides,
+    further_pairs,
+    named_images,
+    pairs_of_sides,
+    told_apart,
+)
 from deep_cnn.runtime.errors import ConfigError, DataError
 from deep_cnn.runtime.format import plural, some
 
-# What people call the columns, without capitals; a pair of words has its number or letter exchanged
-SIDES = tuple(
-    (f"{before}{left}{after}", f"{before}{right}{after}")
-    for left, right in (("left", "right"), ("1", "2"), ("a", "b"), ("first", "second"), ("winner", "loser"), ("0", "1"))
-    for before, after in (
-        ("", ""), ("", "_image"), ("image_", ""), ("", "_id"), ("image", ""), ("img_", ""), ("img", ""), ("", "_img"),
-        ("", "_photo"), ("photo_", ""), ("", "_place"), ("place_", ""), ("", "_image_id"), ("", "_path"), ("", "_file"),
-        ("image_url_", ""), ("", "_image_url"), ("url_", ""), ("", "_url"), ("", "_name"), ("", "_filename"),
-    )
-)  # fmt: skip
+# What people call the columns, without capitals
 WINNERS = ("winner", "choice", "vote", "preferred", "preference", "result", "answer", "chosen", "selected", "response")
 QUESTIONS = (
     "category", "study_id", "study", "attribute", "dimension", "study_question", "question_id",
@@ -43,19 +50,43 @@ OF_SIDES = re.compile(
     EXCHANGED.pattern + r"|counterbalanc|(?:^|_)(?:order|position|side|layout)(?:_|$)|(?:^|_)left(?:_|$)|left$"
 )
 MOST_ORDERS = 3
+# may say which image was shown first, where their cells name sides
+OF_SHOWING = re.compile(
+    r"(?:^|_)(?:shown?|first|second|1st|2nd|initial|leading|top|bottom|upper|lower|starts?|present\w*|display\w*|sequence|arrangement|permutation"
+    r"|pos|loc|location|placed?|placement|[ab12]_is|is_[ab12])(?:_|\d|$)"
+)
+OF_AN_ORDER = re.compile(r"(?:^|_)(?:image|img|photo|picture|option)?_?(?:[ab12]|left|right)(?:_|$)")  # A_is_first: yes
+# sides of other things than images: of the rater, of the right answer; and firsts of other things
+OF_OTHER_SIDES = re.compile(
+    r"(?:^|_)(?:left_|right_)?(?:hand|eye|gaze|look|correct|expected|gold|truth|catch|attention|predict|model|baseline|previous|driv)"
+)
+OF_OTHER_FIRSTS = re.compile(
+    r"(?:^|_)(?:time|trial|block|session|language|visit|page|round|task|level|duration|ms|device|survey|day|name)(?:_|$)"
+)
+LOST = re.compile(r"los(?:er|ing|t|e)(?:_|$)|reject|worse|worst|unchosen|not_chosen|unselected|other(?:_|$)")
 YES, NO = frozenset(("1", "1.0", "true", "yes", "t", "y", "x")), frozenset(("0", "0.0", "false", "no", "f", "n", ""))
 OF_A_SIDE = re.compile(r"(?:^|_)(?:left|right|winner|loser|a|b|1|2)(?:_|$)")
 OF_A_RATER = re.compile(
     r"(?:^|_)(?:gender|sex|age|country|nation|language|device|browser|platform|education|ethnic|race|income|job|employ|student|rater|status|consent)"
 )
 FEW_WORDS = 12  # that a column has which may name the question
-LEFT_WORDS = frozenset(("left", "l", "a", "image_left", "left_image", "first"))
-RIGHT_WORDS = frozenset(("right", "r", "b", "image_right", "right_image", "second"))
+LEFT_WORDS, RIGHT_WORDS = (
+    frozenset(words) for words in zip(*(pair for pair, kind in KINDS.items() if kind == LEFT_AND_RIGHT), strict=True)
+)
+SIDE_WORDS = {  # by their kinds, of the left and of the right image; numbers mean what the columns' names say
+    LEFT_AND_RIGHT: (LEFT_WORDS, RIGHT_WORDS),
+    LETTERS: (frozenset("a"), frozenset("b")),
+    ORDER: (frozenset(("first",)), frozenset(("second",))),
+    HEIGHT: (frozenset(("top", "upper")), frozenset(("bottom", "lower"))),
+}
 TIE_WORDS = frozenset(
     ("tie", "ties", "tied", "equal", "equals", "both", "draw", "same", "neither", "no preference", "no_preference", "undecided")
 )  # fmt: skip
-# what people write around a side: "the left one", "left image", "Option A"
-AROUND = re.compile(r"^(?:the_)?(?:(?:image|photo|picture|option)_)?|_(?:image|photo|picture|side|one|option)$")
+# what people write around a side: "the left one", "left image", "Option A", "ArrowLeft"
+AROUND = re.compile(
+    r"^(?:the_)?(?:(?:image|img|photo|picture|option|key|button|arrow)_|arrow)?|(?:_(?:image|img|photo|picture|side|one|option|arrow|key|button))+$|arrow$"
+)
+A_SIDE_OF_IMAGES = re.compile(r"(?:image|img|photo|picture|pic|option|stimulus)_?([12ab])")
 OF_A_FORM = re.compile(r"^(?:input|answer)[._]|\.label$")  # around the names of columns in Mechanical Turk's results
 COUNTS = frozenset(
     f"{before}{word}{after}"
@@ -67,19 +98,25 @@ LEFT, TIE, RIGHT = 1.0, 0.5, 0.0  # the left image's share of a vote
 
 @dataclass(frozen=True)
 class VoteColumns:
-    """Names of columns of a table of votes. question: None where there is one question only."""
+    """Names of columns of a table of votes.
+
+    Attributes:
+        question: None where there is one question only.
+        told: the columns by whose cells the winner is named, where they are not those that name the files.
+    """
 
     left: str
     right: str
     winner: str
     question: str | None = None
+    told: tuple[str, str] | None = None
 
 
-def vote_columns(table: Table, given: tuple[str, ...] = ()) -> VoteColumns | None:
-    """Which columns hold the votes: --vote_columns, or by their names; None where the table has no such columns.
+def vote_columns(table: Table, matcher: Matcher, given: tuple[str, ...] = ()) -> VoteColumns | None:
+    """Which columns hold the votes: --vote_columns, or by their names and cells; None where the table has no such columns.
 
     Raises:
-        DataError: a column that is not there. ConfigError: another number of columns than three or four.
+        DataError: a column that is not there; columns that contradict each other. ConfigError: another number of columns than three or four.
     """
     if given:
         named = table.names(given, "--vote_columns") if len(given) > 2 else given  # a name may have commas
@@ -88,30 +125,165 @@ def vote_columns(table: Table, given: tuple[str, ...] = ()) -> VoteColumns | Non
                 f"--vote_columns={','.join(given)}: {len(named)} columns; give the left image's, the right image's and the "
                 "winner's, and a fourth with the question if there are several"
             )
-        return VoteColumns(*named)
-    if (found := _sides_and_winner(table)) is None:
+        return VoteColumns(named[0], named[1], named[2], named[3] if len(named) > 3 else None)
+    known, pairs = _known(table)
+    usable = [sides for sides in pairs if _winner_of(known, sides)]
+    if not usable:
         return None
-    known, sides, winner = found
-    if winner == sides[0]:
-        others = [known[word] for word in WINNERS if word in known and known[word] not in sides]
-        _check_no_ties(table, sides, others)
+    named_pairs = named_images(table, pairs, further_pairs(known, pairs), matcher)
+    first = table.take(sampled_rows(len(table.frame)))
+    sides = _right_pair(first, known, named_pairs) if named_pairs else usable[0]
+    winner = _winner_of(known, sides) or ""
+    columns = VoteColumns(sides.left, sides.right, winner)
+    if sides.kind == WON:
+        others = [known[word] for word in WINNERS if word in known and known[word] not in (sides.left, sides.right)]
+        _check_no_ties(table, (sides.left, sides.right), others)
     else:
-        _check_one_choice(table, known, VoteColumns(*sides, winner))
-    return VoteColumns(*sides, winner, _question_column(table, known, (*sides, winner)))
+        columns = _told_by(first, columns, sides, pairs)
+        ours = next((named for named in named_pairs if named.sides == sides), None)
+        orders = [named.sides for named in named_pairs if ours and not named.same_order(ours)]
+        _check_one_choice(table, known, columns, [name for other in orders for name in (other.left, other.right)])
+        for other in (named.sides for named in named_pairs if named.sides.kind == WON):
+            _check_winners(table, columns, other)
+    return replace(columns, question=_question_column(table, known, (sides.left, sides.right, winner)))
 
 
-def _sides_and_winner(table: Table) -> tuple[dict[str, str], tuple[str, str], str] | None:
-    """The columns by their words in small letters, those of the two sides, and that of the winner; None where they are not there."""
+def _known(table: Table) -> tuple[dict[str, str], list[Sides]]:
+    """The columns by their words in small letters, and the pairs of them that may name the images."""
     plainly = {plain_name(str(name)): str(name) for name in table.frame.columns}
     known = {OF_A_FORM.sub("", word): name for word, name in plainly.items()} | plainly
-    pair = next(((one, other) for one, other in SIDES if one in known and other in known), None)
-    if pair is None:
-        return None
-    sides = known[pair[0]], known[pair[1]]
-    if "winner" in pair[0]:
-        return known, sides, sides[0]  # the image on the left has always won, whatever key was pressed
-    winner = next((known[word] for word in WINNERS if word in known and known[word] not in sides), None)
-    return None if winner is None else (known, sides, winner)
+    pairs = pairs_of_sides(known)
+    if any(sides.kind == WON for sides in pairs):  # where the winner is a side, it and the loser are no pair of images
+        first = table.take(sampled_rows(len(table.frame)))
+        said = {_winner_of(known, sides) for sides in pairs if sides.kind != WON and _says_sides(first, known, sides)}
+        pairs = [sides for sides in pairs if sides.kind != WON or sides.left not in said]
+    return known, pairs
+
+
+def _says_sides(table: Table, known: dict[str, str], sides: Sides) -> bool:
+    """Whether the winners of a pair of columns are sides and no images."""
+    return _winner_of(known, sides) is not None and bool(read_winners(table, _columns(known, sides))[1].any())
+
+
+def _winner_of(known: dict[str, str], sides: Sides) -> str | None:
+    """The column that says which image of a pair won; None where there is none."""
+    if sides.kind == WON:
+        return sides.left  # the image on the left has always won, whatever key was pressed
+    return next(
+        (known[word] for word in WINNERS if word in known and known[word] not in (sides.left, sides.right)), None
+    )
+
+
+def _right_pair(table: Table, known: dict[str, str], pairs: Sequence[Named]) -> Sides:
+    """Of pairs that name the same two images in each row the one whose sides the winner means.
+
+    Raises:
+        DataError: they have different orders, and the winner's words tell none; the winner's words are those of columns that name no images.
+    """
+    best = max(pairs, key=lambda named: named.level)
+    usable = [named for named in pairs if _winner_of(known, named.sides)]
+    if not usable:
+        raise DataError(
+            f"--metadata={table.name}: {best} name the images, but no column says which of them won; add a column winner of left, right or tie, or "
+            "of the winning images' names, or name the columns as --vote_columns=LEFT,RIGHT,WINNER"
+        )
+    plainly = [named for named in usable if named.sides.kind != WON and _isread_winners(table, known, named.sides)]
+    if not plainly:
+        plainly = [named for named in usable if named.sides.kind == WON] or usable
+    first = max(plainly, key=lambda named: named.level)
+    if all(named.same_order(first) for named in pairs if named.sides.kind != WON) or first.sides.kind == WON:
+        return _of_the_winners_kind(table, known, first)
+    winner = _winner_of(known, first.sides) or ""
+    words = table.column(winner, "--metadata")
+    if not any(_says_sides(table, known, named.sides) for named in plainly):
+        return first.sides  # winners are named by their images
+    kinds = _kinds_of(words)
+    fitting = [named for named in plainly if named.sides.kind in kinds or _are_names_of(words, named.sides)]
+    others = {named.sides.kind for named in pairs if not (fitting and named.same_order(fitting[0]))}
+    twins = any(
+        kind in kinds and twin in others for kind, twin in ((NUMBERS, ORDER), (ORDER, NUMBERS))
+    )  # 1 may be the first one
+    if not fitting or twins or not all(named.same_order(fitting[0]) for named in fitting):
+        other = next(named for named in pairs if named.sides.kind != WON and not named.same_order(first))
+        raise DataError(
+            f"--metadata={table.name}: {first.sides} and {other.sides} name the same images in different orders, and {winner} "
+            f"({some(_values_of(table, winner), 3)}) does not say which of them it means; name them as --vote_columns=LEFT,RIGHT,{winner}"
+        )
+    return max(fitting, key=lambda named: named.level).sides
+
+
+def _of_the_winners_kind(table: Table, known: dict[str, str], chosen: Named) -> Sides:
+    """The chosen pair; DataError where winners are left and right, but only columns that name no images are called so."""
+    sides = chosen.sides
+    winner = _winner_of(known, sides) or ""
+    kinds = set() if sides.kind == WON else _kinds_of(table.column(winner, "--metadata"))
+    if kinds and sides.kind not in kinds and _says_sides(table, known, sides):
+        for other in _known(table)[1]:
+            if other.kind in kinds and not {other.left, other.right} & {sides.left, sides.right, winner}:
+                raise DataError(
+                    f"--metadata={table.name}: {winner} says {other.kind}, as the columns {other} are called, but {chosen} name the images; write the name "
+                    f"of the winning image, or name the right columns as --vote_columns=LEFT,RIGHT,{winner}"
+                )
+    return sides
+
+
+def _columns(known: dict[str, str], sides: Sides) -> VoteColumns:
+    return VoteColumns(sides.left, sides.right, _winner_of(known, sides) or "")
+
+
+def _isread_winners(table: Table, known: dict[str, str], sides: Sides) -> bool:
+    """Whether most winners are sides, ties or images of a pair of columns."""
+    return bool(np.isfinite(read_winners(table, _columns(known, sides))[0]).mean() > 0.5)
+
+
+def _told_by(table: Table, columns: VoteColumns, sides: Sides, pairs: Sequence[Sides]) -> VoteColumns:
+    """The columns, with those by which the winner is named: left_id where the files are named by left_file."""
+    if np.isfinite(read_winners(table, columns)[0]).mean() > 0.5:
+        return columns
+    for other in pairs:
+        told = replace(columns, told=(other.left, other.right))
+        if other != sides and other.kind == sides.kind and np.isfinite(read_winners(table, told)[0]).mean() > 0.5:
+            return told
+    return columns
+
+
+def _word(cell: str) -> str:
+    """A cell's word in small letters, without what people write around a side."""
+    return AROUND.sub("", plain_name(label_key(cell)))
+
+
+def _kinds_of(cells: np.ndarray) -> set[str]:
+    """The kinds of words that most of a column's cells may be, without ties and empty ones."""
+    words = [word for cell in cells.tolist() if not is_missing(cell) and (word := _word(cell)) not in TIE_WORDS]
+    counts = {kind: 0 for kind in KINDS.values() if kind != WON}
+    for pair, kind in KINDS.items():
+        if kind in counts:
+            counts[kind] += sum(word in pair for word in words)
+    found = {kind for kind, count in counts.items() if words and count >= 0.9 * len(words)}
+    numbers = found & {NUMBERS, FROM_ZERO}
+    return found - {FROM_ZERO} if len(numbers) == 2 else found  # all of them are 1
+
+
+def _are_names_of(cells: np.ndarray, sides: Sides) -> bool:
+    """Whether a column's cells are the names of two other columns."""
+    said = {
+        plain_name(cell) for cell in set(cells.tolist()) if not is_missing(cell) and plain_name(cell) not in TIE_WORDS
+    }
+    return bool(said) and said <= {plain_name(sides.left), plain_name(sides.right)}
+
+
+def _check_winners(table: Table, columns: VoteColumns, other: Sides) -> None:
+    """DataError where two further columns name a winner and a loser, and the winner is another one."""
+    outcome = read_winners(table, columns)[0]
+    second = read_winners(table, replace(columns, winner=other.left))[0]
+    if len(
+        apart := np.flatnonzero(np.isfinite(outcome) & np.isfinite(second) & (outcome != second) & (outcome != TIE))
+    ):
+        raise DataError(
+            f"--metadata={table.name}: {columns.winner} and {other.left} may both say who won, and differ in line "
+            f"{table.frame.index[apart[0]]} ({len(apart):,} such rows); name the right one: "
+            f"--vote_columns={columns.left},{columns.right},{columns.winner}"
+        )
 
 
 def _check_no_ties(table: Table, sides: tuple[str, str], others: Sequence[str]) -> None:
@@ -126,8 +298,11 @@ def _check_no_ties(table: Table, sides: tuple[str, str], others: Sequence[str]) 
             )
 
 
-def _check_one_choice(table: Table, known: dict[str, str], columns: VoteColumns) -> None:
-    """DataError where two columns may say who won, and differ, or where the sides were swapped in some rows."""
+def _check_one_choice(table: Table, known: dict[str, str], columns: VoteColumns, orders: Sequence[str]) -> None:
+    """DataError where two columns may say who won, and differ, or where the sides were swapped in some rows.
+
+    orders: columns with the same images in another order, which the winner's words do not mean.
+    """
     used = (columns.left, columns.right, columns.winner)
     others = [name for name in dict.fromkeys(known[word] for word in WINNERS if word in known) if name not in used]
     exchanges = [
@@ -137,9 +312,9 @@ def _check_one_choice(table: Table, known: dict[str, str], columns: VoteColumns)
         and EXCHANGED.search(plain_name(name))
         and are_yes_and_no(table.column(name, "--metadata"))
     ]
-    free = [name for name in known.values() if name not in (*used, *others, *exchanges)]
+    free = [name for name in known.values() if name not in (*used, *others, *exchanges, *orders)]
     if not (others or exchanges):
-        _check_sides(table, columns, free)
+        _check_sides(table, columns, known, free)
         return
     left, right, winner = (table.column(name, "--metadata") for name in used)
     outcome = outcomes(left, right, winner, columns)
@@ -162,39 +337,116 @@ def _check_one_choice(table: Table, known: dict[str, str], columns: VoteColumns)
                 f"{columns.winner} means there is not known; write the name of the winning image, or remove column {name} if the sides are as "
                 "they were shown"
             )
-    _check_sides(table, columns, free)
+    _check_sides(table, columns, known, free)
 
 
-def _check_sides(table: Table, columns: VoteColumns, others: Sequence[str]) -> None:
-    """DataError where winners are left and right, and another column may say which of the two images was on the left."""
+def _check_sides(table: Table, columns: VoteColumns, known: dict[str, str], others: Sequence[str]) -> None:
+    """DataError where winners are sides, and one of other columns may say which of the two images was on which side."""
     first = table.take(sampled_rows(len(table.frame)))
-    left, right, winner = (first.column(name, "--metadata") for name in (columns.left, columns.right, columns.winner))
-    outcome = outcomes(left, right, winner, columns)
-    names, lefts, rights = (of_each(cells, _image_name) for cells in (winner, left, right))
-    sides = of_each(
-        winner, lambda cell: "left" in (word := cell.lower()) or "right" in word or word in ("l", "r")
-    ).astype(bool)
-    by_side = sides & np.isfinite(outcome) & (names != lefts) & (names != rights)
+    outcome, by_side = read_winners(first, columns)
+    by_side &= outcome != TIE
     if not by_side.any():
         return
-    by_place = "left" in columns.left.lower() and "right" in columns.right.lower()
+    further = [
+        (sides.left, sides.right)
+        for sides in pairs_of_sides(known)
+        if sides.kind != WON and {sides.left, sides.right} <= set(others)
+    ]
+    pairs = [  # a column may name an image by its number of a database, as left_id and right_id do
+        (first.column(one, "--metadata"), first.column(other, "--metadata"))
+        for one, other in ((columns.left, columns.right), *further)
+    ]
+    winner = first.column(columns.winner, "--metadata")
+    told, kinds = told_apart(columns.left, columns.right), _kinds_of(winner)
+    kind = told[0] if told and told[0] in kinds else ""  # the winner's words are those of the columns' names
     for name in dict.fromkeys(others):
-        if name in table.twice:
+        if name in table.twice or name in (columns.told or ()):
             continue
-        images = of_each(first.column(name, "--metadata"), _image_name)
-        of_pair = (images == lefts) | (images == rights)
-        varies = (images == lefts).any() and (images == rights).any()
-        says_place = 2 * of_pair.sum() > len(of_pair) and varies
-        if says_place:
-            says_place = bool((by_side & of_pair & (np.where(images == lefts, LEFT, RIGHT) != outcome)).any())
-        elif (EXCHANGED if by_place else OF_SIDES).search(plain_name(name)):
-            values = {cell.lower() for cell in table.column(name, "--metadata").tolist()}
-            says_place = 1 < len(values) <= MOST_ORDERS
+        word, cells = plain_name(name), first.column(name, "--metadata")
+        if kind == LETTERS and _of_left_and_right(word, cells):
+            continue  # what was on the left is another thing than A
+        other_things = OF_OTHER_SIDES.search(word) or OF_A_RATER.search(word)
+        shown = next((said for pair in pairs if (said := _image_of_pair(cells, *pair)) is not None), None)
+        if EXCHANGED.search(word) and shown is None:
+            says_place = 1 < len(_few(table, name)) <= MOST_ORDERS
+        elif other_things and (shown is None or not re.search("left|right", word)):
+            says_place = False
+        elif shown is not None:
+            says_place = _contradict(shown, outcome, by_side, word)
+        elif kind == LEFT_AND_RIGHT:
+            says_place = False  # the columns say what was on the left
+        elif OF_SIDES.search(word) and 1 < len(_few(table, name)) <= MOST_ORDERS:
+            says_place = True
+        else:
+            said = _sides_of(cells, columns, word)
+            says_place = said is not None and _contradict(said, outcome, by_side, word)
         if says_place:
             raise DataError(
                 f"--metadata={table.name}: {columns.winner} names sides, and column {name} ({some(_values_of(table, name), 3)}) may say which image "
                 f"was on which side; write the name of the winning image, or remove column {name} if {columns.left} was always on the left"
             )
+
+
+def _few(table: Table, name: str) -> set[str]:
+    return {cell.lower() for cell in table.column(name, "--metadata").tolist()}
+
+
+def _of_left_and_right(word: str, cells: np.ndarray) -> bool:
+    """Whether a column is about the left and the right side by its name, or names images by the letters of their columns: AB, BA."""
+    if re.search(r"(?:^|_)(?:left|right)(?:_|$)", word):
+        return True
+    return bool(set(map(_word, set(cells.tolist()))) <= {"ab", "ba", "a_b", "b_a", ""})
+
+
+def _image_of_pair(cells: np.ndarray, left: np.ndarray, right: np.ndarray) -> np.ndarray | None:
+    """Which image of the pair each cell names, float64 (M,) LEFT, RIGHT or NaN; None where most name none, or all the same side."""
+    named, lefts, rights = (of_each(of_each(column, _image_name), _image_number) for column in (cells, left, right))
+    of_left, of_right = (named == lefts) & (named != rights), (named == rights) & (named != lefts)
+    filled = int((~missing(cells)).sum())
+    if 2 * (of_left | of_right).sum() <= filled or not (of_left.any() and of_right.any()):
+        return None
+    return np.where(of_left, LEFT, np.where(of_right, RIGHT, np.nan))
+
+
+def _sides_of(cells: np.ndarray, columns: VoteColumns, name: str) -> np.ndarray | None:
+    """Which side each cell says, float64 (M,) LEFT, RIGHT or NaN; None for other things than sides, or the same side everywhere.
+
+    Whole words, the names of the two columns and both numbers in some order are sides in any column; 1 or A are, where its name says that
+    it may tell what was shown first, and yes, where it names one of the images, too.
+    """
+    words, _ = _words(columns)
+    sides = {word: share for word, share in words.items() if len(word) > 2 and share != TIE}
+    sides |= dict.fromkeys(("top", "upper", "above"), LEFT) | dict.fromkeys(("bottom", "lower", "below"), RIGHT)
+    one, other = _number_of(columns.left, columns.right), _number_of(columns.right, columns.left)
+    for sign in ("", "_", "|", ">", "/", "_|_", "_>_"):
+        sides |= {f"{one}{sign}{other}": LEFT, f"{other}{sign}{one}": RIGHT}
+    if OF_SHOWING.search(name) and not OF_OTHER_FIRSTS.search(name):
+        sides |= {"0": RIGHT, "1": LEFT, "2": RIGHT, "ab": LEFT, "ba": RIGHT} | words
+        if OF_AN_ORDER.search(name):
+            sides |= dict.fromkeys(YES - {""}, LEFT) | dict.fromkeys(NO - {""}, RIGHT)
+
+    def side(cell: str) -> float:
+        word = plain_name(label_key(cell))
+        word = re.sub(r"_(?:first|second|left|top)$", "", word) if word not in sides else word  # image_1 first
+        if of_an_image := A_SIDE_OF_IMAGES.fullmatch(word):
+            return words.get(of_an_image[1], np.nan)
+        return next(
+            (sides[form] for form in (word, word.replace("_", ""), _word(word), cell.lower()) if form in sides), np.nan
+        )
+
+    said = of_each(cells, side).astype(np.float64)
+    known = np.isfinite(said) & (said != TIE)
+    filled = ~of_each(cells, is_missing).astype(bool)
+    if not filled.any() or (filled & ~known).any() or len(set(said[known])) < 2:
+        return None
+    return np.where(known, said, np.nan)
+
+
+def _contradict(said: np.ndarray, outcome: np.ndarray, by_side: np.ndarray, word: str) -> bool:
+    """Whether a column of sides or images is not merely that of the winners, or of the losers."""
+    both = by_side & np.isfinite(said)
+    agree = said[both] == outcome[both]
+    return bool(agree.any() if LOST.search(word) else not agree.all())
 
 
 def _question_column(table: Table, known: dict[str, str], used: tuple[str, ...]) -> str | None:
@@ -290,10 +542,13 @@ def check_two_images(table: Table, columns: VoteColumns, matcher: Matcher) -> No
     before, after = re.escape(left[:start]), re.escape(left[len(left) - end :])
     third = re.compile(rf"{before}(\d+|[a-z]|third|middle|cent(er|re)){after}", re.IGNORECASE)
     first = table.take(np.arange(min(SAMPLE, len(table.frame))))
+    pair = [matcher.match(first.column(side, "--metadata")).positions for side in (left, right)]
     for name in map(str, table.frame.columns):
         if name in (left, right, columns.winner) or not third.fullmatch(name) or name in table.twice:
             continue
-        if 2 * matcher.match(first.column(name, "--metadata")).found > len(first.frame):
+        files = matcher.match(first.column(name, "--metadata")).positions
+        another = (files != -1) & (files != pair[0]) & (files != pair[1])  # a column may name one of the two again
+        if 2 * another.sum() > len(first.frame):
             raise DataError(
                 f"--metadata={table.name}: {left}, {right} and {name} all name images, but a vote is between two; write the choice of one of "
                 "three as two votes, the chosen image against each of the others, or name the columns as --vote_columns"
@@ -302,26 +557,73 @@ def check_two_images(table: Table, columns: VoteColumns, matcher: Matcher) -> No
 
 def looks_like_votes(table: Table) -> bool:
     """Whether a table has the columns of votes, and its winners are sides, ties or images of the pair."""
-    if (found := _sides_and_winner(table)) is None:
-        return False
-    columns = VoteColumns(*found[1], found[2])
+    known, pairs = _known(table)
     first = table.take(np.arange(min(SAMPLE, len(table.frame))))
-    left, right, winner = (first.column(name, "--metadata") for name in (columns.left, columns.right, columns.winner))
-    outcome = outcomes(left, right, winner, columns)
-    return bool(np.isfinite(outcome).mean() > 0.5)
+    return any(_isread_winners(first, known, sides) for sides in pairs if _winner_of(known, sides))
+
+
+def check_no_unknown_codes(table: Table, matcher: Matcher) -> None:
+    """DataError where a table has the columns of votes, whose winners are unknown codes: keys, numbers."""
+    known, pairs = _known(table)
+    first = table.take(sampled_rows(len(table.frame)))
+    for sides in pairs:
+        winner = _winner_of(known, sides)
+        if winner is None or sides.kind == WON or {sides.left, sides.right, winner} & set(table.twice):
+            continue
+        cells = np.concatenate([first.column(name, "--metadata") for name in (sides.left, sides.right)])
+        images = matcher.match(cells).found, sum(map(looks_like_image, cells.tolist()))
+        unknown = np.isnan(read_winners(table, _columns(known, sides))[0]) & ~missing(
+            table.column(winner, "--metadata")
+        )
+        if 2 * max(images) > len(cells) and unknown.any():
+            row = np.flatnonzero(unknown)[0]
+            raise DataError(
+                f"--metadata={table.name}: {sides.left}, {sides.right} and {winner} look like votes, but {winner} is "
+                f"{table.column(winner, '--metadata')[row]!r} in line {table.frame.index[row]} (values: {some(_values_of(table, winner), 4)}), which is no "
+                "side; write left, right, tie or the winning image's name, or give --target to learn something else"
+            )
 
 
 def outcomes(left: np.ndarray, right: np.ndarray, winner: np.ndarray, columns: VoteColumns) -> np.ndarray:
     """The left image's share of each vote, float64 (M,); NaN where the cell is neither a side, nor a tie, nor an image of the vote."""
-    exchanged = "right" in columns.left.lower() and "left" in columns.right.lower()  # as --vote_columns names them
-    plainly = {
-        "left": RIGHT if exchanged else LEFT,
-        "right": LEFT if exchanged else RIGHT,
-        **dict.fromkeys(TIE_WORDS, TIE),
-    }  # what no image is called
-    words = {**dict.fromkeys(LEFT_WORDS, LEFT), **dict.fromkeys(RIGHT_WORDS, RIGHT), **plainly}
+    return _outcomes(left, right, winner, columns)[0]
+
+
+def read_winners(table: Table, columns: VoteColumns) -> tuple[np.ndarray, np.ndarray]:
+    """The outcomes of a table's votes, and which of them a word says and not an image's name, bool (M,)."""
+    left, right = columns.told or (columns.left, columns.right)
+    return _outcomes(*_cells(table, left, right, columns.winner), columns)
+
+
+def _cells(table: Table, left: str, right: str, winner: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    return table.column(left, "--metadata"), table.column(right, "--metadata"), table.column(winner, "--metadata")
+
+
+def _words(columns: VoteColumns) -> tuple[dict[str, float], dict[str, float]]:
+    """What the words of a winner mean, the left image's share; those alone that no image is called.
+
+    Columns in the order of --vote_columns may be called the other way round (img_r, img_l): then the names say what left and right are, and
+    words of another kind (first, a) mean nothing that is known.
+    """
+    kind, exchanged = told_apart(columns.left, columns.right) or ("", False)
+    words: dict[str, float] = {}
+    for of, (lefts, rights) in SIDE_WORDS.items():
+        turned = exchanged and kind == of
+        if of == HEIGHT != kind:
+            continue  # only columns that are called so tell what was above
+        if not exchanged or turned or of == LEFT_AND_RIGHT:
+            words |= dict.fromkeys(lefts, RIGHT if turned else LEFT) | dict.fromkeys(rights, LEFT if turned else RIGHT)
+    plainly = {word: words[word] for word in ("left", "right")} | dict.fromkeys(TIE_WORDS, TIE)
+    words |= plainly
     for name, opposite, share in ((columns.left, columns.right, LEFT), (columns.right, columns.left, RIGHT)):
         words |= {name.strip().lower(): share, _number_of(name, opposite): share}
+    return words, plainly
+
+
+def _outcomes(
+    left: np.ndarray, right: np.ndarray, winner: np.ndarray, columns: VoteColumns
+) -> tuple[np.ndarray, np.ndarray]:
+    words, plainly = _words(columns)
 
     def side(cell: str, known: dict[str, float] = words) -> float:
         word = cell.lower()
@@ -344,8 +646,27 @@ def outcomes(left: np.ndarray, right: np.ndarray, winner: np.ndarray, columns: V
     # images may be called a and b, or 1 and 2: what explains more of the votes is meant by all of them
     sides = np.isfinite(by_word) & (by_word != TIE)
     if np.isfinite(by_image).sum() >= sides.sum():
-        return np.where(by_word == TIE, TIE, np.where(np.isnan(by_image), by_side, by_image))
-    return np.where(np.isnan(by_word), by_image, by_word)
+        outcome = np.where(by_word == TIE, TIE, np.where(np.isnan(by_image), by_side, by_image))
+        return outcome, (by_word != TIE) & np.isnan(by_image) & np.isfinite(by_side)
+    return np.where(np.isnan(by_word), by_image, by_word), sides
+
+
+def check_codes(table: Table, columns: VoteColumns, outcome: np.ndarray, by_word: np.ndarray) -> None:
+    """DataError where winners are codes of two alphabets, such as the keys a and l: then it is not known what they mean.
+
+    outcome, by_word: of each row, from `read_winners`.
+    """
+    decided = outcome[np.isfinite(outcome) & (outcome != TIE)]
+    codes = sorted({_word(cell) for cell in set(table.column(columns.winner, "--metadata")[by_word].tolist())})
+    one_side = len(codes) > 1 and len(set(decided)) == 1
+    letters = [set(codes) & pair for pair in ({"a", "b"}, {"l", "r"})]
+    if one_side or (all(letters) and min(map(len, letters)) == 1):
+        read = columns.left if decided[0] == LEFT else columns.right
+        as_one = f", all of which would mean {read}" if one_side else ", which are no two sides"
+        raise DataError(
+            f"--metadata={table.name}: {columns.winner} is {' or '.join(map(repr, codes))}{as_one}; if these are keys, write left and right, or the "
+            "winning image's name"
+        )
 
 
 def _number_of(name: str, other: str) -> str:

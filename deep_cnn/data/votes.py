@@ -11,7 +11,7 @@ from scipy.sparse.csgraph import connected_components
 
 from deep_cnn.data import place_pulse
 from deep_cnn.data.cells import labels, missing, spelled
-from deep_cnn.data.match import Matcher, check_single
+from deep_cnn.data.match import HOW, Matcher, check_single
 from deep_cnn.data.table import Table
 from deep_cnn.data.vote_columns import (
     COUNTS,
@@ -20,8 +20,9 @@ from deep_cnn.data.vote_columns import (
     TIES,
     VoteColumns,
     are_yes_and_no,
-    outcomes,
+    check_codes,
     plain_name,
+    read_winners,
     says_yes,
 )
 from deep_cnn.runtime.errors import DataError, nearest
@@ -148,9 +149,12 @@ def read_votes(
         table, rows_of, question = table.take(np.flatnonzero(~blank)), rows_of[~blank], question[~blank]
         sides = [cells[~blank] for cells in sides]
     winner = table.column(columns.winner, "--vote_columns")
-    positions = np.stack([_files_of(cells, matcher, table) for cells in sides], axis=1)
+    found, how = zip(*(_files_of(cells, matcher, table) for cells in sides), strict=True)
+    positions = np.stack(found, axis=1)
+    notes.append(f"Images: {columns.left}, {columns.right} ({' and '.join(dict.fromkeys(how))})")
     total = len(positions)
-    outcome = outcomes(sides[0], sides[1], winner, columns)
+    outcome, by_word = read_winners(table, columns)
+    check_codes(table, columns, outcome, by_word)
     outcome[tied := _ties(table, columns, notes)] = TIE
     empty = missing(winner) & ~tied
     unknown = np.flatnonzero(np.isnan(outcome) & ~empty)
@@ -235,17 +239,18 @@ def _questions(
     return table.take(rows), rows, codes[rows], tuple(chosen)
 
 
-def _files_of(cells: np.ndarray, matcher: Matcher, table: Table) -> np.ndarray:
-    """The file of each cell, int64 (M,), -1 without one: by its name, or by Place Pulse's location in the name."""
+def _files_of(cells: np.ndarray, matcher: Matcher, table: Table) -> tuple[np.ndarray, str]:
+    """The file of each cell, int64 (M,), -1 without one, and how cells name it: by its name, or by Place Pulse's location in the name."""
     distinct, first, codes = np.unique(cells.astype(str), return_index=True, return_inverse=True)
     match = matcher.match_values(distinct.astype(object))
     positions = match.positions
     if not (positions != -1).any():
         where = {parts[2]: i for i, path in enumerate(matcher.paths) if (parts := place_pulse.name_parts(path))}
-        positions = np.array([where.get(cell, -1) for cell in distinct.tolist()], dtype=np.int64)
+        positions, how = np.array([where.get(cell, -1) for cell in distinct.tolist()], dtype=np.int64), "by location"
     else:
+        how = HOW[match.way]
         check_single(match, distinct.astype(object), table.frame.index[first], matcher, f"--metadata={table.name}")
-    return positions[codes]
+    return positions[codes], how
 
 
 def _about(votes: Votes) -> list[str]:

@@ -444,3 +444,312 @@ def test_votes_that_fall_apart_are_told(folder):
     notes = indexed(folder, ["a,b,left", "c,d,right", "a,b,right"]).notes
     assert any("no vote connects 2 of the 4 images with the largest part of 2" in note for note in notes)
     assert not any("no vote connects" in note for note in indexed(folder, PAIRS).notes)
+
+
+# --- which columns name the images, and what the winner's words mean --------------------------------------------------
+
+NUMBERS = [(4, 9), (7, 2), (1, 8), (6, 3), (5, 10), (12, 11), (2, 6), (9, 7), (3, 1), (8, 5), (11, 4), (10, 12)]
+DATABASE = {k: k % 12 + 1 for k in range(1, 13)}  # ids of a database: they fit other files
+
+
+@pytest.fixture
+def numbered(tmp_path):
+    (tmp_path / "images").mkdir()
+    for k in range(1, 13):
+        (tmp_path / "images" / f"{k}.jpg").write_bytes(b"%d" % k)
+    return tmp_path
+
+
+def larger_wins(folder, header, row, **fields):
+    """How many votes are not won by the larger number, of a table with a row(i, a, b, whether a is larger) each."""
+    rows = [row(i, a, b, a > b) for i, (a, b) in enumerate(NUMBERS)]
+    votes = votes_of(index := indexed(folder, rows, header, **fields))
+    assert len(votes) == len(NUMBERS)
+    wrong = sum((int(a.split(".")[0]) > int(b.split(".")[0])) != (y == 1) for a, b, y, _ in votes)
+    return wrong, "\n".join(index.notes)
+
+
+@pytest.mark.parametrize(
+    ("header", "cell", "words"),
+    [
+        ("left_id,right_id,left_file,right_file,winner", "{}.jpg", ("left", "right")),
+        ("left_id,right_id,left_url,right_url,winner", "https://h.org/p/{}.jpg", ("left", "right")),
+        ("left,right,left_filename,right_filename,choice", "{}.jpg", ("left", "right")),
+        ("image_1,image_2,image_1_name,image_2_name,winner", "{}.jpg", ("1", "2")),
+        ("image_1,image_2,name_1,name_2,winner", "{}.jpg", ("image_1", "image_2")),
+        ("image_a,image_b,image_a_path,image_b_path,choice", "images/{}.jpg", ("A", "B")),
+        ("left_id,right_id,left_image_file,right_image_file,vote", "{}.jpg", ("l", "r")),
+    ],
+)
+def test_file_names_name_the_images_where_numbers_stand_beside_them(numbered, header, cell, words):
+    def row(i, a, b, wins):
+        return f"{DATABASE[a]},{DATABASE[b]},{cell.format(a)},{cell.format(b)},{words[0] if wins else words[1]}"
+
+    wrong, notes = larger_wins(numbered, header, row)
+    one, other = header.split(",")[2:4]
+    assert wrong == 0 and f"Images: {one}, {other} (by {'path' if cell.startswith('images') else 'file name'})" in notes
+
+
+def test_file_names_of_winners_stand_beside_their_numbers(numbered):
+    def row(i, a, b, wins):
+        a, b = (a, b) if wins else (b, a)
+        return f"{DATABASE[a]},{DATABASE[b]},https://h.org/{a}.jpg,https://h.org/{b}.jpg"
+
+    assert larger_wins(numbered, "winner_id,loser_id,winner_url,loser_url", row)[0] == 0
+
+
+def test_a_winner_may_be_named_by_the_number_of_a_database(numbered):
+    def row(i, a, b, wins):
+        return f"{500 + a},{500 + b},{a}.jpg,{b}.jpg,{500 + (a if wins else b)}"
+
+    assert larger_wins(numbered, "left_id,right_id,left_file,right_file,winner", row)[0] == 0
+
+
+@pytest.mark.parametrize("cell", ["{}.jpg", "{}"])
+def test_two_pairs_of_columns_that_name_different_images_alike_are_asked_about(numbered, cell):
+    rows = [",".join(cell.format(k) for k in (a, b, DATABASE[a], DATABASE[b])) + ",left" for a, b in NUMBERS]
+    rows[0] = rows[0].replace("left", "right")
+    with pytest.raises(
+        DataError, match=r"left, right .* and left_id, right_id .* name different images; .*--vote_columns"
+    ):
+        indexed(numbered, rows, "left,right,left_id,right_id,winner")
+    given = {"task": "pairwise", "vote_columns": ("left", "right", "winner")}
+    assert len(indexed(numbered, rows, "left,right,left_id,right_id,winner", **given).votes) == 12
+
+
+def test_numbers_beside_names_that_are_no_files_are_not_trusted(numbered):
+    rows = [f"{DATABASE[a]},{DATABASE[b]},street{a}.jpg,street{b}.jpg,left" for a, b in NUMBERS]
+    with pytest.raises(DataError, match=r"no file of left_file, right_file is there \(e\.g\. street4\.jpg\)"):
+        indexed(numbered, rows, "left_id,right_id,left_file,right_file,winner")
+
+
+@pytest.mark.parametrize("other", ["left_mask,right_mask", "previous_left,previous_right"])
+def test_other_images_of_each_side_are_not_those_of_the_votes(numbered, other):
+    def row(i, a, b, wins):
+        return f"{a}.jpg,{b}.jpg,{DATABASE[a]}.jpg,{DATABASE[b]}.jpg,{'left' if wins else 'right'}"
+
+    assert larger_wins(numbered, f"left_image,right_image,{other},winner", row)[0] == 0
+
+
+def test_names_whose_sides_are_not_those_of_the_winner_are_asked_about(numbered):
+    rows = [f"{DATABASE[a]},{DATABASE[b]},{a}.jpg,{b}.jpg,{'left' if a > b else 'right'}" for a, b in NUMBERS]
+    with pytest.raises(DataError, match=r"winner says left or right.*left_id, right_id .*image_1, image_2"):
+        indexed(numbered, rows, "left_id,right_id,image_1,image_2,winner")
+
+
+@pytest.mark.parametrize(
+    ("header", "words", "of_place"),
+    [
+        ("image_a,image_b,left,right,winner", ("a", "b"), False),
+        ("image_a,image_b,left,right,winner", ("left", "right"), True),
+        ("image_a,image_b,left,right,winner", ("image_a", "image_b"), False),
+        ("image_1,image_2,left_image,right_image,choice", ("1", "2"), False),
+        ("image_1,image_2,left_image,right_image,choice", ("L", "R"), True),
+        ("img_a,img_b,first,second,choice", ("first", "second"), True),
+        ("image_a,image_b,image_left,image_right,choice", ("left image", "right image"), True),
+        ("img1,img2,shown_left,shown_right,choice", ("left", "right"), True),
+        ("img1,img2,shown_left,shown_right,choice", ("1", "2"), False),
+        ("image_a,image_b,top_image,bottom_image,choice", ("top", "bottom"), True),
+        ("image_1,image_2,image_a,image_b,choice", ("a", "b"), True),
+    ],
+)
+def test_two_orders_of_the_same_images_are_told_by_the_words_of_the_winner(numbered, header, words, of_place):
+    def row(i, a, b, wins):
+        one, other = (a, b) if i % 2 else (b, a)
+        won = (one > other) if of_place else wins
+        return f"{a}.jpg,{b}.jpg,{one}.jpg,{other}.jpg,{words[0] if won else words[1]}"
+
+    assert larger_wins(numbered, header, row)[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("header", "words"),
+    [
+        ("image_a,image_b,left,right,winner", ("first", "second")),
+        ("image_1,image_2,left,right,winner", ("a", "b")),
+        ("image_1,image_2,first,second,winner", ("1", "2")),  # 1 may be the first one
+    ],
+)
+def test_two_orders_of_the_same_images_are_asked_about_where_no_word_tells(numbered, header, words):
+    def row(i, a, b, wins):
+        one, other = (a, b) if i % 2 else (b, a)
+        return f"{a}.jpg,{b}.jpg,{one}.jpg,{other}.jpg,{words[0] if wins else words[1]}"
+
+    with pytest.raises(DataError, match=r"name the same images in different orders.*--vote_columns"):
+        larger_wins(numbered, header, row)
+
+    def by_name(i, a, b, wins):
+        return f"{row(i, a, b, wins).rpartition(',')[0]},{a if wins else b}.jpg"
+
+    assert larger_wins(numbered, header, by_name)[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("column", "shown", "words"),
+    [
+        ("shown_first", ("1", "2"), ("first", "second")),
+        ("first_shown", ("{a}.jpg", "{b}.jpg"), ("first", "second")),
+        ("A_is", ("{a}.jpg", "{b}.jpg"), ("A", "B")),
+        ("top", ("{a}", "{b}"), ("1", "2")),
+        ("top_image", ("image_1", "image_2"), ("image_1", "image_2")),
+        ("presented_first", ("a", "b"), ("1", "2")),
+        ("upper", ("1", "2"), ("first", "second")),
+        ("where", ("left", "right"), ("1", "2")),
+        ("order", ("12", "21"), ("1", "2")),
+        ("arrangement", ("1|2", "2|1"), ("1", "2")),
+        ("first", ("image_1", "image_2"), ("first", "second")),
+        ("opening", ("img1", "img2"), ("first", "second")),
+        ("initial_image", ("1", "2"), ("A", "B")),
+        ("1st", ("1", "2"), ("1", "2")),
+        ("pos_image_1", ("top", "bottom"), ("first", "second")),
+        ("A_is_first", ("yes", "no"), ("A", "B")),
+    ],
+)
+def test_a_column_that_may_say_what_was_shown_first_is_asked_about(numbered, column, shown, words):
+    def row(i, a, b, wins):
+        place = shown[0] if i % 2 else shown[1]
+        return f"{a}.jpg,{b}.jpg,{place.format(a=a, b=b)},{words[0] if wins == (i % 2 == 1) else words[1]}"
+
+    with pytest.raises(DataError, match=f"choice names sides, and column {column} .*write the name of the winning"):
+        larger_wins(numbered, f"image_1,image_2,{column},choice", row)
+
+
+@pytest.mark.parametrize(
+    ("column", "cell"),
+    [
+        ("chosen_image", lambda i, a, b, wins: f"{a if wins else b}.jpg"),
+        ("loser", lambda i, a, b, wins: f"{b if wins else a}.jpg"),
+        ("key", lambda i, a, b, wins: "left" if wins else "right"),  # says the same
+        ("first_language", lambda i, a, b, wins: ("de", "fr")[i % 2]),
+        ("first_time", lambda i, a, b, wins: ("yes", "no")[i % 2]),
+        ("session", lambda i, a, b, wins: 1 + i % 2),
+        ("rater_group", lambda i, a, b, wins: "AB"[i % 2]),
+        ("handedness", lambda i, a, b, wins: ("left", "right")[i % 3 == 0]),
+        ("display_time", lambda i, a, b, wins: 1 + i % 2),
+        ("catch_side", lambda i, a, b, wins: ("left", "right")[i % 3 == 0]),
+        ("other_image", lambda i, a, b, wins: f"{b if wins else a}.jpg"),
+        ("first_shown", lambda i, a, b, wins: f"{a}.jpg"),  # always in the order of the columns
+    ],
+)
+@pytest.mark.parametrize("words", [("1", "2"), ("first", "second")])
+def test_columns_that_repeat_what_is_known_or_say_other_things_are_no_doubt(numbered, column, cell, words):
+    def row(i, a, b, wins):
+        return f"{a}.jpg,{b}.jpg,{cell(i, a, b, wins)},{words[0] if wins else words[1]}"
+
+    assert larger_wins(numbered, f"image_1,image_2,{column},winner", row)[0] == 0
+
+
+@pytest.mark.parametrize("cell", ["{}.jpg", "{0}"])
+def test_what_was_shown_first_may_be_told_of_few_votes_or_by_numbers_of_a_database(numbered, cell):
+    def row(i, a, b, wins):
+        first = (a if i % 2 else b) if i < 5 or cell == "{0}" else ""
+        number = first if cell != "{0}" else 500 + first
+        won = wins == (i % 2 == 1)
+        return (
+            f"{500 + a},{500 + b},{a}.jpg,{b}.jpg,{cell.format(number) if first else ''},{'first' if won else 'second'}"
+        )
+
+    with pytest.raises(DataError, match="winner names sides, and column first_shown"):
+        larger_wins(numbered, "left_id,right_id,image_1,image_2,first_shown,winner", row)
+
+
+def test_letters_name_the_images_of_columns_with_these_letters(numbered):
+    """What was on the left is another thing than A."""
+
+    def row(i, a, b, wins):
+        return f"{a}.jpg,{b}.jpg,{a if i % 2 else b}.jpg,{('AB', 'BA')[i % 2]},{'A' if wins else 'B'}"
+
+    assert larger_wins(numbered, "image_a,image_b,left_image,order,winner", row)[0] == 0
+
+
+def test_a_winner_that_another_column_contradicts_is_asked_about(numbered):
+    def row(i, a, b, wins):
+        return f"{a}.jpg,{b}.jpg,{'left' if wins else 'right'},{b if wins else a}.jpg,{a if wins else b}.jpg"
+
+    with pytest.raises(DataError, match="winner and winner_image may both say who won, and differ in line 2"):
+        larger_wins(numbered, "left,right,winner,winner_image,loser_image", row)
+    assert larger_wins(numbered, "left,right,winner,loser_image,winner_image", row)[0] == 0
+
+    def twice(i, a, b, wins):
+        return f"{a}.jpg,{b}.jpg,images/{a}.jpg,images/{b}.jpg,{1 if wins else 2},{a if wins else b}.jpg,{b if wins else a}.jpg"
+
+    header = "image_1,image_2,image_1_path,image_2_path,winner,winner_image,loser_image"
+    assert larger_wins(numbered, header, twice)[0] == 0
+
+
+@pytest.mark.parametrize("keys", [("a", "l"), ("l", "a"), ("b", "r"), ("a", "first"), ("a", "r"), ("l", "b")])
+def test_codes_of_two_alphabets_are_no_sides(numbered, keys):
+    def row(i, a, b, wins):
+        return f"{a}.jpg,{b}.jpg,{keys[0] if wins else keys[1]}"
+
+    with pytest.raises(DataError, match=r"response is .* write left and right, or the winning image's name"):
+        larger_wins(numbered, "left,right,response", row)
+
+
+def test_one_code_in_several_spellings_is_told(folder):
+    notes = "\n".join(indexed(folder, ["a.png,b.png,left", "b.png,c.png,LEFT"] * 15).notes)
+    assert "left is the winner of all 30 votes" in notes
+    rows = ["a.png,b.png,a.png", "b.png,c.png,b.png"] * 15  # whoever wrote the table put the winner first
+    assert "left is the winner of all 30 votes" in "\n".join(indexed(folder, rows).notes)
+
+
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [
+        ("img_r,img_l", ("left", "right")),
+        ("img_r,img_l", ("l", "r")),
+        ("imgR,imgL", ("left", "right")),
+        ("rechts,links", ("left", "right")),
+        ("bild_rechts,bild_links", ("links", "rechts")),
+        ("droite,gauche", ("left", "right")),
+        ("rechtes_bild,linkes_bild", ("left", "right")),
+        ("imagen_derecha,imagen_izquierda", ("left", "right")),
+        ("destra,sinistra", ("sinistra", "destra")),
+        ("direita,esquerda", ("Left", "Right")),
+        ("img_b,img_a", ("a", "b")),
+        ("second_picture,first_picture", ("first", "second")),
+        ("img2,img1", ("1", "2")),
+    ],
+)
+def test_the_names_of_given_columns_say_which_side_is_which(numbered, names, words):
+    given = (*names.split(","), "w")
+
+    def row(i, a, b, wins):
+        return f"{b}.jpg,{a}.jpg,{words[0] if wins else words[1]}"
+
+    assert larger_wins(numbered, f"{names},w", row, task="pairwise", vote_columns=given)[0] == 0
+
+
+def test_words_that_say_neither_side_of_columns_in_reversed_order_are_refused(numbered):
+    given = {"task": "pairwise", "vote_columns": ("img_r", "img_l", "w")}
+    with pytest.raises(DataError, match="w is 'second' in line 2, which is neither left"):
+        larger_wins(
+            numbered, "img_r,img_l,w", lambda i, a, b, w: f"{b}.jpg,{a}.jpg,{'first' if w else 'second'}", **given
+        )
+
+
+@pytest.mark.parametrize(
+    "words", [("ArrowLeft", "ArrowRight"), ("left arrow", "right arrow"), ("arrow_left", "arrow_right")]
+)
+def test_keys_with_arrows_are_sides(numbered, words):
+    def row(i, a, b, wins):
+        return f"{a}.jpg,{b}.jpg,{words[0] if wins else words[1]}"
+
+    assert larger_wins(numbered, "left,right,response", row)[0] == 0
+
+
+@pytest.mark.parametrize("codes", ["fj", "zm", ("37", "39"), ("True", "False"), ("0", "1"), ("-1", "1")])
+def test_a_table_of_votes_whose_codes_are_unknown_is_called_so(numbered, codes):
+    def row(i, a, b, wins):
+        return f"{a}.jpg,{b}.jpg,{codes[0] if wins else codes[1]}"
+
+    said = r"left, right and response look like votes, but response is '.*' in line 2.*write left, right, tie or the winning"
+    with pytest.raises(DataError, match=said):
+        larger_wins(numbered, "left,right,response", row)
+
+
+def test_scores_of_two_images_that_are_asked_for_are_no_votes(numbered):
+    rows = [f"{a}.jpg,{a},{b}" for a, b in NUMBERS]
+    assert indexed(numbered, rows, "image,left,response", target=("response",)).task == "regression"
+    with pytest.raises(ConfigError, match="needs --target"):
+        indexed(numbered, [f"{a}.jpg,{a},{b / 7},{b}" for a, b in NUMBERS], "image,left,right,response")
