@@ -37,7 +37,7 @@ picture          what the cache keeps of an image; centre and random crops
 place_pulse      Place Pulse tables and file names
 preprocess       size, crop, mean and std of the input
 public           CIFAR-10 and CIFAR-100 as class folders
-questions        tables of answers to several questions
+questions        which column says what question was asked
 rater_groups     mean ratings of all raters and of subgroups of them
 row_lengths      rows with more or fewer cells than the header
 rows             rows of a table that are samples, with files
@@ -52,8 +52,9 @@ table_folders    splits that the folders of a table's images make
 targets          table cells to classes, labels or numbers
 thumbnails       read every image once, for `check`
 turns            small images are read by one thread at a time
-vote_columns     which columns of a table hold votes, and who won
+vote_columns     which columns of a table hold votes
 vote_sides       which two columns of a table of votes name the images
+vote_winners     who won a vote, from the cells of the winner
 votes            votes between two images: read, counted, divided by splits
 webdataset       classes and values beside the images of archives
 written          names of images within HTML, Markdown and JSON

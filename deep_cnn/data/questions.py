@@ -1,16 +1,29 @@
-"""Tables with the answers to several questions, which are no one score."""
+"""Which column says what question was asked: of votes, and of scores, which are no one score then."""
 
 import re
 from collections.abc import Iterable
 
 import numpy as np
 
-from deep_cnn.data.cells import missing, parse
+from deep_cnn.data.cells import is_missing, missing, parse
 from deep_cnn.data.table import Table, same_name
-from deep_cnn.data.vote_columns import QUESTION, plain_name
+from deep_cnn.data.vote_winners import plain_name
 from deep_cnn.runtime.errors import DataError
 from deep_cnn.runtime.format import some
 
+# Names of columns of votes, without capitals
+OF_VOTES = (
+    "category", "study_id", "study", "attribute", "dimension", "study_question", "question_id",
+    "criterion", "criteria", "trait", "aspect", "perception", "adjective", "construct",
+)  # fmt: skip
+# may name the question, or a part of the survey
+MAYBE_QUESTIONS = (
+    "prompt", "task", "item", "scale", "topic", "label", "condition", "type", "measure", "variable", "quality", "impression",
+)  # fmt: skip
+MOST_OF_VOTES = 50
+QUESTION = re.compile(
+    r"(?:q|query|question|criterion)(?:_?(?:no|nr|num|number|id|text|type|name|label|key))?|prompt_(?:no|nr|id|text)"
+)
 MOST_QUESTIONS = 20  # more different texts are about the images themselves
 # Last words of names of columns that say which question was asked. A category or a type is of the image
 NAMED = frozenset(
@@ -100,3 +113,46 @@ def _are_questions(name: str, values: list[str], positions: np.ndarray, cells: n
     if known > 1 or several:
         return True
     return 2 * len(values) <= images and all(A_QUESTION.fullmatch(value) for value in values)
+
+
+def question_column(table: Table, known: dict[str, str], used: tuple[str, ...]) -> str | None:
+    """The column that names the question of each vote, by its name; None where there is none.
+
+    Raises:
+        DataError: two columns that may be it, and say different things; one whose name is used for other things, too.
+    """
+    free = {word: name for word, name in known.items() if name not in used and name not in table.twice}
+    plainly = list(
+        dict.fromkeys(free[word] for word in ("question", *free) if word in free and QUESTION.fullmatch(word))
+    )
+    named = list(dict.fromkeys([*plainly, *(free[word] for word in OF_VOTES if word in free)]))
+    maybe = [free[word] for word in MAYBE_QUESTIONS if word in free and not plainly]
+    several = [name for name in (*named, *maybe) if 1 < len(values_of(table, name)) <= MOST_OF_VOTES]
+    if not several:
+        return next((name for name in named if len(values_of(table, name)) <= MOST_OF_VOTES), None)
+    for other in several[1:]:
+        if not _follows(table, several[0], other):
+            raise _which_question(table, used, several[0], other)
+    if several[0] in maybe:
+        raise _which_question(table, used, several[0])
+    return several[0]
+
+
+def _which_question(table: Table, used: tuple[str, ...], *columns: str) -> DataError:
+    values = "; ".join(f"{name}: {some(values_of(table, name), 3)}" for name in columns)
+    three = ",".join(used)
+    return DataError(
+        f"--metadata={table.name}: {' or '.join(columns)} may say which question was asked ({values}); add "
+        f"--vote_columns={three},{columns[0]} to learn each, or --vote_columns={three} to take all votes as one question"
+    )
+
+
+def _follows(table: Table, one: str, other: str) -> bool:
+    """Whether a column is known from another one: it says the same in other words, or less."""
+    cells = [table.column(name, "--metadata").tolist() for name in (one, other)]
+    return len(set(zip(*cells, strict=True))) == len(set(cells[0]))
+
+
+def values_of(table: Table, name: str) -> list[str]:
+    """The different cells of a column, without missing ones."""
+    return sorted(cell for cell in set(table.column(name, "--metadata").tolist()) if not is_missing(cell))

@@ -1,17 +1,17 @@
-"""Which columns of a table hold votes between two images, and what the cells of the winner mean."""
+"""Which columns of a table hold votes between two images."""
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
 from deep_cnn.data.cells import is_missing, label_key, missing, of_each, parse
-from deep_cnn.data.match import SAMPLE, Matcher, plain, sampled_rows
-from deep_cnn.data.table import Table, looks_like_image, stem
+from deep_cnn.data.match import SAMPLE, Matcher, sampled_rows
+from deep_cnn.data.questions import question_column, values_of
+from deep_cnn.data.table import Table, looks_like_image
 from deep_cnn.data.vote_sides import (
     FROM_ZERO,
-    HEIGHT,
     KINDS,
     LEFT_AND_RIGHT,
     LETTERS,
@@ -25,23 +25,30 @@ from deep_cnn.data.vote_sides import (
     pairs_of_sides,
     told_apart,
 )
+from deep_cnn.data.vote_winners import (
+    LEFT,
+    NO,
+    RIGHT,
+    TIE,
+    TIE_WORDS,
+    YES,
+    VoteColumns,
+    are_yes_and_no,
+    image_name,
+    image_number,
+    number_of,
+    outcomes,
+    plain_name,
+    read_winners,
+    says_yes,
+    side_word,
+    words_of_winners,
+)
 from deep_cnn.runtime.errors import ConfigError, DataError
 from deep_cnn.runtime.format import plural, some
 
 # What people call the columns, without capitals
 WINNERS = ("winner", "choice", "vote", "preferred", "preference", "result", "answer", "chosen", "selected", "response")
-QUESTIONS = (
-    "category", "study_id", "study", "attribute", "dimension", "study_question", "question_id",
-    "criterion", "criteria", "trait", "aspect", "perception", "adjective", "construct",
-)  # fmt: skip
-# may name the question, or a part of the survey
-MAYBE_QUESTIONS = (
-    "prompt", "task", "item", "scale", "topic", "label", "condition", "type", "measure", "variable", "quality", "impression",
-)  # fmt: skip
-MOST_QUESTIONS = 50
-QUESTION = re.compile(
-    r"(?:q|query|question|criterion)(?:_?(?:no|nr|num|number|id|text|type|name|label|key))?|prompt_(?:no|nr|id|text)"
-)
 # columns of yes and no
 TIES = ("tie", "ties", "tied", "is_tie", "draw", "is_draw", "equal", "is_equal", "no_preference")
 # may say which image was on which side; "order" with many values numbers the questions
@@ -64,28 +71,11 @@ OF_OTHER_FIRSTS = re.compile(
     r"(?:^|_)(?:time|trial|block|session|language|visit|page|round|task|level|duration|ms|device|survey|day|name)(?:_|$)"
 )
 LOST = re.compile(r"los(?:er|ing|t|e)(?:_|$)|reject|worse|worst|unchosen|not_chosen|unselected|other(?:_|$)")
-YES, NO = frozenset(("1", "1.0", "true", "yes", "t", "y", "x")), frozenset(("0", "0.0", "false", "no", "f", "n", ""))
 OF_A_SIDE = re.compile(r"(?:^|_)(?:left|right|winner|loser|a|b|1|2)(?:_|$)")
 OF_A_RATER = re.compile(
     r"(?:^|_)(?:gender|sex|age|country|nation|language|device|browser|platform|education|ethnic|race|income|job|employ|student|rater|status|consent)"
 )
 FEW_WORDS = 12  # that a column has which may name the question
-LEFT_WORDS, RIGHT_WORDS = (
-    frozenset(words) for words in zip(*(pair for pair, kind in KINDS.items() if kind == LEFT_AND_RIGHT), strict=True)
-)
-SIDE_WORDS = {  # by their kinds, of the left and of the right image; numbers mean what the columns' names say
-    LEFT_AND_RIGHT: (LEFT_WORDS, RIGHT_WORDS),
-    LETTERS: (frozenset("a"), frozenset("b")),
-    ORDER: (frozenset(("first",)), frozenset(("second",))),
-    HEIGHT: (frozenset(("top", "upper")), frozenset(("bottom", "lower"))),
-}
-TIE_WORDS = frozenset(
-    ("tie", "ties", "tied", "equal", "equals", "both", "draw", "same", "neither", "no preference", "no_preference", "undecided")
-)  # fmt: skip
-# what people write around a side: "the left one", "left image", "Option A", "ArrowLeft"
-AROUND = re.compile(
-    r"^(?:the_)?(?:(?:image|img|photo|picture|option|key|button|arrow)_|arrow)?|(?:_(?:image|img|photo|picture|side|one|option|arrow|key|button))+$|arrow$"
-)
 A_SIDE_OF_IMAGES = re.compile(r"(?:image|img|photo|picture|pic|option|stimulus)_?([12ab])")
 OF_A_FORM = re.compile(r"^(?:input|answer)[._]|\.label$")  # around the names of columns in Mechanical Turk's results
 COUNTS = frozenset(
@@ -93,23 +83,6 @@ COUNTS = frozenset(
     for word in ("count", "counts", "n", "weight", "weights", "frequency", "freq", "num_votes", "n_votes", "votes", "wins", "times")
     for before, after in (("", ""), ("", "_left"), ("", "_right"), ("left_", ""), ("right_", ""), ("total_", ""), ("n_", ""))
 )  # fmt: skip
-LEFT, TIE, RIGHT = 1.0, 0.5, 0.0  # the left image's share of a vote
-
-
-@dataclass(frozen=True)
-class VoteColumns:
-    """Names of columns of a table of votes.
-
-    Attributes:
-        question: None where there is one question only.
-        told: the columns by whose cells the winner is named, where they are not those that name the files.
-    """
-
-    left: str
-    right: str
-    winner: str
-    question: str | None = None
-    told: tuple[str, str] | None = None
 
 
 def vote_columns(table: Table, matcher: Matcher, given: tuple[str, ...] = ()) -> VoteColumns | None:
@@ -145,7 +118,7 @@ def vote_columns(table: Table, matcher: Matcher, given: tuple[str, ...] = ()) ->
         _check_one_choice(table, known, columns, [name for other in orders for name in (other.left, other.right)])
         for other in (named.sides for named in named_pairs if named.sides.kind == WON):
             _check_winners(table, columns, other)
-    return replace(columns, question=_question_column(table, known, (sides.left, sides.right, winner)))
+    return replace(columns, question=question_column(table, known, (sides.left, sides.right, winner)))
 
 
 def _known(table: Table) -> tuple[dict[str, str], list[Sides]]:
@@ -187,7 +160,7 @@ def _right_pair(table: Table, known: dict[str, str], pairs: Sequence[Named]) -> 
             f"--metadata={table.name}: {best} name the images, but no column says which of them won; add a column winner of left, right or tie, or "
             "of the winning images' names, or name the columns as --vote_columns=LEFT,RIGHT,WINNER"
         )
-    plainly = [named for named in usable if named.sides.kind != WON and _isread_winners(table, known, named.sides)]
+    plainly = [named for named in usable if named.sides.kind != WON and _reads_winners(table, known, named.sides)]
     if not plainly:
         plainly = [named for named in usable if named.sides.kind == WON] or usable
     first = max(plainly, key=lambda named: named.level)
@@ -207,7 +180,7 @@ def _right_pair(table: Table, known: dict[str, str], pairs: Sequence[Named]) -> 
         other = next(named for named in pairs if named.sides.kind != WON and not named.same_order(first))
         raise DataError(
             f"--metadata={table.name}: {first.sides} and {other.sides} name the same images in different orders, and {winner} "
-            f"({some(_values_of(table, winner), 3)}) does not say which of them it means; name them as --vote_columns=LEFT,RIGHT,{winner}"
+            f"({some(values_of(table, winner), 3)}) does not say which of them it means; name them as --vote_columns=LEFT,RIGHT,{winner}"
         )
     return max(fitting, key=lambda named: named.level).sides
 
@@ -231,7 +204,7 @@ def _columns(known: dict[str, str], sides: Sides) -> VoteColumns:
     return VoteColumns(sides.left, sides.right, _winner_of(known, sides) or "")
 
 
-def _isread_winners(table: Table, known: dict[str, str], sides: Sides) -> bool:
+def _reads_winners(table: Table, known: dict[str, str], sides: Sides) -> bool:
     """Whether most winners are sides, ties or images of a pair of columns."""
     return bool(np.isfinite(read_winners(table, _columns(known, sides))[0]).mean() > 0.5)
 
@@ -247,14 +220,9 @@ def _told_by(table: Table, columns: VoteColumns, sides: Sides, pairs: Sequence[S
     return columns
 
 
-def _word(cell: str) -> str:
-    """A cell's word in small letters, without what people write around a side."""
-    return AROUND.sub("", plain_name(label_key(cell)))
-
-
 def _kinds_of(cells: np.ndarray) -> set[str]:
     """The kinds of words that most of a column's cells may be, without ties and empty ones."""
-    words = [word for cell in cells.tolist() if not is_missing(cell) and (word := _word(cell)) not in TIE_WORDS]
+    words = [word for cell in cells.tolist() if not is_missing(cell) and (word := side_word(cell)) not in TIE_WORDS]
     counts = {kind: 0 for kind in KINDS.values() if kind != WON}
     for pair, kind in KINDS.items():
         if kind in counts:
@@ -326,8 +294,8 @@ def _check_one_choice(table: Table, known: dict[str, str], columns: VoteColumns,
                 f"--metadata={table.name}: {columns.winner} and {other} may both say who won, and differ in line "
                 f"{table.frame.index[apart[0]]} ({len(apart):,} such rows); name the right one: --vote_columns={','.join(used)}"
             )
-    names = of_each(winner, _image_name)
-    by_name = (names == of_each(left, _image_name)) | (names == of_each(right, _image_name))
+    names = of_each(winner, image_name)
+    by_name = (names == of_each(left, image_name)) | (names == of_each(right, image_name))
     for name in exchanges:
         cells = table.column(name, "--metadata")
         swapped = says_yes(cells) & ~by_name & np.isfinite(outcome)
@@ -382,7 +350,7 @@ def _check_sides(table: Table, columns: VoteColumns, known: dict[str, str], othe
             says_place = said is not None and _contradict(said, outcome, by_side, word)
         if says_place:
             raise DataError(
-                f"--metadata={table.name}: {columns.winner} names sides, and column {name} ({some(_values_of(table, name), 3)}) may say which image "
+                f"--metadata={table.name}: {columns.winner} names sides, and column {name} ({some(values_of(table, name), 3)}) may say which image "
                 f"was on which side; write the name of the winning image, or remove column {name} if {columns.left} was always on the left"
             )
 
@@ -395,12 +363,12 @@ def _of_left_and_right(word: str, cells: np.ndarray) -> bool:
     """Whether a column is about the left and the right side by its name, or names images by the letters of their columns: AB, BA."""
     if re.search(r"(?:^|_)(?:left|right)(?:_|$)", word):
         return True
-    return bool(set(map(_word, set(cells.tolist()))) <= {"ab", "ba", "a_b", "b_a", ""})
+    return bool(set(map(side_word, set(cells.tolist()))) <= {"ab", "ba", "a_b", "b_a", ""})
 
 
 def _image_of_pair(cells: np.ndarray, left: np.ndarray, right: np.ndarray) -> np.ndarray | None:
     """Which image of the pair each cell names, float64 (M,) LEFT, RIGHT or NaN; None where most name none, or all the same side."""
-    named, lefts, rights = (of_each(of_each(column, _image_name), _image_number) for column in (cells, left, right))
+    named, lefts, rights = (of_each(of_each(column, image_name), image_number) for column in (cells, left, right))
     of_left, of_right = (named == lefts) & (named != rights), (named == rights) & (named != lefts)
     filled = int((~missing(cells)).sum())
     if 2 * (of_left | of_right).sum() <= filled or not (of_left.any() and of_right.any()):
@@ -414,10 +382,10 @@ def _sides_of(cells: np.ndarray, columns: VoteColumns, name: str) -> np.ndarray 
     Whole words, the names of the two columns and both numbers in some order are sides in any column; 1 or A are, where its name says that
     it may tell what was shown first, and yes, where it names one of the images, too.
     """
-    words, _ = _words(columns)
+    words, _ = words_of_winners(columns)
     sides = {word: share for word, share in words.items() if len(word) > 2 and share != TIE}
     sides |= dict.fromkeys(("top", "upper", "above"), LEFT) | dict.fromkeys(("bottom", "lower", "below"), RIGHT)
-    one, other = _number_of(columns.left, columns.right), _number_of(columns.right, columns.left)
+    one, other = number_of(columns.left, columns.right), number_of(columns.right, columns.left)
     for sign in ("", "_", "|", ">", "/", "_|_", "_>_"):
         sides |= {f"{one}{sign}{other}": LEFT, f"{other}{sign}{one}": RIGHT}
     if OF_SHOWING.search(name) and not OF_OTHER_FIRSTS.search(name):
@@ -431,7 +399,8 @@ def _sides_of(cells: np.ndarray, columns: VoteColumns, name: str) -> np.ndarray 
         if of_an_image := A_SIDE_OF_IMAGES.fullmatch(word):
             return words.get(of_an_image[1], np.nan)
         return next(
-            (sides[form] for form in (word, word.replace("_", ""), _word(word), cell.lower()) if form in sides), np.nan
+            (sides[form] for form in (word, word.replace("_", ""), side_word(word), cell.lower()) if form in sides),
+            np.nan,
         )
 
     said = of_each(cells, side).astype(np.float64)
@@ -449,48 +418,6 @@ def _contradict(said: np.ndarray, outcome: np.ndarray, by_side: np.ndarray, word
     return bool(agree.any() if LOST.search(word) else not agree.all())
 
 
-def _question_column(table: Table, known: dict[str, str], used: tuple[str, ...]) -> str | None:
-    """The column that names the question of each vote, by its name; None where there is none.
-
-    Raises:
-        DataError: two columns that may be it, and say different things; one whose name is used for other things, too.
-    """
-    free = {word: name for word, name in known.items() if name not in used and name not in table.twice}
-    plainly = list(
-        dict.fromkeys(free[word] for word in ("question", *free) if word in free and QUESTION.fullmatch(word))
-    )
-    named = list(dict.fromkeys([*plainly, *(free[word] for word in QUESTIONS if word in free)]))
-    maybe = [free[word] for word in MAYBE_QUESTIONS if word in free and not plainly]
-    several = [name for name in (*named, *maybe) if 1 < len(_values_of(table, name)) <= MOST_QUESTIONS]
-    if not several:
-        return next((name for name in named if len(_values_of(table, name)) <= MOST_QUESTIONS), None)
-    for other in several[1:]:
-        if not _follows(table, several[0], other):
-            raise _which_question(table, used, several[0], other)
-    if several[0] in maybe:
-        raise _which_question(table, used, several[0])
-    return several[0]
-
-
-def _which_question(table: Table, used: tuple[str, ...], *columns: str) -> DataError:
-    values = "; ".join(f"{name}: {some(_values_of(table, name), 3)}" for name in columns)
-    three = ",".join(used)
-    return DataError(
-        f"--metadata={table.name}: {' or '.join(columns)} may say which question was asked ({values}); add "
-        f"--vote_columns={three},{columns[0]} to learn each, or --vote_columns={three} to take all votes as one question"
-    )
-
-
-def _values_of(table: Table, name: str) -> list[str]:
-    return sorted(cell for cell in set(table.column(name, "--metadata").tolist()) if not is_missing(cell))
-
-
-def _follows(table: Table, one: str, other: str) -> bool:
-    """Whether a column is known from another one: it says the same in other words, or less."""
-    cells = [table.column(name, "--metadata").tolist() for name in (one, other)]
-    return len(set(zip(*cells, strict=True))) == len(set(cells[0]))
-
-
 def unused_words(table: Table, columns: VoteColumns, group: str | None) -> list[str]:
     """A line about columns of few words that are not read: one of them may be the question."""
     used = {columns.left, columns.right, columns.winner, group}
@@ -499,7 +426,7 @@ def unused_words(table: Table, columns: VoteColumns, group: str | None) -> list[
         word = plain_name(name)
         if name in used or word in COUNTS or word in TIES or OF_A_SIDE.search(word) or OF_A_RATER.search(word):
             continue
-        values = _values_of(table, name)
+        values = values_of(table, name)
         if 1 < len(values) <= FEW_WORDS and not parse(np.array(values, dtype=object)).all_read:
             found.append(f"{name} ({some(values, 3)})")
     if not found:
@@ -508,21 +435,6 @@ def unused_words(table: Table, columns: VoteColumns, group: str | None) -> list[
         f"Not used: {some(found, 4, '; ')}. If a column says which question was asked, add "
         f"--vote_columns={columns.left},{columns.right},{columns.winner},COLUMN"
     ]
-
-
-def are_yes_and_no(cells: np.ndarray) -> bool:
-    """Whether all cells of a column say yes or no; an empty one says no."""
-    return {cell.lower() for cell in set(cells.tolist())} <= YES | NO
-
-
-def says_yes(cells: np.ndarray) -> np.ndarray:
-    """Which cells of a column of yes and no say yes, bool (M,)."""
-    return of_each(cells, lambda cell: cell.lower() in YES).astype(bool)
-
-
-def plain_name(name: str) -> str:
-    """A column's name in small letters, its words joined: num_votes for Num Votes."""
-    return re.sub(r"[\s-]+", "_", name.strip().lower())
 
 
 def _in_common(one: str, other: str) -> int:
@@ -559,7 +471,7 @@ def looks_like_votes(table: Table) -> bool:
     """Whether a table has the columns of votes, and its winners are sides, ties or images of the pair."""
     known, pairs = _known(table)
     first = table.take(np.arange(min(SAMPLE, len(table.frame))))
-    return any(_isread_winners(first, known, sides) for sides in pairs if _winner_of(known, sides))
+    return any(_reads_winners(first, known, sides) for sides in pairs if _winner_of(known, sides))
 
 
 def check_no_unknown_codes(table: Table, matcher: Matcher) -> None:
@@ -579,114 +491,6 @@ def check_no_unknown_codes(table: Table, matcher: Matcher) -> None:
             row = np.flatnonzero(unknown)[0]
             raise DataError(
                 f"--metadata={table.name}: {sides.left}, {sides.right} and {winner} look like votes, but {winner} is "
-                f"{table.column(winner, '--metadata')[row]!r} in line {table.frame.index[row]} (values: {some(_values_of(table, winner), 4)}), which is no "
+                f"{table.column(winner, '--metadata')[row]!r} in line {table.frame.index[row]} (values: {some(values_of(table, winner), 4)}), which is no "
                 "side; write left, right, tie or the winning image's name, or give --target to learn something else"
             )
-
-
-def outcomes(left: np.ndarray, right: np.ndarray, winner: np.ndarray, columns: VoteColumns) -> np.ndarray:
-    """The left image's share of each vote, float64 (M,); NaN where the cell is neither a side, nor a tie, nor an image of the vote."""
-    return _outcomes(left, right, winner, columns)[0]
-
-
-def read_winners(table: Table, columns: VoteColumns) -> tuple[np.ndarray, np.ndarray]:
-    """The outcomes of a table's votes, and which of them a word says and not an image's name, bool (M,)."""
-    left, right = columns.told or (columns.left, columns.right)
-    return _outcomes(*_cells(table, left, right, columns.winner), columns)
-
-
-def _cells(table: Table, left: str, right: str, winner: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    return table.column(left, "--metadata"), table.column(right, "--metadata"), table.column(winner, "--metadata")
-
-
-def _words(columns: VoteColumns) -> tuple[dict[str, float], dict[str, float]]:
-    """What the words of a winner mean, the left image's share; those alone that no image is called.
-
-    Columns in the order of --vote_columns may be called the other way round (img_r, img_l): then the names say what left and right are, and
-    words of another kind (first, a) mean nothing that is known.
-    """
-    kind, exchanged = told_apart(columns.left, columns.right) or ("", False)
-    words: dict[str, float] = {}
-    for of, (lefts, rights) in SIDE_WORDS.items():
-        turned = exchanged and kind == of
-        if of == HEIGHT != kind:
-            continue  # only columns that are called so tell what was above
-        if not exchanged or turned or of == LEFT_AND_RIGHT:
-            words |= dict.fromkeys(lefts, RIGHT if turned else LEFT) | dict.fromkeys(rights, LEFT if turned else RIGHT)
-    plainly = {word: words[word] for word in ("left", "right")} | dict.fromkeys(TIE_WORDS, TIE)
-    words |= plainly
-    for name, opposite, share in ((columns.left, columns.right, LEFT), (columns.right, columns.left, RIGHT)):
-        words |= {name.strip().lower(): share, _number_of(name, opposite): share}
-    return words, plainly
-
-
-def _outcomes(
-    left: np.ndarray, right: np.ndarray, winner: np.ndarray, columns: VoteColumns
-) -> tuple[np.ndarray, np.ndarray]:
-    words, plainly = _words(columns)
-
-    def side(cell: str, known: dict[str, float] = words) -> float:
-        word = cell.lower()
-        forms = (word, label_key(word), AROUND.sub("", plain_name(word)))  # 1.0 is 1
-        return next((known[form] for form in forms if form in known), np.nan)
-
-    def plain_side(cell: str) -> float:
-        return side(cell, plainly)
-
-    by_word, by_side = of_each(winner, side).astype(np.float64), of_each(winner, plain_side).astype(np.float64)
-    one, other, won = (of_each(cells, _image_name) for cells in (left, right, winner))
-    by_image = np.where(won == one, LEFT, np.where(won == other, RIGHT, np.nan))
-    for row in np.flatnonzero((one == other) & (won == one)).tolist():  # before/1.jpg and after/1.jpg
-        is_left, is_right = _same_path(winner[row], left[row]), _same_path(winner[row], right[row])
-        by_image[row] = (LEFT if is_left else RIGHT) if is_left != is_right else np.nan
-    if np.isnan(by_image).any():  # 7.0 is 7, and 7 is 007
-        one, other, won = (of_each(cells, _image_number) for cells in (one, other, won))
-        by_number = np.where(won == one, LEFT, np.where(won == other, RIGHT, np.nan))
-        by_image = np.where(np.isnan(by_image) & (one != other), by_number, by_image)
-    # images may be called a and b, or 1 and 2: what explains more of the votes is meant by all of them
-    sides = np.isfinite(by_word) & (by_word != TIE)
-    if np.isfinite(by_image).sum() >= sides.sum():
-        outcome = np.where(by_word == TIE, TIE, np.where(np.isnan(by_image), by_side, by_image))
-        return outcome, (by_word != TIE) & np.isnan(by_image) & np.isfinite(by_side)
-    return np.where(np.isnan(by_word), by_image, by_word), sides
-
-
-def check_codes(table: Table, columns: VoteColumns, outcome: np.ndarray, by_word: np.ndarray) -> None:
-    """DataError where winners are codes of two alphabets, such as the keys a and l: then it is not known what they mean.
-
-    outcome, by_word: of each row, from `read_winners`.
-    """
-    decided = outcome[np.isfinite(outcome) & (outcome != TIE)]
-    codes = sorted({_word(cell) for cell in set(table.column(columns.winner, "--metadata")[by_word].tolist())})
-    one_side = len(codes) > 1 and len(set(decided)) == 1
-    letters = [set(codes) & pair for pair in ({"a", "b"}, {"l", "r"})]
-    if one_side or (all(letters) and min(map(len, letters)) == 1):
-        read = columns.left if decided[0] == LEFT else columns.right
-        as_one = f", all of which would mean {read}" if one_side else ", which are no two sides"
-        raise DataError(
-            f"--metadata={table.name}: {columns.winner} is {' or '.join(map(repr, codes))}{as_one}; if these are keys, write left and right, or the "
-            "winning image's name"
-        )
-
-
-def _number_of(name: str, other: str) -> str:
-    """The number by which the name of a column differs from that of the other side: 1 of image_1 and image_2; else the name."""
-    numbers, others = re.findall(r"\d+", name), re.findall(r"\d+", other)
-    differing = [a for a, b in zip(numbers, others, strict=False) if a != b]
-    return differing[0] if len(differing) == 1 and len(numbers) == len(others) else name.strip().lower()
-
-
-def _same_path(one: str, other: str) -> bool:
-    """Whether two cells name one file, of which one may write fewer folders."""
-    a, b = (f"/{plain(str(cell)).casefold()}" for cell in (one, other))
-    return a.endswith(b) or b.endswith(a)
-
-
-def _image_name(cell: str) -> str:
-    return stem(plain(str(cell)).rpartition("/")[2]).casefold()
-
-
-def _image_number(name: str) -> str:
-    """A name of digits alone without leading zeros, and without the .0 that pandas writes; other names as they are."""
-    digits = re.fullmatch(r"0*(\d+?)(?:\.0+)?", name)
-    return digits.group(1) if digits else name

@@ -13,11 +13,10 @@ from deep_cnn.data import place_pulse
 from deep_cnn.data.cells import labels, missing, spelled
 from deep_cnn.data.match import HOW, Matcher, check_single
 from deep_cnn.data.table import Table
-from deep_cnn.data.vote_columns import (
-    COUNTS,
+from deep_cnn.data.vote_columns import COUNTS, TIES
+from deep_cnn.data.vote_winners import (
     LEFT,
     TIE,
-    TIES,
     VoteColumns,
     are_yes_and_no,
     check_codes,

@@ -7,7 +7,7 @@ from typing import Optional
 
 import numpy as np
 
-from deep_cnn.data.vote_columns import TIE
+from deep_cnn.data.vote_winners import TIE
 from deep_cnn.data.votes import Votes
 from deep_cnn.tasks.dyadic import mean_of_votes, share_of_votes
 from deep_cnn.tasks.intervals import Estimate

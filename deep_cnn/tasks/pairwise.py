@@ -17,7 +17,7 @@ from deep_cnn.data.bradley_terry import fit_scores, spread_of_votes
 from deep_cnn.data.dataset import Dataset
 from deep_cnn.data.index import Index
 from deep_cnn.data.split import Strata
-from deep_cnn.data.vote_columns import LEFT, TIE
+from deep_cnn.data.vote_winners import LEFT, TIE
 from deep_cnn.data.votes import Votes
 from deep_cnn.runtime.errors import ConfigError
 from deep_cnn.runtime.format import listed, quantity
