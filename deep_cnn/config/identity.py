@@ -3,6 +3,7 @@
 import functools
 import hashlib
 import platform
+import shlex
 import subprocess
 import sys
 from importlib.metadata import PackageNotFoundError, version
@@ -153,7 +154,7 @@ def _git_commit() -> str | None:
 def command_line(config: Config) -> str:
     """The command that repeats a run: the flags that are not at their default."""
     words = [f"{Path(sys.executable).stem}", "-m", "deep_cnn", *flags_of(config)]
-    return " ".join(word if word.replace("=", "").replace("-", "").isalnum() else _quoted(word) for word in words)
+    return " ".join(word if word.replace("=", "").replace("-", "").isalnum() else shlex.quote(word) for word in words)
 
 
 def flags_of(config: Config) -> list[str]:
@@ -164,9 +165,3 @@ def flags_of(config: Config) -> list[str]:
         if value != getattr(default, name) or (name == "recipe" and value != "finetune"):
             words.append(f"--{name}={','.join(value) if isinstance(value, (tuple, list)) else value}")
     return words
-
-
-def _quoted(word: str) -> str:
-    import shlex
-
-    return shlex.quote(word)

@@ -57,5 +57,5 @@ vote_sides       which two columns of a table of votes name the images
 vote_winners     who won a vote, from the cells of the winner
 votes            votes between two images: read, counted, divided by splits
 webdataset       classes and values beside the images of archives
-written          names of images within HTML, Markdown and JSON
+written          names of images within HTML, Markdown and JSON, and beside numbers
 """

@@ -271,10 +271,10 @@ def list_members(path: Path, system: frozenset[str]) -> Found:
         DataError: it is damaged, encrypted, or of a kind that cannot be read in place; names the file and what to do.
     """
     try:
-        kind = kind_of(path)
-        if kind is None:
+        form = kind_of(path)
+        if form is None:
             raise DataError(f"{path}: this is a file; expected a folder of images, or a .tar or .zip archive of them")
-        return _list_zip(path, system) if kind == "zip" else _list_tar(path, system)
+        return _list_zip(path, system) if form == "zip" else _list_tar(path, system)
     except (OSError, EOFError, tarfile.TarError, zipfile.BadZipFile, struct.error, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         raise DataError(f"{path}: cannot be read as an archive ({reason}); copy or download it again") from error

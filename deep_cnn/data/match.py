@@ -14,7 +14,7 @@ from deep_cnn.config.registries import IMAGE_FORMATS
 from deep_cnn.data.cells import ROUNDED
 from deep_cnn.data.split_names import split_word
 from deep_cnn.data.table import INVISIBLE, Lines, as_text, stem
-from deep_cnn.data.written import file_names, numbers_of_names, unwrapped, whole_numbers
+from deep_cnn.data.written import IS_NUMBER, Said, unwrapped
 from deep_cnn.runtime.atomic import unescaped
 from deep_cnn.runtime.errors import DataError
 
@@ -59,16 +59,10 @@ ROW_NUMBERS = re.compile(
     r"column \d+|unnamed: ?\d+|index|level_0|x\.?\d*|\.\.\.\d+|v1|row\.?names?|row_?(id|number)?", re.I
 )
 FORMAT_OF = {ending: name for name, row in IMAGE_FORMATS.items() for ending in row.endings}  # .jpg and .jpeg are one
-IS_NUMBER = re.compile(r"[+-]?\d+(?:[.,]\d+)?")
 ABSOLUTE = re.compile(r"/|~|[A-Za-z][A-Za-z0-9+.-]*:/")  # also C:/ and https://
 WHOLE = re.compile(r"(\d+)(?:[.,]0*)?")  # 7 and 7.0: what a spreadsheet or pandas makes of 007
 THOUSAND = re.compile(r"[1-9]\d{0,2}[.,]000")
 FIFTEEN_DIGITS = re.compile(r"\d{15,}0")  # 1234567890123450: more are zeros after Excel
-WORDED = re.compile(r"[^\W\d_]|^[#('\"“‘\[]")  # Place 27, loc_27, 27 - street, #27, '27'; not 2024-01-27
-MEASURED = re.compile(r"\W*\d+(?:[.,]\d+)?\s*(?:[^\W\d_]{1,8}\.?|%)")  # 27 km, 27th
-ENOUGH_NAMES = 0.1  # of the rows
-AGREED = 0.9  # of the cells that a column agrees with another one
-FEW_TEXTS = 12  # kinds of images rather than images
 COUNTED = re.compile(r"\d+|(?<=[a-z_ -])[A-Z]$|(?<=[_ -])[a-z]$")  # site1, fold_2, siteA, set_b
 
 
@@ -449,7 +443,7 @@ def _check_numbers(
     known = [number for number in numbers if number is not None]
     files = files or range(min(known, default=0), max(known, default=0) + 1)
     others = {name: column for name, column in cells.items() if name != best.name}
-    said = {name: _Said.of(column, numbers, files) for name, column in others.items()}
+    said = {name: Said.of(column, numbers, files) for name, column in others.items()}
     if best.named == 3 and any(one.names_images and one.agrees for one in said.values()):
         return
     for name, one in said.items():
@@ -468,68 +462,6 @@ def _check_numbers(
                 f"({best.match.evidence()}); check --data_dir, write only the names of the files into column {name}, or give "
                 f"--image_column={best.name} if these numbers name the images"
             )
-
-
-@dataclass(frozen=True)
-class _Said:
-    """What the cells of a column say about images, beside a column of numbers.
-
-    Attributes:
-        rows: (number, cell) of each row where both are. images: those whose cells have the name of an image, or all if none has.
-        names_images: whether there are enough names of images. files: the numbers that files are named.
-    """
-
-    files: Collection[int]
-    rows: list[tuple[int, str]]
-    images: list[tuple[int, str]]
-    names_images: bool
-
-    @classmethod
-    def of(cls, cells: Sequence[str], numbers: Sequence[int | None], files: Collection[int]) -> "_Said":
-        both = zip(numbers, (" ".join(cell.split()) for cell in cells), strict=True)
-        rows = [(number, cell) for number, cell in both if number is not None and cell]
-        images = [(number, cell) for number, cell in rows if file_names(cell)]
-        # few trials of an experiment show images; few comments name them
-        names_images = len(images) >= ENOUGH_NAMES * len(cells) or 2 * len(images) > len(rows) > 0
-        return cls(files, rows, images if names_images else rows, names_images)
-
-    @property
-    def example(self) -> str:
-        return self.images[0][1]
-
-    @functools.cached_property
-    def agrees(self) -> bool:
-        """Whether nearly all cells have the number of the row's image in them: in the names of their images, if these tell them apart."""
-        names = [" ".join(file_names(cell)) for _, cell in self.images]
-        by_name = self.names_images and self.within_range and 2 * len(set(names)) > len({n for n, _ in self.images})
-        texts = names if by_name else [cell for _, cell in self.images]
-        agreed = sum(
-            number in whole_numbers(unquote(text)) for (number, _), text in zip(self.images, texts, strict=True)
-        )
-        return agreed >= AGREED * len(self.images)
-
-    @property
-    def within_range(self) -> bool:
-        """Whether the names have numbers as files here have them, so that they may name other ones."""
-        own = [numbers_of_names(cell) for _, cell in self.images]
-        return 2 * sum(any(number in self.files for number in found) for found in own) > len(own)
-
-    def numbered(self, count: int) -> bool:
-        """Whether most cells are words with a number, such as Place 27, and these are the numbers of nearly so many files."""
-        found = [whole_numbers(cell) for _, cell in self.rows if WORDED.search(cell) and not MEASURED.fullmatch(cell)]
-        if 2 * len(found) <= len(self.rows):
-            return False
-        for place in (0, 1, 2, -1, -2, -3):
-            at = [numbers[place] for numbers in found if len(numbers) > (place if place >= 0 else -place - 1)]
-            within = {number for number in at if number in self.files}
-            if 2 * len(at) > len(self.rows) and len(within) > 1 and len(within) >= AGREED * count:
-                return True
-        return False
-
-    def tells_apart(self, count: int) -> bool:
-        """Whether the cells are texts, and as different as names of images would be."""
-        texts = {cell for _, cell in self.rows if not IS_NUMBER.fullmatch(cell)}
-        return len(texts) > FEW_TEXTS or (len(texts) > 1 and 2 * len(texts) >= count)
 
 
 def choose_numbers(matches: Mapping[str, Match], cells: Mapping[str, Sequence[str]], what: str) -> str | None:

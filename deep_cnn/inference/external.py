@@ -126,14 +126,16 @@ def evaluate_external(run: FinishedRun, asked: Asked, **flags: Any) -> External 
         return External(result, after, write_local(run, local, record, Path(asked.metadata).stem), tuple(notes))
 
 
-def new_scale(task: Task, kind: str, predicted: np.ndarray, true: np.ndarray) -> tuple[Task, dict[str, Any], list[str]]:
+def new_scale(
+    task: Task, shape: str, predicted: np.ndarray, true: np.ndarray
+) -> tuple[Task, dict[str, Any], list[str]]:
     """The task on the scale of new ratings, what the checkpoint says of it, and lines for the log.
 
     Args:
-        kind: linear or monotone. predicted, true: (n, K) of the images whose ratings are fitted, NaN where unknown.
+        shape: linear or monotone. predicted, true: (n, K) of the images whose ratings are fitted, NaN where unknown.
     """
     rated = [(t, name) for t, name in enumerate(task.names) if not np.isnan(true[:, t]).all()]
-    if kind == "linear":
+    if shape == "linear":
         lines = {name: fitted_line(predicted[:, t], true[:, t]) for t, name in rated}
         return rescaled(task, lines), {"lines": lines}, []
     curves = {name: monotone_curve(predicted[:, t], true[:, t]) for t, name in rated}

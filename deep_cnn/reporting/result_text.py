@@ -57,9 +57,7 @@ def _with_intervals(result: dict[str, Any]) -> str:
     of = (
         ""
         if "new" not in result.get("estimand", "new")
-        else " for new groups"
-        if "per_group" in result
-        else " for new images"
+        else f" for new {'groups' if 'per_group' in result else 'images'}"
     )
     return f", with 95% confidence intervals{of}"
 

@@ -31,11 +31,8 @@ def seen_status(files: RunFiles) -> dict[str, Any] | None:
         with contextlib.suppress(OSError):  # a folder that may not be written in
             if all(vacant(RunFiles(files.outputs, name)) for name in (files.name, *folds)):
                 status["state"] = "killed"
-    if (
-        status is None and files.fold_plan.exists() and not files.status.exists()
-    ):  # some of its folds were trained alone
-        return {"state": "unfinished"}
-    return status
+    trained_alone = files.fold_plan.exists() and not files.status.exists()  # some of its folds
+    return {"state": "unfinished"} if trained_alone else status
 
 
 def unfinished(status: dict[str, Any] | None) -> str | None:

@@ -213,14 +213,14 @@ def changed(images: torch.Tensor, names: np.ndarray, m: np.ndarray, interpolatio
     packed = upload(np.column_stack([order, m[order], which[order], matrices[order].reshape(-1, 6)]), images.device)
     present, counts = np.unique(kinds, return_counts=True)
     images = images.clone()
-    for kind, numbers in zip(present.tolist(), packed.split(counts.tolist()), strict=True):
+    for group, numbers in zip(present.tolist(), packed.split(counts.tolist()), strict=True):
         where, strength, given = numbers[:, 0].long(), numbers[:, 1], numbers[:, 3:].view(-1, 2, 3)
-        if kind == "geometry":
+        if group == "geometry":
             images[where] = kernels.affine(images[where], given, interpolation)
-        elif kind == "colour":
+        elif group == "colour":
             images[where] = kernels.adjust_colour(images[where], numbers[:, 2], 1 + strength)
-        elif kind in OTHERS:
-            images[where] = OTHERS[kind](images[where], strength)
+        elif group in OTHERS:
+            images[where] = OTHERS[group](images[where], strength)
     return images
 
 

@@ -1,5 +1,6 @@
 """Images, targets and splits."""
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from deep_cnn.config.fields import grid_size
@@ -9,10 +10,10 @@ from deep_cnn.runtime.format import listed, percent, plural, quantity
 WORDS = {"train": "training", "validation": "validation", "test": "testing"}
 
 
-def between(values: list[int]) -> str:
+def between(values: Sequence[float], write: Callable[[float], str] = "{:,}".format) -> str:
     """Equal numbers once, others as a range: "40" or "38 to 41"."""
-    low, high = min(values), max(values)
-    return f"{low:,}" if low == high else f"{low:,} to {high:,}"
+    low, high = write(min(values)), write(max(values))
+    return low if low == high else f"{low} to {high}"
 
 
 def images(study: Study) -> list[str]:

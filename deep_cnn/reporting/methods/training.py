@@ -1,7 +1,5 @@
 """Network, weights, preprocessing, augmentation, optimisation, choice of the epoch, seeds and machine."""
 
-from collections.abc import Sequence
-
 from deep_cnn.config.registries import (
     AUGMENTATION_PRESETS,
     AUGMENTATIONS,
@@ -85,17 +83,14 @@ def preprocessing(study: Study) -> list[str]:
     }[pre.get("fit", "crop")]
     cut = "" if crop == resize and pre.get("fit", "crop") != "crop" else f" and cropped to the central {crop} x {crop}"
     of_each = [member.config["preprocessing"] for member in study.members]
-    numbers = [", ".join(map(_from_to, zip(*(of[name] for of in of_each), strict=True))) for name in ("mean", "std")]
+    numbers = [
+        ", ".join(between(of, quantity) for of in zip(*(pre[name] for pre in of_each), strict=True))
+        for name in ("mean", "std")
+    ]
     return [
         f"Images {fit} ({pre['interpolation']} interpolation){cut}; the values of the red, green and blue channels, from 0 to 1, were "
         f"standardised by the means {numbers[0]} and the standard deviations {numbers[1]}."
     ]
-
-
-def _from_to(values: Sequence[float]) -> str:
-    """Of each fold, whose training images have means of their own."""
-    low, high = quantity(min(values)), quantity(max(values))
-    return low if low == high else f"{low} to {high}"
 
 
 def augmentation(study: Study) -> list[str]:
