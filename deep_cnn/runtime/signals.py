@@ -35,6 +35,7 @@ INTERRUPTED = 130  # what shells say of a program that ended by Ctrl-C: 128 + SI
 SAME_KEY = 1.0  # seconds; torchrun passes on the SIGINT that the terminal has already sent to all processes
 
 SOON = 0.05  # seconds after which a stop that got lost is tried again
+PACKAGE = os.path.dirname(os.path.dirname(__file__)) + os.sep
 _lost: list[bool] = []
 _requests: list[tuple[str, float]] = []  # signals are the process's own: there is one list of them
 # not empty: the loop that runs asks for requests itself; the last one is True: and waiting may be broken off
@@ -72,16 +73,11 @@ def caught() -> Iterator[None]:
         return
     before, hook = {number: signal.getsignal(number) for number in _numbers()}, sys.unraisablehook
 
-    def stop() -> None:
-        if _lost:
-            signal.raise_signal(signal.SIGTERM)
-
     def again(lost: "sys.UnraisableHookArgs") -> None:
         if not isinstance(lost.exc_value, Stopped):
             hook(lost)
             return
-        _lost.append(True)  # raised where Python takes no exception, in a callback of C or of the garbage collector
-        threading.Timer(SOON, stop).start()
+        _try_again()  # raised where Python takes no exception, in a callback of C or of the garbage collector
 
     sys.unraisablehook = again
     catch_signals()
@@ -93,6 +89,32 @@ def caught() -> Iterator[None]:
         for number, handler in before.items():
             signal.signal(number, signal.SIG_DFL if handler is None else handler)  # None: one that Python has not set
         _requests.clear()
+
+
+def _try_again() -> None:
+    """Let a stop that could not be raised come again."""
+
+    def stop() -> None:
+        if _lost:
+            signal.raise_signal(signal.SIGTERM)
+
+    _lost.append(True)
+    threading.Timer(SOON, stop).start()
+
+
+def _importing(frame: FrameType | None) -> bool:
+    """Whether a library is being imported: C++ of torch that is being set up ends the process when a handler raises.
+
+    Not where the caller's own module is, whose import has called the program.
+    """
+    while frame is not None:
+        file = frame.f_code.co_filename
+        if file == "<frozen importlib._bootstrap>":
+            return True
+        if file.startswith(PACKAGE) and frame.f_code.co_name != "<module>":
+            return False
+        frame = frame.f_back
+    return False
 
 
 @contextlib.contextmanager
@@ -151,12 +173,16 @@ def _note(number: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt
     if _lost:
         _lost.clear()
-        if not _between_steps:
-            raise before_the_first_step(_requests[0][0])
+    else:
+        _requests.append((name, now))
+        if len(_requests) > 1:  # a second SIGTERM must not break the end that the first one began
+            return
+    if _between_steps:
         return
-    _requests.append((name, now))
-    if len(_requests) == 1 and not _between_steps:  # a second SIGTERM must not break the end that the first one began
-        raise before_the_first_step(name)
+    if _importing(frame):
+        _try_again()
+    else:
+        raise before_the_first_step(_requests[0][0])
 
 
 def under_torchrun() -> bool:

@@ -171,6 +171,28 @@ def test_a_stop_that_is_raised_where_python_takes_no_exception_is_raised_again(m
     assert capsys.readouterr().err == "deep_cnn: stopped by SIGTERM; run the same command again\n"
 
 
+def test_a_library_is_imported_to_its_end(monkeypatch, capsys, tmp_path):
+    """C++ of torch that is being set up calls std::terminate when the handler raises: exit code 134 in place of 75."""
+    (tmp_path / "set_up_in_c.py").write_text(
+        "import os, signal, time\nos.kill(os.getpid(), signal.SIGTERM)\nfor _ in range(20): time.sleep(0.01)\nwhole = True\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    imported = []
+
+    def work(command, argv):
+        import set_up_in_c
+
+        imported.append(set_up_in_c.whole)
+        for _ in range(500):
+            time.sleep(0.01)
+        raise AssertionError("the stop was lost")
+
+    monkeypatch.setattr(command_line, "_run", work)
+    assert command_line.main(["compare"]) == 75
+    assert imported == [True]
+    assert capsys.readouterr().err == "deep_cnn: stopped by SIGTERM; run the same command again\n"
+
+
 def test_what_a_library_makes_of_a_stop_is_the_stop(monkeypatch, capsys):
     def work(command, argv):
         try:
