@@ -26,6 +26,7 @@ from deep_cnn.data.bradley_terry import fit_scores, spread_of_votes
 from deep_cnn.tasks.confidence import t_quantile
 
 NETWORK = {"model": "net", "weights": "none", "image_size": 32, "batch_size": 32, "lr": 0.002, "augment": "none"}
+NETWORK |= {"ema": 0.99}  # of both networks; without it those trained on votes had .943 to .955, with it .952 to .959
 
 
 def read(path: Path) -> list[dict[str, str]]:

@@ -92,6 +92,9 @@ def check_combinations(config: "Config") -> None:
     if config.split_from is not None and (config.folds is not None or config.split_column is not None):
         other = f"--folds={config.folds}" if config.folds is not None else f"--split_column={config.split_column}"
         raise wrong("split_from", config.split_from, f"the splits are given by {other} already", "omit one of the two")
+    if config.split_from is not None and config.test_split not in (TEST_SPLIT, 0):
+        share, source = f"{config.test_split:g}", config.split_from
+        raise wrong("test_split", share, f"--split_from={source} gives the splits already", "omit one of the two")
     if config.split_from == config.run_name:
         raise wrong("split_from", config.split_from, "is this run itself", "give the name of another run")
     parse_subset(config.subset)

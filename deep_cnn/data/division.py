@@ -235,6 +235,8 @@ def part_of(splits: Splits, index: Index, strata: Strata, config: Config) -> Spl
                 "--subset=%s: using %d of %d training images, stratified", config.subset, len(train), len(splits.train)
             )
             _warn_of_empty_classes(strata, train)
+        elif isinstance(subset, int) and subset > len(train):
+            log.warning("--subset=%d: there are only %d training images; all are used", subset, len(train))
         return dataclasses.replace(splits, train=train)
     given = validation[
         index.given_split[validation] == VALIDATION

@@ -89,6 +89,14 @@ class Manifest:
         names = dict.fromkeys([*RESULTS, *(name for name in self.entries() or {} if name not in STATES)])
         return [name for name in names if self.agrees(self.files.results / name) is False]
 
+    def require_all(self) -> None:
+        """DataError where files of results are missing, or are not what the run wrote."""
+        damaged = self.damaged()
+        if missing := [name for name in damaged if not (self.files.results / name).exists()]:
+            raise DataError(f"--run_name={self.files.name}: {', '.join(missing)}: missing; {REPAIR}")
+        if damaged:
+            raise DataError(f"--run_name={self.files.name}: {', '.join(damaged)}: damaged or edited; {REPAIR}")
+
     def check_writable(self) -> None:
         """DataError where a folder has the name of a file of results or of a checkpoint, so that the run could not write it."""
         for path in (*(self.files.results / name for name in (NAME, *RESULTS)), self.files.best, self.files.last):

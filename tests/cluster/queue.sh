@@ -132,8 +132,16 @@ wait_for() {                                # wait_for WHAT COMMAND...
 }
 node_is_up() { case $(sinfo -h -o %T) in idle | mixed | allocated) ;; *) false ;; esac }
 
+is_process() { [ "$(cat "/proc/$2/comm" 2>/dev/null)" = "$1" ]; }      # is_process NAME NUMBER: it is the one that was started
+any_runs() {                                # a restart of the machine ends them all and leaves the file
+    local name process
+    while read -r name process; do if is_process "$name" "$process"; then return; fi; done <"$queue/processes"
+    return 1
+}
+
 up() {
-    if [ -s "$queue/processes" ]; then say "it is up already; see $queue/processes"; exit 1; fi
+    if [ -s "$queue/processes" ] && any_runs; then say "it is up already; see $queue/processes"; exit 1; fi
+    rm -f "$queue/processes"
     [ "$(id -u)" = 0 ] || cannot "its daemons need root"
     there || cannot "Slurm is not installed; bash tests/cluster/queue.sh install"
     configure
@@ -156,7 +164,7 @@ down() {                                    # newest first, and only what still 
     timeout 20 scancel --user="$(id -un)" 2>/dev/null || true     # a job must not outlive its queue
     for _ in $(seq 100); do if timeout 20 squeue -h >/dev/null 2>&1 && ! no_jobs; then sleep 0.2; else break; fi; done
     while read -r name process; do
-        [ "$(cat "/proc/$process/comm" 2>/dev/null)" = "$name" ] || continue
+        is_process "$name" "$process" || continue
         kill "$process" 2>/dev/null || continue
         for _ in $(seq 50); do [ -e "/proc/$process" ] || break; sleep 0.2; done
     done < <(tac "$queue/processes")

@@ -325,7 +325,7 @@ def test_a_damaged_file_is_named_left_out_and_repaired(train, run_cli, tmp_path,
     (files.results / "metrics.csv").unlink()
     assert train()[0] == 0
     said = capsys.readouterr()
-    assert "metrics.csv, test.json: damaged or edited" in said.err and "Epoch 0" not in said.out
+    assert "metrics.csv: missing; run the command" in said.err and "Epoch 0" not in said.out
     compared = ("metrics.csv", "test.json", "predictions_test.csv", "splits.csv")
     after = everything(tmp_path)
     assert all(after[key] == whole[key] for key in whole if key.endswith(compared) and "default" in key)

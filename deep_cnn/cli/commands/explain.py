@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from deep_cnn.config.fields import check_flags, flag, run_name, worker_count
+from deep_cnn.config.fields import check_flags, flag, run_name, worker_count, wrong
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,9 @@ class Options:
 
     def __post_init__(self):
         check_flags(self)
+        for name, usual in (("split", Options.split), ("count", Options.count)):
+            if self.images and getattr(self, name) != usual:
+                raise wrong(name, getattr(self, name), "--images names the images already", "omit one of the two")
 
 
 def main(options: Options) -> int:

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from deep_cnn.config.fields import wrong
 from deep_cnn.data.space import place_cells
 from deep_cnn.inference.load import TrainedNetwork
 from deep_cnn.inference.predict.inputs import Images
@@ -25,6 +26,8 @@ class RowMaker:
         self.networks = networks
         tasks = [network.task for network in networks]
         self.task: Task = tasks[0].of_ensemble(tasks)
+        if top is not None and self.task.columns(top) == self.task.columns():
+            raise wrong("top", top, f"is for classes and labels, not for {self.task.title}", "leave the flag out")
         self.top = top
         self.tta = tta
         self.several = len(networks) > 1 or tta != "none"

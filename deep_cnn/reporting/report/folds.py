@@ -21,7 +21,7 @@ from deep_cnn.reporting.result_text import cautions, difference_lines, interval_
 from deep_cnn.runtime.atomic import read_json
 from deep_cnn.runtime.errors import DataError
 from deep_cnn.runtime.format import plural
-from deep_cnn.runtime.manifest import REPAIR, Manifest, understood
+from deep_cnn.runtime.manifest import Manifest, understood
 from deep_cnn.runtime.run_files import RunFiles, fold_name
 from deep_cnn.runtime.status import read_status
 
@@ -56,8 +56,7 @@ class FoldsRecord(Record):
 def read_folds(files: RunFiles, units: tuple[str, ...] = ()) -> FoldsRecord:
     """DataError where the folds of this name are not all finished, or a file of them is damaged; units: as of `read_record`."""
     manifest = Manifest(files)
-    if damaged := manifest.damaged():
-        raise DataError(f"--run_name={files.name}: {', '.join(damaged)}: damaged or edited; {REPAIR}")
+    manifest.require_all()
     result, plan = read_json(files.results / "folds.json"), read_json(files.fold_plan)
     if result is None or plan is None:
         raise DataError(f"--run_name={files.name}: not all folds are finished; run the same command to resume")

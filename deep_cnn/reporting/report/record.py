@@ -192,8 +192,7 @@ def names_in(column: Iterable[str]) -> list[str]:
 def read_record(files: RunFiles, units: tuple[str, ...] = ()) -> Record:
     """DataError where there is no such run, where it has not finished an epoch yet, or where a file of it is damaged."""
     manifest = Manifest(files)
-    if damaged := manifest.damaged():
-        raise DataError(f"--run_name={files.name}: {', '.join(damaged)}: damaged or edited; {REPAIR}")
+    manifest.require_all()
     config = read_json(files.results / "config.json")
     if config is None and (files.results / "config.json").exists():
         raise DataError(f"--run_name={files.name}: config.json is damaged; {REPAIR}")

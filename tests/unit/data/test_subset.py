@@ -81,6 +81,16 @@ def test_a_subset_without_a_class_says_so(caplog):
     assert "3 of the 5 classes" in caplog.text
 
 
+def test_a_subset_above_the_number_of_images_says_so(caplog):
+    index = index_of(np.arange(250) % 5, given=np.repeat([TRAIN, TEST], [200, 50]))
+    splits = make_splits(index, val_split=0, test_split=0, seed=0)
+    for enough in ("200", "1.0"):
+        assert len(part_of(splits, index, strata_of(index), Config(subset=enough)).train) == 200
+    assert not caplog.text
+    assert len(part_of(splits, index, strata_of(index), Config(subset="5000")).train) == 200
+    assert "--subset=5000: there are only 200 training images; all are used" in caplog.text
+
+
 @pytest.mark.parametrize("own_validation", [False, True])
 def test_the_labs_subset_leaves_validation_and_test_apart(own_validation):
     """Training is on exactly the labs' images; what was carved out keeps the others, a folder of its own stays whole."""

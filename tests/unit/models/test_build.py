@@ -129,7 +129,7 @@ def test_small_networks_learn(name):
     images, targets = torch.randn(4, 3, 32, 32), torch.arange(4) % 3
     optimizer = torch.optim.Adam(model.parameters(), 1e-3)
     losses = []
-    for _ in range(12):
+    for _ in range(8):
         optimizer.zero_grad()
         loss = nn.functional.cross_entropy(model(images), targets)
         loss.backward()

@@ -135,3 +135,19 @@ def test_a_list_that_was_removed_or_emptied_is_named_where_the_run_wrote_one(fil
         Manifest(files).require("config.json")
     write_json(files.results / "config.json", {"identity": {"flags": {}}})  # of 0.1.0, which wrote none
     assert Manifest(files).damaged() == ([NAME] if content else [])
+
+
+def test_missing_files_are_not_called_damaged(files):
+    write(files, "0")
+    Manifest(files).require_all()
+    path = files.results / "metrics.csv"
+    write_text(path, "epoch", announce=Manifest(files).announce)
+    path.unlink()
+    with pytest.raises(
+        DataError, match=r"^--run_name=run: metrics\.csv: missing; run the command that trained it again"
+    ):
+        Manifest(files).require_all()
+    (files.results / "test.json").write_text("{}")
+    path.write_text("epoch")
+    with pytest.raises(DataError, match=r"run: test\.json: damaged or edited; run the command"):
+        Manifest(files).require_all()

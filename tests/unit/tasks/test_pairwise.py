@@ -253,5 +253,5 @@ def test_votes_that_no_normal_scores_explain_have_no_ceiling():
 
 def test_reliability_of_scores_made_of_votes():
     for spread, each in ((1.0, 4.0), (1.5, 30.0)):
-        found = simulate_reliability(spread, each, simulations=8)
+        found = simulate_reliability(spread, each, simulations=5)
         assert found.mean == pytest.approx(found.truth, abs=0.05), (spread, each)

@@ -98,7 +98,10 @@ def batches_of(steps: int, side: int):
 
 def counted_step(gpu, network, side: int, *, optimizer: str = "adamw", ema: float = 0.0, mixup: float = 0.0):
     """What the third step of a network that is made by `network` asks of the GPU, its backward pass aside."""
-    with torch.device(GPU):
+    with (
+        torch.device(GPU),
+        mock.patch.object(nn.init, "dirac_"),
+    ):  # it sets its numbers one by one, which takes seconds here
         model, averaged = network(), network()
 
     def backward(loss: torch.Tensor) -> None:

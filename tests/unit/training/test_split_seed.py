@@ -56,5 +56,7 @@ def test_the_same_splits_under_another_name_are_the_same_run(tmp_path):
 def test_flags_that_contradict():
     with pytest.raises(ConfigError, match="--split_from=other: the splits are given by --folds=5 already"):
         Config(split_from="other", folds="5")
+    with pytest.raises(ConfigError, match=r"--test_split=0\.3: --split_from=other gives the splits already"):
+        Config(split_from="other", test_split=0.3)
     with pytest.raises(ConfigError, match="is this run itself"):
         Config(split_from="default")
