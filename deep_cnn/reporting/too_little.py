@@ -23,6 +23,7 @@ class RunSize:
         epochs, steps: that were trained. best_epoch: whose weights were kept, from 0 on; None without validation.
         images: of each split, by its name. batch: images of a step. fold: whether it is one fold of a cross-validation, which is read as a whole.
         all_right: whether the best epoch made no error on the validation images, so that no longer training could be seen to be better.
+        stopped_early: whether --patience ended it, so that more epochs would change nothing.
     """
 
     epochs: int
@@ -32,6 +33,7 @@ class RunSize:
     batch: int
     fold: bool = False
     all_right: bool = False
+    stopped_early: bool = False
 
 
 def too_little(size: RunSize, test: dict[str, Any] | None, headline: Sequence[str]) -> list[str]:
@@ -51,7 +53,8 @@ def _few_steps(size: RunSize) -> str:
         return ""
     return (
         f"Only {plural(size.steps, 'optimizer step')} in {plural(size.epochs, 'epoch')}: fewer than about {STEPS} are rarely enough. "
-        f"Use more --epochs{'' if size.batch <= SMALLEST_BATCH else ', or a smaller --batch_size'}."
+        f"Use {'a larger --patience' if size.stopped_early else 'more --epochs'}"
+        f"{'' if size.batch <= SMALLEST_BATCH else ', or a smaller --batch_size'}."
     )
 
 

@@ -152,16 +152,17 @@ class Record:
         """How much it had."""
         counts = self.splits["split"].value_counts()
         validated = "validation" in counts.index
-        select = self.task.select
+        select, flags = self.task.select, self.config["config"]
         best = [row.get(f"val_{select}") for row in self.history if row["epoch"] == self.best_epoch]
         return RunSize(
             epochs=len(self.history),
             steps=int(self.history[-1]["step"]),
             best_epoch=self.best_epoch if validated else None,
             images={str(split): int(count) for split, count in counts.items()},
-            batch=int(self.config["config"]["batch_size"]),
-            fold=self.config["config"].get("fold") is not None,
+            batch=int(flags["batch_size"]),
+            fold=flags.get("fold") is not None,
             all_right=metric_row(select).share and best == [1],
+            stopped_early=flags.get("patience", 0) > 0 and self.history[-1]["epoch"] + 1 < flags["epochs"],
         )
 
     def chance(self, split: str) -> Chance | None:

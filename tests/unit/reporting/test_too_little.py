@@ -21,6 +21,10 @@ def test_enough_is_told_nothing():
     ("change", "said"),
     [
         ({"steps": 199}, "Only 199 optimizer steps in 10 epochs"),
+        (
+            {"steps": 199, "stopped_early": True},
+            "Only 199 optimizer steps in 10 epochs: fewer than about 200 are rarely enough. Use a larger --patience, or a ",
+        ),
         ({"best_epoch": 9}, "The best epoch (9, counted from 0) is the last one"),
         (
             {"images": {"validation": 151, "test": 150}},
