@@ -170,7 +170,7 @@ class ImageFormat(Row):
     """code: (bytes, path, bits) -> uint8 (3, H, W), see data/formats.py; endings: of file names, in lower case.
 
     pillow: Pillow's names for it; no other formats are opened.
-    magic: what such a file has at the byte `at`: the content and not the ending decides on the reader.
+    magic: what such a file has at the byte `at`: the content and not the ending decides on the reader. Without one, Pillow reads it.
     needs: what has to be installed, where the requirements are not enough.
     """
 

@@ -10,6 +10,7 @@ from deep_cnn.data.cells import numbers
 from deep_cnn.data.table import Table
 from deep_cnn.data.targets import far_values
 from deep_cnn.runtime.errors import ConfigError, DataError
+from deep_cnn.runtime.format import plural
 
 if TYPE_CHECKING:
     from deep_cnn.data.index import IndexOptions
@@ -147,7 +148,9 @@ def read_certainty(table: Table, columns: CertaintyColumns, targets: np.ndarray)
             if not known:
                 raise DataError(f"--target_std={name}: no score has a standard error; leave the flag out")
         if unknown := int((np.isnan(std) & ~np.isnan(targets)).sum()):
-            notes.append(f"--target_std: {unknown:,} scores have no standard error; the noise ceiling uses the others")
+            notes.append(
+                f"--target_std: {plural(unknown, 'score', 'have')} no standard error; the noise ceiling uses the others"
+            )
     votes = _numbers(table, columns.votes, "--weigh_by", "--weigh_by=votes: column ") if columns.votes else None
     if votes is not None and (votes < 0).any():
         row = int(np.flatnonzero((votes < 0).any(axis=1))[0])
@@ -209,14 +212,14 @@ def _unlike_the_others(raters: tuple[str, ...], ratings: np.ndarray) -> list[str
             continue
         if own.std() > 0 and mean.std() > 0 and (found := float(np.corrcoef(own, mean)[0, 1])) < REVERSED:
             notes.append(
-                f"--raters: {name} correlates by {found:.2f} with the mean of the others; if its scale is reversed, turn it round first"
+                f"--raters: {name} has a correlation of {found:.2f} with the mean of the others; if its scale is reversed, turn it back first"
             )
         low, high = float(np.nanmin(others)), float(np.nanmax(others))
         span, wide = float(own.max() - own.min()), high - low
         elsewhere = 4 * abs(own.mean() - mean.mean()) > max(span, wide)  # a cautious rater is in the middle
         if elsewhere and (span > APART_SCALES * wide > 0 or APART_SCALES * span < wide):
             notes.append(
-                f"--raters: {name} is from {own.min():g} to {own.max():g}, the others from {low:g} to {high:g}; bring all to one scale first"
+                f"--raters: {name} has values from {own.min():g} to {own.max():g}, the others from {low:g} to {high:g}; bring all to one scale first"
             )
     return notes
 

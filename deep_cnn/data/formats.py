@@ -124,7 +124,7 @@ def read_jpeg(data: bytearray, path: str | Source, bits: int) -> torch.Tensor:
 
 
 def read_by_pillow(data: bytearray, path: str | Source, bits: int) -> torch.Tensor:
-    """Bytes of any format that Pillow knows -> uint8 (3, H, W); bits: of 16-bit values, how many are used."""
+    """Bytes of a format of IMAGE_FORMATS that Pillow reads -> uint8 (3, H, W); bits: of 16-bit values, how many are used."""
     with _open(io.BytesIO(data), path) as image:
         try:
             deep = _deep_values(image, data, path) if _is_deep(image, bits) else None

@@ -97,11 +97,15 @@ class Index:
 class IndexOptions:
     """What the flags say about images and targets.
 
-    task: auto, classification, multilabel, regression or pairwise. vote_columns: of a table of votes, see data/votes.py.
+    task: auto, classification, multilabel, regression or pairwise.
     metadata: a table, also in an archive, or the folder of one; without it the classes are the names of folders.
-    target: columns to learn; raters, target_std, weigh_by: how sure they are, see data/certainty.py; rater_group: the column that says who
-        rated, of a table with a row for each rating; places_needed: whether
-    wrong coordinates are a mistake. where: conditions like "votes>=5", all of which must hold.
+    image_column: the table's column of image names; None: the one whose names are those of the files.
+    target: columns to learn. vote_columns: of a table of votes, see data/votes.py. study_id: the question of a Place Pulse table.
+    where: conditions like "votes>=5", all of which must hold.
+    group: a column, city or grid:500m: images of one group stay in one split. split_column: the column that gives each image its split.
+    raters, target_std, weigh_by: how sure the targets are, see data/certainty.py.
+    rater_group: the column that says who rated, of a table with a row for each rating.
+    places_needed: whether wrong coordinates are a mistake.
     val_folder, test_folder: names beside train/; val, valid, validation, dev, test, testing are known too.
     folder_splits: whether folders of these names split the images of a table.
     """

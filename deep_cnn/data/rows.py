@@ -48,8 +48,8 @@ PERSON = re.compile(  # images may be of subjects, too
     rf"{PARTICIPANT.pattern}|(?:subjects?|users?|persons?)(?:_?(?:id|no|nr|number|code|name))*$", re.IGNORECASE
 )
 BETWEEN_WORDS = re.compile(r"[\s\[\](){}<>\"':]+")
-# What people call a column of folders beside one of bare names
 MOST_FOLDERS = 1000  # that a column names
+# What people call a column of folders beside one of bare names
 FOLDER_COLUMNS = frozenset(
     ("folder", "foldername", "dir", "dirname", "directory", "subfolder", "subdir", "subdirectory", "ordner", "dossier")
 )
@@ -175,9 +175,9 @@ def _check_folder_columns(table: Table, match: Match, matcher: Matcher) -> None:
 
 
 def _other_folders(table: Table, match: Match, matcher: Matcher) -> list[str]:
-    """A line about a column whose words are all names of folders, and say of some images another one than that of the file found.
+    """A line about each column whose words are all names of folders, and say of some images another one than that of the file found.
 
-    None where a column of such words says of every image what its folder says: then the others are labels, or another rater's.
+    No line where a column of such words says of every image what its folder says: then the others are labels, or another rater's.
     """
     rows = np.flatnonzero((match.positions >= 0) & (match.ways != PATH))
     said: list[str] = []

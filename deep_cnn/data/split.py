@@ -308,7 +308,11 @@ def load_splits(path: Path, index: Index, target_rows: TargetRows) -> Splits:
             raise DataError(
                 f"{path}: {plural(len(names), 'image', verb)} {what} (e.g. {names[0]}); restore the data, or train a new run"
             )
-    notes = (f"{plural(len(position), 'image')} of the data folder not in {path.name}: not used",) if position else ()
+    notes = (
+        (f"{plural(len(position), 'image', 'are')} in the data folder and not in {path.name}: not used",)
+        if position
+        else ()
+    )
     train, validation, test = (np.array(sorted(parts[name]), dtype=np.int64) for name in SPLITS)
     return Splits(train, validation, test, notes)
 

@@ -53,7 +53,7 @@ def write_baseline(files: RunFiles, task: Task, dataset: Dataset, said: np.ndarr
 
 
 def read_baseline(files: RunFiles, dataset: Dataset) -> np.ndarray | None:
-    """The inverse of `write_baseline`; None of a run of before, which has no such file.
+    """The inverse of `write_baseline`; None for a run of an earlier version, which has no such file.
 
     Raises:
         DataError: the file is damaged.

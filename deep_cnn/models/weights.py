@@ -242,9 +242,8 @@ def fit(
         )
     if unused:
         lines.append(f"Weights: {plural(len(unused), 'tensor')} of the file not used{_some(unused)}")
-    kind, unit = (
-        ("classifier", "classes") if nouns == "classes" else ("head", "outputs")
-    )  # ImageNet's head has no targets
+    # ImageNet's head has no targets
+    kind, unit = ("classifier", ("class", "classes")) if nouns == "classes" else ("head", ("output", "outputs"))
     for head in heads:
         name = f"{kind} {head}" if len(heads) > 1 else kind
         lines.append(_about_head(name, unit, _weight_of(head, own, state), bool(others)))
@@ -257,14 +256,19 @@ def _weight_of(head: str, own: Mapping[str, Tensor], state: Mapping[str, Tensor]
     return own[weight], state.get(weight)
 
 
-def _about_head(name: str, unit: str, weights: tuple[Tensor, Tensor | None], foreign: bool) -> str:
+def _about_head(name: str, unit: tuple[str, str], weights: tuple[Tensor, Tensor | None], foreign: bool) -> str:
     own, theirs = weights
-    new = f"{own.shape[0]} {unit}"
+    new = _units(own, unit)
     if theirs is None:
         return f"Weights: the file has no {name}; added a new one ({new})"
     if foreign or theirs.shape != own.shape:
-        return f"Replaced the {name} ({theirs.shape[0]} {unit}) by a new one ({new})"
+        return f"Replaced the {name} ({_units(theirs, unit)}) by a new one ({new})"
     return f"Weights: loaded the {name} ({new})"
+
+
+def _units(head: Tensor, unit: tuple[str, str]) -> str:
+    count = head.shape[0]
+    return f"{count} {unit[count != 1]}"
 
 
 def _some(names: list[str]) -> str:

@@ -90,14 +90,18 @@ def vote_lines(result: dict[str, Any]) -> list[str]:
             lines.append(f"Largest pair accuracy of {question}: cannot be estimated, {found['note']}")
             continue
         between = bracketed(found["interval"], percent)
-        share = "" if found["share"] is None else f"; {percent(found['share'], 0)} of what is above a coin is reached"
+        share = (
+            ""
+            if found["share"] is None
+            else f"; {percent(found['share'], 0)} of the possible gain over a coin flip is reached"
+        )
         lines.append(
             f"Largest pair accuracy of {question}: {percent(found['pair_accuracy'])}{between}, {found['note']}{share}"
         )
     if marked := result.get("with_training_images"):
         between = bracketed(marked["intervals"]["pair_accuracy"], percent)
         lines.append(
-            f"Apart: on {marked['votes']:,} votes between a test image and a training image, which the network has seen, pair accuracy "
+            f"Separately, on {marked['votes']:,} votes between a test image and a training image, which the network has seen, pair accuracy "
             f"{shown('pair_accuracy', marked['pair_accuracy'])}{between}"
         )
     return lines

@@ -13,7 +13,7 @@ SINGULAR = {"have": "has", "are": "is"}
 def readable(size: float) -> str:
     """12345678 -> '12.3 MB'."""
     for unit in ("bytes", "kB", "MB", "GB"):
-        if size < 1000:
+        if float(f"{size:.3g}") < 1000:  # 999.6 is "1 kB", not "1e+03 bytes"
             return f"{size:.3g} {unit}"
         size /= 1000
     return f"{size:.3g} TB"
@@ -32,7 +32,8 @@ def quantity(value: float, digits: int = 4) -> str:
     """250000 -> '250,000', 3.14159 -> '3.142'; a missing one, NaN, is 'unknown'."""
     if math.isnan(value):
         return "unknown"
-    return f"{value:,.0f}" if abs(value) >= 10**digits else f"{value:.{digits}g}"
+    text = f"{value:.{digits}g}"
+    return f"{value:,.0f}" if "e+" in text else text
 
 
 def number(value: float, share: bool = False) -> str:
@@ -57,7 +58,7 @@ def bracketed(interval: Sequence[float] | None, write: Callable[[float], str]) -
 def short_count(number: float) -> str:
     """11173962 -> '11.2 M'."""
     for unit, name in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if number >= unit:
+        if float(f"{number:.3g}") >= unit:
             return f"{number / unit:.3g} {name}"
     return f"{number:.3g}"
 

@@ -20,7 +20,6 @@ from deep_cnn.tasks.score_metrics import RegressionScores
 Units = Ints | None
 BLOCKS = 400  # left out one at a time where there are no sums: a standard error of 3.5% of the standard error
 MOST_GROUPS = 1000  # more are joined to so many blocks of groups: Kott, "The delete-a-group jackknife", 2001
-CELLS = 1 << 22  # of one matrix in memory
 
 
 def left_out(samples: Scored, name: str, units: Units) -> tuple[Floats, int]:
@@ -30,9 +29,7 @@ def left_out(samples: Scored, name: str, units: Units) -> tuple[Floats, int]:
         name: of `SampleScores.scores`; of a target 'price/mae'.
     """
     target, _, metric = name.rpartition("/")
-    row = METRICS.get(metric)
-    code = row.left_out if row else ("deep_cnn.tasks.left_out:loss" if metric == "loss" else "")
-    if not code:
+    if not (code := METRICS[metric].left_out):
         return _recomputed(samples, name, units)
     function: Callable[..., Floats] = resolve(code)
     if not isinstance(samples, RegressionScores):

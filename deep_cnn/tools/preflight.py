@@ -17,12 +17,12 @@ from deep_cnn.data.formats import ADVICE
 from deep_cnn.data.index import SPLITS, Index
 from deep_cnn.data.near_duplicates import alike
 from deep_cnn.data.thumbnails import Look, look
-from deep_cnn.models.memory import saved_bytes_per_image, step_bytes
 from deep_cnn.runtime.device import memory_for_training
 from deep_cnn.runtime.errors import DeepCNNError
 from deep_cnn.runtime.format import duration, plural, quantity, readable
 from deep_cnn.tasks.base import Task
 from deep_cnn.training import loop
+from deep_cnn.training.compute import step_memory
 from deep_cnn.training.resume import SavedRun
 from deep_cnn.training.run import Run
 from deep_cnn.training.setup import look_at_data
@@ -178,21 +178,25 @@ def about_machine(run: Run, dataset: Dataset, task: Task, seen: Look) -> Iterato
         return
     try:
         trainer = Trainer(run, replace(dataset, splits=replace(splits, train=train)), task, SavedRun({}))
-        memory, needed = memory_for_training(run.device), memory_needed(trainer)
+        memory, needed = (
+            memory_for_training(run.device),
+            step_memory(run, dataset, trainer.state.model, trainer.settings),
+        )
         yield Finding(
             "ok" if needed < memory else "look",
             "memory",
             f"about {readable(needed)} of {readable(memory)}, a batch of {config.batch} in "
             f"{plural(trainer.settings.pieces, 'piece')}",
         )
-        seconds, loss = time_of_image(trainer)
+        seconds, loss = time_of_sample(trainer)
     except (DeepCNNError, RuntimeError) as error:  # RuntimeError: torch's out-of-memory and shape errors
         yield Finding("stop", "a batch through the network", str(error).splitlines()[0])
         return
     yield Finding("ok" if np.isfinite(loss) else "stop", "a batch through the network", f"loss {loss:.4g}")
     whole = seconds / trainer.work(0)  # the steps were those of the first epoch, whose images may be small
-    validation = whole * len(splits.validation) / 3  # no backward pass: a third of the work
-    epochs = [whole * len(splits.train) * trainer.work(epoch) + validation for epoch in range(config.epochs)]
+    # an image is scored without a backward pass, a third of the work
+    validation = whole / dataset.views * len(dataset.scored("validation")) / 3
+    epochs = [whole * len(dataset.training) * trainer.work(epoch) + validation for epoch in range(config.epochs)]
     yield Finding(
         "ok",
         "time",
@@ -202,16 +206,8 @@ def about_machine(run: Run, dataset: Dataset, task: Task, seen: Look) -> Iterato
     yield about_disk(config, trainer)
 
 
-def memory_needed(trainer: Trainer) -> int:
-    """Bytes of a training step, by the same count that decides --grad_accumulation."""
-    model = trainer.state.model
-    per_image = saved_bytes_per_image(model, trainer.pre.crop, trainer.settings.precision)
-    rows = -(-trainer.config.batch // trainer.settings.pieces)
-    return int(step_bytes(rows, per_image, sum(p.numel() for p in model.parameters())))
-
-
-def time_of_image(trainer: Trainer) -> tuple[float, float]:
-    """Seconds of training per image over the later of a few steps, reading included, and their last loss."""
+def time_of_sample(trainer: Trainer) -> tuple[float, float]:
+    """Seconds of training per image (per vote on two) over the later of a few steps, reading included, and their last loss."""
     rows = min(trainer.config.batch, 32)
     trainer.compute_features("train", lambda: None)
     settings = loop.StepSettings(seed=trainer.config.seed, lr_multiplier=lambda step: 0.0, autocast=trainer.autocast)

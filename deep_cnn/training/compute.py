@@ -47,7 +47,7 @@ def decide(run: Run, dataset: Dataset, model: nn.Module, ranks: int) -> ComputeS
         pieces = pieces_for(images, per_image, weights, memory)
         if pieces > 1:
             log.info(
-                "A batch of %d needs about %.1f GB, more than 60%% of the %.1f GB that are available; using --grad_accumulation=%d",
+                "A batch of %d images needs about %.1f GB, more than 60%% of the %.1f GB that are available; using --grad_accumulation=%d",
                 images,
                 1.5 * per_image * images / 1e9,
                 memory / 1e9,
@@ -62,7 +62,7 @@ def decide(run: Run, dataset: Dataset, model: nn.Module, ranks: int) -> ComputeS
     compiled = wanted and compiler_works(device)
     if config.threads is not None and config.threads > granted_cores():
         log.info(
-            "--threads=%d: using %d, for the system or the scheduler grants this process no more cores",
+            "--threads=%d: using %d, because the system or the scheduler grants this process no more cores",
             config.threads,
             granted_cores(),
         )
@@ -87,13 +87,11 @@ def replays(settings: ComputeSettings, device: torch.device, step: int) -> bool:
     return step <= REPLAYED_SHARE * memory_for_training(device)
 
 
-def step_memory(run: Run, model: nn.Module, settings: ComputeSettings, crop: int) -> int:
-    """Bytes of the GPU that a training step needs and images must leave free; 0 on a CPU, which keeps none of them."""
-    if run.device.type != "cuda":
-        return 0
-    images = -(-run.config.batch // (settings.pieces * settings.processes))
-    per_image = saved_bytes_per_image(model, crop, settings.precision)
-    return int(step_bytes(images, per_image, count_weights(model)))
+def step_memory(run: Run, dataset: Dataset, model: nn.Module, settings: ComputeSettings) -> int:
+    """Bytes of a training step on the images that a rank computes at once: one of each sample, of a vote two."""
+    samples = -(-run.config.batch // (settings.pieces * settings.processes))
+    per_image = saved_bytes_per_image(model, dataset.pixels.pre.crop, settings.precision)
+    return int(step_bytes(samples * dataset.views, per_image, count_weights(model)))
 
 
 def count_weights(model: nn.Module) -> int:

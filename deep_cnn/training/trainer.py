@@ -172,7 +172,8 @@ class Trainer:
         self.state = setup.build_state(run, model, self.head, self.settings, saved.state)
         self.profile = profiling.Profile(self.device, run.began) if self.config.profile else profiling.SILENT
         targets = encoded(task, dataset.index, self.dtype)
-        reserve = compute.step_memory(run, model, self.settings, pre.crop)
+        # what images must leave free of a GPU; no image is kept in the memory of a CPU
+        reserve = compute.step_memory(run, dataset, model, self.settings) if self.device.type == "cuda" else 0
         timer = self.profile.cuda_timer
         feed_settings = FeedSettings(self.device, self.dtype, run.workers, timer=timer, reserve=reserve)
         feeds = open_feeds(
@@ -439,10 +440,10 @@ class Trainer:
         if distributed.world_size() == 1:
             return self.step_network or network
         # compiled, for the shape of the steps to come: a compilation takes a minute
-        rows = self.config.batch // distributed.world_size() // self.settings.pieces if self.settings.compile else 2
+        samples = self.config.batch // distributed.world_size() // self.settings.pieces if self.settings.compile else 2
         side = self.side(epoch)
         shape = (self.features.cut.width,) if self.features else (3, side, side)
-        example = torch.zeros((max(2, rows), *shape), device=self.device, dtype=self.dtype)
+        example = torch.zeros((max(2, samples * self.dataset.views), *shape), device=self.device, dtype=self.dtype)
         return self.gradients.wrapped(network, frozen, example, self.autocast)
 
     def step_settings(self, network: Callable[..., Any]) -> StepSettings:
@@ -555,7 +556,7 @@ class Trainer:
         return f"{self.spec.name}: {total:,} parameters, {trained:,} of them trained, head {', '.join(self.head)}\n\n{model}"
 
     def let_go(self) -> None:
-        """Of the feeds' threads, and of the memory of CUDA graphs: a search or a notebook makes many trainers in one process."""
+        """Close the feeds' threads and free the memory of CUDA graphs: a search or a notebook makes many trainers in one process."""
         for feed in self.opened_feeds:
             feed.close()
         if self.step_network is not None:

@@ -12,6 +12,9 @@ from crashes import torment
 from kills import same
 
 from deep_cnn.cli.main import main
+from deep_cnn.runtime.format import duration
+from deep_cnn.tools import preflight
+from deep_cnn.training import compute
 
 IMAGES = 72
 
@@ -124,6 +127,19 @@ def test_the_rest_of_the_program_takes_votes(train, run_cli, votes, tmp_path, ca
     assert code == 0 and list(files.explanations.glob("*"))
     code, _ = run_cli("check", **votes, model="shufflenet_v2_x0_5", weights="none", image_size=32)
     assert code == 0
+
+
+def test_check_counts_votes(run_cli, votes, monkeypatch, capsys):
+    """The time of an epoch is that of its votes and of the images that are scored, the memory that of two images a vote."""
+    trainers, steps = [], []
+    monkeypatch.setattr(preflight, "time_of_sample", lambda trainer: trainers.append(trainer) or (6.0, 0.5))
+    monkeypatch.setattr(compute, "step_bytes", lambda images, *_: steps.append(images) or 1)
+    code, _ = run_cli("check", **votes | {"model": "net", "weights": "none", "batch_size": 8})
+    dataset = trainers[0].dataset
+    trained = np.isin(dataset.index.votes.images, dataset.splits.train).all(1).sum()
+    scored = len(dataset.scored("validation"))  # at a third of the 3 seconds that an image takes
+    assert code == 0 and f"about {duration(6 * trained + scored)} an epoch" in capsys.readouterr().out
+    assert steps == [16]
 
 
 def test_damaged_votes_are_not_believed_and_are_written_again(train, votes, tmp_path, capsys):

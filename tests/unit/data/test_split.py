@@ -293,7 +293,7 @@ def test_splits_are_saved_and_read_again(tmp_path, targets, header, cell):
     assert [line.split(",")[0] for line in lines[1:]] == ["f000000.jpg", "f000001.jpg", "f000003.jpg", "f000004.jpg"]
     again = load_splits(tmp_path / "splits.csv", index, task_of(index).target_rows)
     assert all(np.array_equal(a, b) for a, b in zip(parts_of(splits), parts_of(again), strict=True))
-    assert "1 image of the data folder not in splits.csv: not used" in again.notes[0]
+    assert "1 image is in the data folder and not in splits.csv: not used" in again.notes[0]
     assert [path.name for path in tmp_path.iterdir()] == ["splits.csv"]
 
 

@@ -1019,8 +1019,8 @@ def test_raters_on_other_scales_are_named(folder):
     values = [1 + k % 5 for k in range(24)]
     text = numbered([f"{v},{6 - v},{v},{25 * v}" for v in values], "image,a,b,c,d")
     notes = index_of(folder, text, raters=("a", "b", "c", "d")).notes
-    assert any("b correlates by -" in note and "reversed" in note for note in notes)
-    assert any("d is from 25 to 125, the others from 1 to 5" in note for note in notes)
+    assert any("b has a correlation of -" in note and "reversed" in note for note in notes)
+    assert any("d has values from 25 to 125, the others from 1 to 5" in note for note in notes)
 
 
 def test_common_tables_that_look_odd_are_read(folder):
