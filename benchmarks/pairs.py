@@ -22,11 +22,14 @@ from deep_cnn.tasks.vote_ceiling import pair_ceiling, split_half
 POPULATION = 20_000  # images, for the truth of a metric
 
 
-def drawn_votes(rng: np.random.Generator, scores: np.ndarray, count: int) -> Votes:
-    """Votes between images at random, by the Bradley-Terry model."""
+def drawn_votes(rng: np.random.Generator, scores: np.ndarray, count: int, ties: float = 0.0) -> Votes:
+    """Votes between images at random, by Davidson's model; ties: its parameter, 0 is the Bradley-Terry model."""
     left = rng.integers(len(scores), size=count)
     right = (left + rng.integers(1, len(scores), size=count)) % len(scores)
     outcome = (rng.random(count) < expit(scores[left] - scores[right])).astype(np.float64)
+    if ties:
+        weight = 2 * np.cosh((scores[left] - scores[right]) / 2)
+        outcome[rng.random(count) < ties / (ties + weight)] = 0.5
     return Votes(np.stack([left, right], axis=1), np.zeros(count, np.int64), outcome, ("score",))
 
 
@@ -70,14 +73,22 @@ class Estimates:
     covered: float
 
 
+def true_accuracy(rng: np.random.Generator, spread: float, ties: float = 0.0) -> float:
+    """The pair accuracy of who knows the scores, on 1,000,000 votes."""
+    scores = rng.normal(0, spread, POPULATION)
+    votes = drawn_votes(rng, scores, 1_000_000, ties)
+    decided, (left, right) = votes.outcome != 0.5, votes.images.T
+    return float(((scores[left] > scores[right]) == (votes.outcome == 1))[decided].mean())
+
+
 def simulate_ceiling(
-    spread: float, images: int = 2000, count: int = 3500, simulations: int = 100, seed: int = 0
+    spread: float, images: int = 2000, count: int = 3500, simulations: int = 100, seed: int = 0, ties: float = 0.0
 ) -> Estimates:
-    """The largest pair accuracy from single votes."""
+    """The largest pair accuracy from single votes; ties: Davidson's parameter."""
     rng, found, covered = np.random.default_rng(seed), [], []
-    truth = float(best_accuracy(spread))
+    truth = true_accuracy(rng, spread, ties)
     for _ in range(simulations):
-        votes = drawn_votes(rng, rng.normal(0, spread, images), count)
+        votes = drawn_votes(rng, rng.normal(0, spread, images), count, ties)
         ceiling = pair_ceiling(votes, images)
         assert ceiling is not None
         found.append(ceiling["pair_accuracy"])
@@ -110,6 +121,7 @@ def simulate_reliability(
 
 ACCURACIES = ((300, 80), (300, 3000), (100, 3000))
 CEILINGS = (0.63, 0.725, 0.827)
+TIES = ((1.0, 1.0), (2.0, 1.0), (2.0, 3.0))  # spread of the scores, Davidson's parameter
 RELIABILITIES = ((1.0, 4.0), (1.0, 10.0), (1.5, 10.0), (1.5, 50.0))
 
 
@@ -126,6 +138,10 @@ def lines(simulations: int) -> Iterator[str]:
         spread = float(np.interp(ceiling, best_accuracy(SPREADS), SPREADS))
         of = simulate_ceiling(spread, simulations=simulations // 4)
         yield f"  true {of.truth:.3f}: mean {of.mean:.3f}, sd {of.sd:.3f}, covered {of.covered:.3f}"
+    yield "largest pair accuracy with ties, 8,000 votes on 2,000 images"
+    for spread, ties in TIES:
+        of = simulate_ceiling(spread, count=8000, simulations=simulations // 4, ties=ties)
+        yield f"  spread {spread}, ties {ties}, true {of.truth:.3f}: mean {of.mean:.3f}, sd {of.sd:.3f}, covered {of.covered:.3f}"
     yield "reliability of scores from votes, 300 images"
     for spread, each in RELIABILITIES:
         of = simulate_reliability(spread, each, simulations=simulations // 2)

@@ -9,11 +9,11 @@ choix has the same model (the tests compare with it), but keeps a dense matrix o
 ties.
 """
 
-from functools import cache
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize
+from scipy.optimize import brentq, minimize
 from scipy.special import expit
 
 Floats = NDArray[np.float64]
@@ -54,31 +54,64 @@ def fit_scores(images: np.ndarray, outcome: np.ndarray, count: int, spread: floa
     return scores
 
 
-@cache
-def _grid() -> tuple[Floats, Floats]:
-    """For each of SPREADS: q, see `spread_of_votes`, and the pair accuracy of who knows the scores."""
+@lru_cache(maxsize=64)
+def _grid(ties: float) -> tuple[Floats, Floats]:
+    """For each of SPREADS: q, see `agreement`, and the accuracy on decided votes of who knows the scores.
+
+    Of two images with the lead d, a vote is a tie with probability nu / (nu + 2 cosh(d / 2)): Davidson, "On extending the Bradley-Terry
+    model to accommodate ties in paired comparison experiments", 1970. So votes are decided more often where the lead is large, and
+    decided votes agree more than all votes would.
+
+    Args:
+        ties: their share of all votes, which gives nu for each spread.
+    """
     nodes, weights = np.polynomial.hermite_e.hermegauss(NODES)
     weights = weights / weights.sum()
+    z = np.linspace(-8, 8, 4001)  # max(p, 1 - p) has an edge at 0, which Gauss's nodes do not see
+    density = np.exp(-z * z / 2)
+    density /= density.sum()
     q, best = [], []
     for tau in SPREADS:
-        win = 2 * expit(tau * (nodes[:, None] - nodes[None, :])) - 1  # of u against v
-        q.append(float(weights @ np.square(win @ weights)))
-        z = np.linspace(-8, 8, 4001)  # max(p, 1 - p) has an edge at 0, which Gauss's nodes do not see
-        density = np.exp(-z * z / 2)
-        p = expit(np.sqrt(2) * tau * z)
-        best.append(float((np.maximum(p, 1 - p) * density).sum() / density.sum()))
+        lead = np.sqrt(2) * tau * z
+        nu = _tie_parameter(2 * np.cosh(lead / 2), density, ties)
+        leads = tau * (nodes[:, None] - nodes[None, :])  # of u before v
+        decided = 1 / (1 + nu / (2 * np.cosh(leads / 2)))
+        win = decided * (2 * expit(leads) - 1)
+        q.append(float(weights @ np.square(win @ weights) / (weights @ np.square(decided @ weights))))
+        p, decided = expit(lead), 1 / (1 + nu / (2 * np.cosh(lead / 2)))
+        best.append(float((np.maximum(p, 1 - p) * decided) @ density / (decided @ density)))
     return np.array(q), np.array(best)
 
 
-def spread_of(q: float | Floats) -> Floats:
-    """tau of normal scores whose votes agree as q says, see `agreement`; 0 where there is no agreement."""
-    of_spreads, _ = _grid()
-    return np.asarray(np.interp(q, of_spreads, SPREADS))
+def _tie_parameter(cosh: Floats, density: Floats, ties: float) -> float:
+    """Davidson's nu that makes so large a share of the votes ties; cosh: 2 cosh(d / 2) of leads d with the density."""
+    if ties == 0:
+        return 0.0
+
+    def too_many(logarithm: float) -> float:
+        return float(density @ (1 / (1 + cosh / np.exp(logarithm)))) - ties
+
+    return float(np.exp(brentq(too_many, -50, 300)))
 
 
-def best_accuracy(spread: float | Floats) -> Floats:
-    """The share of new votes that agrees with the true scores, if these are normal with standard deviation `spread`."""
-    return np.asarray(np.interp(spread, SPREADS, _grid()[1]))
+def spread_of(q: float | Floats, ties: float = 0.0) -> Floats:
+    """tau of normal scores whose votes agree as q says, see `agreement`; 0 where there is no agreement. ties: their share."""
+    return np.asarray(np.interp(q, _grid(ties)[0], SPREADS))
+
+
+def largest_agreement(ties: float) -> float:
+    """The largest q that votes on normal scores can have; without ties 1/3."""
+    return float(_grid(ties)[0][-1])
+
+
+def best_accuracy(spread: float | Floats, ties: float = 0.0) -> Floats:
+    """The share of new decided votes that agrees with the true scores, if these are normal with standard deviation `spread`."""
+    return np.asarray(np.interp(spread, SPREADS, _grid(ties)[1]))
+
+
+def share_of_ties(outcome: np.ndarray) -> float:
+    """Of votes, outcome as in `fit_scores`; 0 where there are no votes."""
+    return float(np.mean(outcome == 0.5)) if len(outcome) else 0.0
 
 
 def agreement(images: np.ndarray, outcome: np.ndarray, count: int) -> tuple[Floats, Floats]:
@@ -87,7 +120,8 @@ def agreement(images: np.ndarray, outcome: np.ndarray, count: int) -> tuple[Floa
     With S_i the wins less the losses of image i in its c_i decided votes, S_i^2 - c_i is the sum over its pairs of votes of the product
     of their signs, of which there are c_i (c_i - 1): no pair of images has to be voted on twice. Where one was, its votes are
     not compared with each other: they agree more than those of two opponents. For normal scores of standard
-    deviation tau and opponents at random, q = E_u (E_v [2 sigmoid(tau (u - v)) - 1])^2.
+    deviation tau and opponents at random, q = E_u (E_v [w (2 sigmoid(tau (u - v)) - 1)])^2 / E_u (E_v w)^2, w the probability that a
+    vote on u and v is decided.
     """
     decided = outcome != 0.5
     left, right = images[decided].T
@@ -111,5 +145,6 @@ def agreement(images: np.ndarray, outcome: np.ndarray, count: int) -> tuple[Floa
 def spread_of_votes(images: np.ndarray, outcome: np.ndarray, count: int) -> float:
     """tau of the scores, from the votes alone, within what a fit may assume."""
     above, below = agreement(images, outcome, count)
-    q = above.sum() / below.sum() if below.sum() else 0.0
-    return float(np.clip(spread_of(q), NARROWEST, WIDEST))
+    if not below.sum():
+        return NARROWEST
+    return float(np.clip(spread_of(above.sum() / below.sum(), share_of_ties(outcome)), NARROWEST, WIDEST))

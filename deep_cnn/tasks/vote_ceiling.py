@@ -4,7 +4,15 @@ from typing import Any
 
 import numpy as np
 
-from deep_cnn.data.bradley_terry import SPREADS, agreement, best_accuracy, fit_scores, spread_of
+from deep_cnn.data.bradley_terry import (
+    SPREADS,
+    agreement,
+    best_accuracy,
+    fit_scores,
+    largest_agreement,
+    share_of_ties,
+    spread_of,
+)
 from deep_cnn.data.votes import Votes
 from deep_cnn.tasks.ceiling import Reliability
 from deep_cnn.tasks.confidence import jackknife_interval
@@ -18,8 +26,8 @@ FEW_HALVINGS = 5
 def pair_ceiling(votes: Votes, count: int, level: float = 0.95) -> dict[str, Any] | None:
     """The largest pair accuracy that any scores of the images can reach on new votes; None without two opponents.
 
-    No pair needs to be voted on twice, see `data/bradley_terry.agreement`. Assumes that true scores are normal; where the votes
-    contradict that, its "pair_accuracy" is None.
+    No pair needs to be voted on twice, see `data/bradley_terry.agreement`. Assumes that true scores are normal,
+    and that ties are as in Davidson's model; where the votes contradict that, its "pair_accuracy" is None.
 
     Args:
         votes: of one question. count: images.
@@ -30,20 +38,21 @@ def pair_ceiling(votes: Votes, count: int, level: float = 0.95) -> dict[str, Any
         return None
     above, below = above[several], below[several]
     q = float(above.sum() / below.sum())
-    spread = float(spread_of(q))
+    ties = share_of_ties(votes.outcome)
+    spread = float(spread_of(q, ties))
     votes_decided = int((votes.outcome != 0.5).sum())
     if spread >= SPREADS[-1]:
-        note = f"votes on one image agree more ({q:.2f}) than those on normal scores can (below 1/3)"
+        note = f"votes on one image agree more ({q:.2f}) than those on normal scores can (below {largest_agreement(ties):.2f})"
         return {"pair_accuracy": None, "interval": None, "spread": None, "votes": votes_decided, "note": note}
-    without = best_accuracy(spread_of((above.sum() - above) / (below.sum() - below)))
-    value = float(best_accuracy(spread))
+    without = best_accuracy(spread_of((above.sum() - above) / (below.sum() - below), ties), ties)
+    value = float(best_accuracy(spread, ties))
     interval = jackknife_interval(value, without, len(without) - 1.0, "logit", level) if value > 0.5 else None
     return {
         "pair_accuracy": value,
         "interval": None if interval is None else (max(0.5, interval[0]), interval[1]),
         "spread": spread,
         "votes": votes_decided,
-        "note": "of these voters, if true scores are normal",
+        "note": "of these voters, if true scores are normal" + (" and ties are as in Davidson's model" if ties else ""),
     }
 
 

@@ -190,6 +190,19 @@ def test_the_spread_and_the_best_accuracy_are_those_of_simulated_scores():
     assert float(best_accuracy(1.4)) == pytest.approx(right.mean(), abs=0.008)
 
 
+@pytest.mark.parametrize(("spread", "ties"), [(2.0, 1.0), (2.0, 3.0)])
+def test_ties_change_neither_the_spread_nor_the_best_accuracy(spread, ties):
+    """Images that are far apart are decided more often: 13% and 36% of the votes are ties."""
+    rng = np.random.default_rng(0)
+    scores = rng.normal(0, spread, 4000)
+    votes = drawn_votes(rng, scores, 60_000, ties)
+    assert spread_of_votes(votes.images, votes.outcome, 4000) == pytest.approx(spread, abs=0.12)
+    decided = votes.outcome != 0.5
+    right = (scores[votes.images[:, 0]] > scores[votes.images[:, 1]]) == (votes.outcome == 1)
+    found = pair_ceiling(votes, 4000)
+    assert found["pair_accuracy"] == pytest.approx(right[decided].mean(), abs=0.01) and "Davidson" in found["note"]
+
+
 # -- splits, intervals ---------------------------------------------------------------------------------------------------
 
 
