@@ -261,8 +261,12 @@ def _from_table(files: Files, options: IndexOptions, metadata: Path) -> Index:
     notes = [*_without(files, metadata).notes(), *table.notes]
     votes = looks_like_votes(table)
     columns = {str(column) for column in table.frame.columns}
-    if options.task == "pairwise" or (votes and options.task == "auto" and not columns & set(options.target)):
+    asked = votes and not columns & set(options.target)
+    if options.task == "pairwise" or (options.task == "auto" and (asked or options.vote_columns)):
         return _from_votes(files, table, options, notes)
+    if options.vote_columns:
+        given = ",".join(options.vote_columns)
+        raise ConfigError(f"--vote_columns={given}: is for votes (--task=pairwise), not for --task={options.task}")
     if votes and options.image_column is None:
         raise DataError(
             f"--metadata={table.name}: a table of votes (which of two images was preferred), not of scores; add --task=pairwise to "
@@ -354,6 +358,8 @@ def _from_votes(files: Files, table: Table, options: IndexOptions, notes: list[s
     for flag in ("image_column", "split_column", "raters", "target_std", "weigh_by"):
         if getattr(options, flag):
             raise ConfigError(f"--{flag}: not available for votes (--task=pairwise); leave it out")
+    if options.target and options.study_id:
+        raise ConfigError(f"--study_id={options.study_id}: --target names the questions already; omit one of the two")
     table, _, said = rows_where(table, options.where)
     notes += said
     matcher = Matcher(files.paths, files.root)
@@ -367,7 +373,7 @@ def _from_votes(files: Files, table: Table, options: IndexOptions, notes: list[s
     asked = options.target or tuple(word.strip() for word in (options.study_id or "").split(",") if word.strip())
     if not options.vote_columns:
         check_two_images(table, columns, matcher)
-        notes += [] if columns.question else unused_words(table, columns, options.group)
+    notes += [] if columns.question else unused_words(table, columns, options.group)
     votes, rows, said = read_votes(table, columns, matcher, asked)
     notes += said
     used = np.unique(votes.images)

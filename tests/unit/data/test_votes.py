@@ -89,6 +89,20 @@ def test_named_columns_and_questions(folder):
         indexed(folder, rows, header, task="pairwise", vote_columns=("one", "other", "said", "q"), target=("z",))
 
 
+def test_named_columns_are_of_votes_and_questions_are_named_once(folder):
+    rows, header = ["x,a,b,left", "y,a,c,right"], "q,one,other,said"
+    four = ("one", "other", "said", "q")
+    assert indexed(folder, rows, header, vote_columns=four).target_names == ("x", "y")
+    with pytest.raises(DataError, match=r"--vote_columns=left: .*no such column"):
+        indexed(folder, rows, header, vote_columns=("left", "right", "winner"))
+    with pytest.raises(
+        ConfigError, match=r"--vote_columns=one,other,said,q: is for votes .* not for --task=regression"
+    ):
+        indexed(folder, rows, header, task="regression", target=("q",), vote_columns=four)
+    with pytest.raises(ConfigError, match="--study_id=y: --target names the questions already"):
+        indexed(folder, rows, header, vote_columns=four, target=("x",), study_id="y")
+
+
 def test_named_columns_may_have_commas(folder):
     header = '"Picture, one","Picture, two","Which, then?"'
     words = ("Picture", " one", "Picture", " two", "Which", " then?")  # as the command line divides them
@@ -303,7 +317,9 @@ def test_a_column_that_may_name_the_question_is_asked_for(folder):
         DataError, match=r"prompt may say which question.*lively, safe.*--vote_columns=left,right,winner,prompt"
     ):
         indexed(folder, rows, header)
-    assert indexed(folder, rows, header, vote_columns=("left", "right", "winner")).target_names == ("score",)
+    index = indexed(folder, rows, header, vote_columns=("left", "right", "winner"))
+    assert index.target_names == ("score",)
+    assert any("Not used: prompt (lively, safe). If a column says which question" in note for note in index.notes)
     index = indexed(folder, rows, "left,right,winner,seen_by")  # of the rater, or the question: the log says so
     assert any("Not used: seen_by (lively, safe). If a column says which question" in note for note in index.notes)
 
