@@ -90,7 +90,7 @@ def split_half(
         2 * without / (1 + without),
         "halves of the votes",
         int(known.sum()),
-        per_image=2 * len(votes) / max(1, len(np.unique(votes.images))),
+        per_image=float(np.bincount(votes.images.ravel(), minlength=count)[images[known]].mean()),
     )
 
 

@@ -15,7 +15,7 @@ from deep_cnn.tasks import pair_losses
 from deep_cnn.tasks.dyadic import dyadic_variance, share_of_votes, without_groups
 from deep_cnn.tasks.make import new_task, task_from_dict
 from deep_cnn.tasks.pairwise import Pairwise
-from deep_cnn.tasks.vote_ceiling import pair_ceiling
+from deep_cnn.tasks.vote_ceiling import pair_ceiling, split_half
 
 OUTCOMES = torch.tensor([1.0, 0.5, 0.0, 1.0, 0.0])
 LEADS = torch.tensor([0.3, -1.2, 2.0, -40.0, 0.0], dtype=torch.float64)
@@ -268,3 +268,31 @@ def test_reliability_of_scores_made_of_votes():
     for spread, each in ((1.0, 4.0), (1.5, 30.0)):
         found = simulate_reliability(spread, each, simulations=5)
         assert found.mean == pytest.approx(found.truth, abs=0.05), (spread, each)
+
+
+def test_votes_per_image_are_those_of_the_images_whose_reliability_it_is():
+    rng = np.random.default_rng(0)
+    among = np.stack(
+        [rng.permutation(6)[:2] for _ in range(40)]
+    )  # 40 votes between the images 0 .. 5, and 20 with others
+    images = np.concatenate([among, np.stack([np.arange(20) % 6, 10 + np.arange(20)], axis=1)])
+    votes = Votes(images, np.zeros(60, int), rng.integers(2, size=60) * 1.0, ("safety",))
+    found = split_half(votes, np.arange(6), 40, 1.5)
+    assert found.count == 6 and found.per_image == pytest.approx((2 * 40 + 20) / 6), "opponents do not count"
+
+
+@pytest.mark.parametrize("each", [4, 12])
+def test_reliability_is_that_of_the_test_images_although_most_opponents_are_training_images(each):
+    """15% of the images are tested. Noise of the mean over 12 sets: about 0.02."""
+    rng, said, true = np.random.default_rng(2), [], []
+    for _ in range(12):
+        scores = rng.normal(size=400) * 1.5
+        every = drawn_votes(rng, scores, each * 200)
+        spread = spread_of_votes(every.images, every.outcome, 400)
+        votes = every.take((every.images < 60).any(axis=1))
+        found, known = split_half(votes, np.arange(60), 400, spread), np.intersect1d(np.arange(60), votes.images)
+        fitted = fit_scores(votes.images, votes.outcome, 400, spread)
+        said.append((found.value, found.per_image))
+        true.append(np.corrcoef(fitted[known], scores[known])[0, 1] ** 2)
+    reliability, votes_each = np.mean(said, axis=0)
+    assert reliability == pytest.approx(np.mean(true), abs=0.07) and votes_each == pytest.approx(each, rel=0.1)
