@@ -7,7 +7,7 @@ import numpy as np
 from deep_cnn.reporting.compare.runs import Row
 from deep_cnn.runtime.errors import ConfigError
 from deep_cnn.tasks.differences import LINEAR_BASELINE, Difference, difference
-from deep_cnn.tasks.pair_differences import difference_of_votes
+from deep_cnn.tasks.pair_differences import beyond_a_coin, difference_of_votes
 
 
 def difference_of_rows(ours: Row, theirs: Row | str, metric: str) -> Difference | str:
@@ -81,7 +81,8 @@ def _of_votes(ours: Row, theirs: Row | str, metric: str) -> Difference | str:
     grouped = groups is not None
     sides = np.array([name[:2] for name in votes[0].names]) if groups is None else groups
     units = np.unique(sides, return_inverse=True)[1].reshape(-1, 2)
-    other = [np.full(len(rights[0]), 0.5)] if isinstance(theirs, str) else rights[len(ours.runs) :]
-    own, blind = rights[: len(ours.runs)], isinstance(theirs, str)
-    found = difference_of_votes(own, other, units, grouped=grouped, fixed=blind)
+    if isinstance(theirs, str):
+        found = beyond_a_coin(rights, units, grouped=grouped)
+    else:
+        found = difference_of_votes(rights[: len(ours.runs)], rights[len(ours.runs) :], units, grouped=grouped)
     return f"{metric} is undefined" if found is None else found
