@@ -61,6 +61,7 @@ def fold_intervals(
     counts: Sequence[int],
     level: float = 0.95,
     independent: Mapping[str, Estimate] | None = None,
+    own_counts: Mapping[str, Sequence[int]] | None = None,
 ) -> dict[str, Estimate]:
     """The interval of each metric's mean over the folds.
 
@@ -71,10 +72,11 @@ def fold_intervals(
     Args:
         per_fold: each fold's metrics, by the same names. counts: its test images.
         independent: the intervals of all out-of-fold predictions as if one network had made them, where there are some.
+        own_counts: of metrics that are not of images, what they are of in each fold: decided votes.
     """
-    known = independent or {}
+    known, own = independent or {}, own_counts or {}
     return {
-        name: _of_metric(name, [scores[name] for scores in per_fold], counts, level, known.get(name))
+        name: _of_metric(name, [scores[name] for scores in per_fold], own.get(name, counts), level, known.get(name))
         for name in per_fold[0]
     }
 
@@ -101,17 +103,30 @@ def _of_metric(
             return Estimate(None, NO_SPREAD)
         found = nadeau_bengio(known, scale, level, least)
         return Estimate(found, method if found else "none: a fold's value is at the end of the scale")
+    of_all = wilson_of_mean(known, n, level)
+    of_votes = metric_row(name).interval == "dyadic"
+    if of_votes:
+        least = max(least, _half_width(Estimate(of_all, "Wilson"), scale))
     at_end = ((known <= 0) | (known >= 1)).any()
     inside = (
         (known * n + 0.5) / (n + 1) if at_end else known
-    )  # half an image, as in Cox, "Analysis of binary data", 1970
+    )  # half an image (or vote), as in Cox, "Analysis of binary data", 1970
     found = nadeau_bengio(inside, scale, level, least)
     mean = float((known * n).sum() / n.sum())
-    # small folds may agree by chance, as where all is right
-    if n.sum() * min(mean, 1 - mean) < FEW_ERRORS or np.ptp(known) == 0:
-        low, high = wilson(mean, float(n.sum()), level)
-        return Estimate(hull(found, (float(low), float(high))), f"{method}, or Wilson of all images if wider")
+    # small folds may agree by chance, as where all is right; half a vote draws the middle of folds with few votes towards one half
+    if n.sum() * min(mean, 1 - mean) < FEW_ERRORS or np.ptp(known) == 0 or (of_votes and at_end):
+        return Estimate(hull(found, of_all), f"{method}, or Wilson of all {'votes' if of_votes else 'images'} if wider")
     return Estimate(found, method)
+
+
+def wilson_of_mean(shares: Floats, n: Floats, level: float = 0.95) -> Interval:
+    """Wilson's interval of the mean of K folds' shares, (K,), of n independent images or votes each.
+
+    Its variance is that of K^2 / sum(1 / n) of them: all, where folds have equally many; fewer, where a fold of one vote weighs as much
+    as one of ten.
+    """
+    low, high = wilson(float(shares.mean()), len(n) ** 2 / float((1 / n).sum()), level)
+    return float(low), float(high)
 
 
 def group_intervals(pooled: Scored, groups: np.ndarray, folds: int, level: float = 0.95) -> dict[str, Estimate]:

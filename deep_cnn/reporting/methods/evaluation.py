@@ -97,8 +97,9 @@ def _in_words(method: str) -> str:
         words = words.replace(" [@tukey]", ", or Wilson's with its variance where it is wider [@tukey,wilson]")
     elif method.startswith(("dyadic", "jackknife over groups")) and method.endswith("Wilson"):
         words = words.replace(" [@", ", in Wilson's form [@wilson,", 1)
-    if "or Wilson of all images if wider" in method:
-        words += ", or Wilson's of all images where it is wider [@wilson]"
+    for units in ("images", "votes"):
+        if f"or Wilson of all {units} if wider" in method:
+            words += f", or Wilson's of all {units} where it is wider [@wilson]"
     if "variance x K / (K - 1)" in method:
         words += ", its variance multiplied by K / (K - 1) for K folds, which share training images [@nadeau]"
     return words

@@ -9,6 +9,7 @@ import numpy as np
 
 from deep_cnn.config.registries import METRICS, shown
 from deep_cnn.data.space import place_cells
+from deep_cnn.reporting.compare.runs import Run
 from deep_cnn.reporting.report.folds import write_folds_report
 from deep_cnn.reporting.report.record import Record, names_in, read_record
 from deep_cnn.reporting.result_text import cautions, difference_lines, interval_lines, metric_line
@@ -20,6 +21,7 @@ from deep_cnn.tasks.across_folds import ESTIMANDS, difference_of_folds, fold_int
 from deep_cnn.tasks.base import Task
 from deep_cnn.tasks.confidence import effective_groups
 from deep_cnn.tasks.differences import LINEAR_BASELINE, differences
+from deep_cnn.tasks.dyadic import share_of_votes
 from deep_cnn.tasks.intervals import Estimate, intervals, mean_of_groups, nested, per_group
 from deep_cnn.tasks.metrics import Scored
 from deep_cnn.tools.folds.plan import Plan
@@ -145,11 +147,7 @@ def common_result(plan: Plan, found: OutOfFold) -> dict[str, Any]:
         "task": found.task.old_name,
         "task_name": found.task.name,
         "count": len(found.files),
-        **(
-            of_groups(plan, found, pooled, per_fold, counts)
-            if found.group is not None
-            else of_images(plan, per_fold, counts, means, pooled)
-        ),
+        **(of_images if found.group is None else of_groups)(plan, found, pooled, per_fold, counts),
         "mean_of_folds": nested(means),
         "pooled": nested(pooled.scores()),
         "per_fold": [
@@ -159,6 +157,7 @@ def common_result(plan: Plan, found: OutOfFold) -> dict[str, Any]:
                 "run_name": record.files.name,
                 "count": count,
                 "best_epoch": record.best_epoch,
+                **({"votes": record.test["votes"]} if record.task.vote_metrics and record.test else {}),
                 **nested(scores),
             }
             for fold, record, count, scores in zip(plan.folds, found.records, counts, per_fold, strict=True)
@@ -175,11 +174,16 @@ def common_result(plan: Plan, found: OutOfFold) -> dict[str, Any]:
 
 
 def of_images(
-    plan: Plan, per_fold: Sequence[Flat], counts: Sequence[int], means: Flat, pooled: Scored
+    plan: Plan, found: OutOfFold, pooled: Scored, per_fold: Sequence[Flat], counts: Sequence[int]
 ) -> dict[str, Any]:
     """Means over the folds, with their intervals."""
-    found = fold_intervals(per_fold, counts, independent=intervals(pooled, None))
-    return nested(means) | described("images", plan.count, found)
+    estimates = fold_intervals(
+        per_fold,
+        counts,
+        independent=intervals(pooled, None) | independent_votes(found.records),
+        own_counts=decided_votes(found.records),
+    )
+    return nested(mean_of_folds(per_fold)) | described("images", plan.count, estimates)
 
 
 def of_groups(
@@ -193,7 +197,11 @@ def of_groups(
     names, codes = np.unique(found.group.astype(str), return_inverse=True)
     scores = pooled.scores()
     of_votes = [{name: value for name, value in fold.items() if name not in scores} for fold in per_fold]
-    estimates = fold_intervals(of_votes, counts) | group_intervals(pooled, codes, plan.count)
+    records = found.records
+    by_folds = fold_intervals(
+        of_votes, counts, independent=independent_votes(records), own_counts=decided_votes(records)
+    )
+    estimates = by_folds | group_intervals(pooled, codes, plan.count)
     return (
         nested(mean_of_folds(of_votes) | scores)
         | described("groups", plan.count, estimates)
@@ -204,6 +212,28 @@ def of_groups(
             "per_group": per_group(pooled, codes, names.tolist()),
         }
     )
+
+
+def decided_votes(records: Sequence[Record]) -> dict[str, list[int]]:
+    """{"pair_accuracy": how many votes it is of in each fold}; {} where a network learns no votes."""
+    if not records[0].task.vote_metrics:
+        return {}
+    counts = [record.test["votes"]["test_decided"] for record in records if record.test]
+    return {name: counts for name in records[0].task.vote_metrics}
+
+
+def independent_votes(records: Sequence[Record]) -> dict[str, Estimate]:
+    """The interval of pair accuracy of all folds' test votes as if one network had been tested; {} where there are none.
+
+    Votes that share an image are not independent; no vote is between images of two folds.
+    """
+    tested = [Run(record, None).votes("") for record in records if record.task.vote_metrics]
+    known = [votes for votes in tested if votes is not None and len(votes.right)]
+    if not known:
+        return {}
+    images = np.unique(np.array([name[:2] for votes in known for name in votes.names]), return_inverse=True)[1]
+    found = share_of_votes(np.concatenate([votes.right for votes in known]), images.reshape(-1, 2))
+    return {name: found for name in records[0].task.vote_metrics}
 
 
 def baseline_differences(plan: Plan, found: OutOfFold) -> dict[str, dict[str, Any]]:

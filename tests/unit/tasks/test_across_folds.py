@@ -59,6 +59,29 @@ def test_folds_without_an_error_are_not_certain():
     assert 0 < low < 0.9 < high < 1
 
 
+def test_pair_accuracy_is_of_votes_and_not_of_images():
+    images, votes = [60] * 4, {"pair_accuracy": [3, 2, 4, 2]}
+    found = fold_intervals([{"pair_accuracy": 1.0}] * 4, images, own_counts=votes)["pair_accuracy"]
+    low, high = found.interval
+    worth = 16 / (1 / 3 + 1 / 2 + 1 / 4 + 1 / 2)  # each fold weighs a quarter, however few votes it has
+    assert low <= float(wilson(1.0, worth)[0]) < 0.74 and high == 1
+    assert found.method.endswith("or Wilson of all votes if wider")
+    uneven = [{"pair_accuracy": value} for value in (1.0, 0.5, 0.75, 0.5)]
+    half = lambda interval: np.ptp(interval) / 2  # noqa: E731
+    by_images, by_votes = (
+        fold_intervals(uneven, images, own_counts=own)["pair_accuracy"].interval for own in (None, votes)
+    )
+    assert half(by_votes) < half(by_images), "half a vote of 3 is more than half an image of 60"
+
+
+def test_pair_accuracy_of_folds_that_agree_by_chance_is_no_better_known_than_that_of_independent_votes():
+    per_fold = [{"pair_accuracy": value} for value in (0.80, 0.81, 0.80, 0.81)]
+    found = fold_intervals(per_fold, [60] * 4)["pair_accuracy"].interval
+    assert np.ptp(found) == pytest.approx(np.ptp(wilson(0.805, 240.0)), rel=0.02)
+    few = fold_intervals(per_fold, [60] * 4, own_counts={"pair_accuracy": [10] * 4})["pair_accuracy"].interval
+    assert np.ptp(few) == pytest.approx(np.ptp(wilson(0.805, 40.0)), rel=0.05)
+
+
 def test_small_folds_that_agree_by_chance_are_not_certain():
     found = fold_intervals([{"top1": 0.8, "mae": 2.0}] * 2, [20, 20])
     assert found["top1"].interval == pytest.approx(tuple(map(float, wilson(0.8, 40.0))))
