@@ -5,7 +5,7 @@ from functools import partial
 from typing import Any
 
 from deep_cnn.config.registries import METRICS, metric_row, shown
-from deep_cnn.runtime.format import bracketed, percent, plural, quantity, some
+from deep_cnn.runtime.format import bracketed, listed, percent, plural, quantity, some
 from deep_cnn.tasks.differences import LINEAR_BASELINE
 
 log = logging.getLogger(__name__)
@@ -230,7 +230,22 @@ def signed(metric: str, value: float) -> str:
 def cautions(result: dict[str, Any]) -> list[str]:
     """What makes a result weaker than it looks."""
     found = [_not_better(result), _few_groups(result), _few_errors(result), _few_images(result), *_heavy_tails(result)]
+    found.append(_folds_without_votes(result))
     return [sentence for sentence in found if sentence]
+
+
+def _folds_without_votes(result: dict[str, Any]) -> str:
+    """Which folds of a cross-validation have no pair accuracy."""
+    folds = result.get("per_fold", [])
+    none = [fold for fold in folds if fold.get("votes", {}).get("test_decided") == 0]
+    if not none:
+        return ""
+    named = listed([f"{fold['fold']}" + (f" ({fold['name']})" if fold["name"] else "") for fold in none])
+    which = "any fold" if len(none) == len(folds) else f"{'fold' if len(none) == 1 else 'folds'} {named}"
+    return (
+        f"No decided vote is between two test images of {which}, so pair accuracy is undefined there and over all folds. Use fewer "
+        "folds, or groups that have votes within them."
+    )
 
 
 def _few_groups(result: dict[str, Any]) -> str:

@@ -2,6 +2,7 @@
 
 import csv
 import json
+from pathlib import Path
 
 import cities
 import numpy as np
@@ -252,6 +253,31 @@ def test_folds_and_search(train, run_cli, votes, capsys):
         space="lr=1e-4..1e-2:log",
     )
     assert code == 0
+
+
+def test_folds_without_a_vote_are_named_before_and_after_training(train, votes, tmp_path, capsys, pictures):
+    """Votes between cities test no network whose test set is one city; only those within the first of four are kept."""
+    city_of = {path.stem.split("_")[2]: path.stem.split("_")[3] for path in Path(votes["data_dir"]).iterdir()}
+    four = sorted(set(city_of.values()))[:4]
+    with open(votes["metadata"], encoding="utf-8", newline="") as file:
+        header, *table = csv.reader(file)
+    sides = [(row, city_of[row[0]], city_of[row[1]]) for row in table]
+    kept = [row for row, a, b in sides if {a, b} <= set(four) and (a != b or a == four[0])]
+    with (tmp_path / "between.csv").open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows([header, *kept])
+    flags = {"data_dir": votes["data_dir"], "metadata": tmp_path / "between.csv", "val_split": 0, "epochs": 1}
+    code, files = train(**flags, folds="groups", group="city", run_name="folds")
+    warnings = capsys.readouterr().err
+    assert code == 0, warnings
+    before = warnings.index("3 of 4 folds have no decided vote between two of their images")
+    after = warnings.index("No decided vote is between two test images of folds 2")
+    assert before < after and f"({four[0]})" not in warnings[after:]
+    result = json.loads((files.results / "folds.json").read_text(encoding="utf-8"), parse_constant=pytest.fail)
+    assert result["pair_accuracy"] is None, "of all folds"
+    assert [fold["name"] for fold in result["per_fold"] if fold["pair_accuracy"] is not None] == four[:1]
+    page = (files.results / "report.html").read_text(encoding="utf-8")
+    assert "No decided vote is between two test images of folds 2" in page and "within the folds" in page
+    assert main(["compare", f"--root_dir={files.outputs.parent}", "--runs=folds", "--baseline=folds"]) == 0
 
 
 @pytest.mark.parametrize(

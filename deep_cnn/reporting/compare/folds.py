@@ -18,7 +18,7 @@ from deep_cnn.runtime.errors import ConfigError, DataError, nearest
 from deep_cnn.runtime.format import bracketed
 from deep_cnn.runtime.run_files import RunFiles
 from deep_cnn.tasks.across_folds import difference_of_folds
-from deep_cnn.tasks.differences import Difference, holm
+from deep_cnn.tasks.differences import Difference, holm, within_shares
 
 log = logging.getLogger(__name__)
 
@@ -135,7 +135,10 @@ def difference(ours: FoldsRecord, theirs: FoldsRecord, metric: str) -> Differenc
     if not same_folds(ours, theirs):
         return "not the same folds: other images, targets, --folds or --split_seed"
     a, b = ([fold.get(metric) for fold in (record.test or {})["per_fold"]] for record in (ours, theirs))
-    return difference_of_folds(a, b) or f"{metric} is undefined in a fold"
+    found = difference_of_folds(a, b)
+    if found is None:
+        return f"{metric} is undefined in a fold"
+    return within_shares(found) if metric_row(metric).share else found
 
 
 def same_folds(ours: FoldsRecord, theirs: FoldsRecord) -> bool:
@@ -169,6 +172,4 @@ def cells(table: Sequence[Line], metric: str) -> list[dict[str, str]]:
 
 
 def _difference(metric: str, found: Difference) -> str:
-    assert found.interval is not None
-    low, high = (shown_difference(metric, end) for end in found.interval)
-    return f"{shown_difference(metric, found.value)} [{low}, {high}]"
+    return shown_difference(metric, found.value) + bracketed(found.interval, partial(shown_difference, metric))

@@ -49,7 +49,7 @@ class FoldsRecord(Record):
         _ = self.task, self.tested, self.sites, self.suspects, self.plan["command"]
         result = self.test or {}
         _ = result["folds"], result["count"], result["pooled"]
-        name = next(name for name in self.task.headline if isinstance(result.get(name), (int, float)))
+        name = main_metric(self.task, result)
         _ = result["mean_of_folds"][name], result["intervals"].get(name), [fold[name] for fold in result["per_fold"]]
 
 
@@ -88,7 +88,9 @@ def write_folds_report(files: RunFiles, data: Path | None, units: tuple[str, ...
         folds=record.test["folds"],
         count=record.test["count"],
         sentences=sentences(record),
-        front=front_of(record.task, record.test, f"images, each in one of {record.test['folds']} folds"),
+        front=front_of(
+            record.task, record.test, f"images{on_votes(record.test)}, each in one of {record.test['folds']} folds"
+        ),
         curve=fold_chart(record),
         cautions=cautions(record.test),
         intervals=[*interval_lines(record.test), *difference_lines(record.test)],
@@ -115,6 +117,14 @@ def sentences(record: FoldsRecord) -> str:
         f"The network {record.config['model']['name']} learnt {result['folds']} times to {record.task.aim()}, from {result['count']:,} images"
         f"{groups} of {data_name(record)}. Each image was tested once, by the network that was not trained on its fold."
     )
+
+
+def on_votes(result: dict[str, Any]) -> str:
+    """' and 11 decided votes within the folds', behind the images; '' where no votes are learnt."""
+    if "votes" not in result["per_fold"][0]:
+        return ""
+    decided = sum(fold["votes"]["test_decided"] for fold in result["per_fold"])
+    return f" and {plural(decided, 'decided vote')} within the folds"
 
 
 def fold_chart(record: FoldsRecord) -> Chart:

@@ -10,7 +10,7 @@ import numpy as np
 from deep_cnn.config.registries import METRICS, shown
 from deep_cnn.data.space import place_cells
 from deep_cnn.reporting.compare.runs import Run
-from deep_cnn.reporting.report.folds import write_folds_report
+from deep_cnn.reporting.report.folds import on_votes, write_folds_report
 from deep_cnn.reporting.report.record import Record, names_in, read_record
 from deep_cnn.reporting.result_text import cautions, difference_lines, interval_lines, metric_line
 from deep_cnn.runtime.atomic import read_csv, write_csv, write_json
@@ -318,9 +318,10 @@ def mean_predictor(records: Sequence[Record]) -> dict[str, float]:
 def show(plan: Plan, result: dict[str, Any]) -> None:
     """The common result on the console."""
     log.info(
-        "Result of %d folds on %d images, each predicted by a network that was not trained on it, with 95%% confidence intervals:",
+        "Result of %d folds on %d images%s, each predicted by a network that was not trained on it, with 95%% confidence intervals:",
         plan.count,
         result["count"],
+        on_votes(result),
     )
     for name in (n for n in METRICS if n in result):
         interval = result["intervals"].get(name)

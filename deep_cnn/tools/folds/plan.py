@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from deep_cnn.config import defaults
 from deep_cnn.config.identity import command_line, differences, is_identity, run_identity, sources_of
 from deep_cnn.config.schema import Config
@@ -14,6 +16,7 @@ from deep_cnn.data.dataset import digest_of
 from deep_cnn.data.division import Images, find_folds, find_images
 from deep_cnn.data.folds import Folds, fold_title
 from deep_cnn.data.index import Index
+from deep_cnn.data.vote_winners import TIE
 from deep_cnn.runtime import console, distributed
 from deep_cnn.runtime.atomic import read_json, write_csv, write_json
 from deep_cnn.runtime.errors import CheckpointError, NameInUse
@@ -124,6 +127,13 @@ def join_plan(config: Config) -> tuple[Plan, Config]:
             return plan, config
         for note in folds.notes:
             log.info(note)
+        if lacking := folds_without_votes(images.index, folds):
+            log.warning(
+                "%d of %d folds have no decided vote between two of their images, so their pair accuracy, and that of all folds, will be "
+                "undefined; use fewer folds, or groups that have votes within them",
+                len(lacking),
+                folds.count,
+            )
         digests = Manifest(files)
         if _of_single_run(files) or not any(digests.agrees(path) for path in (files.fold_plan, plan.assignment)):
             digests.path.unlink(missing_ok=True)  # it is another run's, or damaged: begin a new list
@@ -151,6 +161,15 @@ def trained_in_a_fold(index: Index, folds: int, val_split: float) -> tuple[int, 
     return (
         (round(len(index) * share), "images") if index.votes is None else (round(len(index.votes) * share**2), "votes")
     )
+
+
+def folds_without_votes(index: Index, folds: Folds) -> list[int]:
+    """The folds, counted from 1, that no decided vote tests: none is between two of their images. [] where no votes are learnt."""
+    if index.votes is None:
+        return []
+    sides = folds.of[index.votes.images[index.votes.outcome != TIE]]  # (m, 2)
+    within = sides[(sides[:, 0] == sides[:, 1]) & (sides[:, 0] >= 0), 0]
+    return (np.flatnonzero(np.bincount(within, minlength=folds.count) == 0) + 1).tolist()
 
 
 def _saved_plan(files: RunFiles) -> dict[str, Any] | None:

@@ -1,5 +1,6 @@
 """Pictures: written whole or not at all, and drawable whatever the names and numbers are."""
 
+import io
 import os
 import warnings
 from itertools import pairwise
@@ -257,6 +258,15 @@ def test_folds_beside_their_mean():
     ax = axes_of(found)
     assert np.allclose(ax.collections[-1].get_offsets(), [[1, 0.5], [3, 0.75]]), "an undefined fold has no point"
     assert [label.get_text() for label in ax.get_xticklabels()] == ["Oslo", "3"]
+
+
+@pytest.mark.parametrize("values", [[0.5, None], [None, None]])
+def test_folds_without_a_mean_are_drawn_all_the_same(values):
+    found = fold_values.panel("pair_accuracy", ["1", "2"], values, None, None)
+    ax = axes_of(found)
+    assert found.alt.endswith("1 50.0%" if values[0] else ": undefined") and not ax.lines
+    assert len(ax.collections[-1].get_offsets()) == sum(value is not None for value in values)
+    Figure.savefig(ax.figure, io.BytesIO())
 
 
 def test_a_failed_picture_leaves_the_old_one(tmp_path, monkeypatch):
