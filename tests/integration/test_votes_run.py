@@ -14,6 +14,7 @@ from kills import same
 
 from deep_cnn.cli.main import main
 from deep_cnn.runtime.format import duration
+from deep_cnn.tasks.confidence import wilson
 from deep_cnn.tools import preflight
 from deep_cnn.training import compute
 
@@ -239,6 +240,13 @@ def test_folds_and_search(train, run_cli, votes, capsys):
     grouped = json.loads((files.results.parent / "cities/folds.json").read_text(encoding="utf-8"))
     of_each = [fold["pair_accuracy"] for fold in grouped["per_fold"]]
     assert grouped["pair_accuracy"] == pytest.approx(sum(of_each) / 2) and "pair accuracy" in capsys.readouterr().out
+    for found in (result, grouped):  # never narrower than of as many independent votes
+        (low, high), decided = (
+            found["intervals"]["pair_accuracy"],
+            [f["votes"]["test_decided"] for f in found["per_fold"]],
+        )
+        least = wilson(found["pair_accuracy"], 4 / sum(1 / n for n in decided))
+        assert low <= least[0] + 0.02 and high >= least[1] - 0.02 and low <= found["pair_accuracy"] <= high
     assert main(["compare", f"--root_dir={files.outputs.parent}", "--runs=folds,cities"]) == 0
     page = (files.results / "report.html").read_text(encoding="utf-8")
     assert "compared with 50.0%" in page and "there is no interval" not in page
