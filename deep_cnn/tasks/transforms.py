@@ -17,7 +17,11 @@ SKEWED = 2.0  # of 2, the skewness of an exponential distribution, on: few large
 
 @dataclass(frozen=True)
 class Transform:
-    """A monotone scale. knots: with rank, training scores at evenly spaced ranks, ascending, (KNOTS,)."""
+    """A monotone scale.
+
+    knots: with rank, training scores at evenly spaced ranks, ascending, (KNOTS,); equal ones share the middle of their ranks. Up to
+        version 0.2.0 only the different ones were stored, evenly spaced.
+    """
 
     name: str = "none"
     knots: tuple[float, ...] = ()
@@ -31,8 +35,8 @@ class Transform:
             if self.name == "logit":
                 return np.asarray(logit(values))
         if self.name == "rank":
-            known = ~np.isnan(values)
-            return np.where(known, np.interp(np.where(known, values, 0.0), self.knots, self._scale()), np.nan)
+            known, (scores, scale) = ~np.isnan(values), self.pieces()
+            return np.where(known, np.interp(np.where(known, values, 0.0), scores, scale), np.nan)
         return values
 
     def inverse(self, values: np.ndarray) -> Floats:
@@ -43,13 +47,18 @@ class Transform:
         if self.name == "logit":
             return np.asarray(expit(values))
         if self.name == "rank":
-            return np.asarray(np.interp(values, self._scale(), self.knots))
+            scores, scale = self.pieces()
+            return np.asarray(np.interp(values, scale, scores))
         return values
 
-    def _scale(self) -> Floats:
-        """Where the knots are: normal quantiles of their ranks, Blom, "Statistical estimates and transformed beta-variables", 1958."""
-        count = len(self.knots)
-        return np.asarray(ndtri((np.arange(count) + 1 - 0.375) / (count + 0.25)))
+    def pieces(self) -> tuple[Floats, Floats]:
+        """Of rank: the different scores of the knots, ascending, and where each is on the scale.
+
+        These are normal quantiles of their middle ranks: Blom, "Statistical estimates and transformed beta-variables", 1958.
+        """
+        scores, counts = np.unique(np.asarray(self.knots, dtype=np.float64), return_counts=True)
+        middle = np.cumsum(counts) - (counts - 1) / 2  # from 1 on
+        return scores, np.asarray(ndtri((middle - 0.375) / (len(self.knots) + 0.25)))
 
 
 def fit_transform(name: str, values: np.ndarray) -> Transform:
@@ -57,7 +66,7 @@ def fit_transform(name: str, values: np.ndarray) -> Transform:
     if name != "rank":
         return Transform(name)
     known = values[~np.isnan(values)]
-    knots = np.unique(np.quantile(known, np.linspace(0, 1, KNOTS)))
+    knots = np.quantile(known, np.linspace(0, 1, KNOTS))
     return Transform(name, tuple(knots.tolist()))
 
 
@@ -109,8 +118,9 @@ class InverseTransforms(nn.Module):
         self.names = [transform.name for transform in transforms]
         for k, transform in enumerate(transforms):
             if transform.name == "rank":
-                self.register_buffer(f"scale{k}", torch.tensor(transform._scale(), dtype=torch.float32))
-                self.register_buffer(f"knots{k}", torch.tensor(transform.knots, dtype=torch.float32))
+                scores, scale = transform.pieces()
+                self.register_buffer(f"scale{k}", torch.tensor(scale, dtype=torch.float32))
+                self.register_buffer(f"knots{k}", torch.tensor(scores, dtype=torch.float32))
 
     def forward(self, values: Tensor) -> Tensor:
         """See the class."""

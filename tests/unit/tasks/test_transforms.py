@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from scipy.special import ndtri
 
 from deep_cnn.runtime.errors import ConfigError, DataError
 from deep_cnn.tasks.make import new_task, task_from_dict
@@ -47,6 +48,39 @@ def test_a_rank_scale_is_normal_and_ends_where_the_training_scores_end():
     assert abs(skewness(scale.forward(skewed))) < 0.1 < 2 < skewness(skewed)
     assert scale.inverse(np.array([-99.0, 99.0])).tolist() == [skewed.min(), skewed.max()]
     assert Transform().forward(skewed).tolist() == skewed.tolist()
+
+
+def test_tied_scores_share_the_normal_score_of_their_middle_rank():
+    values = np.concatenate([np.zeros(500), RNG.lognormal(0, 1, 500)])
+    scale = fit_transform("rank", values)
+    assert scale.forward(np.array([0.0, np.median(values[500:])])) == pytest.approx([-0.674, 0.674], abs=0.03)
+    assert scale.inverse(scale.forward(values)) == pytest.approx(values)
+    on_scale = scale.forward(np.sort(values))
+    assert (np.diff(on_scale) >= 0).all() and (np.diff(np.unique(on_scale)) > 0).all()
+    task = new_task("regression", ["a"]).on_scale("rank", values[:, None]).fitted(values[:, None])
+    again = task_from_dict(json.loads(json.dumps(task.to_dict())))
+    encoded = again.encode(values[:, None])
+    assert again.decode(encoded.numpy())[:, 0] == pytest.approx(values, abs=1e-4)
+    assert again.activation()(encoded).numpy()[:, 0] == pytest.approx(values, rel=1e-4, abs=1e-4)
+    likert = fit_transform("rank", np.repeat([1.0, 2.0, 3.0], [600, 300, 100]))
+    assert likert.forward(np.array([1.0, 2.0, 3.0])) == pytest.approx(ndtri([0.3, 0.75, 0.95]), abs=0.03)
+    alone = fit_transform("rank", np.full(9, 4.0))
+    assert alone.forward(np.array([4.0])) == pytest.approx([0.0]) and alone.inverse(np.array([1.0])) == [4.0]
+
+
+def test_rank_scales_without_ties_and_stored_ones_are_to_the_bit_those_of_version_0_2_0():
+    def as_before(knots):
+        return ndtri((np.arange(len(knots)) + 1 - 0.375) / (len(knots) + 0.25))
+
+    values = RNG.lognormal(0, 1, 300)
+    knots = np.unique(np.quantile(values, np.linspace(0, 1, 101)))
+    scale = fit_transform("rank", values)
+    assert scale.knots == tuple(knots.tolist())
+    assert scale.forward(values).tolist() == np.interp(values, knots, as_before(knots)).tolist()
+    stored = Transform("rank", (0.0, 0.5, 2.0, 7.0))  # of tied scores, whose ties were dropped
+    of_scale = np.linspace(-2, 2, 50)
+    assert stored.inverse(of_scale).tolist() == np.interp(of_scale, as_before(stored.knots), stored.knots).tolist()
+    assert stored.forward(np.array(stored.knots)).tolist() == as_before(stored.knots).tolist()
 
 
 def test_values_without_a_place_are_named():
