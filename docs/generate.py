@@ -206,6 +206,7 @@ RESULT_KEYS = {
     "calibration": "probabilities: temperature, log loss and calibration error without and with it: [Calibration](../concepts/calibration.md)",
     "coverage": "share of test images whose truth is in a 90% interval or set: [Prediction intervals](../concepts/prediction_intervals.md)",
     "majority_class, mean_predictor": "what is reached without looking at an image",
+    "trained_groups": "with `--group`, where a given split divides groups: how many of the test's groups were trained on as well",
     "mean_of_groups": "with `--group`: the unweighted mean over groups",
     "tta": "with `--tta`: the result with test-time augmentation",
     "noise_ceiling": "of uncertain scores: what can be reached, and the share that is: [Noise ceiling](../concepts/noise_ceiling.md)",

@@ -113,6 +113,15 @@ def _torn(groups: np.ndarray, split: np.ndarray) -> int:
     return int((np.bincount(np.unique(groups * 3 + split) // 3) > 1).sum())
 
 
+def groups_trained_on(groups: np.ndarray | None, rows: np.ndarray, train: np.ndarray) -> int:
+    """How many of the groups of some images are trained on as well; it may only be more than 0 where the split was given.
+
+    Args:
+        groups: codes of all images (N,), or None. rows, train: positions of these images, and of the training images.
+    """
+    return 0 if groups is None else len(np.intersect1d(groups[rows], groups[train]))
+
+
 # --- strata and units ------------------------------------------------------------------------------------------------
 
 

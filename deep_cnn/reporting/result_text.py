@@ -57,9 +57,13 @@ def _with_intervals(result: dict[str, Any]) -> str:
     of = (
         ""
         if "new" not in result.get("estimand", "new")
-        else f" for new {'groups' if 'per_group' in result else 'images'}"
+        else f" for new {'groups' if _of_new_groups(result) else 'images'}"
     )
     return f", with 95% confidence intervals{of}"
+
+
+def _of_new_groups(result: dict[str, Any]) -> bool:
+    return "per_group" in result and not result.get("trained_groups")
 
 
 def interval_lines(result: dict[str, Any]) -> list[str]:
@@ -229,9 +233,27 @@ def signed(metric: str, value: float) -> str:
 
 def cautions(result: dict[str, Any]) -> list[str]:
     """What makes a result weaker than it looks."""
-    found = [_not_better(result), _few_groups(result), _few_errors(result), _few_images(result), *_heavy_tails(result)]
-    found.append(_folds_without_votes(result))
+    found = [
+        _not_better(result),
+        _trained_groups(result),
+        _few_groups(result),
+        _few_errors(result),
+        _few_images(result),
+        *_heavy_tails(result),
+        _folds_without_votes(result),
+    ]
     return [sentence for sentence in found if sentence]
+
+
+def _trained_groups(result: dict[str, Any]) -> str:
+    """That groups of the test were trained on, as a split given from elsewhere may have it."""
+    trained = result.get("trained_groups", 0)
+    if not trained or result.get("split", "test") != "test":
+        return ""
+    return (
+        f"{trained:,} of {plural(result['number_of_groups'], 'group')} of the test were trained on as well: on images of other groups the "
+        "network may do worse. To know that, test on groups that are in no other split."
+    )
 
 
 def _folds_without_votes(result: dict[str, Any]) -> str:

@@ -16,7 +16,7 @@ from deep_cnn.config.registries import LOSSES, METRICS, metric_row, resolve
 from deep_cnn.data.certainty import Certainty
 from deep_cnn.data.dataset import Dataset, Targets
 from deep_cnn.data.index import Index
-from deep_cnn.data.split import Strata
+from deep_cnn.data.split import Strata, groups_trained_on
 from deep_cnn.tasks.conformal import Calibration, Rule
 from deep_cnn.tasks.differences import differences
 from deep_cnn.tasks.intervals import held_out_result
@@ -300,7 +300,12 @@ class Task(ABC):
         targets = self.truth(dataset, split)
         groups = None if index.groups is None else index.groups[rows]
         scores = self.scored(outputs, targets)
-        result = held_out_result(scores, groups=groups, group_names=index.group_names)
+        result = held_out_result(
+            scores,
+            groups=groups,
+            group_names=index.group_names,
+            trained=groups_trained_on(index.groups, rows, dataset.splits.train),
+        )
         blind = self.uncalibrated().scored_decoded(self.blind(index.targets[dataset.splits.train], len(rows)), targets)
         about = {"split": split, "task": self.old_name, "task_name": self.name}
         beyond = {"differences": {self.blind_name: differences(scores, blind, groups)}}

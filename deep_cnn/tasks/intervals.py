@@ -35,6 +35,8 @@ MOST_GROUPS = 300  # with intervals of their own: some milliseconds each, and no
 ESTIMANDS = {
     "images": "this network, on new images of the same kind",
     "groups": "this network, on images of new groups of the same kind; a group counts by its number of images",
+    "same groups": "this network, on new images of these same groups, not of others; it was trained on images of "
+    "{trained} of the {number} groups",
 }
 
 
@@ -236,18 +238,20 @@ def held_out_result(
     *,
     groups: np.ndarray | None = None,
     group_names: Sequence[str] = (),
+    trained: int = 0,
     level: float = 0.95,
 ) -> dict[str, Any]:
     """What test.json says of a test set: `samples.metrics()`, their intervals, and the metrics of each group.
 
     Args:
         groups: codes (n,) into group_names, of these samples; None without --group.
+        trained: how many of these groups were trained on as well.
 
     Returns:
         count, all of samples.metrics(); intervals {metric: (low, high) or None} with {per_target: {name: ...}} for
         regression and {per_class: {name: {recall: ...}}} for classes and labels; interval_methods, alike, in words;
         interval_level; estimand; bootstrap {level, repeats: 0, resampled: "images" | "groups"}, whose last word says what varies;
-        with groups also number_of_groups, effective_groups (of equal size), mean_of_groups {metric: their unweighted mean} and
+        with groups also number_of_groups, trained_groups (where there are any), effective_groups (of equal size), mean_of_groups {metric: their unweighted mean} and
         per_group {name: {count, metrics, intervals}}.
     """
     estimates = intervals(samples, groups, level)
@@ -273,6 +277,11 @@ def held_out_result(
             "mean_of_groups": mean_of_groups(samples, groups),
             "per_group": found,
         }
+        if trained:
+            result |= {
+                "trained_groups": trained,
+                "estimand": ESTIMANDS["same groups"].format(trained=trained, number=len(found)),
+            }
     return result
 
 

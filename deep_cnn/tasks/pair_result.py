@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from deep_cnn.data.dataset import Dataset
+from deep_cnn.data.split import groups_trained_on
 from deep_cnn.tasks.ceiling import ceiling_of
 from deep_cnn.tasks.confidence import effective_groups
 from deep_cnn.tasks.intervals import held_out_result
@@ -15,7 +16,12 @@ from deep_cnn.tasks.vote_ceiling import pair_ceiling, split_half
 if TYPE_CHECKING:
     from deep_cnn.tasks.pairwise import Pairwise
 
-ESTIMAND = "this network, on new votes between new images of the same kind"
+ESTIMANDS = {
+    "images": "this network, on new votes between new images of the same kind",
+    "groups": "this network, on new votes between images of new groups of the same kind",
+    "same groups": "this network, on new votes between new images of these same groups, not of others; it was trained on images of "
+    "{trained} of the {number} groups",
+}
 
 
 def pair_result(task: "Pairwise", dataset: Dataset, split: str, outputs: np.ndarray) -> dict[str, Any]:
@@ -31,10 +37,11 @@ def pair_result(task: "Pairwise", dataset: Dataset, split: str, outputs: np.ndar
     """
     index, rows = dataset.index, dataset.samples(split)
     groups = None if index.groups is None else index.groups[rows]
+    trained = groups_trained_on(index.groups, rows, dataset.splits.train)
     pairs = task.pair_scores(dataset, split, outputs)
     decoded, reference = task.decode(outputs[dataset.own_rows(split)]), task.reference(dataset, split)
     images = task.scored_decoded(decoded, reference)
-    result = held_out_result(images, groups=groups, group_names=index.group_names)
+    result = held_out_result(images, groups=groups, group_names=index.group_names, trained=trained)
     result.pop("mean_predictor", None)
     _add(result, pairs)
     for q, name in enumerate(task.names):
@@ -44,11 +51,10 @@ def pair_result(task: "Pairwise", dataset: Dataset, split: str, outputs: np.ndar
         of_question["votes"] = len(pairs.of_question(q))
     if groups is not None:
         _add_groups(result, pairs, index.group_names)
+    units = "images" if groups is None else "same groups" if trained else "groups"
     found = dataset.vote_split
     result |= {
-        "estimand": ESTIMAND
-        if groups is None
-        else "this network, on new votes between images of new groups of the same kind",
+        "estimand": ESTIMANDS[units].format(trained=trained, number=result.get("number_of_groups")),
         "votes": {
             "train": len(found.train),
             "validation": len(found.validation),

@@ -9,6 +9,7 @@ import numpy as np
 
 from deep_cnn.config.schema import Config
 from deep_cnn.data.dataset import Dataset
+from deep_cnn.data.split import groups_trained_on
 from deep_cnn.models import checkpoint
 from deep_cnn.runtime.atomic import read_json
 from deep_cnn.runtime.manifest import Manifest
@@ -29,14 +30,18 @@ def calibrated(task: Task, dataset: Dataset, outputs: np.ndarray | None) -> dict
 
 
 def errors_of(task: Task, dataset: Dataset, split: str, outputs: np.ndarray) -> Calibration | None:
-    """The errors of a split, from its raw outputs (n, K); None of a task that has no regions."""
+    """The errors of a split, from its raw outputs (n, K); None of a task that has no regions.
+
+    Without groups where some of them were trained on: such errors say nothing of new groups, but of new images of these.
+    """
     index, rows = dataset.index, dataset.samples(split)
     errors = task.calibration_errors(task.decode(outputs[dataset.own_rows(split)]), task.truth(dataset, split))
     if errors is None:
         return None
     names = "\n".join(index.paths[i] for i in rows.tolist())
     digest = hashlib.sha256(names.encode("utf-8", "surrogateescape")).hexdigest()[:16]
-    return Calibration(errors, None if index.groups is None else index.groups[rows], digest)
+    known = groups_trained_on(index.groups, rows, dataset.splits.train) > 0
+    return Calibration(errors, None if index.groups is None or known else index.groups[rows], digest)
 
 
 def save_fold_errors(files: RunFiles, config: Config, best: dict[str, Any], errors: Calibration) -> None:

@@ -3,6 +3,7 @@
 import json
 
 import cities
+import pandas as pd
 import pytest
 from conftest import TINY
 
@@ -43,6 +44,49 @@ def test_the_methods_of_a_run_and_of_a_cross_validation_by_city(run_cli, city, c
     assert code == 0 and "In 2-fold cross-validation each of 72 images was tested once" in text
     assert f"R2 was {folds['r2']:.4g}" in text and "All images with the same city were kept in one split." in text
     assert "Images with the same bytes were kept in one split." in text
+
+
+@pytest.mark.parametrize("given", ["split_from", "split_column"])
+def test_groups_that_a_given_split_divides_are_not_called_new(run_cli, city, tmp_path, capsys, given):
+    data = {"data_dir": city / "images", "metadata": city / "scores.csv", "target": "safety"}
+    flags = TINY | {"val_split": 0.3, "test_split": 0.3}
+    if given == "split_from":
+        assert run_cli(**flags, **data, run_name="by_image")[0] == 0
+        asked = {"split_from": "by_image"}
+    else:
+        asked = {"split_column": "split"}
+        table = pd.read_csv(data["metadata"])
+        table["split"] = [("train", "train", "validation", "test")[i // 12 % 4] for i in range(len(table))]
+        table.to_csv(tmp_path / "scores.csv", index=False)
+        data["metadata"] = tmp_path / "scores.csv"
+    flags = {name: value for name, value in flags.items() if name not in ("val_split", "test_split")}
+    capsys.readouterr()
+    code, files = run_cli(**flags, **data, **asked, group="city", run_name="torn")
+    said = "".join(capsys.readouterr())
+    assert code == 0 and "more than one of" in said and "confidence intervals for new images" in said
+    test = json.loads((files.results / "test.json").read_text(encoding="utf-8"))
+    known, number = test["trained_groups"], test["number_of_groups"]
+    assert number >= known > 9 and "of these same groups" in test["estimand"]
+    assert "jackknife over groups" in test["interval_methods"]["mae"]
+    coverage = test["coverage"]["per_target"]["safety"]
+    assert coverage["assumption"] == "new images are like the calibration images"
+    assert run_cli("report", methods=True, run_name="torn")[0] == 0
+    for text in (capsys.readouterr().out, said):
+        assert "new groups" not in text and "these same groups" in text
+    assert f"{known} of {number} groups of the test were trained on as well" in said
+
+
+def test_groups_that_votes_divide_are_not_called_new(run_cli, tmp_path, capsys):
+    drawn = cities.write_city(tmp_path, 72, seed=3)
+    cities.write_votes(tmp_path, drawn, 8)
+    data = {"data_dir": tmp_path / "images", "metadata": tmp_path / "votes.csv", "batch_size": 32}
+    assert run_cli(**(TINY | data), val_split=0.2, test_split=0.3, run_name="by_image")[0] == 0
+    code, files = run_cli(**(TINY | data), split_from="by_image", group="city", run_name="torn")
+    assert code == 0
+    test = json.loads((files.results / "test.json").read_text(encoding="utf-8"))
+    assert "new votes between new images of these same groups" in test["estimand"] and test["trained_groups"] > 1
+    said = "".join(capsys.readouterr())
+    assert "of the test were trained on as well" in said and "new groups" not in said
 
 
 def test_a_missing_run_is_named(run_cli, capsys):

@@ -106,9 +106,11 @@ def _grouped(study: Study) -> list[str]:
     sizes = ""
     if counted and not study.of_folds:
         sizes = f" ({listed([f'{n:,} for {WORDS[name]}' for name, n in counted.items() if n])})"
-    if (side := grid_size(group, "group")) is not None:
-        return [f"All images of one cell of a grid of {quantity(side)} m were kept in one split{sizes}."]
-    return [f"All images with the same {group} were kept in one split{sizes}."]
+    side = grid_size(group, "group")
+    of_group = f"with the same {group}" if side is None else f"of one cell of a grid of {quantity(side)} m"
+    if study.divided_groups:  # by the data: what was held out at random divides none
+        return [f"Where the data did not give the split, images {of_group} were kept in one split{sizes}."]
+    return [f"All images {of_group} were kept in one split{sizes}."]
 
 
 def _folds(study: Study) -> list[str]:

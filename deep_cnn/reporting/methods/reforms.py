@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from deep_cnn.reporting.methods import evaluation, material, training
-from deep_cnn.reporting.methods.study import Study
+from deep_cnn.reporting.methods.study import DIVIDED, Study
 from deep_cnn.runtime.format import listed
 
 Answer = Callable[[Study], Sequence[str]]
@@ -69,19 +69,20 @@ def bad_images(study: Study) -> list[str]:
 
 def duplicates(study: Study) -> list[str]:
     """Whether training and test share images or groups."""
-    shared = ("uplicate", "in two splits", "in more than one of these splits")
-    found = [note for note in notes(study) if any(words in note for words in shared)]
+    same_bytes = [note for note in notes(study) if "uplicate" in note or "in two splits" in note]
+    divided = [note for note in notes(study) if DIVIDED in note]
     if study.flag("split_from"):  # as that run was split; what the two share is in the notes
-        return found
-    if "notes" in study.data:
-        held_out = study.of_folds or "test" not in study.data.get("given_splits", [])
-        found = found or ["No image with the same bytes is in two splits."] if not held_out else found
-        if held_out:
-            found.append("Images with the same bytes were kept in one split.")
+        return [*same_bytes, *divided]
+    held_out = study.of_folds or "test" not in study.data.get("given_splits", ["test"])
+    found = same_bytes
+    if "notes" in study.data and not held_out:
+        found = found or ["No image with the same bytes is in two splits."]
+    elif "notes" in study.data:
+        found = [*found, "Images with the same bytes were kept in one split."]
     group = study.flag("group")
-    if group and (study.of_folds or "test" not in study.data.get("given_splits", ["test"])):
-        found.append(f"So were all images of one group ({group}).")
-    return found
+    if group and held_out and not divided:
+        found = [*found, f"So were all images of one group ({group})."]
+    return [*found, *divided]
 
 
 def separation(study: Study) -> list[str]:

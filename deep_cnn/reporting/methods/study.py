@@ -13,6 +13,8 @@ from deep_cnn.runtime.errors import DataError
 from deep_cnn.runtime.run_files import RunFiles, fold_name
 from deep_cnn.tasks.base import Task
 
+DIVIDED = "in more than one of"  # in the note of data/split.py on groups
+
 
 @dataclass(frozen=True)
 class Study:
@@ -66,6 +68,11 @@ class Study:
         """What reading the data has shown; {} in the record of an older version."""
         found: dict[str, Any] = self.first.config.get("data", {})
         return found
+
+    @property
+    def divided_groups(self) -> bool:
+        """Whether groups (--group) are in more than one split, as the data or another run gave it."""
+        return any(DIVIDED in note for note in self.data.get("notes", ()))
 
     @cached_property
     def counts(self) -> list[dict[str, int]]:

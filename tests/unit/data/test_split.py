@@ -12,7 +12,7 @@ from deep_cnn.data import split as split_module
 from deep_cnn.data.duplicates import duplicate_groups
 from deep_cnn.data.files import Paths
 from deep_cnn.data.index import FREE, TEST, TRAIN, VALIDATION, Index, build_index
-from deep_cnn.data.split import Splits, load_splits, save_splits, splits_of_run
+from deep_cnn.data.split import Splits, groups_trained_on, load_splits, save_splits, splits_of_run
 from deep_cnn.data.split import make_splits as splits_of
 from deep_cnn.runtime.errors import ConfigError, DataError
 from deep_cnn.runtime.manifest import Manifest
@@ -207,6 +207,13 @@ def test_groups_over_given_splits_are_told():
         seed=0,
     )
     assert "1 group is in more than one of the given splits" in " ".join(splits.notes)
+
+
+def test_groups_of_the_test_that_are_trained_on_are_counted():
+    groups = np.array([0, 0, 1, 1, 2, 3])
+    assert groups_trained_on(groups, np.array([1, 3, 4]), np.array([0, 2, 5])) == 2
+    assert groups_trained_on(groups, np.array([4]), np.array([0, 2, 5])) == 0
+    assert groups_trained_on(None, np.array([4]), np.array([0, 2, 5])) == 0
 
 
 # --- duplicates ------------------------------------------------------------------------------------------------------

@@ -317,6 +317,15 @@ def test_groups_that_another_runs_splits_divide_are_not_called_whole(tmp_path):
     assert note in text and "So were all images of one group" not in text and "were kept in one split" not in text
 
 
+def test_groups_that_a_given_split_divides_are_not_called_whole(tmp_path):
+    note = "3 groups are in more than one of the given splits; scores may be too optimistic"
+    facts = {"notes": [note], "given_splits": ["train", "test"]}
+    text = methods_text(made(tmp_path, split_column="split", group="city", data=facts))
+    assert note in text and "No image with the same bytes is in two splits." in text
+    assert "Where the data did not give the split, images with the same city were kept in one split" in text
+    assert "All images with the same city" not in text and "So were all images of one group" not in text
+
+
 def test_weights_that_were_not_tested_were_kept(tmp_path):
     study = made(tmp_path)
     assert "were tested" in selection(study)[0]

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from benchmarks.coverage import Cell, class_cells, coverage, group_cells, score_cells
+from deep_cnn.reporting.result_text import cautions
 from deep_cnn.tasks import confidence
 from deep_cnn.tasks.intervals import held_out_result, intervals, per_group
 from deep_cnn.tasks.metrics import ClassificationScores, MultilabelScores
@@ -146,3 +147,20 @@ def test_the_result_of_a_test_set():
     again = held_out_result(samples, groups=groups, group_names=list("vwxyz"))
     assert json.dumps(found, allow_nan=False) == json.dumps(again, allow_nan=False)
     assert "per_group" not in held_out_result(samples)
+
+
+def test_groups_that_were_trained_on_are_not_called_new():
+    rng = np.random.default_rng(0)
+    samples, groups = class_scores(rng.random(80) < 0.8, rng.integers(2, size=80)), np.arange(80) % 8
+    new, known = (
+        held_out_result(samples, groups=groups, group_names=list("stuvwxyz"), trained=trained) for trained in (0, 3)
+    )
+    assert "new groups" in new["estimand"] and "trained_groups" not in new
+    assert (
+        "on new images of these same groups, not of others; it was trained on images of 3 of the 8 groups"
+        in known["estimand"]
+    )
+    assert known["trained_groups"] == 3 and known["intervals"] == new["intervals"]
+    assert not [line for line in cautions(new) if "trained on" in line]
+    assert [line for line in cautions(known) if line.startswith("3 of 8 groups of the test were trained on as well")]
+    assert not [line for line in cautions(known | {"split": "validation"}) if "trained on" in line]
