@@ -57,7 +57,10 @@ def front_of(task: Task, result: dict[str, Any], images: str) -> Front:
         if name in of
     ]
     if 2 <= len(targets) <= MOST_TARGETS and beside:
-        label = f"{metric_row(name).label}, mean of {len(targets)} targets, on {result['count']:,} {images}"
+        over = (
+            f" of all votes on {len(targets)} questions" if task.vote_metrics else f", mean of {len(targets)} targets"
+        )
+        label = f"{metric_row(name).label}{over}, on {result['count']:,} {images}"
         return Front(metric_text(name, value, unit), label, below, beside, verdict(task, result, name))
     beside = [
         (metric_row(other).label, metric_text(other, result[other], unit_of(task, other)))

@@ -71,6 +71,15 @@ def test_several_targets_are_each_on_the_first_screen():
     assert front.beside == [("price R2", "0.300"), ("area R2", "-0.100")]
 
 
+def test_votes_on_several_questions_count_together():
+    task = new_task("pairwise", ("safety", "lively"))
+    of_each = {"safety": {"pair_accuracy": 0.93}, "lively": {"pair_accuracy": 0.896}}
+    result = {"count": 36, "pair_accuracy": 41 / 45, "intervals": {}, "per_target": of_each}
+    front = front_of(task, result, "test images")
+    assert (front.value, front.label) == ("91.1%", "pair accuracy of all votes on 2 questions, on 36 test images")
+    assert front.beside == [("safety pair accuracy", "93.0%"), ("lively pair accuracy", "89.6%")]
+
+
 def test_what_was_not_tested_says_so():
     front = validated_front(BEES, {"epoch": 3, "val_top1": 0.5})
     assert (front.value, front.label, front.below) == ("50.0%", "top-1 on validation, in epoch 3", [])
