@@ -44,6 +44,31 @@ def test_the_methods_of_a_run_and_of_a_cross_validation_by_city(run_cli, city, c
     assert code == 0 and "In 2-fold cross-validation each of 72 images was tested once" in text
     assert f"R2 was {folds['r2']:.4g}" in text and "All images with the same city were kept in one split." in text
     assert "Images with the same bytes were kept in one split." in text
+    assert f"On the 72 images (mean of 2 folds), loss was {folds['mean_of_folds']['loss']:.4g}" in text
+    assert f"On the 72 images (all together), MAE was {folds['pooled']['mae']:.4g}" in text
+
+
+@pytest.mark.parametrize("group", [{}, {"group": "city"}])
+def test_folds_of_votes_say_which_metrics_are_means_and_of_which_votes(run_cli, tmp_path, capsys, group):
+    drawn = cities.write_city(tmp_path, 72, seed=3)
+    cities.write_votes(tmp_path, drawn, 8, tie=0.5)
+    data = {"data_dir": tmp_path / "images", "metadata": tmp_path / "votes.csv", "batch_size": 16}
+    learns = {
+        "model": "net",
+        "lr": 0.003,
+        "epochs": 4,
+        "augment": "none",
+    }  # or all scores are alike, and have no correlation
+    code, files = run_cli(**(TINY | data | learns), **group, folds=2)
+    assert code == 0
+    capsys.readouterr()
+    assert run_cli("report", methods=True)[0] == 0
+    text, folds = capsys.readouterr().out, json.loads((files.results / "folds.json").read_text(encoding="utf-8"))
+    how, values = ("all together", folds["pooled"]) if group else ("mean of 2 folds", folds["mean_of_folds"])
+    assert "decided votes between test images of the same fold (mean of 2 folds), pair accuracy was " in text
+    assert "votes between test images of the same fold, ties included (mean of 2 folds), loss was " in text
+    assert folds["pearson"] == values["pearson"] is not None
+    assert f"On the 72 images ({how}), Pearson's correlation was {values['pearson']:.4g}" in text
 
 
 @pytest.mark.parametrize("given", ["split_from", "split_column"])

@@ -40,9 +40,10 @@ def metrics(study: Study) -> list[str]:
     if not test:
         return ["The network was not tested."]
     names = [name for name in METRICS if isinstance(test.get(name), (int, float))]
-    over = _over(study)
-    values = [_with_interval(test, name) for name in names]
-    found = [f"On {over}, {listed(values)}."]
+    values: dict[str, list[str]] = {}
+    for name in names:
+        values.setdefault(_over(study, name), []).append(_with_interval(test, name))
+    found = [f"On {over}, {listed(said)}." for over, said in values.items()]
     methods: dict[str, list[str]] = {}
     for name in names:
         if test.get("intervals", {}).get(name):
@@ -62,16 +63,25 @@ def metrics(study: Study) -> list[str]:
     return [*found, *_groups(study), *_vote_details(study)]
 
 
-def _over(study: Study) -> str:
-    test = study.test
-    if study.of_votes:
-        votes = sum(member.test["votes"]["test_decided"] for member in study.members if member.test)
-        over = f"{votes:,} decided votes between test images ({test['count']:,} images"
-        return f"{over}; means of {test['folds']} folds)" if study.of_folds else f"{over})"
+def _over(study: Study, name: str) -> str:
+    """What a metric is of: votes or images; of a cross-validation also whether of all together or the mean of the folds."""
+    test, of_votes = study.test, study.of_votes and name in study.task.headline
+    units = _votes(study, name) if of_votes else plural(test["count"], "image" if study.of_folds else "test image")
     if not study.of_folds:
-        return plural(test["count"], "test image")
-    how = "all together" if "number_of_groups" in test else f"means of {test['folds']} folds"
-    return f"the {test['count']:,} images ({how})"
+        return units
+    together = "number_of_groups" in test and name in test.get("pooled", [name])
+    how = "all together" if together else f"mean of {test['folds']} folds"
+    return f"{units} ({how})" if of_votes else f"the {units} ({how})"
+
+
+def _votes(study: Study, name: str) -> str:
+    """The votes that a metric is of: a tie has a loss, but is neither right nor wrong."""
+    each = [member.test["votes"] for member in study.members if member.test]
+    decided, every = (sum(votes[key] for votes in each) for key in ("test_decided", "test"))
+    between_images = f"between test images{' of the same fold' if study.of_folds else ''}"
+    if name == "pair_accuracy":
+        return f"{plural(decided, 'decided vote')} {between_images}"
+    return f"{plural(every, 'vote')} {between_images}{', ties included' if every > decided else ''}"
 
 
 def _with_interval(test: dict[str, Any], name: str) -> str:

@@ -12,7 +12,7 @@ import pytest
 from deep_cnn.config.schema import Config
 from deep_cnn.reporting.methods import reforms, training
 from deep_cnn.reporting.methods.citations import MARK, NETWORKS, REFERENCES, cited, of_network, references_of
-from deep_cnn.reporting.methods.evaluation import _in_words
+from deep_cnn.reporting.methods.evaluation import _in_words, metrics
 from deep_cnn.reporting.methods.page import methods_text, paragraphs, write_methods
 from deep_cnn.reporting.methods.study import Study, read_study
 from deep_cnn.reporting.methods.training import preprocessing, selection
@@ -242,6 +242,17 @@ def test_each_number_is_in_the_files(tmp_path, name):
     assert not {key for key in MARK.findall(" ".join(paragraphs(study).values())) for key in key.split(",")} - set(
         REFERENCES
     )
+
+
+def test_metrics_of_votes_are_each_of_the_votes_or_images_that_they_are_made_of(tmp_path):
+    result = VOTES | {"loss": 0.6199, "pearson": 0.5123}
+    said = metrics(made(tmp_path / "ties", **(KINDS["votes"] | {"test": result})))
+    assert said[0].startswith("On 43 decided votes between test images, pair accuracy was 73.21% [")
+    assert "On 12 test images, Pearson's correlation was 0.5123" in " ".join(said)
+    assert "On 47 votes between test images, ties included, loss was 0.6199." in said
+    result["votes"] = VOTES["votes"] | {"test": 43}
+    said = metrics(made(tmp_path / "none", **(KINDS["votes"] | {"test": result})))
+    assert "On 43 votes between test images, loss was 0.6199." in said
 
 
 def test_a_wrong_number_would_be_found(tmp_path, monkeypatch):
