@@ -292,8 +292,8 @@ def test_compare_shows_cross_validations_and_not_their_folds(two_sets, capsys):
     table = pd.read_csv(two_sets.parent / "compare/folds.csv")
     assert table["run"].tolist() == ["better", "cv"] and "cv-fold1" not in capsys.readouterr().out
     low, high = map(float, table["difference"][0].split("[")[1].replace(" points", "").rstrip("]").split(", "))
-    assert table["difference"][0].startswith("10.0 points") and (low + high) / 2 == pytest.approx(10, abs=0.1)
-    assert low < 0 < high, "two folds say little"
+    assert table["difference"][0].startswith("10.0 points")
+    assert -100 <= low < 0 < high <= 100, "two folds say little, but no more than is possible"
     assert table["difference"][1] == "baseline"
 
 
