@@ -89,14 +89,7 @@ def check_combinations(config: "Config") -> None:
     if config.weigh_by == "std" and not config.target_std and config.study_id is None:
         raise wrong("weigh_by", "std", "needs --target_std, the column of standard errors")
     check_folds(config)
-    if config.split_from is not None and (config.folds is not None or config.split_column is not None):
-        other = f"--folds={config.folds}" if config.folds is not None else f"--split_column={config.split_column}"
-        raise wrong("split_from", config.split_from, f"the splits are given by {other} already", "omit one of the two")
-    if config.split_from is not None and config.test_split not in (TEST_SPLIT, 0):
-        share, source = f"{config.test_split:g}", config.split_from
-        raise wrong("test_split", share, f"--split_from={source} gives the splits already", "omit one of the two")
-    if config.split_from == config.run_name:
-        raise wrong("split_from", config.split_from, "is this run itself", "give the name of another run")
+    check_split_from(config)
     parse_subset(config.subset)
     grid_size(config.group)
     if config.buffer is not None:
@@ -129,3 +122,18 @@ def check_folds(config: "Config") -> None:
             "with --folds each image is tested in its own fold",
             "omit --test_split",
         )
+
+
+def check_split_from(config: "Config") -> None:
+    """Raise ConfigError for --split_from beside other flags that give the splits."""
+    source = config.split_from
+    if source is None:
+        return
+    if config.folds is not None or config.split_column is not None:
+        other = f"--folds={config.folds}" if config.folds is not None else f"--split_column={config.split_column}"
+        raise wrong("split_from", source, f"the splits are given by {other} already", "omit one of the two")
+    if config.test_split not in (TEST_SPLIT, 0):
+        share = f"{config.test_split:g}"
+        raise wrong("test_split", share, f"--split_from={source} gives the splits already", "omit one of the two")
+    if source == config.run_name:
+        raise wrong("split_from", source, "is this run itself", "give the name of another run")

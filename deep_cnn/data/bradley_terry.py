@@ -75,12 +75,17 @@ def _grid(ties: float) -> tuple[Floats, Floats]:
         lead = np.sqrt(2) * tau * z
         nu = _tie_parameter(2 * np.cosh(lead / 2), density, ties)
         leads = tau * (nodes[:, None] - nodes[None, :])  # of u before v
-        decided = 1 / (1 + nu / (2 * np.cosh(leads / 2)))
+        decided = _decided(leads, nu)
         win = decided * (2 * expit(leads) - 1)
         q.append(float(weights @ np.square(win @ weights) / (weights @ np.square(decided @ weights))))
-        p, decided = expit(lead), 1 / (1 + nu / (2 * np.cosh(lead / 2)))
+        p, decided = expit(lead), _decided(lead, nu)
         best.append(float((np.maximum(p, 1 - p) * decided) @ density / (decided @ density)))
     return np.array(q), np.array(best)
+
+
+def _decided(lead: Floats, nu: float) -> Floats:
+    """The probability that a vote on two images with this lead is no tie."""
+    return 1 / (1 + nu / (2 * np.cosh(lead / 2)))
 
 
 def _tie_parameter(cosh: Floats, density: Floats, ties: float) -> float:
